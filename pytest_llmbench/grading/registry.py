@@ -1,0 +1,69 @@
+"""The graders by name: the built-in ones, those other packages add, and functions of the user's own."""
+
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from importlib import import_module
+from types import MappingProxyType
+
+from pytest_llmbench.values import GraderKind
+
+_PLACES = MappingProxyType(
+    {
+        "exact": ("literal", "EXACT"),
+        "contains": ("literal", "CONTAINS"),
+        "regex": ("literal", "REGEX"),
+        "json": ("json_value", "KIND"),
+        "yes_no": ("yes_no", "KIND"),
+        "key_points": ("key_points", "KIND"),
+        "sql": ("sql", "KIND"),
+    }
+)
+"""Module below this package and name in it, by grader."""
+
+
+class UnknownGrader(LookupError):
+    """No grader has that name; the message says which ones there are."""
+
+
+class _BuiltIn(Mapping[str, GraderKind]):
+    """The built-in kinds, each imported when it is first asked for."""
+
+    def __getitem__(self, name: str) -> GraderKind:
+        module, attribute = _PLACES[name]
+        kind: GraderKind = getattr(import_module(f"pytest_llmbench.grading.{module}"), attribute)
+        return kind
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_PLACES)
+
+    def __len__(self) -> int:
+        return len(_PLACES)
+
+
+BUILT_IN: Mapping[str, GraderKind] = _BuiltIn()
+"""The graders that come with the package, by name."""
+
+
+def grader_kind(name: str, extra: Mapping[str, GraderKind]) -> GraderKind:
+    """Give the grader of that name: a built-in one, one of `extra`, or a `package.module:function`.
+
+    Raises:
+        UnknownGrader: there is none; the nearest names come first.
+    """
+    if name in BUILT_IN:
+        return BUILT_IN[name]
+    if name in extra:
+        return extra[name]
+    if ":" in name:
+        from pytest_llmbench.grading.function import function_kind
+
+        return function_kind(name)
+    raise UnknownGrader(_unknown(name, (*BUILT_IN, *extra)))
+
+
+def _unknown(name: str, known: tuple[str, ...]) -> str:
+    near = get_close_matches(name.lower().replace("-", "_"), known, n=2, cutoff=0.5)
+    others = [other for other in known if other not in near]
+    guess = f'did you mean "{near[0]}"? ' if near else ""
+    names = ", ".join([*near, *others])
+    return f'there is no grader "{name}"; {guess}Known are: {names}, or a function of yours as package.module:function.'

@@ -1,0 +1,176 @@
+"""From `--llm-model` and the models file to entries that a provider can open."""
+
+import difflib
+import importlib
+import re
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from pytest_llmbench.errors import ModelsFileFault, UsageFault
+from pytest_llmbench.models import Provider
+from pytest_llmbench.models.entries import PATH, PATH_OR_ID, Entry
+
+BUILT_IN = ("transformers", "openai", "recorded")
+NAME_PATTERN = re.compile(r"[A-Za-z0-9._-]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """One model of a run: the role it plays, its name, and how it is opened."""
+
+    role: str
+    name: str
+    entry: Entry
+    provider: Provider
+
+
+class Catalog:
+    """The models that can be named: those of the models file, and `PROVIDER:TARGET` for any provider.
+
+    Args:
+        file: the models file; it may be missing as long as no name needs it.
+        extra: providers of other packages by name.
+    """
+
+    def __init__(self, file: Path, extra: Mapping[str, Provider]):
+        self.file = file
+        self._extra = extra
+
+    def choose(self, options: Sequence[str], folder: Path) -> tuple[Choice, ...]:
+        """Resolve the `--llm-model` options, in order.
+
+        Args:
+            options: `[ROLE=]NAME` or `[ROLE=]PROVIDER:TARGET`.
+            folder: what a relative path in a TARGET is relative to.
+
+        Raises:
+            UsageFault: an unknown model, provider or key, a broken models file, a role named twice.
+        """
+        tables = self._tables()
+        choices = [self._choose(option, tables, folder) for option in options]
+        roles = [choice.role for choice in choices]
+        twice = next((role for role in roles if roles.count(role) > 1), None)
+        if twice is not None:
+            raise UsageFault(f'two models have the role "{twice}"; tell them apart with --llm-model ROLE=NAME.')
+        return tuple(choices)
+
+    def names(self) -> tuple[str, ...]:
+        """Give the names in the models file, in its order."""
+        return tuple(self._tables())
+
+    def provider(self, name: str, where: str) -> Provider:
+        """Give the provider of that name; `where` begins the message if there is none."""
+        if name in self._extra:
+            return self._extra[name]
+        if name in BUILT_IN:
+            provider: Provider = importlib.import_module(f"pytest_llmbench.models.{name}").PROVIDER
+            return provider
+        known = ", ".join(nearest_first(name, (*BUILT_IN, *self._extra)))
+        raise UsageFault(f'{where}there is no provider "{name}"; the known ones are: {known}.')
+
+    def _choose(self, option: str, tables: Mapping[str, Any], folder: Path) -> Choice:
+        role, name = split_role(option)
+        if ":" in name:
+            provider_name, target = name.split(":", 1)
+            provider = self.provider(provider_name, f'--llm-model "{option}": ')
+            if not target:
+                raise UsageFault(f'--llm-model "{option}" names no target; write it after the colon.')
+            table = {"provider": provider_name, provider.target_field: target}
+            entry = _entry(provider, table, folder, f'--llm-model "{option}"')
+            return Choice(role=role or _slug(target), name=name, entry=entry, provider=provider)
+        if name not in tables:
+            raise UsageFault(self._unknown(name, tables))
+        return self._from_file(role or name, name, tables[name])
+
+    def _from_file(self, role: str, name: str, table: Any) -> Choice:
+        where = f"{self.file}: [{name}]"
+        if not isinstance(table, dict):
+            raise ModelsFileFault(f"{where} is no table; a model is a table with its name in square brackets.")
+        if not NAME_PATTERN.fullmatch(name):
+            raise ModelsFileFault(f'{where}: "{name}" is no model name; use letters, digits, ".", "_" and "-".')
+        if not isinstance(table.get("provider"), str):
+            raise ModelsFileFault(f'{where} has no provider; add one, such as provider = "openai".')
+        provider = self.provider(table["provider"], f"{where}: ")
+        return Choice(role=role, name=name, entry=_entry(provider, table, self.file.parent, where), provider=provider)
+
+    def _tables(self) -> dict[str, Any]:
+        try:
+            return tomllib.loads(self.file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except tomllib.TOMLDecodeError as fault:
+            raise ModelsFileFault(f"{self.file}: this is not TOML: {fault}.") from None
+        except UnicodeDecodeError:
+            raise ModelsFileFault(f"{self.file}: this file is not UTF-8; save it as UTF-8.") from None
+        except OSError as fault:
+            raise ModelsFileFault(f"{self.file}: this file cannot be read: {fault.strerror}.") from None
+
+    def _unknown(self, name: str, tables: Mapping[str, Any]) -> str:
+        way_out = f"add [{name}] to it, or name one as PROVIDER:TARGET, such as transformers:./folder"
+        if not self.file.is_file():
+            return f'there is no model "{name}": there is no models file {self.file}; create it with [{name}] in it.'
+        known = ", ".join(nearest_first(name, tables)) or "none"
+        return f'there is no model "{name}" in {self.file}; it has: {known}. To use another, {way_out}.'
+
+
+def split_role(option: str) -> tuple[str | None, str]:
+    """Split `[ROLE=]NAME`; a role counts only before the first colon.
+
+    Raises:
+        UsageFault: the role or the name is empty, or the role has other characters than a name may have.
+    """
+    head = option.split(":", 1)[0]
+    role, equals, _ = head.partition("=")
+    name = option[len(role) + 1 :] if equals else option
+    if not name or (equals and not role):
+        raise UsageFault(f'--llm-model "{option}" is incomplete; write NAME or ROLE=NAME.')
+    if equals and not NAME_PATTERN.fullmatch(role):
+        raise UsageFault(f'--llm-model "{option}": "{role}" is no role; use letters, digits, ".", "_" and "-".')
+    return (role if equals else None), name
+
+
+def nearest_first(word: str, known: Iterable[str]) -> list[str]:
+    """Order names by likeness to a word, the likest first."""
+    return sorted(known, key=lambda name: -difflib.SequenceMatcher(None, word.lower(), name.lower()).ratio())
+
+
+def _slug(target: str) -> str:
+    """Make a role of a target: the last part of a path or hub id, without what ids may not hold."""
+    last = target.rstrip("/\\").replace("\\", "/").rsplit("/", 1)[-1]
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", last).strip("-.") or "model"
+
+
+def _entry(provider: Provider, table: Mapping[str, Any], folder: Path, where: str) -> Entry:
+    fields = provider.entry_type.model_fields
+    absolute = dict(table)
+    for key, value in table.items():
+        if key in fields and isinstance(value, str):
+            absolute[key] = _located(value, fields[key].metadata, folder)
+    try:
+        entry: Entry = provider.entry_type.model_validate(absolute)
+    except ValidationError as fault:
+        # a misspelt key is both unknown and missing: name what was written
+        error = min(fault.errors(), key=lambda found: found["type"] != "extra_forbidden")
+        key = ".".join(str(part) for part in error["loc"])
+        if error["type"] == "extra_forbidden":
+            known = ", ".join(nearest_first(key, fields))
+            raise ModelsFileFault(f'{where} has the unknown key "{key}"; its keys are: {known}.') from None
+        if error["type"] == "missing":
+            raise ModelsFileFault(f'{where} has no "{key}"; its provider needs one, see docs/models.md.') from None
+        message = error["msg"].removeprefix("Value error, ")
+        raise ModelsFileFault(f'{where}: "{key}": {message}.') from None
+    return entry
+
+
+def _located(value: str, marks: Sequence[object], folder: Path) -> str:
+    is_path = PATH in marks or (
+        PATH_OR_ID in marks
+        and not value.startswith("package:")
+        and (value.startswith((".", "/", "~")) or value.endswith(".gguf") or (folder / value).exists())
+    )
+    return str((folder / Path(value).expanduser()).resolve()) if is_path else value

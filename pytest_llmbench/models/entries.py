@@ -1,0 +1,91 @@
+"""What an entry of the models file may say, per provider, as pydantic classes.
+
+Unknown keys are refused.  Paths are made absolute by the catalog, against the file the
+entry stands in, before a provider sees them (fields marked `PathText`).
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+PATH = "path"
+PathText = Annotated[str, PATH]
+"""A text that names a file or folder, relative to the models file."""
+
+PATH_OR_ID = "path or id"
+PathOrIdText = Annotated[str, PATH_OR_ID]
+"""A path if it starts with `.`, `/` or `~`, ends in `.gguf`, or exists beside the models file; else a hub id."""
+
+
+class Strict(BaseModel):
+    """A table with no other keys than those named."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class SamplingKeys(Strict):
+    """Parts of a sampling; what is not set is left to the suite."""
+
+    max_tokens: int | None = Field(default=None, ge=1)
+    temperature: float | None = Field(default=None, ge=0)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    stop: tuple[str, ...] | None = None
+    seed: int | None = None
+
+
+class Price(Strict):
+    """US dollars per million tokens."""
+
+    input_per_million: float = Field(ge=0)
+    output_per_million: float = Field(ge=0)
+
+
+class Entry(Strict):
+    """What every entry may say."""
+
+    provider: str
+    prompt_style: Literal["chat", "completion", "auto"] = "auto"
+    concurrency: int | None = Field(default=None, ge=1)
+    sampling: SamplingKeys = SamplingKeys()
+    price: Price | None = None
+
+
+class TransformersEntry(Entry):
+    """A local model through torch and transformers.
+
+    `model` is a hub id, a folder, a `.gguf` file, or `package:NAME/FILE` (a file inside an
+    installed Python package).
+    """
+
+    model: PathOrIdText
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    device: str = "auto"
+    device_map: str | dict[str, int | str] | None = None
+    revision: str | None = None
+    adapter: Annotated[str | None, PATH_OR_ID] = None
+    quantization: Literal["int8", "int4"] | None = None
+    attention: Literal["auto", "eager", "sdpa", "flash_attention_2"] = "auto"
+    prefix_cache: bool = True
+    trust_remote_code: bool = False
+    threads: int | None = Field(default=None, ge=1)
+
+
+class OpenAIEntry(Entry):
+    """An API that speaks OpenAI's protocol."""
+
+    model: str
+    base_url: str | None = None
+    api: Literal["chat", "completions"] = "chat"
+    api_key_env: str = "OPENAI_API_KEY"
+    headers_env: dict[str, str] = {}
+    extra_body: dict[str, object] = {}
+    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    stream: bool = True
+    timeout_s: float | None = Field(default=None, gt=0)
+    max_retries: int = Field(default=4, ge=0)
+
+
+class RecordedEntry(Entry):
+    """Answers from a file: JSON lines, or an OpenAI batch output file."""
+
+    answers: PathText

@@ -1,0 +1,196 @@
+"""A loaded local model: requests in, answers or errors out, in batches of rows."""
+
+import hashlib
+import json
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_llmbench.errors import ModelFault
+from pytest_llmbench.models import STOPPED, Identity, Opened
+from pytest_llmbench.models.decoding import Decoder, Row
+from pytest_llmbench.models.libraries import Broken, attempt, quiet_libraries
+from pytest_llmbench.values import Answer, AnswerError, Arrived, Prompt, Request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A network in eval mode, and its tokenizer."""
+
+    network: Any
+    tokenizer: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Numbered:
+    """A row to decode, and the index of its request."""
+
+    index: int
+    row: Row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Failure:
+    """Why rows of a batch got no answer."""
+
+    left: list[_Numbered]
+    broken: Broken
+
+
+class TransformersModel(Opened):
+    """A loaded model that answers in batches of `concurrency` rows.
+
+    Args:
+        loaded: the network and its tokenizer.
+        identity: what it is.
+        concurrency: rows a batch.
+        is_sharing: compute what prompts share once.
+        on_close: called once when the model is closed.
+    """
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        *,
+        identity: Identity,
+        concurrency: int,
+        is_sharing: bool,
+        on_close: Callable[[], None] = lambda: None,
+    ):
+        self.identity = identity
+        self.concurrency = concurrency
+        self._loaded: Loaded | None = loaded
+        self._on_close = on_close
+        network, tokenizer = loaded.network, loaded.tokenizer
+        self._decoder = Decoder(network, tokenizer, _end_tokens(network, tokenizer), is_sharing=is_sharing)
+        self._context: int | None = getattr(network.config.get_text_config(), "max_position_embeddings", None)
+
+    def answer(
+        self, requests: Sequence[Request], *, arrived: Arrived | None = None, halt: threading.Event | None = None
+    ) -> tuple[Answer | AnswerError, ...]:
+        """Answer all requests, in the order given; see `Model.answer`.
+
+        Raises:
+            ModelFault: the model is closed.
+        """
+        if self._loaded is None:
+            raise ModelFault(f'The model "{self.identity.model}" is closed; open it again.')
+        halt = halt or threading.Event()
+        answers: dict[int, Answer | AnswerError] = {}
+
+        def deliver(index: int, answer: Answer | AnswerError) -> None:
+            answers[index] = answer
+            if arrived is not None:
+                arrived(index, answer)
+
+        with quiet_libraries():
+            for first in range(0, len(requests), self.concurrency):
+                batch: list[_Numbered] = []
+                for index in range(first, min(first + self.concurrency, len(requests))):
+                    if halt.is_set():
+                        break
+                    row = self._row(requests[index], self._loaded.tokenizer)
+                    if isinstance(row, AnswerError):
+                        deliver(index, row)
+                    else:
+                        batch.append(_Numbered(index=index, row=row))
+                self._answer_batch(batch, deliver, halt)
+        return tuple(answers.get(index, AnswerError(cause=STOPPED)) for index in range(len(requests)))
+
+    def close(self) -> None:
+        """Free the network; safe to call twice."""
+        if self._loaded is None:
+            return
+        self._loaded = None
+        del self._decoder
+        self._on_close()
+
+    def _row(self, request: Request, tokenizer: Any) -> Row | AnswerError:
+        tokens = attempt(lambda: _tokens(request.prompt, tokenizer))
+        if isinstance(tokens, Broken):
+            return AnswerError(cause=f"The prompt cannot be put to the model: {tokens.told}", concurrency=1)
+        if not tokens:
+            return AnswerError(cause="The prompt is empty: it has no tokens.", concurrency=1)
+        max_tokens = request.sampling.max_tokens
+        if self._context is not None:
+            if len(tokens) > self._context:
+                cause = (
+                    f"The prompt has {len(tokens)} tokens and the model's context only {self._context}; "
+                    "shorten the case, or take a model with a longer context."
+                )
+                return AnswerError(cause=cause, concurrency=1)
+            # The last token is chosen, never fed.
+            max_tokens = min(max_tokens, self._context - len(tokens) + 1)
+        return Row(tokens=tokens, max_tokens=max_tokens, sampling=request.sampling, seed=_seed(request))
+
+    def _answer_batch(
+        self, batch: list[_Numbered], deliver: Callable[[int, Answer | AnswerError], None], halt: threading.Event
+    ) -> None:
+        """Answer a batch; halve it as often as memory does not suffice."""
+        waiting = deque([batch] if batch else [])
+        while waiting and not halt.is_set():
+            failure = self._decode(waiting.popleft(), deliver, halt)
+            if failure is None:
+                continue
+            self._free_memory()
+            half = (len(failure.left) + 1) // 2
+            if failure.broken.is_out_of_memory and half < len(failure.left):
+                waiting.extendleft([failure.left[half:], failure.left[:half]])
+                continue
+            for numbered in failure.left:
+                deliver(numbered.index, AnswerError(cause=failure.broken.told, concurrency=len(failure.left)))
+
+    def _decode(
+        self, batch: list[_Numbered], deliver: Callable[[int, Answer | AnswerError], None], halt: threading.Event
+    ) -> _Failure | None:
+        left = dict(enumerate(batch))
+        finished = self._decoder.decode([numbered.row for numbered in batch], halt)
+        while True:
+            done = attempt(lambda: next(finished, None))
+            if isinstance(done, Broken):
+                return _Failure(left=list(left.values()), broken=done)
+            if done is None:
+                return None
+            place, continuation = done
+            numbered = left.pop(place)
+            answer = Answer(
+                text=continuation.text,
+                finish_reason=continuation.finish_reason,
+                input_tokens=len(numbered.row.tokens),
+                output_tokens=continuation.n_tokens,
+                latency_s=continuation.latency_s,
+                ttft_s=continuation.ttft_s,
+                concurrency=len(batch),
+            )
+            deliver(numbered.index, answer)
+
+    def _free_memory(self) -> None:
+        import torch
+
+        self._decoder.forget()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def _end_tokens(network: Any, tokenizer: Any) -> frozenset[int]:
+    """Give the tokens that end an answer: the checkpoint may list several, and the tokenizer have its own."""
+    listed = getattr(network.generation_config, "eos_token_id", None)
+    several = listed if isinstance(listed, (list, tuple)) else [listed]
+    return frozenset(token for token in (*several, tokenizer.eos_token_id) if token is not None)
+
+
+def _tokens(prompt: Prompt, tokenizer: Any) -> tuple[int, ...]:
+    if prompt.text is not None:
+        return tuple(tokenizer(prompt.text)["input_ids"])
+    messages = [{"role": message.role, "content": message.content} for message in prompt.messages]
+    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    # The template writes the beginning-of-text token itself where the model wants one.
+    return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def _seed(request: Request) -> int:
+    """Make a seed of this sample alone, so that its answer depends on nothing else in the batch."""
+    key = json.dumps([request.sampling.seed, request.suite, request.case, request.sample])
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8])

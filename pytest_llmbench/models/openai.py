@@ -1,0 +1,253 @@
+"""Models behind an API that speaks OpenAI's protocol: OpenAI itself, vLLM, llama.cpp, gateways.
+
+One event loop, run inside `answer()`, keeps the requests in flight; it and its connections live until
+`close()`.  Times are those of the attempt that succeeded: the first text after the sending, and
+the last byte.  Nothing is sent to warm a server up.
+"""
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from pytest_llmbench.errors import ModelFault, UsageFault
+from pytest_llmbench.models import STOPPED, Identity, Opened, OpenSettings
+from pytest_llmbench.models.entries import OpenAIEntry
+from pytest_llmbench.models.openai_client import Failure, OfficialClient, check_body, endpoint_of, is_retried
+from pytest_llmbench.models.openai_dispatch import Dispatch, RetryPolicy
+from pytest_llmbench.models.openai_reply import BodyReader, EventReader, Reader, ReplyFault, cut_at_stop
+from pytest_llmbench.values import Answer, AnswerError, Arrived, PromptStyle, Request
+
+CONCURRENCY = 16
+TIMEOUT_S = 120.0
+HALT_POLL_S = 0.05
+DRAIN_S = 0.1  # for the end of a stream that said it is complete; openai waits as long
+PATHS = {"chat": "/chat/completions", "completions": "/completions"}
+
+
+class OpenAIProvider:
+    """Opens models behind an API."""
+
+    entry_type = OpenAIEntry
+    target_field = "model"
+
+    def prompt_style(self, entry: OpenAIEntry) -> PromptStyle:
+        """Tell the style its API takes; look for the key without using it.
+
+        Raises:
+            UsageFault: the entry contradicts itself, or a variable is not set.
+        """
+        style = PromptStyle.CHAT if entry.api == "chat" else PromptStyle.COMPLETION
+        if entry.prompt_style not in ("auto", style):
+            other = "completions" if style is PromptStyle.CHAT else "chat"
+            raise UsageFault(
+                f'Model "{entry.model}" has prompt_style = "{entry.prompt_style}", but its api is "{entry.api}", '
+                f'which takes {style} prompts: set api = "{other}", or leave prompt_style out.'
+            )
+        check_body(entry)
+        endpoint_of(entry)
+        return style
+
+    def open(self, entry: OpenAIEntry, settings: OpenSettings) -> "OpenAIModel":
+        """Make the client; nothing is sent yet."""
+        self.prompt_style(entry)
+        return OpenAIModel(entry, settings)
+
+
+class OpenAIModel(Opened):
+    """An opened API.
+
+    Args:
+        entry: what the models file says.
+        settings: what the command line says.
+        policy: how long to wait before a failed request is sent again.
+    """
+
+    def __init__(self, entry: OpenAIEntry, settings: OpenSettings, policy: RetryPolicy | None = None):
+        self.concurrency = settings.concurrency or entry.concurrency or CONCURRENCY
+        self._entry = entry
+        self._policy = policy or RetryPolicy()
+        self._timeout_s = settings.timeout_s or entry.timeout_s or TIMEOUT_S
+        self._endpoint = endpoint_of(entry)
+        self._client = OfficialClient(self._endpoint, PATHS[entry.api], self.concurrency)
+        self._runner: asyncio.Runner | None = asyncio.Runner(loop_factory=asyncio.new_event_loop)
+        self._lock = threading.Lock()  # answer() and close() may come from two threads
+        self._is_closing = threading.Event()
+        self._asks_usage = entry.stream and "stream_options" not in entry.extra_body
+        self._refusal: AnswerError | None = None
+        self._server_models: set[str] = set()
+        self._fingerprints: set[str] = set()
+
+    @property
+    def identity(self) -> Identity:
+        """What the entry says, and what the server has reported by now."""
+        settings: dict[str, Any] = {
+            "base_url": self._endpoint.host,
+            "api": self._entry.api,
+            "stream": self._entry.stream,
+            "max_tokens_field": self._entry.max_tokens_field,
+        }
+        if self._entry.extra_body:
+            settings["extra_body"] = dict(self._entry.extra_body)
+        if self._fingerprints:
+            settings["system_fingerprint"] = ", ".join(sorted(self._fingerprints))
+        return Identity(
+            provider="openai",
+            model=self._entry.model,
+            server_model=", ".join(sorted(self._server_models)) or None,
+            libraries={"openai": self._client.version},
+            settings=settings,
+        )
+
+    def answer(
+        self, requests: Sequence[Request], *, arrived: Arrived | None = None, halt: threading.Event | None = None
+    ) -> tuple[Answer | AnswerError, ...]:
+        """Answer all requests, in the order given (see `Model.answer`).
+
+        After a refused key nothing more is sent, now or later: the rest is the same fatal error.
+        """
+        with self._lock:
+            if self._runner is None:
+                raise ModelFault(f'Model "{self._entry.model}" is closed; open it again.')
+            return self._runner.run(self._answer(requests, arrived, halt))
+
+    def close(self) -> None:
+        """Stop what is in flight, and close the connections and the event loop."""
+        self._is_closing.set()
+        with self._lock:
+            if self._runner is not None:
+                self._runner.run(self._client.close())
+                self._runner.close()
+                self._runner = None
+
+    async def _answer(
+        self, requests: Sequence[Request], arrived: Arrived | None, halt: threading.Event | None
+    ) -> tuple[Answer | AnswerError, ...]:
+        results: list[Answer | AnswerError | None] = [None] * len(requests)
+        in_flight = min(self.concurrency, len(requests))
+
+        def settle(index: int, result: Answer | AnswerError) -> None:
+            results[index] = result
+            if arrived is not None:
+                arrived(index, result)
+
+        async def attempt(index: int, attempts: int) -> float | None:
+            result = await self._attempt(requests[index], attempts, in_flight)
+            if isinstance(result, float):
+                return result
+            if isinstance(result, AnswerError) and result.is_fatal:
+                self._refusal = self._refusal or result
+                dispatch.drain()
+            settle(index, result)
+            return None
+
+        dispatch = Dispatch(attempt, len(requests), self.concurrency)
+        if self._refusal is None and not self._must_stop(halt):
+            watcher = asyncio.create_task(self._watch(dispatch, halt))
+            try:
+                await dispatch.run()
+            finally:
+                watcher.cancel()
+        for index, attempts in enumerate(dispatch.attempts):
+            if results[index] is None and self._refusal is not None:
+                settle(index, AnswerError(cause=self._refusal.cause, attempts=attempts, is_fatal=True))
+        return tuple(
+            result or AnswerError(cause=STOPPED, attempts=attempts)
+            for result, attempts in zip(results, dispatch.attempts, strict=True)
+        )
+
+    def _must_stop(self, halt: threading.Event | None) -> bool:
+        return self._is_closing.is_set() or (halt is not None and halt.is_set())
+
+    async def _watch(self, dispatch: Dispatch, halt: threading.Event | None) -> None:
+        while not self._must_stop(halt):
+            await asyncio.sleep(HALT_POLL_S)
+        dispatch.stop()
+
+    async def _attempt(self, request: Request, attempts: int, in_flight: int) -> Answer | AnswerError | float:
+        """Try once: the answer, the error, or the seconds until it is to be tried again."""
+        asks_usage = self._asks_usage
+        try:
+            return await self._exchange(request, attempts, in_flight)
+        except Failure as fault:
+            failure = fault
+        except ReplyFault as fault:
+            is_retryable = fault.status is None or is_retried(fault.status)
+            failure = Failure(self._endpoint.masked(str(fault)), is_retryable=is_retryable)
+        except Exception as fault:  # the one place where whatever broke becomes the error of its request
+            failure = Failure(f"{type(fault).__name__}: {self._endpoint.masked(str(fault))}")
+        if asks_usage and failure.blames_stream_options:
+            self._asks_usage = False
+            return await self._attempt(request, attempts, in_flight)
+        if failure.is_retryable and attempts <= self._entry.max_retries:
+            return self._policy.pause_s(attempts, failure.asked_pause_s)
+        cause = failure.cause if attempts == 1 else f"{failure.cause} ({attempts} attempts)"
+        return AnswerError(cause=cause, attempts=attempts, concurrency=in_flight, is_fatal=failure.is_fatal)
+
+    async def _exchange(self, request: Request, attempts: int, in_flight: int) -> Answer:
+        """Send a request and read its answer.
+
+        Raises:
+            Failure: it could not be sent, or was refused, or took too long.
+            ReplyFault: what came back holds no answer.
+        """
+        reader: Reader = EventReader() if self._entry.stream else BodyReader()
+        body = self._body(request)
+        loop = asyncio.get_running_loop()
+        sent = last = time.perf_counter()
+        try:
+            async with asyncio.timeout(self._timeout_s) as limit, self._client.exchange(body) as chunks:
+                async for chunk in chunks:
+                    last = time.perf_counter()
+                    reader.feed(chunk, last)
+                    if reader.is_complete:
+                        limit.reschedule(loop.time() + DRAIN_S)
+        except TimeoutError:
+            if not reader.is_complete:
+                raise Failure(f"no complete answer within {self._timeout_s:g} s", is_retryable=True) from None
+        reply = reader.reply()
+        if reply.server_model:
+            self._server_models.add(reply.server_model)
+        if reply.fingerprint:
+            self._fingerprints.add(reply.fingerprint)
+        cut = cut_at_stop(reply.text, request.sampling.stop)
+        return Answer(
+            text=reply.text if cut is None else cut,
+            finish_reason=reply.finish_reason if cut is None else "stop",
+            input_tokens=reply.input_tokens,
+            output_tokens=reply.output_tokens,
+            latency_s=last - sent,
+            ttft_s=None if reader.text_at is None else reader.text_at - sent,
+            concurrency=in_flight,
+            attempts=attempts,
+        )
+
+    def _body(self, request: Request) -> bytes:
+        if (request.prompt.style is PromptStyle.CHAT) != (self._entry.api == "chat"):
+            raise Failure(f'a {request.prompt.style} prompt cannot be sent to api = "{self._entry.api}"')
+        sampling = request.sampling
+        optional = {
+            "top_p": sampling.top_p,
+            "stop": list(sampling.stop) or None,
+            "seed": sampling.seed,
+            "prompt": request.prompt.text,
+            "messages": [{"role": message.role, "content": message.content} for message in request.prompt.messages]
+            if request.prompt.text is None
+            else None,
+            "stream": self._entry.stream or None,
+            "stream_options": {"include_usage": True} if self._asks_usage else None,
+        }
+        return json.dumps(
+            {
+                "model": self._entry.model,
+                self._entry.max_tokens_field: sampling.max_tokens,
+                "temperature": sampling.temperature,
+                **{key: value for key, value in optional.items() if value is not None},
+                **self._entry.extra_body,
+            }
+        ).encode()
+
+
+PROVIDER = OpenAIProvider()

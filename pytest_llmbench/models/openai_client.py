@@ -1,0 +1,276 @@
+"""The way to a server that speaks OpenAI's protocol: where it is, what is sent along, what can go wrong.
+
+The only module that talks to the `openai` package.  Its client sends raw bytes and hands back raw
+bytes (`AsyncOpenAI.post`, documented for endpoints the package does not know), which costs a third
+of what its typed calls cost.  Another transport needs the same two methods as `OfficialClient`.
+"""
+
+import email.utils
+import ipaddress
+import json
+import math
+import os
+import ssl
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from pytest_llmbench.errors import UsageFault
+from pytest_llmbench.models.entries import OpenAIEntry
+from pytest_llmbench.models.openai_reply import server_message
+
+OFFICIAL_URL = "https://api.openai.com/v1"
+PLACEHOLDER_KEY = "no-key"
+RETRIED_STATUSES = frozenset({408, 409, 429})
+MESSAGE_LENGTH = 200
+
+
+class Failure(Exception):
+    """One attempt at a request failed.
+
+    Args:
+        cause: what happened, for people.
+        is_retryable: another attempt may succeed.
+        is_fatal: no request of this model can succeed.
+        asked_pause_s: the pause the server asked for.
+        blames_stream_options: the server does not know `stream_options`, as older ones do not.
+    """
+
+    def __init__(
+        self,
+        cause: str,
+        *,
+        is_retryable: bool = False,
+        is_fatal: bool = False,
+        asked_pause_s: float | None = None,
+        blames_stream_options: bool = False,
+    ):
+        super().__init__(cause)
+        self.cause = cause
+        self.is_retryable = is_retryable
+        self.is_fatal = is_fatal
+        self.asked_pause_s = asked_pause_s
+        self.blames_stream_options = blames_stream_options
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where an entry's server is, and what it is told to let us in. Never shown: it holds secrets."""
+
+    url: str
+    key: str = field(repr=False)
+    key_variable: str
+    headers: Mapping[str, str] = field(repr=False)
+    is_loopback: bool
+
+    @property
+    def has_key(self) -> bool:
+        """The key is one, not the placeholder a loopback server gets."""
+        return self.key != PLACEHOLDER_KEY
+
+    @property
+    def host(self) -> str:
+        """Host and port, without anything that may be secret."""
+        parts = urlsplit(self.url)
+        host = parts.hostname or ""
+        return f"{host}:{parts.port}" if parts.port is not None else host
+
+    def masked(self, text: str) -> str:
+        """Give a text of a server without the secrets it may have echoed, on one line, cut to a readable length."""
+        parts = urlsplit(self.url)
+        secrets = {*self.headers.values()}
+        for part in (parts.username, parts.password):  # a token may stand in either
+            secrets |= {part, unquote(part)} if part else set()
+        secrets |= {self.key} if self.has_key else set()
+        for secret in sorted(secrets - {""}, key=len, reverse=True):
+            text = text.replace(secret, "***")
+        line = " ".join(text.split())
+        return line if len(line) <= MESSAGE_LENGTH else line[: MESSAGE_LENGTH - 1] + "…"
+
+
+def endpoint_of(entry: OpenAIEntry) -> Endpoint:
+    """Find an entry's server and secrets, in the entry and the environment.
+
+    Raises:
+        UsageFault: a variable is missing, or the address cannot be one.
+    """
+    url = entry.base_url or os.environ.get("OPENAI_BASE_URL") or OFFICIAL_URL
+    try:
+        parts = urlsplit(url)
+        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        is_address = False
+    if not is_address:
+        raise UsageFault(
+            f'Model "{entry.model}" has a base_url that is no web address; write one such as "http://127.0.0.1:8000/v1".'
+        )
+    is_loopback = _is_loopback(parts.hostname or "")
+    headers = {}
+    for header, variable in entry.headers_env.items():
+        headers[header] = _secret(variable)
+        if not headers[header]:
+            raise UsageFault(
+                f'Model "{entry.model}" needs a value for the header {header}: set {variable}, '
+                "or name another variable in headers_env."
+            )
+    key = _secret(entry.api_key_env)
+    has_other_way = is_loopback or parts.username or any(name.lower() == "authorization" for name in headers)
+    if not key and not has_other_way:
+        raise UsageFault(
+            f'Model "{entry.model}" needs an API key: set {entry.api_key_env}, '
+            "or name another variable with api_key_env."
+        )
+    return Endpoint(
+        url=url,
+        key=key or PLACEHOLDER_KEY,
+        key_variable=entry.api_key_env,
+        headers=headers,
+        is_loopback=is_loopback,
+    )
+
+
+def _secret(variable: str) -> str:
+    """Read a secret; a line end that came with it from a file is no part of it."""
+    value = os.environ.get(variable, "").strip()
+    if not (value.isascii() and value.isprintable()):
+        raise UsageFault(f"{variable} holds characters that cannot be sent in a header; set it to plain ASCII.")
+    return value
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+class OfficialClient:
+    """Sends requests through the official client, and says in our words what goes wrong.
+
+    Made outside of any event loop; used and closed in one.
+
+    Args:
+        endpoint: where to.
+        path: of the API, below the base URL.
+        concurrency: how many connections are worth keeping.
+    """
+
+    def __init__(self, endpoint: Endpoint, path: str, concurrency: int):
+        import httpx2
+        import openai
+
+        self.version: str = openai.__version__
+        self._openai = openai
+        self._httpx = httpx2
+        self._endpoint = endpoint
+        self._path = path
+        self._client = openai.AsyncOpenAI(
+            api_key=endpoint.key,
+            base_url=endpoint.url,
+            max_retries=0,  # ours know the slots and the halt
+            timeout=None,  # one limit covers the whole request, set where it is sent
+            default_headers=dict(endpoint.headers),
+            http_client=openai.DefaultAsyncHttpxClient(
+                timeout=None,
+                limits=httpx2.Limits(max_connections=None, max_keepalive_connections=concurrency),
+                trust_env=not endpoint.is_loopback,  # no proxy can reach this machine's loopback
+            ),
+        )
+
+    @asynccontextmanager
+    async def exchange(self, body: bytes) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Send a body; give the bytes of the reply as they come in.
+
+        Raises:
+            Failure: also while the bytes are read.
+        """
+        import anyio
+
+        openai, httpx = self._openai, self._httpx
+        try:
+            response = await self._client.post(
+                self._path,
+                cast_to=httpx.Response,
+                content=body,
+                stream=True,
+                stream_cls=openai.AsyncStream[object],
+            )
+            raw: Any = response  # typed as a stream, but with this cast_to it is the response itself
+            try:
+                yield raw.aiter_bytes()
+            finally:
+                await raw.aclose()
+        except openai.APIStatusError as fault:
+            raise self._refused(fault) from fault
+        except openai.APIConnectionError as fault:
+            raise self._broken(fault.__cause__ or fault) from fault
+        # openai 3.54 maps the last two as well (pydantic/httpx2#854)
+        except (httpx.RequestError, ssl.SSLError, anyio.EndOfStream) as fault:
+            raise self._broken(fault) from fault
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    def _broken(self, fault: BaseException) -> Failure:
+        detail = self._endpoint.masked(str(fault))
+        name = type(fault).__name__
+        return Failure(f"{name}: {detail}" if detail else name, is_retryable=True)
+
+    def _refused(self, fault: Any) -> Failure:
+        status: int = fault.status_code
+        message = self._endpoint.masked(server_message(fault.body))
+        cause = f"{type(fault).__name__} (HTTP {status})" + (f": {message}" if message else "")
+        variable = self._endpoint.key_variable
+        if status in (401, 403):
+            way_out = f"check the key in {variable}" if self._endpoint.has_key else f"no key was sent, set {variable}"
+            return Failure(f"{cause}; {way_out}", is_fatal=True)
+        if status == 429 and fault.code == "insufficient_quota":
+            return Failure(f"{cause}; the account of the key in {variable} has no credit", is_fatal=True)
+        return Failure(
+            cause,
+            is_retryable=is_retried(status),
+            asked_pause_s=asked_pause_s(fault.response.headers),
+            blames_stream_options=status in (400, 422) and "stream_options" in server_message(fault.body),
+        )
+
+
+def is_retried(status: int) -> bool:
+    """Tell whether a request that met this HTTP status is worth sending again."""
+    return status in RETRIED_STATUSES or not 400 <= status < 500
+
+
+def asked_pause_s(headers: Mapping[str, str]) -> float | None:
+    """Read `Retry-After` (RFC 9110, 10.2.3: seconds or a date), or OpenAI's `retry-after-ms`."""
+    for name, unit_s in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        try:
+            pause_s = float(headers.get(name, "")) * unit_s
+        except ValueError:
+            continue
+        if math.isfinite(pause_s) and pause_s >= 0:
+            return pause_s
+    try:
+        date = email.utils.parsedate_to_datetime(headers.get("retry-after", ""))
+    except ValueError:
+        return None
+    return max(0.0, date.timestamp() - time.time())
+
+
+def check_body(entry: OpenAIEntry) -> None:
+    """Check what an entry adds to the body of its requests.
+
+    Raises:
+        UsageFault: it cannot be sent, or would change what is asked.
+    """
+    ours = {"model": "model", "messages": "the suite", "prompt": "the suite", "stream": "stream", "n": "--llm-samples"}
+    for key in sorted(ours.keys() & entry.extra_body.keys()):
+        raise UsageFault(f'Model "{entry.model}" sets {key} in extra_body; leave it out, it comes from {ours[key]}.')
+    try:
+        json.dumps(entry.extra_body, allow_nan=False)
+    except (TypeError, ValueError) as fault:
+        raise UsageFault(
+            f'Model "{entry.model}" has a value in extra_body that JSON cannot hold ({fault}); write it as text.'
+        ) from None

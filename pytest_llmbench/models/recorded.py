@@ -1,0 +1,246 @@
+"""Answers from a file instead of a model: published ones, another tool's, or a batch run's.
+
+Two kinds of lines are read, both JSON:
+
+    {"case": "sky", "answer": "It scatters blue light.", "suite": "jokes", "latency_s": 0.8}
+    {"custom_id": "jokes/sky/0", "response": {"status_code": 200, "body": {...}}, "error": null}
+
+The first is ours; `suite`, `latency_s`, `ttft_s`, `input_tokens` and `output_tokens` may be left out, other
+fields are passed over.  The second is the output of OpenAI's batch API (chat or completions), where the
+custom id is `SUITE/CASE/SAMPLE` with the sample from 0, `SUITE/CASE`, or the case id alone.
+"""
+
+import hashlib
+import json
+import math
+import threading
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pytest_llmbench.errors import ModelFault, UsageFault
+from pytest_llmbench.models import STOPPED, Identity, Opened, OpenSettings
+from pytest_llmbench.models.entries import RecordedEntry
+from pytest_llmbench.models.openai_reply import ReplyFault, read_completion, server_message
+from pytest_llmbench.values import Answer, AnswerError, Arrived, PromptStyle, Request
+
+
+class RecordedProvider:
+    """Opens files of answers."""
+
+    entry_type = RecordedEntry
+    target_field = "answers"
+
+    def prompt_style(self, entry: RecordedEntry) -> PromptStyle | None:
+        """Take any style, unless the entry names the one its answers were asked in; read the file.
+
+        Raises:
+            UsageFault: the file is missing, or a line of it is no answer.
+        """
+        Recording(Path(entry.answers))
+        return None if entry.prompt_style == "auto" else PromptStyle(entry.prompt_style)
+
+    def open(self, entry: RecordedEntry, settings: OpenSettings) -> "RecordedModel":
+        """Read the file.
+
+        Raises:
+            UsageFault: as `prompt_style`.
+        """
+        del settings  # nothing is in flight, and nothing takes time
+        return RecordedModel(Recording(Path(entry.answers)))
+
+
+class RecordedModel(Opened):
+    """A file of answers, as a model."""
+
+    concurrency = 1
+
+    def __init__(self, recording: "Recording"):
+        self._recording: Recording | None = recording
+        self.identity = Identity(provider="recorded", model=recording.path.name, weights=recording.sha256)
+
+    def answer(
+        self, requests: Sequence[Request], *, arrived: Arrived | None = None, halt: threading.Event | None = None
+    ) -> tuple[Answer | AnswerError, ...]:
+        """Look the answers up (see `Model.answer`)."""
+        if self._recording is None:
+            raise ModelFault(f"{self.identity.model} is closed; open it again.")
+        answers: list[Answer | AnswerError] = []
+        for index, request in enumerate(requests):
+            if halt is not None and halt.is_set():
+                answers.append(AnswerError(cause=STOPPED, attempts=0))
+                continue
+            answers.append(self._recording.find(request))
+            if arrived is not None:
+                arrived(index, answers[-1])
+        return tuple(answers)
+
+    def close(self) -> None:
+        """Forget the answers."""
+        self._recording = None
+
+
+class Recording:
+    """The answers of a file by suite, case and sample.
+
+    A line that names no suite counts for the case of that id in each suite.  Lines without a number of
+    their own are the samples of their case in the order they stand in.
+
+    Raises:
+        UsageFault: the file cannot be read, or a line of it is no answer.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        raw = _bytes_of(path)
+        self.sha256 = hashlib.sha256(raw).hexdigest()
+        self._in_order: defaultdict[str, list[tuple[str | None, Answer | AnswerError]]] = defaultdict(list)
+        self._numbered: defaultdict[tuple[str, str], dict[int, Answer | AnswerError]] = defaultdict(dict)
+        self._samples: dict[tuple[str, str], tuple[Answer | AnswerError, ...]] = {}
+        for number, line in enumerate(_text_of(raw, path).split("\n"), start=1):  # splitlines() also splits at U+2028
+            if line and not line.isspace():
+                self._add(_Line(path, number, line))
+        if not self._in_order and not self._numbered:
+            raise UsageFault(f"{path}: this file has no answers; write one JSON object a line, see docs/models.md.")
+
+    def find(self, request: Request) -> Answer | AnswerError:
+        """Give the recorded answer to a request, or the error that there is none."""
+        suite, case, sample = request.suite, request.case, request.sample
+        numbered = self._numbered.get((suite, case), {})
+        if sample in numbered:
+            return numbered[sample]
+        if (suite, case) not in self._samples:
+            lines = self._in_order.get(case, ())
+            self._samples[suite, case] = tuple(answer for only, answer in lines if only in (None, suite))
+        samples = self._samples[suite, case]
+        if sample < len(samples):
+            return samples[sample]
+        return AnswerError(
+            cause=f'no recorded answer for case "{case}" of suite "{suite}", sample {sample + 1}, in {self.path}, '
+            f"which has {len(samples) + len(numbered) or 'none'} of it; add a line."
+        )
+
+    def _add(self, line: "_Line") -> None:
+        if "custom_id" not in line.table:
+            self._in_order[line.text("case")].append((line.optional_text("suite"), line.answer()))
+            return
+        suite, case, sample = line.custom_id()
+        if suite is None or sample is None:
+            self._in_order[case].append((suite, line.batch_answer()))
+        elif sample in self._numbered[suite, case]:
+            raise line.fault(f'has the custom_id "{suite}/{case}/{sample}" a second time; keep one of the two')
+        else:
+            self._numbered[suite, case][sample] = line.batch_answer()
+
+
+class _Line:
+    """One line of the file: a JSON object whose fields are checked as they are read."""
+
+    def __init__(self, path: Path, number: int, line: str):
+        self._where = f"{path}:{number}"
+        try:
+            table = json.loads(line)
+        except ValueError as fault:
+            reason = fault.msg if isinstance(fault, json.JSONDecodeError) else str(fault)
+            raise self.fault(f"is no JSON ({reason}); write one JSON object a line")
+        if not isinstance(table, dict):
+            raise self.fault('is no JSON object; write {"case": ..., "answer": ...}')
+        self.table: dict[str, Any] = table
+
+    def fault(self, what: str) -> UsageFault:
+        return UsageFault(f"{self._where}: this line {what}.")
+
+    def text(self, key: str) -> str:
+        value = self.table.get(key)
+        if not isinstance(value, str):
+            said = "no" if key not in self.table else f"{json.dumps(value)[:40]} as its"
+            raise self.fault(f'has {said} "{key}"; a recorded answer needs "case" and "answer" as texts')
+        return value
+
+    def optional_text(self, key: str) -> str | None:
+        return None if self.table.get(key) is None else self.text(key)
+
+    def answer(self) -> Answer:
+        return Answer(
+            text=self.text("answer"),
+            latency_s=self._seconds("latency_s"),
+            ttft_s=self._seconds("ttft_s"),
+            input_tokens=self._count("input_tokens"),
+            output_tokens=self._count("output_tokens"),
+        )
+
+    def custom_id(self) -> tuple[str | None, str, int | None]:
+        """Split a custom id; case ids hold no slash."""
+        custom_id = self.table["custom_id"]
+        parts = custom_id.rsplit("/", 2) if isinstance(custom_id, str) else []
+        match parts:
+            case [case] if case:
+                return None, case, None
+            case [suite, case] if suite and case:
+                return suite, case, None
+            case [suite, case, sample] if suite and case and sample.isascii() and sample.isdigit():
+                return suite, case, int(sample)
+        raise self.fault(
+            f"has the custom_id {json.dumps(custom_id)[:80]}; it must be SUITE/CASE/SAMPLE, SUITE/CASE or CASE"
+        )
+
+    def batch_answer(self) -> Answer | AnswerError:
+        response, error = self.table.get("response"), self.table.get("error")
+        if error:
+            return AnswerError(cause=f"the batch failed: {server_message(error)}")
+        if not isinstance(response, dict) or not isinstance(response.get("body"), dict):
+            raise self.fault("has a custom_id but no response.body; it must be a line of a batch output file")
+        body, status = response["body"], response.get("status_code")
+        if isinstance(status, int) and status >= 400:
+            return AnswerError(cause=f"HTTP {status} in the batch: {server_message(body)}")
+        if "choices" not in body and "error" not in body:
+            raise self.fault("has a response without choices; only batches of chat and completions can be read")
+        try:
+            reply = read_completion(body)
+        except ReplyFault as fault:
+            return AnswerError(cause=f"in the batch: {fault}")
+        return Answer(
+            text=reply.text,
+            finish_reason=reply.finish_reason,
+            input_tokens=reply.input_tokens,
+            output_tokens=reply.output_tokens,
+        )
+
+    def _seconds(self, key: str) -> float | None:
+        value = self.table.get(key)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float) or not (math.isfinite(value) and value >= 0):
+            raise self.fault(f"has {json.dumps(value)[:40]} as its {key}; it must be seconds, 0 or more, or left out")
+        return float(value)
+
+    def _count(self, key: str) -> int | None:
+        value = self.table.get(key)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            raise self.fault(
+                f"has {json.dumps(value)[:40]} as its {key}; it must be a whole number, 0 or more, or left out"
+            )
+        return value
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise UsageFault(f"{path}: there is no such file; name the recorded answers in answers.") from None
+    except OSError as fault:
+        raise UsageFault(f"{path}: this file cannot be read: {fault.strerror}.") from None
+
+
+def _text_of(raw: bytes, path: Path) -> str:
+    try:
+        return raw.decode().removeprefix("\ufeff")
+    except UnicodeDecodeError as fault:
+        line = raw.count(b"\n", 0, fault.start) + 1
+        raise UsageFault(f"{path}:{line}: this line is not UTF-8; save the file as UTF-8.") from None
+
+
+PROVIDER = RecordedProvider()

@@ -1,0 +1,71 @@
+"""The pytest plugin: translates hooks into calls of the runner. Without a model named it does nothing.
+
+This file is read at every start of pytest, in use or not, so it imports nothing but pytest.
+"""
+
+from typing import Any
+
+import pytest
+
+OPTIONS: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    (
+        "--llm-model",
+        "linelist",
+        {
+            "action": "append",
+            "metavar": "[ROLE=]NAME",
+            "help": "Run the cases against this model: an entry of the models file, or PROVIDER:TARGET. Repeatable.",
+        },
+    ),
+    ("--llm-models-file", "string", {"metavar": "FILE", "help": "Models file; default fixtures/models.toml."}),
+    ("--llm-samples", "string", {"metavar": "K", "help": "Answers a case; default 1."}),
+    ("--llm-limit", "string", {"metavar": "N", "help": "Only the first N cases of each suite."}),
+    (
+        "--llm-concurrency",
+        "string",
+        {
+            "metavar": "N",
+            "help": "Requests in flight (API) or rows a batch (local); default: the model's own, else 16 for openai, "
+            "1 for transformers.",
+        },
+    ),
+    ("--llm-timeout", "string", {"metavar": "S", "help": "Seconds for one request."}),
+    ("--llm-no-fail", "bool", {"action": "store_true", "default": None, "help": "A wrong answer fails no test."}),
+)
+"""Flag, type of its ini twin, and what argparse needs. Numbers are checked when models are named."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options and, for each, an ini key of the same name."""
+    group = parser.getgroup("llmbench", "language model cases")
+    for flag, ini_type, settings in OPTIONS:
+        group.addoption(flag, **settings)
+        parser.addini(flag.lstrip("-").replace("-", "_"), settings["help"], type=ini_type, default=None)  # type: ignore[arg-type]
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Add the hooks other packages may implement."""
+    from pytest_llmbench import hookspecs
+
+    pluginmanager.add_hookspecs(hookspecs)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marks, and the session's hooks where a model is named."""
+    config.addinivalue_line("markers", "llm_suite(path): run this test for each case of a suite and each model.")
+    if config.getoption("llm_model") or config.getini("llm_model"):
+        import pytest_llmbench.plugin.fixtures as fixtures
+        from pytest_llmbench.plugin.session import NAME, LlmSession
+
+        config.pluginmanager.register(fixtures, "llmbench-fixtures")
+        config.pluginmanager.register(LlmSession(config), NAME)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests of cases where no model is named."""
+    if config.pluginmanager.has_plugin("llmbench-session"):
+        return
+    left_out = [item for item in items if item.get_closest_marker("llm_suite")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("llm_suite")]

@@ -1,0 +1,58 @@
+"""The fixtures of cases: what was asked, what came back, how it was graded."""
+
+import pytest
+
+from pytest_llmbench.generation import SharedModel
+from pytest_llmbench.plugin.collect import ITEM
+from pytest_llmbench.runner import Result, Runner
+from pytest_llmbench.values import Answer, Case, Grade
+
+RESULT = pytest.StashKey[Result]()
+"""Where a test function keeps its result, between its arrival and the end of the test."""
+
+RUNNER = pytest.StashKey[Runner]()
+"""Where the configuration keeps the run's conductor."""
+
+
+class NoAnswer(Exception):
+    """No sample of a case has a graded answer: an error of the harness or the backend, not a wrong answer."""
+
+
+@pytest.fixture
+def _llm_result(request: pytest.FixtureRequest) -> Result:
+    node = request.node
+    if ITEM not in node.stash:
+        name = node.name
+        raise pytest.UsageError(f'{name} asks for a case, but is of no suite; mark it @pytest.mark.llm_suite("FILE").')
+    result: Result = node.stash[RESULT]
+    if result.shown is None:
+        first = result.record.samples[0].error or "no answer"
+        raise NoAnswer(first.splitlines()[0])
+    return result
+
+
+@pytest.fixture
+def llm_case(request: pytest.FixtureRequest, _llm_result: Result) -> Case:
+    """Give the case of this test."""
+    case: Case = request.node.stash[ITEM].case
+    return case
+
+
+@pytest.fixture
+def llm_answer(_llm_result: Result) -> Answer:
+    """Give the model's answer, generated and recorded; of several samples the first that failed, else the first."""
+    answer, _ = _llm_result.shown_pair
+    return answer
+
+
+@pytest.fixture
+def llm_grade(_llm_result: Result) -> Grade:
+    """Give the grade of `llm_answer`."""
+    _, grade = _llm_result.shown_pair
+    return grade
+
+
+@pytest.fixture
+def llm_model(request: pytest.FixtureRequest, _llm_result: Result) -> SharedModel:
+    """Give the opened model; what it is asked beyond the plan is not recorded."""
+    return request.config.stash[RUNNER].model(request.node.stash[ITEM])

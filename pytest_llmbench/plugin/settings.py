@@ -1,0 +1,104 @@
+"""From pytest's options to the settings of a run. The command line comes before the ini file."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from pytest_llmbench.errors import UsageFault
+from pytest_llmbench.models import OpenSettings
+from pytest_llmbench.models.catalog import Catalog, Choice
+from pytest_llmbench.runner import RunSettings
+
+Number = TypeVar("Number", int, float)
+
+
+def model_choices(config: pytest.Config) -> tuple[Choice, ...]:
+    """Resolve the named models.
+
+    Raises:
+        UsageFault: an unknown model, a broken models file.
+    """
+    given = config.getoption("llm_model")
+    folder = config.invocation_params.dir if given else _ini_folder(config)
+    extra = {
+        name: provider
+        for providers in config.hook.pytest_llmbench_providers(config=config)
+        for name, provider in providers.items()
+    }
+    catalog = Catalog(_path(config, "llm_models_file") or config.rootpath / "fixtures" / "models.toml", extra)
+    return catalog.choose(given or config.getini("llm_model"), folder)
+
+
+def run_settings(config: pytest.Config) -> RunSettings:
+    """Read what the options say about the run.
+
+    Raises:
+        UsageFault: a number is none, or out of its range.
+    """
+    concurrency = _number(config, "llm_concurrency", int, at_least=1)
+    timeout_s = _number(config, "llm_timeout", float, above=0)
+    samples = _number(config, "llm_samples", int, at_least=1)
+    limit = _number(config, "llm_limit", int, at_least=1)
+    options = {
+        "samples": samples or 1,
+        "limit": limit,
+        "concurrency": concurrency,
+        "timeout_s": timeout_s,
+        "no_fail": flag(config, "llm_no_fail"),
+    }
+    return RunSettings(
+        root=config.rootpath,
+        samples=samples or 1,
+        limit=limit,
+        is_bounded=bool(config.getoption("maxfail")) or bool(config.getoption("stepwise", False)),
+        open_settings=OpenSettings(concurrency=concurrency, timeout_s=timeout_s),
+        options=options,
+    )
+
+
+def flag(config: pytest.Config, name: str) -> bool:
+    """Read a switch."""
+    given = config.getoption(name)
+    return bool(config.getini(name)) if given is None else bool(given)
+
+
+def _number(
+    config: pytest.Config,
+    name: str,
+    kind: Callable[[str], Number],
+    *,
+    at_least: float | None = None,
+    above: float | None = None,
+) -> Number | None:
+    given: Any = config.getoption(name)
+    text = config.getini(name) if given is None else given
+    if text is None or text == "":
+        return None
+    option = "--" + name.replace("_", "-")
+    wanted = "a whole number" if kind is int else "a number"
+    if at_least is not None:
+        wanted += f" of at least {at_least:g}"
+    if above is not None:
+        wanted += f" above {above:g}"
+    try:
+        number = kind(text)
+    except ValueError:
+        raise UsageFault(f'{option} needs {wanted}, not "{text}".') from None
+    is_small = (at_least is not None and number < at_least) or (above is not None and not number > above)
+    if is_small or number == float("inf"):
+        raise UsageFault(f"{option} needs {wanted}, not {text}.")
+    return number
+
+
+def _path(config: pytest.Config, name: str) -> Path | None:
+    given = config.getoption(name)
+    if given:
+        return Path(config.invocation_params.dir / given)
+    from_ini = config.getini(name)
+    return _ini_folder(config) / from_ini if from_ini else None
+
+
+def _ini_folder(config: pytest.Config) -> Path:
+    return config.inipath.parent if config.inipath else config.rootpath

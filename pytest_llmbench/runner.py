@@ -1,0 +1,398 @@
+"""The conductor: plan, answers, grades and records of one run. Knows no pytest."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+from pytest_llmbench.errors import Caught, SuiteFault, UsageFault, caught
+from pytest_llmbench.generation import Ask, Generation, ModelPlan, OnDemand, Progress, SharedModel
+from pytest_llmbench.grading.registry import grader_kind
+from pytest_llmbench.models import Model, OpenSettings
+from pytest_llmbench.models.catalog import Choice
+from pytest_llmbench.records import Facts, ModelFacts, Record, Sample, SuiteFacts, error_sample, settle, ungraded_sample
+from pytest_llmbench.suites import LoadedSuite, load_suite
+from pytest_llmbench.values import (
+    Answer,
+    AnswerError,
+    Case,
+    Finding,
+    Grade,
+    Grader,
+    GraderKind,
+    Json,
+    Outcome,
+    Prompt,
+    PromptStyle,
+    Request,
+    Sampling,
+    Severity,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSettings:
+    """What the command line says about a run.
+
+    `root` is the project's root directory; `limit` the number of cases a suite; the rest
+    is told at the options in docs/options.md.
+    """
+
+    root: Path
+    samples: int = 1
+    limit: int | None = None
+    is_bounded: bool = False
+    open_settings: OpenSettings = field(default_factory=OpenSettings)
+    options: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One case put to one model; `key` tells it from all others of the run."""
+
+    key: str
+    loaded: LoadedSuite
+    case: Case
+    choice: Choice
+    needs_model: bool = False
+
+    def with_key(self, key: str, *, needs_model: bool) -> "Item":
+        """Give the same item under another key."""
+        return replace(self, key=key, needs_model=needs_model)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What became of an item: its record, and the answers and grades it was made of.
+
+    `grades` has None where a sample is an error.  `is_fatal` says that the model can answer nothing more.
+    """
+
+    record: Record
+    answers: tuple[Answer | AnswerError, ...]
+    grades: tuple[Grade | None, ...]
+    is_fatal: bool = False
+
+    @property
+    def shown(self) -> int | None:
+        """The sample to show: the first that failed, else the first with a grade; None if all are errors."""
+        graded = [index for index, grade in enumerate(self.grades) if grade is not None]
+        failed = (index for index in graded if self.record.samples[index].outcome is Outcome.FAILED)
+        return next(failed, graded[0] if graded else None)
+
+    @property
+    def shown_pair(self) -> tuple[Answer, Grade]:
+        """The answer and grade of the sample to show.
+
+        Raises:
+            LookupError: every sample is an error.
+        """
+        index = self.shown
+        answer = None if index is None else self.answers[index]
+        grade = None if index is None else self.grades[index]
+        if not isinstance(answer, Answer) or grade is None:
+            raise LookupError("no sample has a grade")
+        return answer, grade
+
+
+class Runner:
+    """One run: load suites, plan items, give each its result, and the run at the end.
+
+    Args:
+        settings: what the command line says.
+        choices: the models, by role.
+        kinds: graders of other packages by name.
+    """
+
+    def __init__(self, settings: RunSettings, choices: Sequence[Choice], kinds: Mapping[str, GraderKind]):
+        self.settings = settings
+        self.choices = tuple(choices)
+        self._kinds = kinds
+        self._loaded: dict[Path, LoadedSuite | None] = {}
+        self._graders: dict[Path, Grader] = {}
+        self._checked: set[str] = set()
+        self._styles: dict[str, PromptStyle | None] = {}
+        self._answers: Generation | OnDemand | None = None
+        self._prompts: dict[str, Prompt] = {}
+        self._rendered: dict[str, Prompt] = {}
+        self._items: dict[str, Item] = {}
+
+    # -- suites
+
+    def load(self, path: Path) -> LoadedSuite | None:
+        """Load a suite file once and build its grader; None for YAML of another kind.
+
+        Raises:
+            SuiteFault: the suite, its data or its database is wrong.
+        """
+        path = path.resolve()
+        if path not in self._loaded:
+            loaded = load_suite(_shown(path), self._find_kind, _read_parquet)
+            if loaded is not None:
+                self._refuse_twin(loaded)
+                self._graders[path] = loaded.kind.build(loaded.suite, self.settings.root)
+            self._loaded[path] = loaded
+        return self._loaded[path]
+
+    def check(self, loaded: LoadedSuite, *, is_thorough: bool) -> tuple[Finding, ...]:
+        """Let the grader of a suite look at it; in a run an error is raised and each suite is looked at once.
+
+        Raises:
+            SuiteFault: not `is_thorough`, and a finding is an error.
+        """
+        if is_thorough:
+            return loaded.kind.check(loaded.suite, self.settings.root, is_thorough=True)
+        if loaded.suite.name in self._checked:
+            return ()
+        findings = loaded.kind.check(loaded.suite, self.settings.root, is_thorough=False)
+        for finding in findings:
+            if finding.severity is Severity.ERROR:
+                raise fault_of(finding, loaded)
+        self._checked.add(loaded.suite.name)
+        return findings
+
+    def cases(self, loaded: LoadedSuite) -> tuple[Case, ...]:
+        """Give the cases of a suite that `--llm-limit` leaves."""
+        return loaded.suite.cases[: self.settings.limit]
+
+    def _find_kind(self, name: str) -> GraderKind:
+        return grader_kind(name, self._kinds)
+
+    def _refuse_twin(self, loaded: LoadedSuite) -> None:
+        for path, other in self._loaded.items():
+            if other is not None and other is not loaded and other.suite.name == loaded.suite.name:
+                message = f'the suite name "{loaded.suite.name}" is taken by {_shown(path)}; give one of them another.'
+                raise SuiteFault(message, path=loaded.suite.path, line=1)
+
+    # -- the plan
+
+    def check_styles(self, items: Iterable[Item]) -> None:
+        """See that every model can be opened, as far as that is cheap, and takes its suites' prompts.
+
+        Raises:
+            UsageFault: it cannot, or a suite lacks the prompt style of a model.
+        """
+        for item in items:
+            role = item.choice.role
+            if role not in self._styles:
+                self._styles[role] = item.choice.provider.prompt_style(item.choice.entry)
+            style, suite = self._styles[role], item.loaded.suite
+            if style is not None and style not in item.loaded.templates:
+                has = ", ".join(item.loaded.templates)
+                raise UsageFault(
+                    f'model "{item.choice.name}" takes {style} prompts, and the suite "{suite.name}" has only: {has}. '
+                    f'Add a {style} prompt to {suite.path}, or set prompt_style = "{has}" for the model.'
+                )
+
+    def start(self, items: Sequence[Item], *, is_ahead: bool = True) -> None:
+        """Begin to answer a plan, in its order.
+
+        Args:
+            items: what survived selection.
+            is_ahead: ask ahead of the tests; else each item is asked when its result is wanted, for a
+                process that does not know which items of the plan it will get.
+
+        Raises:
+            UsageFault: see `check_styles`.
+        """
+        self.check_styles(items)
+        plans: dict[str, list[Ask]] = {}
+        openers: dict[str, Choice] = {}
+        for item in items:
+            self._items[item.key] = item
+            ask = Ask(key=item.key, requests=self._requests(item), needs_model=item.needs_model)
+            plans.setdefault(item.choice.role, []).append(ask)
+            openers[item.choice.role] = item.choice
+        model_plans = [
+            ModelPlan(role=role, open=partial(self._open, openers[role]), asks=tuple(asks))
+            for role, asks in plans.items()
+        ]
+        if is_ahead:
+            self._answers = Generation(model_plans, is_bounded=self.settings.is_bounded)
+            self._answers.start()
+        else:
+            self._answers = OnDemand(model_plans)
+
+    def _open(self, choice: Choice) -> Model:
+        return choice.provider.open(choice.entry, self.settings.open_settings)
+
+    def _requests(self, item: Item) -> tuple[Request, ...]:
+        prompt = self.prompt(item)
+        sampling = self.sampling(item)
+        return tuple(
+            Request(
+                suite=item.loaded.suite.name,
+                case=item.case.id,
+                sample=sample,
+                prompt=prompt,
+                # one seed for all samples would give the same answer k times
+                sampling=sampling if sampling.seed is None else replace(sampling, seed=sampling.seed + sample),
+            )
+            for sample in range(self.settings.samples)
+        )
+
+    def prompt(self, item: Item) -> Prompt:
+        """Render the prompt of an item, in the style its model takes."""
+        if item.key not in self._rendered:
+            self._rendered[item.key] = self._render(item)
+        return self._rendered[item.key]
+
+    def _render(self, item: Item) -> Prompt:
+        style = self._styles[item.choice.role]
+        templates = item.loaded.templates
+        if style is None:
+            style = PromptStyle.CHAT if PromptStyle.CHAT in templates else PromptStyle.COMPLETION
+        return templates[style].render(item.case.inputs)
+
+    def sampling(self, item: Item) -> Sampling:
+        """Give the suite's sampling with the model's own keys over it."""
+        own = item.choice.entry.sampling.model_dump(exclude_none=True)
+        return replace(item.loaded.suite.sampling, **own)
+
+    @property
+    def is_started(self) -> bool:
+        """Tell whether a plan was started."""
+        return self._answers is not None
+
+    # -- results
+
+    def result(self, key: str, while_waiting: Callable[[Progress], None] | None = None) -> Result:
+        """Wait for the answers of an item, grade them, and keep the record."""
+        if self._answers is None:
+            raise RuntimeError("a result was asked for before the plan was started")
+        answers = self._answers.take(key, while_waiting)
+        return self._settle(self._items[key], answers)
+
+    def keep_arrived(self) -> tuple[tuple[str, Record], ...]:
+        """Grade and keep what arrived and no test took, when a run is interrupted."""
+        if self._answers is None:
+            return ()
+        arrived = self._answers.arrived()
+        answered = {k: v for k, v in arrived.items() if any(isinstance(answer, Answer) for answer in v)}
+        return tuple((key, self._settle(self._items[key], answers).record) for key, answers in answered.items())
+
+    def model(self, item: Item) -> SharedModel:
+        """Give the opened model of an item that needs it."""
+        if self._answers is None:
+            raise RuntimeError("a model was asked for before the plan was started")
+        return self._answers.model(item.choice.role)
+
+    def release(self, key: str) -> None:
+        """Say that an item is done with its model."""
+        if self._answers is not None and key in self._items:
+            self._answers.release(key)
+
+    def close(self) -> None:
+        """Stop asking."""
+        if self._answers is not None:
+            self._answers.close()
+
+    def _settle(self, item: Item, answers: tuple[Answer | AnswerError, ...]) -> Result:
+        graded = [self._sample(item, answer) for answer in answers]
+        samples = tuple(sample for sample, _ in graded)
+        outcome, score = settle(samples)
+        prompt = self.prompt(item)
+        digest = prompt.sha256
+        self._prompts.setdefault(digest, prompt)
+        record = Record(
+            suite=item.loaded.suite.name,
+            case=item.case.id,
+            case_sha256=item.case.sha256,
+            model=item.choice.name,
+            role=item.choice.role,
+            prompt_style=prompt.style,
+            prompt_sha256=digest,
+            grader=item.loaded.suite.grader,
+            score=score,
+            outcome=outcome,
+            samples=samples,
+        )
+        is_fatal = any(isinstance(answer, AnswerError) and answer.is_fatal for answer in answers)
+        return Result(record=record, answers=answers, grades=tuple(grade for _, grade in graded), is_fatal=is_fatal)
+
+    def _sample(self, item: Item, answer: Answer | AnswerError) -> tuple[Sample, Grade | None]:
+        if isinstance(answer, AnswerError):
+            return error_sample(answer), None
+        grader = self._graders[item.loaded.suite.path.resolve()]
+        grade = caught(lambda: grader(item.case, answer))
+        if isinstance(grade, Caught):
+            return ungraded_sample(answer, f"the grader broke: {grade.cause}\n{grade.details}"), None
+        return graded_sample(answer, grade), grade
+
+    # -- the run
+
+    def facts(self) -> Facts:
+        """Give what the run was made with, as far as it has come."""
+        identities = self._answers.identities if self._answers is not None else {}
+        used: dict[str, dict[str, Sampling]] = {}
+        suites: dict[str, LoadedSuite] = {}
+        for item in self._items.values():
+            used.setdefault(item.choice.role, {})[item.loaded.suite.name] = self.sampling(item)
+            suites[item.loaded.suite.name] = item.loaded
+        return Facts(
+            models=tuple(
+                ModelFacts(
+                    role=choice.role,
+                    model=choice.name,
+                    identity=identities[choice.role],
+                    sampling=used.get(choice.role, {}),
+                )
+                for choice in self.choices
+                if choice.role in identities
+            ),
+            suites=tuple(
+                SuiteFacts(
+                    suite=name,
+                    sha256=loaded.suite.sha256,
+                    grader=loaded.suite.grader,
+                    grader_version=loaded.kind.version,
+                    path=str(loaded.suite.path),
+                )
+                for name, loaded in suites.items()
+            ),
+            options=self.settings.options,
+            prompts=dict(self._prompts),
+        )
+
+
+def graded_sample(answer: Answer, grade: Grade) -> Sample:
+    """Make the sample of a graded answer."""
+    return Sample(
+        answer=answer.text,
+        outcome=grade.outcome,
+        score=grade.score,
+        reason=str(grade.reason),
+        explanation=grade.explanation,
+        format_ok=grade.format_ok,
+        parts=grade.parts,
+        latency_s=answer.latency_s,
+        ttft_s=answer.ttft_s,
+        input_tokens=answer.input_tokens,
+        output_tokens=answer.output_tokens,
+        finish_reason=answer.finish_reason,
+        concurrency=answer.concurrency,
+        reused=answer.reused,
+        attempts=answer.attempts,
+    )
+
+
+def fault_of(finding: Finding, loaded: LoadedSuite) -> SuiteFault:
+    """Make a fault of a finding, with the place of its case."""
+    case = next((case for case in loaded.suite.cases if case.id == finding.case), None)
+    if case is None:
+        return SuiteFault(finding.message, path=loaded.suite.path, line=1)
+    return SuiteFault(f'case "{case.id}": {finding.message}', path=case.path, line=case.line)
+
+
+def _shown(path: Path) -> Path:
+    """Give a path as people write it: relative to the working directory where it lies below."""
+    try:
+        return path.relative_to(Path.cwd())
+    except ValueError:
+        return path
+
+
+def _read_parquet(path: Path) -> tuple[Sequence[str], Sequence[Sequence[object]]]:
+    from pytest_llmbench.sql.parquet import read_parquet
+
+    return read_parquet(path)

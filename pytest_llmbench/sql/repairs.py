@@ -1,0 +1,176 @@
+"""Rewrite what sqlglot carries over to DuckDB wrongly, in the tree, before the text is made.
+
+The table of docs/sql.md, row by row: qualified tables, TOP n WITH TIES, ROWNUM, averages of a truth, distinct
+counts by other names, TRUNC of a moment, moments beside numbers and beside texts.  Date functions have their own
+file.  A construct that has no sure counterpart gives the reading up (`UnreadableError`): better
+rejected in one dialect than silently misread.
+"""
+
+import re
+
+from sqlglot import exp
+
+from pytest_llmbench.sql import frozen_time, time_functions
+from pytest_llmbench.sql.terms import Schema
+from pytest_llmbench.sql.tree import UnreadableError, bare, call, is_number, is_truth, number, stamp, temporal_kind
+
+_COMPARISONS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE)
+_DAY_DIALECTS = frozenset({"oracle", "tsql"})
+_DISTINCT_COUNTS = frozenset({"uniqexact", "uniq", "uniqcombined", "uniqhll12"})
+
+
+def repair(tree: exp.Expr, dialect: str, schema: Schema) -> exp.Expr:
+    """Give the tree that means in DuckDB what the statement means in its dialect, with time frozen."""
+    tree = tree.transform(lambda node: _unqualified(node, schema), copy=False)
+    tree = time_functions.repair(tree, dialect)
+    tree = frozen_time.freeze(tree, schema)
+    for select in list(tree.find_all(exp.Select)):
+        _without_rownum(select)
+        _without_dual(select, schema)
+    for query in list(tree.find_all(exp.Select)):
+        _ties_by_rank(query)
+    return tree.transform(lambda node: _repaired(node, dialect, schema), copy=False)
+
+
+def _unqualified(node: exp.Expr, schema: Schema) -> exp.Expr:
+    """Take schema and catalogue off a table the database has: dbo.events, `project.dataset.events`."""
+    if isinstance(node, exp.Table) and isinstance(node.this, exp.Identifier):
+        last = node.name.rpartition(".")[2]
+        if last.lower() in schema.tables and (node.args.get("db") is not None or last != node.name):
+            node.set("this", exp.to_identifier(last, quoted=True))
+            node.set("db", None)
+            node.set("catalog", None)
+    elif isinstance(node, exp.Column) and node.args.get("db") is not None and node.table.lower() in schema.tables:
+        node.set("db", None)
+        node.set("catalog", None)
+    return node
+
+
+def _without_dual(select: exp.Select, schema: Schema) -> None:
+    """Drop Oracle's FROM dual, a table of one row that is only there to be named."""
+    source = select.args.get("from_")
+    if source is not None and isinstance(source.this, exp.Table) and source.this.name.lower() == "dual" and "dual" not in schema.tables:
+        select.set("from_", None)
+
+
+def _without_rownum(select: exp.Select) -> None:
+    """WHERE ROWNUM <= n: the first n rows before any sorting or grouping of the same query, so only a plain one is a LIMIT."""
+    where = select.args.get("where")
+    if where is None:
+        return
+    kept: list[exp.Expr] = []
+    limit: int | None = None
+    for condition in where.this.flatten() if isinstance(where.this, exp.And) else [where.this]:
+        size = _rownum_limit(condition)
+        if size is None:
+            kept.append(condition)
+        else:
+            limit = size if limit is None else min(limit, size)
+    if limit is None:
+        return
+    is_plain = not any(select.args.get(key) for key in ("order", "group", "limit", "having", "distinct"))
+    if not is_plain or any(_in_select(found, select) for found in select.find_all(exp.AggFunc, exp.Window)):
+        raise UnreadableError("ROWNUM beside sorting or grouping")
+    select.set("where", exp.Where(this=exp.and_(*kept)) if kept else None)
+    select.set("limit", exp.Limit(expression=number(limit)))
+
+
+def _in_select(node: exp.Expr, select: exp.Select) -> bool:
+    """Tell whether a node belongs to this query and to none inside it."""
+    return node.find_ancestor(exp.Select) is select
+
+
+def _rownum_limit(condition: exp.Expr) -> int | None:
+    """Give n of ROWNUM <= n, ROWNUM < n + 1 or ROWNUM = 1."""
+    condition = bare(condition)
+    if not isinstance(condition, exp.LTE | exp.LT | exp.EQ) or not isinstance(condition.expression, exp.Literal):
+        return None
+    left = condition.this
+    is_rownum = isinstance(left, exp.Column | exp.Pseudocolumn) and left.name.upper() == "ROWNUM"
+    if not is_rownum or not condition.expression.name.isdigit():
+        return None
+    bound = int(condition.expression.name)
+    if isinstance(condition, exp.EQ):
+        return 1 if bound == 1 else 0
+    return bound - 1 if isinstance(condition, exp.LT) else bound
+
+
+def _ties_by_rank(select: exp.Select) -> None:
+    """TOP n WITH TIES and FETCH FIRST n ROWS WITH TIES: DuckDB has QUALIFY instead."""
+    limit, order = select.args.get("limit"), select.args.get("order")
+    options = limit.args.get("limit_options") if limit is not None else None
+    if options is None:
+        return
+    if not options.args.get("with_ties"):
+        if options.args.get("percent"):
+            raise UnreadableError("TOP n PERCENT")
+        return
+    if order is None or select.args.get("distinct") or select.args.get("qualify"):
+        raise UnreadableError("WITH TIES in this query")
+    size = limit.expression if isinstance(limit, exp.Limit) else limit.args["count"]
+    meanings = {item.alias.lower(): item.this for item in select.expressions if isinstance(item, exp.Alias)}
+    rank_order = order.copy()
+    for column in list(rank_order.find_all(exp.Column)):
+        if not column.table and column.name.lower() in meanings:
+            column.replace(meanings[column.name.lower()].copy())
+    rank = exp.Window(this=call("RANK"), order=rank_order)
+    select.set("limit", None)
+    select.set("qualify", exp.Qualify(this=exp.LTE(this=rank, expression=size.copy())))
+
+
+def _repaired(node: exp.Expr, dialect: str, schema: Schema) -> exp.Expr:
+    """Give what one node becomes."""
+    if isinstance(node, exp.Avg) and is_truth(node.this):
+        node.set("this", exp.cast(node.this, "INT"))
+    elif isinstance(node, exp.ApproxDistinct):
+        return exp.Count(this=exp.Distinct(expressions=[node.this]))  # on a few rows the estimate is the count
+    elif isinstance(node, exp.Anonymous | exp.AnonymousAggFunc) and node.name.lower() in _DISTINCT_COUNTS:
+        return exp.Count(this=exp.Distinct(expressions=list(node.expressions)))
+    elif isinstance(node, exp.Trunc) or (isinstance(node, exp.Anonymous) and node.name.lower() == "trunc" and len(node.expressions) == 1):
+        return _trunc(node, schema)
+    elif isinstance(node, exp.National):
+        return exp.Literal.string(node.name)
+    elif isinstance(node, exp.Sub | exp.Add) and dialect in _DAY_DIALECTS:
+        return _days(node, dialect, schema)
+    elif isinstance(node, _COMPARISONS):
+        _align(node, "this", "expression", schema)
+        _align(node, "expression", "this", schema)
+    elif isinstance(node, exp.Between):
+        for side in ("low", "high"):
+            _align(node, side, "this", schema)
+    return node
+
+
+def _trunc(node: exp.Expr, schema: Schema) -> exp.Expr:
+    """TRUNC(x) of a moment is its day."""
+    value = node.this if isinstance(node, exp.Trunc) else node.expressions[0]
+    is_alone = not isinstance(node, exp.Trunc) or node.args.get("decimals") is None
+    return exp.cast(value, "DATE") if is_alone and temporal_kind(value, schema) else node
+
+
+def _days(node: exp.Expr, dialect: str, schema: Schema) -> exp.Expr:
+    """Add or take a number of days; a difference of two moments beside a number is one too (Oracle)."""
+    left, right = temporal_kind(node.this, schema), temporal_kind(node.expression, schema)
+    if left and is_number(node.expression):
+        return time_functions.day_arithmetic(node, left)
+    if dialect == "oracle" and isinstance(node, exp.Sub) and left and right:
+        outer = node.parent
+        while isinstance(outer, exp.Paren):
+            outer = outer.parent
+        if isinstance(outer, (*_COMPARISONS, exp.Mul, exp.Div)) and any(is_number(side) for side in (outer.this, outer.expression)):
+            seconds = exp.Sub(this=call("EPOCH", stamp(node.this)), expression=call("EPOCH", stamp(node.expression)))
+            return exp.Paren(this=exp.Div(this=exp.Paren(this=seconds), expression=number(86400.0)))
+    return node
+
+
+def _align(node: exp.Expr, text_side: str, moment_side: str, schema: Schema) -> None:
+    """Compare a moment with a written date: MySQL and SQLite compare the texts, DuckDB refuses.
+
+    A date written year first becomes a moment; of any other the moment stays what it is, and the query does not run.
+    """
+    written = bare(node.args[text_side])
+    if not isinstance(written, exp.TimeToStr) or not temporal_kind(node.args[moment_side], schema):
+        return
+    shape = written.args["format"]
+    if isinstance(shape, exp.Literal) and re.match(r"%Y-%m-(?:%d|\d\d)(?:[ T]|$)", shape.name):
+        node.set(text_side, stamp(written))

@@ -1,0 +1,279 @@
+"""The values every room speaks in: frozen, without behaviour beyond small readings of themselves.
+
+Units stand in the names: `_s` is seconds, `_tokens` a count of tokens.  Shares and
+scores lie in 0..1.  The words are those of the field: a *case* is rendered to a
+*prompt*, a model gives an *answer*, a grader gives the answer a *grade*.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
+"""What JSON can hold; tuples are written as lists."""
+
+
+class PromptStyle(StrEnum):
+    """How a case is put to a model."""
+
+    CHAT = "chat"
+    COMPLETION = "completion"
+
+
+class Outcome(StrEnum):
+    """What became of a sample or a record: three ways, never two."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    ERROR = "error"
+
+
+class Reason(StrEnum):
+    """The fixed words of a grade (see docs/graders.md)."""
+
+    CORRECT = "correct"
+    EMPTY = "empty"
+    REFUSAL = "refusal"
+    DIFFERENT = "different"
+    UNPARSED = "unparsed"
+    WRONG_LABEL = "wrong-label"
+    FORMAT = "format"
+    MISSING_POINTS = "missing-points"
+    FORBIDDEN_CLAIM = "forbidden-claim"
+    PADDING = "padding"
+    WRONG_RESULT = "wrong-result"
+    INVALID = "invalid"
+    UNSAFE = "unsafe"
+    TOO_SLOW = "too-slow"
+    NO_SQL = "no-sql"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How a model is to generate. Temperature 0 is greedy."""
+
+    max_tokens: int = 256
+    temperature: float = 0.0
+    top_p: float | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One chat message."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """What is sent: chat messages or completion text, never both."""
+
+    messages: tuple[Message, ...] = ()
+    text: str | None = None
+
+    @property
+    def style(self) -> PromptStyle:
+        """Chat if there are messages, else completion."""
+        return PromptStyle.CHAT if self.text is None else PromptStyle.COMPLETION
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the rendered messages or text, before any chat template."""
+        content: object = self.text
+        if self.text is None:
+            content = [[message.role, message.content] for message in self.messages]
+        return hashlib.sha256(json.dumps([self.style, content], ensure_ascii=False).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One prompt to be answered once. `sample` counts from 0."""
+
+    suite: str
+    case: str
+    sample: int
+    prompt: Prompt
+    sampling: Sampling
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a model gave for one request, with the times measured where it was called.
+
+    `latency_s` runs from the sending to the last token, `ttft_s` to the first
+    non-empty piece; None where nobody measured.  `concurrency` is the number of
+    requests in flight, or of rows in the batch, the time was measured under.
+    """
+
+    text: str
+    finish_reason: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    latency_s: float | None = None
+    ttft_s: float | None = None
+    concurrency: int | None = None
+    attempts: int = 1
+    reused: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerError:
+    """A request that got no answer: the harness or the backend broke, the model was not wrong.
+
+    `is_fatal` says that no further request can succeed either (a refused key).
+    """
+
+    cause: str
+    attempts: int = 1
+    concurrency: int | None = None
+    is_fatal: bool = False
+
+
+Arrived: TypeAlias = Callable[[int, Answer | AnswerError], None]
+"""Called as a request's answer arrives, with the request's index."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grade:
+    """A grader's verdict on one answer.
+
+    `score` lies in 0..1; `reason` is one of the fixed words; `explanation` is a sentence
+    for people; `format_ok` is None where no format is asked; `parts` holds named
+    details that go to the JSON as they are.
+    """
+
+    score: float
+    passed: bool
+    reason: str
+    explanation: str
+    format_ok: bool | None = None
+    parts: Mapping[str, Json] = field(default_factory=dict)
+
+    @property
+    def outcome(self) -> Outcome:
+        """Passed or failed; a grade is never an error."""
+        return Outcome.PASSED if self.passed else Outcome.FAILED
+
+    def __str__(self) -> str:
+        return f"{self.reason} (score {self.score:.2f}): {self.explanation}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One row of a suite.
+
+    `inputs` are what the prompt templates see; `rules` are the case's fields for the
+    grader, already checked (an instance of the grader's `case_fields`); `expected` is
+    the plain expected text where the case has one.  `line` is where it stands in
+    `path` (for data files without lines, the row).
+    """
+
+    suite: str
+    id: str
+    inputs: Mapping[str, Json]
+    rules: object = None
+    expected: str | tuple[str, ...] | None = None
+    tags: tuple[str, ...] = ()
+    cluster: str | None = None
+    xfail: str | None = None
+    sha256: str = ""
+    path: Path = field(default_factory=Path)
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suite:
+    """One file of cases of one kind, loaded and checked.
+
+    `rules` are the suite's fields for its grader, already checked (an instance of the grader's
+    `suite_fields`).  `sampling` is the suite's own; a model's entry may override parts of it.
+    `prompt_source` maps each style the suite has to its template texts, as (role, template)
+    pairs; for a completion the role is empty.
+    """
+
+    name: str
+    path: Path
+    grader: str
+    cases: tuple[Case, ...]
+    rules: object = None
+    sampling: Sampling = field(default_factory=Sampling)
+    prompt_source: Mapping[PromptStyle, tuple[tuple[str, str], ...]] = field(default_factory=dict)
+    sha256: str = ""
+
+
+class Grader(Protocol):
+    """Judge an answer to a case: pure and deterministic; its time is in no latency."""
+
+    def __call__(self, case: Case, answer: Answer) -> Grade:
+        """Give the grade; an exception is an error of the harness, not a wrong answer."""
+        ...
+
+
+class Severity(StrEnum):
+    """How much a finding weighs."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    ADVICE = "advice"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something a check has to say about a case (or, without one, about its suite)."""
+
+    severity: Severity
+    message: str
+    case: str | None = None
+
+
+def no_findings(suite: Suite, root: Path, *, is_thorough: bool) -> tuple[Finding, ...]:
+    """Find nothing: the check of a grader that has none."""
+    del suite, root, is_thorough
+    return ()
+
+
+def plain_expected(case: Case) -> str:
+    """Say what was expected of a case with an `expected` text."""
+    return case.expected if isinstance(case.expected, str) else ", ".join(case.expected or ())
+
+
+class Check(Protocol):
+    """Look at a loaded suite before any model is asked."""
+
+    def __call__(self, suite: Suite, root: Path, *, is_thorough: bool) -> tuple[Finding, ...]:
+        """Give what there is to say; `is_thorough` in `llmbench validate`, not in a run.
+
+        `root` is the root directory of the project, below which `fixtures/` lies.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraderKind:
+    """How suites use one grader. Other packages add theirs with the hook `pytest_llmbench_graders`.
+
+    `case_fields` and `suite_fields` are pydantic classes that forbid unknown keys; their
+    fields are what a case and a suite may say to the grader.  `build(suite, root)` gives
+    the grader of a suite and raises `SuiteFault` for rules that cannot work.
+    `is_expected_text` is False where `expected` keeps its YAML type.
+    `has_format` says whether `format_ok` means something for its grades.
+    `expected_text` says in a line or few what a right answer to a case is.
+    `version` changes when the same answer may get another grade.
+    """
+
+    name: str
+    case_fields: type[Any]
+    suite_fields: type[Any]
+    build: Callable[[Suite, Path], Grader]
+    check: Check = no_findings
+    is_expected_text: bool = True
+    has_format: bool = False
+    expected_text: Callable[[Case], str] = plain_expected
+    version: int = 1

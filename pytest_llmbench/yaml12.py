@@ -1,0 +1,143 @@
+"""Read YAML 1.2 with the line of every node.
+
+PyYAML's C parser does the parsing; the meaning of plain scalars is YAML 1.2's core
+schema (`no`, `on`, `1:20` and dates are text), and a scalar can be taken as the text
+it is written as.  Source: https://yaml.org/spec/1.2.2/#103-core-schema
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import yaml
+
+from pytest_llmbench.errors import SuiteFault
+
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+Node: TypeAlias = yaml.Node
+
+_INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_WORDS: dict[str, object] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A mapping node: its entries in order, and where it and its keys stand."""
+
+    path: Path
+    line: int
+    entries: dict[str, Node]
+    key_lines: dict[str, int]
+
+
+def line_of(node: Node) -> int:
+    """Give the line a node starts in, from 1."""
+    return int(node.start_mark.line) + 1
+
+
+def compose(text: str, path: Path) -> Node | None:
+    """Parse one document into nodes.
+
+    Raises:
+        SuiteFault: not YAML, with the line.
+    """
+    try:
+        node: Node | None = yaml.compose(text, Loader=_Loader)
+    except yaml.YAMLError as fault:
+        mark = getattr(fault, "problem_mark", None)
+        problem = getattr(fault, "problem", None) or getattr(fault, "reason", None) or str(fault)
+        line = mark.line + 1 if mark else None
+        raise SuiteFault(f"this is not YAML: {problem}.", path=path, line=line) from None
+    return node
+
+
+def is_mapping(node: Node) -> bool:
+    """Tell whether a node is a mapping."""
+    return isinstance(node, yaml.MappingNode)
+
+
+def table(node: Node, path: Path, what: str) -> Table:
+    """Read a mapping whose keys are texts.
+
+    Raises:
+        SuiteFault: it is no mapping, or a key stands twice.
+    """
+    if not isinstance(node, yaml.MappingNode):
+        raise SuiteFault(f"{what} must be a mapping of names to values.", path=path, line=line_of(node))
+    entries: dict[str, Node] = {}
+    lines: dict[str, int] = {}
+    for key_node, value in node.value:
+        key = text(key_node, path, f"a key of {what}")
+        if key in entries:
+            raise SuiteFault(
+                f'{what} has "{key}" twice, first in line {lines[key]}; take one out.',
+                path=path,
+                line=line_of(key_node),
+            )
+        entries[key], lines[key] = value, line_of(key_node)
+    return Table(path=path, line=line_of(node), entries=entries, key_lines=lines)
+
+
+def items(node: Node, path: Path, what: str) -> list[Node]:
+    """Read a sequence.
+
+    Raises:
+        SuiteFault: it is none.
+    """
+    if not isinstance(node, yaml.SequenceNode):
+        raise SuiteFault(f"{what} must be a list.", path=path, line=line_of(node))
+    return list(node.value)
+
+
+def text(node: Node, path: Path, what: str) -> str:
+    """Read a scalar as the text it is written as, whatever it looks like.
+
+    Raises:
+        SuiteFault: it is a list or a mapping.
+    """
+    if not isinstance(node, yaml.ScalarNode):
+        raise SuiteFault(f"{what} must be a text.", path=path, line=line_of(node))
+    return str(node.value)
+
+
+def value(node: Node, path: Path) -> Any:
+    """Read any node by the core schema: None, bool, int, float, str, list, dict with text keys."""
+    if isinstance(node, yaml.MappingNode):
+        return {key: value(entry, path) for key, entry in table(node, path, "this").entries.items()}
+    if isinstance(node, yaml.SequenceNode):
+        return [value(entry, path) for entry in node.value]
+    return _scalar(node)
+
+
+def text_value(node: Node, path: Path) -> Any:
+    """Read any node with its scalars as the texts they are written as."""
+    if isinstance(node, yaml.MappingNode):
+        return {key: text_value(entry, path) for key, entry in table(node, path, "this").entries.items()}
+    if isinstance(node, yaml.SequenceNode):
+        return [text_value(entry, path) for entry in node.value]
+    return str(node.value)
+
+
+def _scalar(node: Node) -> object:
+    written = str(node.value)
+    # only plain scalars (their style is empty) mean anything but text
+    if getattr(node, "style", None):
+        return written
+    if written in _WORDS:
+        return _WORDS[written]
+    if _INT.fullmatch(written):
+        if written.startswith(("0o", "0x")):
+            return int(written, 0)
+        return int(written)
+    if _FLOAT.fullmatch(written):
+        return float(
+            written.replace(".inf", "inf").replace(".nan", "nan").replace(".Inf", "inf").replace(".NaN", "nan")
+        )
+    return written

@@ -1,0 +1,175 @@
+"""The models file and `--llm-model`: what they name, and what every fault says."""
+
+from pathlib import Path
+
+import pytest
+
+from pytest_llmbench.errors import UsageFault
+from pytest_llmbench.models.catalog import Catalog, split_role
+from pytest_llmbench.models.entries import OpenAIEntry, RecordedEntry
+
+FILE = """\
+[chatgpt]
+provider = "openai"
+model = "gpt-4o-mini"
+sampling = { max_tokens = 64 }
+price = { input_per_million = 0.15, output_per_million = 0.60 }
+
+[old]
+provider = "recorded"
+answers = "answers/old.jsonl"
+"""
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Catalog:
+    (tmp_path / "models.toml").write_text(FILE)
+    return Catalog(tmp_path / "models.toml", {})
+
+
+def fault_of(catalog: Catalog, *options: str) -> str:
+    with pytest.raises(UsageFault) as raised:
+        catalog.choose(options, catalog.file.parent)
+    return str(raised.value).replace(f"{catalog.file.parent}/", "")
+
+
+def test_a_name_is_an_entry_of_the_models_file(catalog: Catalog) -> None:
+    """The role of a model is its name, if no other is given."""
+    (choice,) = catalog.choose(["chatgpt"], Path())
+
+    assert (choice.role, choice.name) == ("chatgpt", "chatgpt")
+    assert isinstance(choice.entry, OpenAIEntry)
+    assert choice.entry.sampling.max_tokens == 64
+    assert choice.entry.price is not None
+
+
+def test_paths_of_an_entry_are_relative_to_the_models_file(catalog: Catalog, tmp_path: Path) -> None:
+    """`answers` is found beside the models file, wherever pytest was called."""
+    (choice,) = catalog.choose(["base=old"], Path("/elsewhere"))
+
+    assert choice.role == "base"
+    assert isinstance(choice.entry, RecordedEntry)
+    assert choice.entry.answers == str(tmp_path / "answers" / "old.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("option", "role", "name"),
+    [
+        ("chatgpt", None, "chatgpt"),
+        ("base=chatgpt", "base", "chatgpt"),
+        ("openai:gpt-4o-mini", None, "openai:gpt-4o-mini"),
+        ("new=openai:gpt=4", "new", "openai:gpt=4"),
+        ("recorded:a=b.jsonl", None, "recorded:a=b.jsonl"),
+    ],
+)
+def test_a_role_counts_only_before_the_first_colon(option: str, role: str | None, name: str) -> None:
+    """An equals sign in a target is part of the target."""
+    assert split_role(option) == (role, name)
+
+
+@pytest.mark.parametrize(
+    ("target", "role"),
+    [
+        ("recorded:answers/Old Run.jsonl", "Old-Run.jsonl"),
+        ("openai:org/model-7b", "model-7b"),
+        ("openai:ft:gpt-4o:me::1", "ft-gpt-4o-me-1"),
+    ],
+)
+def test_the_role_of_a_target_is_a_slug_of_it(catalog: Catalog, target: str, role: str) -> None:
+    """What may not stand in a test id becomes a dash."""
+    (choice,) = catalog.choose([target], Path())
+
+    assert choice.role == role
+
+
+def test_a_target_on_the_command_line_is_relative_to_the_folder_given(catalog: Catalog) -> None:
+    """`recorded:answers.jsonl` is found where pytest was called."""
+    (choice,) = catalog.choose(["recorded:a.jsonl"], Path("/work-dir"))
+
+    assert isinstance(choice.entry, RecordedEntry)
+    assert choice.entry.answers == "/work-dir/a.jsonl"
+
+
+def test_no_models_file_is_needed_for_targets(tmp_path: Path) -> None:
+    """`PROVIDER:TARGET` works in a project without a models file."""
+    (choice,) = Catalog(tmp_path / "none.toml", {}).choose(["openai:m"], tmp_path)
+
+    assert choice.role == "m"
+
+
+FAULTS = {
+    "unknown name, nearest first": (
+        FILE,
+        "chatgtp",
+        'there is no model "chatgtp" in models.toml; it has: chatgpt, old. '
+        "To use another, add [chatgtp] to it, or name one as PROVIDER:TARGET, such as transformers:./folder.",
+    ),
+    "unknown provider": (
+        FILE.replace('"openai"', '"opnai"'),
+        "chatgpt",
+        'models.toml: [chatgpt]: there is no provider "opnai"; the known ones are: openai, recorded, transformers.',
+    ),
+    "unknown provider of a target": (
+        FILE,
+        "hf:x",
+        '--llm-model "hf:x": there is no provider "hf"; the known ones are: transformers, openai, recorded.',
+    ),
+    "missing key": (
+        FILE.replace("model =", "# model ="),
+        "chatgpt",
+        'models.toml: [chatgpt] has no "model"; its provider needs one, see docs/models.md.',
+    ),
+    "extra key": (
+        FILE.replace("price =", "prize ="),
+        "chatgpt",
+        'models.toml: [chatgpt] has the unknown key "prize"; its keys are: price, provider, api, stream, base_url, model, '
+        "timeout_s, prompt_style, sampling, api_key_env, extra_body, max_retries, concurrency, headers_env, max_tokens_field.",
+    ),
+    "wrong type": (
+        FILE.replace("max_tokens = 64", "max_tokens = 'many'"),
+        "chatgpt",
+        'models.toml: [chatgpt]: "sampling.max_tokens": Input should be a valid integer, unable to parse string as an integer.',
+    ),
+    "no provider": (
+        "[a]\nmodel = 'x'\n",
+        "a",
+        'models.toml: [a] has no provider; add one, such as provider = "openai".',
+    ),
+    "no table": ("a = 1\n", "a", "models.toml: [a] is no table; a model is a table with its name in square brackets."),
+    "bad toml": (
+        "[a\n",
+        "a",
+        "models.toml: this is not TOML: Expected ']' at the end of a table declaration (at line 1, column 3).",
+    ),
+    "empty target": (FILE, "openai:", '--llm-model "openai:" names no target; write it after the colon.'),
+    "empty role": (FILE, "=chatgpt", '--llm-model "=chatgpt" is incomplete; write NAME or ROLE=NAME.'),
+    "empty name": (FILE, "a=", '--llm-model "a=" is incomplete; write NAME or ROLE=NAME.'),
+    "bad role": (
+        FILE,
+        "a b=chatgpt",
+        '--llm-model "a b=chatgpt": "a b" is no role; use letters, digits, ".", "_" and "-".',
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "option", "message"), FAULTS.values(), ids=FAULTS)
+def test_a_fault_names_file_entry_and_key(tmp_path: Path, text: str, option: str, message: str) -> None:
+    """A fault of the models file or the option is one clear sentence."""
+    file = tmp_path / "models.toml"
+    file.write_text(text)
+
+    assert fault_of(Catalog(file, {}), option) == message
+
+
+def test_a_role_stands_once(catalog: Catalog) -> None:
+    """Two models of one role cannot be told apart in test ids."""
+    assert fault_of(catalog, "chatgpt", "chatgpt") == (
+        'two models have the role "chatgpt"; tell them apart with --llm-model ROLE=NAME.'
+    )
+
+
+def test_a_missing_models_file_is_named(tmp_path: Path) -> None:
+    """Without a models file, a name cannot be known."""
+    assert fault_of(Catalog(tmp_path / "m.toml", {}), "llama") == (
+        'there is no model "llama": there is no models file m.toml; create it with [llama] in it.'
+    )
