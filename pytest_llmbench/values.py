@@ -140,7 +140,7 @@ Arrived: TypeAlias = Callable[[int, Answer | AnswerError], None]
 """Called as a request's answer arrives, with the request's index."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Grade:
     """A grader's verdict on one answer.
 
@@ -163,6 +163,10 @@ class Grade:
 
     def __str__(self) -> str:
         return f"{self.reason} (score {self.score:.2f}): {self.explanation}"
+
+    def __repr__(self) -> str:
+        # what pytest shows of `assert llm_grade.passed, llm_grade`; the explanation may quote a model, so it is escaped
+        return f"<Grade {self.reason} (score {self.score:.2f}): {self.explanation!r}>"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ itself are beyond it.
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from time import monotonic
 from typing import Self
 
@@ -62,7 +63,9 @@ _HEDGE = (
     r"|on the other hand,? (?:it|this|the joke|the humou?r) (?:could|might|may)"
     r"|it(?:'s| is) (?:also|equally) possible)"
 )
-_HEDGES = regex.compile(rf"\b{_HEDGE}\b(?:\W+(?:\w+\W+)?{_HEDGE}\b)*", regex.IGNORECASE)
+_HEDGES = regex.compile(rf"\b{_HEDGE}\b", regex.IGNORECASE)
+_ONE_SWITCH = 15
+"""Hedges at most so many characters apart are one: "Alternatively, it could also be"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,8 +110,10 @@ class Explanation:
 
     @property
     def hedges(self) -> int:
-        """How often the text switches to one more explanation; phrases in a row are one switch."""
-        return sum(1 for _ in _HEDGES.finditer(self.mapped.text))
+        """How often the text switches to one more explanation."""
+        places = [hedge.span() for hedge in _HEDGES.finditer(self.mapped.text)]
+        gaps = [place[0] - before[1] for before, place in pairwise(places)]
+        return bool(places) + sum(gap > _ONE_SWITCH for gap in gaps)
 
     def find(self, phrases: Phrases) -> Claim | None:
         """Give the first match of any alternative that is not denied.

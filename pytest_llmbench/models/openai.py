@@ -145,6 +145,7 @@ class OpenAIModel(Opened):
 
         dispatch = Dispatch(attempt, len(requests), self.concurrency)
         if self._refusal is None and not self._must_stop(halt):
+            await self._client.prepare()
             watcher = asyncio.create_task(self._watch(dispatch, halt))
             try:
                 await dispatch.run()

@@ -2,9 +2,8 @@
 
 Two readers with one face: `EventReader` for a stream (server-sent events, one JSON object a
 `data:` line), `BodyReader` for a whole body.  Building an object of a client library for every
-piece of a stream costs more than everything else together (a third of it measured without), so
-here a piece is only parsed at once while the first text is waited for; the rest is parsed in
-one go after the last byte, outside every time that is measured.
+piece of a stream costs more than everything else together, so here a piece is only parsed at once
+while the first text is waited for; the rest is parsed in one go after the last byte.
 """
 
 import json
@@ -180,7 +179,7 @@ def _assemble(events: Iterable[Any], *, is_complete: bool) -> Reply:
             pieces.append(_delta_text(choice))
             finish_reason = _word(choice, "finish_reason") or finish_reason
         if not about or table.get("usage"):  # the name stands in each event, the usage in the last
-            about = _about(table)
+            about.update((key, value) for key, value in _about(table).items() if value is not None)
     if not is_complete and finish_reason is None:
         raise ReplyFault("the stream broke off before its end")
     if not has_choice:

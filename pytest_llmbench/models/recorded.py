@@ -12,7 +12,6 @@ custom id is `SUITE/CASE/SAMPLE` with the sample from 0, `SUITE/CASE`, or the ca
 
 import hashlib
 import json
-import math
 import threading
 from collections import defaultdict
 from collections.abc import Sequence
@@ -24,6 +23,8 @@ from pytest_llmbench.models import STOPPED, Identity, Opened, OpenSettings
 from pytest_llmbench.models.entries import RecordedEntry
 from pytest_llmbench.models.openai_reply import ReplyFault, read_completion, server_message
 from pytest_llmbench.values import Answer, AnswerError, Arrived, PromptStyle, Request
+
+LONGEST_S = 1e9  # also keeps out NaN, infinity, and whole numbers no float can hold
 
 
 class RecordedProvider:
@@ -143,7 +144,7 @@ class _Line:
             table = json.loads(line)
         except ValueError as fault:
             reason = fault.msg if isinstance(fault, json.JSONDecodeError) else str(fault)
-            raise self.fault(f"is no JSON ({reason}); write one JSON object a line")
+            raise self.fault(f"is no JSON ({reason}); write one JSON object a line") from None
         if not isinstance(table, dict):
             raise self.fault('is no JSON object; write {"case": ..., "answer": ...}')
         self.table: dict[str, Any] = table
@@ -211,7 +212,7 @@ class _Line:
         value = self.table.get(key)
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, int | float) or not (math.isfinite(value) and value >= 0):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < LONGEST_S:
             raise self.fault(f"has {json.dumps(value)[:40]} as its {key}; it must be seconds, 0 or more, or left out")
         return float(value)
 

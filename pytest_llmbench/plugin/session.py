@@ -106,16 +106,18 @@ class LlmSession:
         ids = [f"{item.case.id}-{item.choice.role}" for item in items]
         metafunc.parametrize("_llm_result", items, ids=ids, indirect=True)
 
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        """Settle which case and model a Python test was parametrized with, before marks choose tests."""
+        callspec = getattr(item, "callspec", None)
+        if callspec is not None and isinstance(callspec.params.get("_llm_result"), Item):
+            found: Item = callspec.params["_llm_result"]
+            names = getattr(item, "fixturenames", ())
+            item.stash[ITEM] = found.with_key(item.nodeid, needs_model="llm_model" in names)
+            mark(item, found.loaded, found.case)
+
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Settle what each test function is, and order those of cases by model: one is open at a time."""
-        for function in items:
-            callspec = getattr(function, "callspec", None)
-            if callspec is not None and isinstance(callspec.params.get("_llm_result"), Item):
-                found: Item = callspec.params["_llm_result"]
-                names = getattr(function, "fixturenames", ())
-                function.stash[ITEM] = found.with_key(function.nodeid, needs_model="llm_model" in names)
-                mark(function, found.loaded, found.case)
+        """Order the tests of cases by model: one is open at a time."""
         places = [index for index, function in enumerate(items) if ITEM in function.stash]
         roles = [choice.role for choice in self.runner.choices]
         ours = sorted(

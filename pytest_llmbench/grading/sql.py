@@ -1,0 +1,200 @@
+"""SQL answers, judged by what they return on databases made to tell near misses apart.
+
+The case says what is right (`reference`), the suite names the database; what is judged and by which
+conventions is told in docs/sql.md.  The work is done in `pytest_llmbench.sql`, in a process of its own.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+
+from pytest_llmbench.errors import SuiteFault
+from pytest_llmbench.sql.dialects import NAMES
+from pytest_llmbench.values import Answer, Case, Finding, Grade, Grader, GraderKind, Reason, Severity, Suite
+
+if TYPE_CHECKING:
+    from pytest_llmbench.sql.databases import Database
+    from pytest_llmbench.sql.terms import Instance, Question, Trial
+
+_ORDERS = (1, 2, 3)  # the other orders of rows in which a reference must give the same
+
+
+def _known_dialect(name: str | None) -> str | None:
+    if name is not None and name.lower() not in NAMES:
+        raise ValueError(f"unknown dialect {name!r}; known are {', '.join(sorted(NAMES))}")
+    return None if name is None else name.lower()
+
+
+class SqlCase(BaseModel):
+    """What a case may say.
+
+    `reference` is one DuckDB query or a list of accepted ones, `now()` in it the instance's moment.
+    `ordered`: rows must come in the reference's order; by default they must where it has a top-level ORDER BY.
+    `extra_columns`: the answer may have columns besides. `dialect` is a hint: it is tried first.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    reference: Annotated[tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)] = Field(min_length=1)
+    ordered: bool | None = None
+    extra_columns: bool = False
+    dialect: str | None = None
+
+    _dialect = field_validator("dialect")(_known_dialect)
+
+    @field_validator("reference")
+    @classmethod
+    def _is_written(cls, references: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(reference.strip() for reference in references):
+            raise ValueError("a reference is empty; write a DuckDB query")
+        return references
+
+
+class SqlSuite(BaseModel):
+    """What a suite may say: the name of its database, the time an answer's queries have together, a dialect to try first."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    database: str = Field(min_length=1, pattern=r"^[A-Za-z0-9._-]+$")
+    time_limit_s: float = Field(default=2.0, gt=0, le=600)
+    dialect: str | None = None
+
+    _dialect = field_validator("dialect")(_known_dialect)
+
+
+def build(suite: Suite, root: Path) -> Grader:
+    """Give the grader of a suite, its database built; the worker process starts meanwhile."""
+    from pytest_llmbench.sql import databases
+    from pytest_llmbench.sql.worker import WorkerFaultError, shared_worker
+
+    rules = _suite_rules(suite)
+    worker = shared_worker()
+    worker.start_early()
+    instances = databases.build(_database(suite, root))
+
+    def grade(case: Case, answer: Answer) -> Grade:
+        """Judge one answer; a reference that cannot be judged by is a fault of the suite."""
+        try:
+            verdict = worker.judge(answer.text, _question(_case_rules(case), rules, instances))
+        except WorkerFaultError as fault:
+            raise SuiteFault(f'the reference of case "{case.id}" cannot be judged by: {fault}', path=case.path, line=case.line or None) from fault
+        is_correct = verdict.reason is Reason.CORRECT
+        return Grade(
+            score=1.0 if is_correct else 0.0,
+            passed=is_correct,
+            reason=verdict.reason,
+            explanation=verdict.explanation,
+            parts=verdict.parts,
+        )
+
+    return grade
+
+
+def check(suite: Suite, root: Path, *, is_thorough: bool) -> tuple[Finding, ...]:
+    """Run every reference on every instance, as written and with the rows in other orders."""
+    from pytest_llmbench.sql import databases
+
+    database = _database(suite, root)
+    instances = databases.build(database)
+    others = [databases.build(database, order=order) for order in _ORDERS]
+    found: list[Finding] = []
+    for case in suite.cases:
+        for place, reference in enumerate(_case_rules(case).reference):
+            label = f"reference {place + 1}" if len(_case_rules(case).reference) > 1 else "the reference"
+            found.extend(_reference_findings(case, reference, label, _suite_rules(suite), [instances, *others], is_thorough=is_thorough))
+    if is_thorough and not any(finding.severity is Severity.ERROR for finding in found):
+        found.extend(_mutant_findings(suite, instances))
+    return tuple(found)
+
+
+def _suite_rules(suite: Suite) -> SqlSuite:
+    if not isinstance(suite.rules, SqlSuite):
+        raise TypeError(f"suite {suite.name} was loaded without the rules of the grader sql")
+    return suite.rules
+
+
+def _case_rules(case: Case) -> SqlCase:
+    if not isinstance(case.rules, SqlCase):
+        raise TypeError(f"case {case.id} was loaded without the rules of the grader sql")
+    return case.rules
+
+
+def _database(suite: Suite, root: Path) -> "Database":
+    from pytest_llmbench.sql.databases import find_database
+
+    return find_database(_suite_rules(suite).database, suite_path=suite.path, root=root)
+
+
+def _question(case: SqlCase, suite: SqlSuite, instances: "tuple[Instance, ...]") -> "Question":
+    from pytest_llmbench.sql.terms import Question
+
+    return Question(
+        references=case.reference,
+        instances=instances,
+        is_ordered=case.ordered,
+        may_have_extra_columns=case.extra_columns,
+        dialect=case.dialect or suite.dialect,
+        limit_s=suite.time_limit_s,
+    )
+
+
+def _reference_findings(
+    case: Case, reference: str, label: str, rules: SqlSuite, copies: "list[tuple[Instance, ...]]", *, is_thorough: bool
+) -> Iterator[Finding]:
+    """Look at one reference: it must run, give rows, and give the same whatever order the rows were put in.
+
+    `copies` holds the instances as written, then the same with the rows in other orders.
+    """
+    from pytest_llmbench.sql.worker import WorkerFaultError, shared_worker
+
+    grave = Severity.ERROR if is_thorough else Severity.WARNING
+    worker = shared_worker()
+    try:
+        tried = [worker.trials(reference, instances, rules.time_limit_s) for instances in copies]
+    except WorkerFaultError as fault:
+        yield Finding(severity=Severity.ERROR, message=f"{label} does not run: {fault}", case=case.id)
+        return
+    names = [instance.name for instance in copies[0]]
+    failed = next(((name, trial) for name, trial in zip(names, tried[0], strict=True) if trial.fault), None)
+    if failed is not None:
+        yield Finding(severity=Severity.ERROR, message=f"{label} does not run on instance {failed[0]}: {failed[1].fault}", case=case.id)
+        return
+    empty = [name for name, trial in zip(names, tried[0], strict=True) if trial.n_rows == 0]
+    if empty:
+        message = f"{label} gives no row on instance {', '.join(empty)}; change the data so that an empty answer is wrong."
+        yield Finding(severity=grave, message=message, case=case.id)
+    for name, *trials in zip(names, *tried, strict=True):
+        if _depends_on_order(trials, is_ordered=_case_rules(case).ordered, reference=reference):
+            message = f"{label} gives something else on instance {name} when the rows are put in another order: a tie; sort by more columns or change the data."
+            yield Finding(severity=grave, message=message, case=case.id)
+            break
+
+
+def _depends_on_order(trials: "list[Trial]", *, is_ordered: bool | None, reference: str) -> bool:
+    """Tell whether a reference gives different rows, or the same in another order where the order counts."""
+    if len({trial.rows_sha256 for trial in trials}) > 1:
+        return True
+    del is_ordered, reference
+    return False
+
+
+def _mutant_findings(suite: Suite, instances: "tuple[Instance, ...]") -> Iterator[Finding]:
+    """Name the small changes to each reference that no instance tells from it."""
+    from pytest_llmbench.sql.worker import shared_worker
+
+    try:
+        from pytest_llmbench.sql.mutants import mutants
+    except ImportError:
+        return
+    for case in suite.cases:
+        question = _question(_case_rules(case), _suite_rules(suite), instances)
+        for reference in question.references:
+            made = mutants(reference)
+            for place in shared_worker().survivors(tuple(mutant.sql for mutant in made), question):
+                message = f"no instance tells the reference from a near miss ({made[place].text}): {made[place].sql}"
+                yield Finding(severity=Severity.ADVICE, message=message, case=case.id)
+
+
+KIND = GraderKind(name="sql", case_fields=SqlCase, suite_fields=SqlSuite, build=build, check=check)

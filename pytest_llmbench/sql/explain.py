@@ -1,0 +1,98 @@
+"""Say in a sentence and in up to three rows how a result differs from the reference's."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, time
+
+from pytest_llmbench.sql import tables
+from pytest_llmbench.sql.tables import Cell, Row, Table
+from pytest_llmbench.values import Json
+
+MAX_SHOWN_ROWS = 3
+_MAX_SHOWN_CHARS = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """A predicate ("counts 41 where the reference counts 17") and the rows that show it."""
+
+    sentence: str
+    difference: Mapping[str, Json]
+
+
+def explain(got: Table, want: Table, *, counts: bool, is_ordered: bool) -> Told:
+    """Tell two results apart that are not the same.
+
+    Args:
+        got: the answer's result.
+        want: the reference's.
+        counts: both give one count.
+        is_ordered: the order of the rows was asked for.
+    """
+    assignment = next(tables.matches(got, want, is_ordered=False, may_have_extra_columns=True), None)
+    is_same_rows = assignment is not None and len(got.names) == len(want.names)
+    same_width = tuple(range(len(want.names))) if len(got.names) == len(want.names) else ()
+    missing, unexpected = tables.difference(got, want, assignment or same_width)
+    if is_same_rows and is_ordered:
+        missing, unexpected = _out_of_place(got, want)
+    sentence = _sentence(got, want, counts=counts, n_missing=len(missing), n_unexpected=len(unexpected), is_same_rows=is_same_rows)
+    difference: dict[str, Json] = {
+        "missing": [shown(row) for row in missing[:MAX_SHOWN_ROWS]],
+        "unexpected": [shown(row) for row in unexpected[:MAX_SHOWN_ROWS]],
+    }
+    if len(got.names) != len(want.names):
+        difference["columns"] = {"reference": list(want.names), "answer": list(got.names)[:20]}
+    return Told(sentence=sentence, difference=difference)
+
+
+def shown(row: Row) -> list[Json]:
+    """Give a row as JSON can hold it, long texts cut."""
+    return [_shown(cell) for cell in row]
+
+
+def _shown(cell: Cell) -> Json:
+    if cell is None or isinstance(cell, bool):
+        return cell
+    if isinstance(cell, int):
+        return cell if abs(cell) < 2**53 else str(cell)  # JSON readers keep no more digits
+    if isinstance(cell, float):
+        return float(cell) if cell - cell == 0 else str(cell)
+    if isinstance(cell, datetime):
+        return cell.isoformat(sep=" ") if cell.time() != time() else cell.date().isoformat()
+    text = str(list(map(_shown, cell))) if isinstance(cell, tuple) else str(cell)
+    text = text.encode("utf-8", "backslashreplace").decode()
+    return text if len(text) <= _MAX_SHOWN_CHARS else text[:_MAX_SHOWN_CHARS] + "…"
+
+
+def _out_of_place(got: Table, want: Table) -> tuple[list[Row], list[Row]]:
+    """Give the rows that stand in another place, pairwise."""
+    pairs = [(other, one) for one, other in zip(got.rows, want.rows, strict=True) if one != other]
+    return [other for other, _ in pairs], [one for _, one in pairs]
+
+
+def _sentence(got: Table, want: Table, *, counts: bool, n_missing: int, n_unexpected: int, is_same_rows: bool) -> str:
+    n_got, n_want = len(got.rows), len(want.rows)
+    if len(got.names) != len(want.names) and not (n_got == n_want == 0):
+        return f"has {_plural(len(got.names), 'column')} where the reference has {len(want.names)}"
+    if n_got == n_want == 1 and len(want.names) == 1:
+        verb = "counts" if counts else "gives"
+        return f"{verb} {_value(got.rows[0][0])} where the reference {verb} {_value(want.rows[0][0])}"
+    if n_got > 10_000:
+        return f"has more than 10,000 rows where the reference has {n_want:,}"
+    if is_same_rows:
+        return "has the right rows in another order"
+    if n_got != n_want:
+        return f"has {_plural(n_got, 'row')} where the reference has {n_want:,}"
+    return f"misses {_plural(n_missing, 'row')} of {n_want:,} and has {n_unexpected:,} others"
+
+
+def _value(cell: Cell) -> str:
+    """Write one value as people read it."""
+    if cell is None:
+        return "NULL"
+    value = _shown(cell)
+    return f"'{value}'" if isinstance(cell, str) else str(value)
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

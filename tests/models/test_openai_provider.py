@@ -1,0 +1,423 @@
+"""What is asked of an API, what is made of its answers, and what is measured."""
+
+import threading
+import time
+
+import pytest
+
+from pytest_llmbench.errors import ModelFault, UsageFault
+from pytest_llmbench.models import STOPPED, OpenSettings
+from pytest_llmbench.models.entries import OpenAIEntry
+from pytest_llmbench.models.openai import PROVIDER
+from pytest_llmbench.values import AnswerError, PromptStyle
+
+
+def entry(**fields):
+    return OpenAIEntry.model_validate({"provider": "openai", "model": "gpt-4o-mini", **fields})
+
+
+def test_streamed_answer(openai_server, openai_ask):
+    """A streamed answer has the text of its pieces, the finish reason and the tokens the server counted."""
+    openai_server.on("hello", openai_server.stream("Hi", " there", usage={"prompt_tokens": 9, "completion_tokens": 2}))
+
+    answer = openai_ask()
+
+    assert (answer.text, answer.finish_reason, answer.input_tokens, answer.output_tokens, answer.attempts) == (
+        "Hi there",
+        "stop",
+        9,
+        2,
+        1,
+    )
+
+
+def test_chat_body(openai_server, openai_model, openai_requests):
+    """A chat request says what the sampling says, asks for the usage, and leaves out what is not set."""
+    requests = openai_requests("hello", max_tokens=7)
+
+    openai_model().answer(requests)
+
+    assert openai_server.received[0].path == "/v1/chat/completions"
+    assert openai_server.received[0].body == {
+        "model": "m-1",
+        "messages": [{"role": "user", "content": "hello"}],
+        "max_tokens": 7,
+        "temperature": 0.0,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+
+
+def test_completion_body_with_everything(openai_server, openai_model, openai_requests, monkeypatch):
+    """A completion request carries each part of the sampling, extra_body, and headers from the environment."""
+    monkeypatch.setenv("TEAM", "blue")
+    monkeypatch.setenv("LOCAL_KEY", "sk-local\n")
+    usage = {"prompt_tokens": 2, "completion_tokens": 1}
+    reply = {"choices": [{"index": 0, "text": " Paris", "finish_reason": "length"}], "usage": usage}
+    openai_server.on("The capital is", openai_server.respond(200, reply))
+    model = openai_model(
+        api="completions",
+        stream=False,
+        extra_body={"top_k": 1},
+        headers_env={"X-Team": "TEAM"},
+        api_key_env="LOCAL_KEY",
+        max_tokens_field="max_completion_tokens",
+    )
+    sampling = {"max_tokens": 3, "temperature": 0.5, "top_p": 0.9, "stop": ("\n", "."), "seed": 11}
+
+    (answer,) = model.answer(openai_requests("The capital is", style="completion", **sampling))
+
+    received = openai_server.received[0]
+    assert (answer.text, answer.finish_reason, answer.input_tokens, answer.ttft_s) == (" Paris", "length", 2, None)
+    assert received.path == "/v1/completions"
+    assert received.headers["x-team"] == "blue"
+    assert received.headers["authorization"] == "Bearer sk-local"
+    assert received.body == {
+        "model": "m-1",
+        "prompt": "The capital is",
+        "max_completion_tokens": 3,
+        "temperature": 0.5,
+        "top_p": 0.9,
+        "stop": ["\n", "."],
+        "seed": 11,
+        "top_k": 1,
+    }
+
+
+def test_times(openai_server, openai_ask):
+    """The first text and the last byte are timed apart, and what a model thinks aloud is not its first text."""
+    thoughts = openai_server.events("hm", "hm", key="reasoning_content", finish=None, done=False)
+    openai_server.on(
+        "hello", openai_server.send_stream(*thoughts, *openai_server.events("a", "b", finish=None), gap_s=0.03)
+    )
+
+    answer = openai_ask()
+
+    assert answer.text == "ab"
+    assert 0.09 <= answer.ttft_s <= answer.latency_s - 0.03
+
+
+def test_times_are_of_the_attempt_that_succeeded(openai_server, openai_ask):
+    """What a failed attempt took is in no time."""
+    slow_refusal = openai_server.send_stream(*openai_server.events("x", done=False, finish=None), gap_s=0.2)
+    openai_server.on("hello", slow_refusal, openai_server.stream("ok"))
+
+    answer = openai_ask()
+
+    assert answer.attempts == 2
+    assert answer.latency_s < 0.2
+
+
+def test_answers_come_in_the_order_asked(openai_server, openai_model, openai_requests):
+    """Answers stand in the order of the requests, though `arrived` hears of them as they come, in the calling thread."""
+    openai_server.on("slow", openai_server.stream("late", gap_s=0.05))
+    openai_server.on("fast", openai_server.stream("early"))
+    heard = []
+
+    answers = openai_model().answer(
+        openai_requests("slow", "fast"),
+        arrived=lambda index, answer: heard.append((index, answer.text, threading.current_thread())),
+    )
+
+    assert [answer.text for answer in answers] == ["late", "early"]
+    assert heard == [(1, "early", threading.current_thread()), (0, "late", threading.current_thread())]
+
+
+def test_answers_from_a_plain_thread(openai_server, openai_model, openai_requests):
+    """A worker thread without an event loop can ask, and another one can ask the same model later."""
+    model = openai_model()
+    texts = []
+
+    for _ in range(2):
+        thread = threading.Thread(
+            target=lambda: texts.extend(answer.text for answer in model.answer(openai_requests("a", "b")))
+        )
+        thread.start()
+        thread.join()
+
+    assert texts == ["ok"] * 4
+
+
+def test_connections_live_across_calls(openai_server, openai_model, openai_requests):
+    """Asking again uses the connection that is open already."""
+    model = openai_model(concurrency=1)
+
+    for _ in range(3):
+        model.answer(openai_requests("a", "b"))
+
+    assert len(openai_server.received) == 6
+    assert openai_server.n_connections == 1
+
+
+@pytest.mark.parametrize(
+    ("of_command_line", "of_entry", "expected"),
+    [(3, 5, 3), (None, 5, 5), (None, None, 16)],
+)
+def test_concurrency(openai_server, openai_model, openai_requests, of_command_line, of_entry, expected):
+    """As many requests are in flight as the command line says, else the entry, else 16; never more."""
+    prompts = [f"p{number}" for number in range(2 * expected)]
+    barrier = threading.Barrier(expected)
+    for prompt in prompts:
+        openai_server.on(prompt, openai_server.together(barrier))
+    model = openai_model(settings=OpenSettings(concurrency=of_command_line, timeout_s=5), concurrency=of_entry)
+
+    answers = model.answer(openai_requests(*prompts))
+
+    assert model.concurrency == expected
+    assert openai_server.most_in_flight == expected
+    assert {(answer.text, answer.concurrency) for answer in answers} == {("ok", expected)}
+
+
+def test_fewer_requests_than_slots(openai_ask):
+    """An answer that was alone in flight says so, whatever was allowed."""
+    answer = openai_ask(concurrency=8)
+
+    assert answer.concurrency == 1
+
+
+def test_no_requests(openai_model):
+    """Asking nothing gives nothing."""
+    assert openai_model().answer(()) == ()
+
+
+def test_halt(openai_server, openai_model, openai_requests):
+    """Halting gives up what is in flight and sends no more; what was given up is an error nobody is told of."""
+    openai_server.on("stuck", openai_server.stalled())
+    halt = threading.Event()
+    heard = []
+
+    def arrived(index, answer):
+        heard.append(index)
+        halt.set()
+
+    started = time.perf_counter()
+    answers = openai_model(concurrency=2).answer(
+        openai_requests("stuck", "fast", "stuck", "stuck"), arrived=arrived, halt=halt
+    )
+
+    assert time.perf_counter() - started < 1
+    assert heard == [1]
+    assert [getattr(answer, "cause", None) for answer in answers] == [STOPPED, None, STOPPED, STOPPED]
+    assert answers[3] == AnswerError(cause=STOPPED, attempts=0)
+    assert len(openai_server.received) <= 3
+
+
+def test_halted_before(openai_server, openai_model, openai_requests):
+    """Where the halt is set already, nothing is sent."""
+    halt = threading.Event()
+    halt.set()
+
+    answers = openai_model().answer(openai_requests("a"), halt=halt)
+
+    assert answers == (AnswerError(cause=STOPPED, attempts=0),)
+    assert openai_server.received == []
+
+
+def test_close_while_answering(openai_server, openai_model, openai_requests):
+    """Closing from another thread ends a call that hangs."""
+    openai_server.on("stuck", openai_server.stalled())
+    model = openai_model()
+    answers = []
+    thread = threading.Thread(target=lambda: answers.extend(model.answer(openai_requests("stuck"))))
+    thread.start()
+    while not openai_server.received:
+        time.sleep(0.001)
+
+    model.close()
+    thread.join()
+
+    assert [answer.cause for answer in answers] == [STOPPED]
+
+
+def test_closed(openai_model, openai_requests):
+    """A closed model may be closed again, and says that it is closed when asked."""
+    model = openai_model()
+
+    model.close()
+    model.close()
+
+    with pytest.raises(ModelFault, match=r'^Model "m-1" is closed; open it again\.$'):
+        model.answer(openai_requests("a"))
+
+
+def test_fault_of_the_listener(openai_server, openai_model, openai_requests):
+    """What `arrived` raises comes out of `answer`, and the model can be asked again."""
+    model = openai_model(concurrency=2)
+    openai_server.on("stuck", openai_server.stalled())
+
+    def arrived(index, answer):
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        model.answer(openai_requests("a", "stuck"), arrived=arrived)
+
+    assert model.answer(openai_requests("a"))[0].text == "ok"
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_stop_left_in_the_text(openai_server, openai_model, openai_requests, stream):
+    """A stop string that a server leaves in the text is cut off with all that follows, and was the reason to stop."""
+    reply = {"choices": [{"message": {"content": " yes\n\nmore; words"}, "finish_reason": "length"}]}
+    streamed = openai_server.stream(" yes\n", "\nmore; words", finish="length")
+    openai_server.on("hello", streamed if stream else openai_server.respond(200, reply))
+
+    (answer,) = openai_model(stream=stream).answer(openai_requests("hello", stop=(";", "\n\n")))
+
+    assert (answer.text, answer.finish_reason) == (" yes", "stop")
+
+
+@pytest.mark.parametrize("status", [400, 422])
+def test_server_without_stream_options(openai_server, openai_model, openai_requests, status):
+    """A server that does not know stream_options is asked without, which is no failed attempt, and from then on."""
+    prompts = ["a", "b", "c", "d"]
+    refusal = openai_server.refuse(status, "Unrecognized request argument supplied: stream_options " + "x" * 300)
+    for prompt in prompts:
+        openai_server.on(prompt, refusal, openai_server.stream("ok"))
+    model = openai_model(max_retries=0)
+
+    first = model.answer(openai_requests(*prompts))
+    second = model.answer(openai_requests("e"))
+
+    assert [(answer.text, answer.attempts) for answer in (*first, *second)] == [("ok", 1)] * 5
+    assert "stream_options" not in openai_server.received[-1].body
+    assert len(openai_server.received) == 9
+
+
+def test_identity(openai_server, openai_model, openai_requests, monkeypatch):
+    """The identity holds what changes answers and what the server reported, and no secret."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    monkeypatch.setenv("TEAM", "team-secret")
+    url = openai_server.url.replace("//", "//user:pass-secret@") + "?token=query-secret"
+    model = openai_model(base_url=url, extra_body={"top_k": 1}, headers_env={"X-Team": "TEAM"})
+
+    model.answer(openai_requests("a"))
+    identity = model.identity
+
+    assert (identity.provider, identity.model, identity.server_model) == ("openai", "m-1", "served-1")
+    assert set(identity.libraries) == {"openai"}
+    assert identity.settings == {
+        "base_url": openai_server.url.removeprefix("http://").removesuffix("/v1"),
+        "api": "chat",
+        "stream": True,
+        "max_tokens_field": "max_tokens",
+        "extra_body": {"top_k": 1},
+        "system_fingerprint": "fp-7",
+    }
+    assert "secret" not in repr(identity)
+
+
+@pytest.mark.parametrize(
+    ("fields", "style"),
+    [
+        ({}, PromptStyle.CHAT),
+        ({"api": "completions"}, PromptStyle.COMPLETION),
+        ({"prompt_style": "chat"}, PromptStyle.CHAT),
+        ({"api": "completions", "prompt_style": "completion"}, PromptStyle.COMPLETION),
+    ],
+)
+def test_prompt_style(monkeypatch, fields, style):
+    """The API decides the style of prompts, and an entry may say the same."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-1")
+
+    assert PROVIDER.prompt_style(entry(**fields)) is style
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            {},
+            'Model "gpt-4o-mini" needs an API key: set OPENAI_API_KEY, or name another variable with api_key_env.',
+        ),
+        (
+            {"api_key_env": "EMPTY_KEY", "base_url": "https://gateway.example/v1"},
+            'Model "gpt-4o-mini" needs an API key: set EMPTY_KEY, or name another variable with api_key_env.',
+        ),
+        (
+            {"api_key_env": "BROKEN_KEY"},
+            "BROKEN_KEY holds characters that cannot be sent in a header; set it to plain ASCII.",
+        ),
+        (
+            {"headers_env": {"X-Team": "NO_SUCH"}},
+            'Model "gpt-4o-mini" needs a value for the header X-Team: set NO_SUCH, '
+            "or name another variable in headers_env.",
+        ),
+        (
+            {"prompt_style": "completion"},
+            'Model "gpt-4o-mini" has prompt_style = "completion", but its api is "chat", which takes chat prompts: '
+            'set api = "completions", or leave prompt_style out.',
+        ),
+        (
+            {"prompt_style": "chat", "api": "completions"},
+            'Model "gpt-4o-mini" has prompt_style = "chat", but its api is "completions", which takes completion '
+            'prompts: set api = "chat", or leave prompt_style out.',
+        ),
+        (
+            {"extra_body": {"stream": False}},
+            'Model "gpt-4o-mini" sets stream in extra_body; leave it out, it comes from stream.',
+        ),
+        (
+            {"extra_body": {"top_k": float("nan")}},
+            'Model "gpt-4o-mini" has a value in extra_body that JSON cannot hold (Out of range float values are not '
+            "JSON compliant: nan); write it as text.",
+        ),
+        *(
+            (
+                {"base_url": url},
+                'Model "gpt-4o-mini" has a base_url that is no web address; '
+                'write one such as "http://127.0.0.1:8000/v1".',
+            )
+            for url in ("localhost:8000/v1", "http://", "http://host:port/v1", "ftp://host/")
+        ),
+    ],
+)
+def test_usage_faults(monkeypatch, fields, message):
+    """An entry that cannot work is refused before anything is asked, with the way out."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.setenv("EMPTY_KEY", " \n")
+    monkeypatch.setenv("BROKEN_KEY", "sk-ключ")
+
+    with pytest.raises(UsageFault) as raised:
+        PROVIDER.prompt_style(entry(**fields))
+    with pytest.raises(UsageFault):
+        PROVIDER.open(entry(**fields), OpenSettings())
+
+    # Python 3.11 ends the sentence before the value
+    assert str(raised.value).replace(" compliant)", " compliant: nan)") == message
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "localhost", "[::1]"])
+def test_loopback_needs_no_key(monkeypatch, host):
+    """A server on this machine may be asked without a key."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+
+    assert PROVIDER.prompt_style(entry(base_url=f"http://{host}:8000/v1")) is PromptStyle.CHAT
+
+
+def test_other_ways_than_a_key(monkeypatch):
+    """A server that is let in by an Authorization header of one's own needs no key."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.setenv("TOKEN", "Basic abc")
+    fields = {"base_url": "https://gateway.example/v1", "headers_env": {"authorization": "TOKEN"}}
+
+    assert PROVIDER.prompt_style(entry(**fields)) is PromptStyle.CHAT
+
+
+def test_address_from_the_environment(openai_server, openai_model, openai_requests, monkeypatch):
+    """Without a base_url the variable the official client knows decides."""
+    monkeypatch.setenv("OPENAI_BASE_URL", openai_server.url)
+
+    (answer,) = openai_model(base_url=None).answer(openai_requests("a"))
+
+    assert answer.text == "ok"
+
+
+def test_opened_by_the_provider(openai_server, openai_requests, monkeypatch):
+    """The provider's model answers, and a with statement closes it."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-1")
+
+    with PROVIDER.open(entry(base_url=openai_server.url), OpenSettings(timeout_s=5)) as model:
+        (answer,) = model.answer(openai_requests("a"))
+
+    assert answer.text == "ok"
+    assert openai_server.received[0].headers["authorization"] == "Bearer sk-1"

@@ -1,0 +1,135 @@
+"""Python tests of the cases of a suite: marker, fixtures, outcomes."""
+
+from collections.abc import Callable
+
+import pytest
+
+Project = Callable[..., pytest.Pytester]
+
+WRONG_PERU = (
+    {"case": "france", "answer": "Paris", "latency_s": 0.25},
+    {"case": "peru", "answer": "Cusco", "latency_s": 0.5},
+    {"case": "kenya", "answer": "Nairobi", "latency_s": 0.75},
+)
+
+TEST = """
+import pytest
+
+@pytest.mark.llm_suite("cases/capitals.yaml")
+def test_capital(llm_case, llm_answer, llm_grade):
+    assert llm_case.inputs["question"].endswith("?")
+    assert llm_grade.passed, llm_grade
+"""
+
+
+def test_a_marked_test_runs_for_each_case_and_model(project: Project) -> None:
+    """Its id names case and role; marks of the case select it; the record stands in the scoreboard."""
+    pytester = project(WRONG_PERU)
+    path = pytester.makepyfile(TEST)
+
+    result = pytester.runpytest(
+        "--llm-model", "old", "-v", "--benchmark-quiet", "--strict-markers", "-m", "america or africa", str(path)
+    )
+
+    result.stdout.fnmatch_lines(
+        [
+            "*::test_capital[[]peru-old[]] FAILED*",
+            "*::test_capital[[]kenya-old[]] PASSED*",
+        ]
+    )
+
+
+def test_a_wrong_answer_fails_with_the_test_s_own_traceback(project: Project) -> None:
+    """The user's assertion is shown as it is, the case's story in a section behind it."""
+    pytester = project(WRONG_PERU)
+    path = pytester.makepyfile(TEST)
+
+    result = pytester.runpytest("--llm-model", "old", "-k", "peru", str(path))
+
+    result.assert_outcomes(failed=1, deselected=2)
+    result.stdout.fnmatch_lines(
+        [
+            ">       assert llm_grade.passed, llm_grade",
+            """E       AssertionError: <Grade different (score 0.00): 'Expected "Lima", found "Cusco".'>""",
+            "*- case -*",
+            'different: Expected "Lima", found "Cusco".',
+            "  question  Capital of Peru?",
+        ]
+    )
+
+
+def test_only_a_wrong_answer_is_forgiven(project: Project) -> None:
+    """With --llm-no-fail an AssertionError of a case graded as passed still fails, and so does any other exception."""
+    pytester = project(WRONG_PERU)
+    path = pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.llm_suite("cases/capitals.yaml")
+        def test_capital(llm_case, llm_grade):
+            if llm_case.id == "france":
+                assert False, "my own check"
+            if llm_case.id == "kenya":
+                raise ValueError("my own bug")
+            assert llm_grade.passed
+        """
+    )
+
+    result = pytester.runpytest("--llm-model", "old", "--llm-no-fail", str(path))
+
+    result.stdout.fnmatch_lines(["*2 failed, 1 wrong in*"])
+
+
+def test_the_opened_model_may_be_asked_more(project: Project) -> None:
+    """`llm_model` answers requests of the test's own, which are not recorded."""
+    pytester = project(WRONG_PERU)
+    path = pytester.makepyfile(
+        """
+        import pytest
+        from pytest_llmbench import Prompt, Request, Sampling
+
+        @pytest.mark.llm_suite("cases/capitals.yaml")
+        def test_capital(llm_model, llm_case):
+            request = Request(suite="capitals", case="kenya", sample=0, prompt=Prompt(text="x"), sampling=Sampling())
+            (answer,) = llm_model.answer([request])
+            assert answer.text == "Nairobi"
+            assert llm_model.identity.provider == "recorded"
+        """
+    )
+
+    result = pytester.runpytest("--llm-model", "old", "--llm-model", "again=old", str(path))
+
+    result.assert_outcomes(passed=6)
+
+
+def test_a_fixture_outside_a_suite_says_what_to_do(project: Project) -> None:
+    """`llm_grade` in a test without the mark is an error with the way out."""
+    pytester = project()
+    path = pytester.makepyfile("def test_a(llm_grade): pass")
+
+    result = pytester.runpytest("--llm-model", "old", str(path))
+
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(
+        ['*test_a asks for a case, but is of no suite; mark it @pytest.mark.llm_suite("FILE").']
+    )
+
+
+@pytest.mark.parametrize(
+    ("mark", "message"),
+    [
+        ('"none.yaml"', "there is no suite file */none.yaml."),
+        ("", 'write @pytest.mark.llm_suite("FILE"), a path relative to the test file.'),
+        ('"other.yaml"', "*other.yaml: this is no suite file; it needs `suite` and `grader` at its top level."),
+    ],
+)
+def test_a_wrong_mark_says_what_to_do(project: Project, mark: str, message: str) -> None:
+    """A mark without a path, with one that is not there or no suite, is one clear sentence."""
+    pytester = project()
+    (pytester.path / "other.yaml").write_text("a: 1")
+    path = pytester.makepyfile(f"import pytest\n@pytest.mark.llm_suite({mark})\ndef test_a(): pass")
+
+    result = pytester.runpytest("--llm-model", "old", str(path))
+
+    assert result.ret != 0
+    result.stdout.fnmatch_lines([f"*{message}"])
