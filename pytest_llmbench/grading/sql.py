@@ -193,7 +193,7 @@ def _mutant_findings(suite: Suite, instances: "tuple[Instance, ...]") -> Iterato
         for reference in question.references:
             made = mutants(reference)
             for place in shared_worker().survivors(tuple(mutant.sql for mutant in made), question):
-                message = f"no instance tells the reference from a near miss ({made[place].text}): {made[place].sql}"
+                message = f"no instance tells the reference from a near miss ({made[place].description}): {made[place].sql}"
                 yield Finding(severity=Severity.ADVICE, message=message, case=case.id)
 
 

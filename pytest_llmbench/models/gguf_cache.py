@@ -130,30 +130,37 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _take(file: BinaryIO, n_bytes: int) -> bytes:
+    """Read so many bytes; a damaged length is found before memory is asked for it."""
+    if n_bytes > os.fstat(file.fileno()).st_size:
+        raise struct.error
+    taken = file.read(n_bytes)
+    if len(taken) < n_bytes:
+        raise struct.error
+    return taken
+
+
 def _unpack(file: BinaryIO, layout: str) -> tuple[Any, ...]:
     return struct.unpack(layout, file.read(struct.calcsize(layout)))
 
 
 def _read_text(file: BinaryIO) -> str:
     (length,) = _unpack(file, "<Q")
-    text = file.read(length)
-    if len(text) < length:
-        raise struct.error
-    return text.decode("utf-8")
+    return _take(file, length).decode("utf-8")
 
 
 def _skip(file: BinaryIO, kind: int) -> None:
     """Pass over a value that is no text."""
     if kind != _ARRAY:
-        file.read(_WIDTH[kind])
+        _take(file, _WIDTH[kind])
         return
     kind, length = _unpack(file, "<IQ")
     if kind in _WIDTH:
-        file.read(_WIDTH[kind] * length)
+        _take(file, _WIDTH[kind] * length)
         return
     for _ in range(length):
         if kind == _STRING:
-            _read_text(file)
+            _take(file, *_unpack(file, "<Q"))
         else:
             _skip(file, kind)
 

@@ -120,7 +120,9 @@ def _in_package(name: str) -> Path:
     folder = Path(next(iter(spec.submodule_search_locations)))
     if not file or not (folder / file).exists():
         found = ", ".join(sorted(path.name for path in folder.glob("*.gguf"))) or "no .gguf file"
-        raise UsageFault(f'The model "{name}" is not there: the package {package} has {found}; correct the file name.')
+        raise UsageFault(
+            f'The model "{name}" is not there: the package {package} has {found}; name one as package:{package}/FILE.'
+        )
     return folder / file
 
 

@@ -54,9 +54,7 @@ def make_tokenizer(*, with_template: bool) -> Any:
     return wrapped
 
 
-def make_folder(
-    folder: Path, *, with_template: bool = True, context: int = CONTEXT, **generation: Any
-) -> Path:
+def make_folder(folder: Path, *, with_template: bool = True, context: int = CONTEXT, **generation: Any) -> Path:
     """Save a tiny Llama that says printable ASCII, with `generation` as its generation_config."""
     torch.manual_seed(7)
     config = transformers.LlamaConfig(
@@ -143,7 +141,12 @@ class Observed(transformers.LlamaForCausalLM):
     def look(self, input_ids: torch.Tensor) -> None: ...
 
     def forward(  # named, because the loop gives a network only what its forward names
-        self, input_ids: Any, position_ids: Any = None, past_key_values: Any = None, logits_to_keep: int = 0, **rest: Any
+        self,
+        input_ids: Any,
+        position_ids: Any = None,
+        past_key_values: Any = None,
+        logits_to_keep: int = 0,
+        **rest: Any,
     ) -> Any:
         self.n_passes += 1
         self.look(input_ids)
