@@ -64,8 +64,6 @@ _HEDGE = (
     r"|it(?:'s| is) (?:also|equally) possible)"
 )
 _HEDGES = regex.compile(rf"\b{_HEDGE}\b", regex.IGNORECASE)
-_ONE_SWITCH = 15
-"""Hedges at most so many characters apart are one: "Alternatively, it could also be"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,9 +109,8 @@ class Explanation:
     @property
     def hedges(self) -> int:
         """How often the text switches to one more explanation."""
-        places = [hedge.span() for hedge in _HEDGES.finditer(self.mapped.text)]
-        gaps = [place[0] - before[1] for before, place in pairwise(places)]
-        return bool(places) + sum(gap > _ONE_SWITCH for gap in gaps)
+        text, places = self.mapped.text, [hedge.span() for hedge in _HEDGES.finditer(self.mapped.text)]
+        return bool(places) + sum(not _is_one_switch(text[a[1] : b[0]]) for a, b in pairwise(places))
 
     def find(self, phrases: Phrases) -> Claim | None:
         """Give the first match of any alternative that is not denied.
@@ -141,6 +138,11 @@ class Explanation:
     def _is_denied(self, place: int) -> bool:
         before = bisect_right(self._denied, (place, len(self.mapped.text)))
         return before > 0 and place < self._denied[before - 1][1]
+
+
+def _is_one_switch(between: str) -> bool:
+    # "Alternatively, it could also be" offers one explanation more, not two
+    return len(between) <= 15 and not set(".;!?") & set(between)
 
 
 def _compiled(source: str) -> regex.Pattern[str]:

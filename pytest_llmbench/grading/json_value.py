@@ -107,7 +107,7 @@ def parse(text: str) -> Any:
 def difference(want: Any, got: Any, at: str = "$") -> str | None:
     """Say where two JSON values differ first; None if they are equal."""
     if isinstance(want, dict) and isinstance(got, dict):
-        for key in want.keys() | got.keys():
+        for key in (*want, *got):
             if key not in got or key not in want:
                 return f"at {at}: key {json.dumps(key)} is {'missing' if key in want else 'too much'}"
         found = (difference(want[key], got[key], f"{at}.{key}") for key in want)

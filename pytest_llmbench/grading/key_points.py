@@ -10,7 +10,7 @@ joke explanations did in the comparison this project grew from; hence the deduct
 that stands in the prompt can be made by an echo, so such a point is reported.
 
 What counts as making a claim is told in `claims`.  Only the first 20,000 characters after the
-reasoning are judged; all patterns of a case together have 2 s for an answer.
+reasoning are judged; all patterns of a case together have 1 s for an answer.
 """
 
 from pathlib import Path

@@ -16,7 +16,7 @@ from pytest_llmbench.grading.text import clip, graded_unless_void, with_plain_qu
 from pytest_llmbench.models.entries import Strict
 from pytest_llmbench.values import Answer, Case, Grade, Grader, GraderKind, Json, Reason, Suite
 
-PATTERN_TIME_S = 2.0
+PATTERN_TIME_S = 1.0
 """How long one answer may keep a pattern busy: patterns are the author's, but answers can be hostile."""
 
 

@@ -15,7 +15,7 @@ from pytest_llmbench.models.entries import Strict
 from pytest_llmbench.values import Case, Reason
 
 JUDGED_CHARACTERS = 20_000
-PATTERNS_TIME_S = 2.0
+PATTERNS_TIME_S = 1.0
 DEFAULT_MAX_WORDS = 90
 WORDS_OF_REFERENCE = 2.5
 HEDGE_FACTOR = 0.6
@@ -158,8 +158,9 @@ class Marks:
 
 def mark(rubric: Rubric, text: str) -> Marks:
     """Look for every point and forbidden claim in an answer, up to where it runs on."""
-    run_on = run_on_start(text)
-    judged = Explanation(text[:run_on], limit=JUDGED_CHARACTERS, time_s=PATTERNS_TIME_S)
+    window = text[: len(text) - len(text.lstrip()) + JUDGED_CHARACTERS]
+    run_on = run_on_start(window)
+    judged = Explanation(window[:run_on], limit=JUDGED_CHARACTERS, time_s=PATTERNS_TIME_S)
     points = tuple(judged.find(point.phrases) for point in rubric.points)
     made = fsum(point.weight for point, claim in zip(rubric.points, points, strict=True) if claim)
     return Marks(

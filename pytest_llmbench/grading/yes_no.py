@@ -28,7 +28,7 @@ _FIRST_CHARACTERS = 2_000
 """How much of an answer is looked at; a label stands far before."""
 
 _MARKDOWN = re.compile(r"```\w*|[*`\"#>]|(?<!\w)[_']|[_'](?!\w)")
-_PREFIX = re.compile(r"(?:[^\s:]+ ?){1,4}: ?")
+_PREFIX = re.compile(r"(?:[^\s:]+ ){0,5}[^\s:]+ ?: ?")
 _SENTENCE_END = re.compile(r"(?<=[.!?]) ")
 _GROUNDS = re.compile(r"\s*(?:[—–(]|-- | - |\b(?:because|since|given|due to|as (?:it|this|that|the))\b)")
 """Where the grounds of a verdict begin, in which the other label may be a mere word."""

@@ -5,6 +5,7 @@ All that local models use of torch, transformers and the hub goes through here o
 
 import contextlib
 import importlib.util
+import logging as std_logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -55,15 +56,19 @@ def require_libraries(modules: Sequence[str], remedy: str, what: str) -> None:
 
 @contextlib.contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Keep the bars and log lines of transformers and the hub off the terminal meanwhile."""
+    """Keep bars and log lines of transformers, the hub and those they call off the terminal meanwhile."""
     from huggingface_hub.utils import logging as hub_logging
     from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
     from transformers.utils import logging
 
+    plain = {name: std_logging.getLogger(name) for name in ("accelerate", "bitsandbytes", "peft")}
+    levels = {name: logger.level for name, logger in plain.items()}
     verbosity, hub_verbosity = logging.get_verbosity(), hub_logging.get_verbosity()
     has_bars, has_hub_bars = logging.is_progress_bar_enabled(), not are_progress_bars_disabled()
     logging.set_verbosity(logging.CRITICAL)
     hub_logging.set_verbosity(logging.CRITICAL)
+    for logger in plain.values():
+        logger.setLevel(logging.CRITICAL)
     logging.disable_progress_bar()
     disable_progress_bars()
     try:
@@ -71,6 +76,8 @@ def quiet_libraries() -> Iterator[None]:
     finally:
         logging.set_verbosity(verbosity)
         hub_logging.set_verbosity(hub_verbosity)
+        for name, level in levels.items():
+            plain[name].setLevel(level)
         if has_bars:
             logging.enable_progress_bar()
         (enable_progress_bars if has_hub_bars else disable_progress_bars)()

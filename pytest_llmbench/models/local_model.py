@@ -110,9 +110,9 @@ class TransformersModel(Opened):
     def _row(self, request: Request, tokenizer: Any) -> Row | AnswerError:
         tokens = attempt(lambda: _tokens(request.prompt, tokenizer))
         if isinstance(tokens, Broken):
-            return AnswerError(cause=f"The prompt cannot be put to the model: {tokens.told}", concurrency=1)
+            return AnswerError(cause=f"The prompt cannot be put to the model: {tokens.told}")
         if not tokens:
-            return AnswerError(cause="The prompt is empty: it has no tokens.", concurrency=1)
+            return AnswerError(cause="The prompt is empty: it has no tokens.")
         max_tokens = request.sampling.max_tokens
         if self._context is not None:
             if len(tokens) > self._context:
@@ -120,7 +120,7 @@ class TransformersModel(Opened):
                     f"The prompt has {len(tokens)} tokens and the model's context only {self._context}; "
                     "shorten the case, or take a model with a longer context."
                 )
-                return AnswerError(cause=cause, concurrency=1)
+                return AnswerError(cause=cause)
             # The last token is chosen, never fed.
             max_tokens = min(max_tokens, self._context - len(tokens) + 1)
         return Row(tokens=tokens, max_tokens=max_tokens, sampling=request.sampling, seed=_seed(request))

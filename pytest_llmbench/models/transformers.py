@@ -12,7 +12,7 @@ from typing import Any
 
 from pytest_llmbench.errors import ModelFault, UsageFault
 from pytest_llmbench.models import Identity, OpenSettings
-from pytest_llmbench.models.decoding import can_share, unsupported
+from pytest_llmbench.models.batches import can_share, unsupported
 from pytest_llmbench.models.entries import TransformersEntry
 from pytest_llmbench.models.gguf_cache import prepared_folder, read_header, refuse_missing_weights
 from pytest_llmbench.models.libraries import EXTRA, Broken, attempt, quiet_loading, require_libraries
@@ -37,9 +37,8 @@ class TransformersProvider:
         """
         _require(entry)
         files = find_model(entry.model, entry.revision, with_weights=False)
-        if entry.adapter is not None:
-            find_adapter(entry.adapter)
-        has_template = _has_template(entry, files)
+        adapter = None if entry.adapter is None else find_adapter(entry.adapter)
+        has_template = _has_template(entry, files, adapter)
         if entry.prompt_style == "completion":
             return PromptStyle.COMPLETION
         if entry.prompt_style == "chat" and not has_template:
@@ -85,14 +84,29 @@ def _require(entry: TransformersEntry) -> None:
             raise UsageFault(f'device = "{entry.device}" is not there: torch sees no CUDA device; leave device out.')
 
 
-def _has_template(entry: TransformersEntry, files: LocalFiles) -> bool:
-    if files.is_gguf:
-        return bool(read_header(files.path).get("tokenizer.chat_template"))
+def _has_template(entry: TransformersEntry, files: LocalFiles, adapter: LocalFiles | None) -> bool:
+    """Tell whether there is a chat template; check on the way that what is small can be loaded."""
+    folder = _tokenizer_folder(files.path, adapter)
+    if folder.is_file():
+        return bool(read_header(folder).get("tokenizer.chat_template"))
     with quiet_loading():
-        tokenizer = attempt(lambda: _load_tokenizer(entry, files.path))
+        config = None if files.is_gguf else attempt(lambda: _load_config(entry, files.path))
+        tokenizer = attempt(lambda: _load_tokenizer(entry, folder))
+    if isinstance(config, Broken):
+        raise UsageFault(
+            f"{files.path} has a configuration that cannot be loaded: {config.told} "
+            "If it needs code of its own and you trust it, set trust_remote_code = true."
+        )
     if isinstance(tokenizer, Broken):
-        raise UsageFault(f"{files.path} has no tokenizer that can be loaded ({tokenizer.told}); save one there.")
+        raise UsageFault(f"{folder} has no tokenizer that can be loaded; save one there. {tokenizer.told}")
     return _chat_template(tokenizer) is not None
+
+
+def _tokenizer_folder(path: Path, adapter: LocalFiles | None) -> Path:
+    """Choose where the tokenizer is: an adapter that brings one was trained with it."""
+    if adapter is not None and (adapter.path / "tokenizer_config.json").is_file():
+        return adapter.path
+    return path
 
 
 def _open(
@@ -113,7 +127,7 @@ def _open(
     lacking = unsupported(network)
     if lacking is not None:
         raise ModelFault(f'The model "{entry.model}" cannot be used here: {lacking}; take another.')
-    tokenizer = _load_tokenizer(entry, folder)
+    tokenizer = _load_tokenizer(entry, _tokenizer_folder(folder, adapter))
     is_sharing = entry.prefix_cache and can_share(network)
     threads_before = torch.get_num_threads()
     if entry.threads is not None:
@@ -145,6 +159,12 @@ def _open(
         is_sharing=is_sharing,
         on_close=lambda: torch.set_num_threads(threads_before),
     )
+
+
+def _load_config(entry: TransformersEntry, folder: Path) -> Any:
+    import transformers
+
+    return transformers.AutoConfig.from_pretrained(folder, trust_remote_code=entry.trust_remote_code)
 
 
 def _load_tokenizer(entry: TransformersEntry, folder: Path) -> Any:
@@ -199,7 +219,6 @@ def _with_adapter(network: Any, adapter: LocalFiles) -> Any:
 def _dtype(entry: TransformersEntry, path: Path, device: str) -> str:
     """Name the dtype to load in; "auto" is the checkpoint's own."""
     import torch
-    import transformers
 
     if entry.dtype != "auto":
         return entry.dtype
@@ -208,8 +227,7 @@ def _dtype(entry: TransformersEntry, path: Path, device: str) -> str:
         return "float32" if device == "cpu" else "float16"
     if device != "cpu":
         return "auto"
-    config = transformers.AutoConfig.from_pretrained(path, trust_remote_code=entry.trust_remote_code)
-    is_bfloat16 = getattr(config, "dtype", None) == torch.bfloat16
+    is_bfloat16 = getattr(_load_config(entry, path), "dtype", None) == torch.bfloat16
     return "bfloat16" if is_bfloat16 and _cpu_computes_bfloat16() else "float32"
 
 

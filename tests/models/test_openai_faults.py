@@ -155,16 +155,17 @@ def test_refused_placeholder(openai_server, openai_ask):
 
 
 def test_refused_key_while_others_wait(openai_server, openai_model, openai_requests):
-    """What is in flight when the key is refused may still be answered; what waits for a retry is not sent again."""
-    openai_server.on("waits", openai_server.refuse(500, Retry_After="30"))
-    openai_server.on("answered", openai_server.stream("ok", gap_s=0.05))
+    """What is in flight when the key is refused may still be answered; what failed before or after is not sent again."""
+    openai_server.on("failed", openai_server.refuse(500, Retry_After="30"))
     openai_server.on("refused", openai_server.after(0.05, openai_server.refuse(401, "no")))
-    model = openai_model()
+    openai_server.on("fails", openai_server.after(0.15, openai_server.refuse(500)))
+    openai_server.on("answered", openai_server.after(0.15, openai_server.stream("ok")))
 
-    waits, answered, refused = model.answer(openai_requests("waits", "answered", "refused"))
+    failed, refused, fails, answered = openai_model().answer(openai_requests("failed", "refused", "fails", "answered"))
 
+    assert [(error.is_fatal, error.attempts) for error in (failed, refused, fails)] == [(True, 1)] * 3
     assert answered.text == "ok"
-    assert (waits.is_fatal, waits.attempts, refused.is_fatal) == (True, 1, True)
+    assert len(openai_server.received) == 4
 
 
 def test_no_credit(openai_server, openai_model, openai_requests, monkeypatch):
@@ -216,10 +217,11 @@ def test_stream_without_an_end(openai_server, openai_ask):
     """A stream that said it is complete is an answer, even if the connection stays open."""
     openai_server.on("hello", openai_server.stalled(*openai_server.events("ok")))
 
+    started = time.perf_counter()
     answer = openai_ask()
 
     assert (answer.text, answer.attempts) == ("ok", 1)
-    assert answer.latency_s < 0.1
+    assert answer.latency_s < time.perf_counter() - started < 2
 
 
 def test_nobody_there(openai_ask):

@@ -427,8 +427,7 @@ def test_too_long_prompt(folder: Path, tmp_path: Path) -> None:
 
     assert too_long == AnswerError(
         cause="The prompt has 161 tokens and the model's context only 160; "
-        "shorten the case, or take a model with a longer context.",
-        concurrency=1,
+        "shorten the case, or take a model with a longer context."
     )
     assert isinstance(fits, Answer)
     assert (fits.input_tokens, fits.output_tokens, fits.finish_reason) == (160, 1, "length")
@@ -503,9 +502,7 @@ def test_refused_messages(folder: Path, tmp_path: Path) -> None:
 
     refused, fine = model.answer([chatted(("system", "Be brief."), ("user", "Hi")), chatted(("user", "Hi"))])
 
-    assert refused == AnswerError(
-        cause="The prompt cannot be put to the model: TemplateError: no system messages here", concurrency=1
-    )
+    assert refused == AnswerError(cause="The prompt cannot be put to the model: TemplateError: no system messages here")
     assert isinstance(fine, Answer)
 
 

@@ -9,7 +9,6 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +54,7 @@ def directed_rows(now: datetime, seed: int) -> list[Row]:
     for step in range(11):  # exactly ten and eleven requests in 30 days, the eleventh of user 2 just outside
         made.append((now - day * (2.3 * step + 0.7), 1, "GetUser"))
         made.append((now - (30 * day + 2 * minute if step == 10 else day * (2.1 * step + 0.4)), 2, "ListFiles"))
+    made.append((now - 39 * day, 2, "ListFiles"))  # so that the two do not tie
     while len(made) < 150:
         user = min(int(chance.expovariate(0.22)) + 3, 18)
         method = chance.choices(METHODS, WEIGHTS)[0]
@@ -79,7 +79,7 @@ def write_events(folder: Path) -> Path:
     (folder / "schema.sql").write_text(SCHEMA)
     (folder / "database.toml").write_text("".join(f"[instances.{name}]\nnow = {now.isoformat()}\n" for name, now in NOWS.items()))
     for place, (name, now) in enumerate(NOWS.items()):
-        rows = next(rows for seed in count(place * 1000) if has_unique_orders(rows := directed_rows(now, seed)))
+        rows = next(rows for seed in range(place * 10_000, place * 10_000 + 10_000) if has_unique_orders(rows := directed_rows(now, seed)))
         values = ",\n".join(f"({event_id}, '{at}', {user}, '{method}')" for event_id, at, user, method in rows)
         (folder / f"{name}.sql").write_text(f"INSERT INTO events VALUES\n{values};\n")
     return folder

@@ -1,0 +1,124 @@
+import pytest
+from pydantic import ValidationError
+
+from pytest_llmbench.errors import SuiteFault
+from pytest_llmbench.grading.registry import BUILT_IN
+from pytest_llmbench.values import Reason
+
+
+@pytest.mark.parametrize(
+    ("expected", "answer", "passed"),
+    [
+        ("Paris", "Paris", True),
+        ("Paris", " Paris\n", True),
+        (" Paris ", "Paris", True),
+        ("Paris", "paris", False),
+        ("Paris", "Paris.", False),
+        ("Paris", "The answer is Paris", False),
+        ("I cannot assist with that.", "I cannot assist with that.", True),
+        ("42", "４２", False),
+        ("a  b", "a b", False),
+        ("Paris", "<think>Rome?</think>Paris", True),
+    ],
+)
+def test_exact_asks_for_the_text_alone(grade_of, expected: str, answer: str, passed: bool) -> None:
+    """Under `exact` the whole answer is the expected text, whitespace around it aside."""
+    grade = grade_of("exact", {"expected": expected}, answer)
+
+    assert (grade.passed, grade.score, grade.format_ok) == (passed, float(passed), None)
+
+
+def test_exact_says_what_was_expected_and_found(grade_of) -> None:
+    """The explanation of a wrong answer holds both texts."""
+    grade = grade_of("exact", {"expected": "Paris"}, "Rome,\nsurely")
+
+    assert grade.reason == Reason.DIFFERENT
+    assert grade.explanation == 'Expected "Paris", found "Rome, surely".'
+
+
+@pytest.mark.parametrize(("grader", "answer"), [("exact", "STRASSE"), ("contains", "in der STRASSE dort")])
+def test_letter_case_is_ignored_where_the_suite_says_so(grade_of, grader: str, answer: str) -> None:
+    """`ignore_case` folds case as Unicode does, in expected text and answer alike."""
+    heeded = grade_of(grader, {"expected": "Straße"}, answer)
+    ignored = grade_of(grader, {"expected": "Straße"}, answer, suite={"ignore_case": True})
+
+    assert (heeded.passed, ignored.passed) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("expected", "answer", "missing"),
+    [
+        ("pod", "two pods", []),
+        (["pod", "whale"], "a whale in a pod", []),
+        (["pod", "whale", "chip"], "a whale", ["pod", "chip"]),
+        ("don't know", "I don’t\nknow", []),
+        ("don’t", "I don't", []),
+        ("Pod", "pod", ["Pod"]),
+        ("I can't help", "I can't help with that", []),
+    ],
+)
+def test_contains_names_what_is_missing(grade_of, expected: object, answer: str, missing: list[str]) -> None:
+    """Under `contains` every expected text occurs; quotes and whitespace are read as plain ones."""
+    grade = grade_of("contains", {"expected": expected}, answer)
+
+    assert (grade.passed, grade.score, grade.parts) == (not missing, float(not missing), {"missing": missing})
+    assert all(f'"{text}"' in grade.explanation for text in missing)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "answer", "passed"),
+    [
+        (r"\d{4}", " 2023\n", True),
+        (r"\d{4}", "in 2023", False),
+        (r"yes|no", "yes", True),
+        (r"yes|no", "no way", False),
+        (r"(?i)yes", "YES", True),
+        (r"(?s)SELECT.*;", "SELECT 1\nFROM t;", True),
+    ],
+)
+def test_regex_matches_the_whole_answer(grade_of, pattern: str, answer: str, passed: bool) -> None:
+    """Under `regex` the trimmed answer is matched from its start to its end."""
+    grade = grade_of("regex", {"expected": pattern}, answer)
+
+    assert (grade.passed, grade.reason) == (passed, Reason.CORRECT if passed else Reason.DIFFERENT)
+
+
+def test_bad_pattern_is_found_before_any_answer(suite_of) -> None:
+    """A pattern that does not compile is a fault of the suite, with the case and its place."""
+    suite = suite_of("regex", {"expected": "(yes"})
+
+    with pytest.raises(SuiteFault, match=r"suite\.yaml:7: case \"case\": '\(yes' is no pattern \(missing \)"):
+        BUILT_IN["regex"].build(suite, suite.path)
+
+
+def test_pattern_that_never_ends_is_the_harness_fault(grade_of) -> None:
+    """A pattern that runs away on an answer is stopped and raised, not counted as a wrong answer."""
+    with pytest.raises(TimeoutError, match=r"case \"case\": the pattern .* took over 1 s"):
+        grade_of("regex", {"expected": "(a|a|aa)+(b|c)(a|a)*d"}, "a" * 60 + "e")
+
+
+@pytest.mark.parametrize("grader", ["exact", "contains", "regex"])
+@pytest.mark.parametrize("answer", ["", "I'm sorry, but I can't help with that."])
+def test_no_answer_is_told_apart_from_a_different_one(grade_of, grader: str, answer: str) -> None:
+    """Empty answers and refusals have reasons of their own."""
+    grade = grade_of(grader, {"expected": "Paris"}, answer)
+
+    assert grade.reason == (Reason.REFUSAL if answer else Reason.EMPTY)
+    assert (grade.passed, grade.score) == (False, 0)
+
+
+@pytest.mark.parametrize(
+    ("grader", "fields"),
+    [
+        ("exact", {"expected": " "}),
+        ("exact", {}),
+        ("exact", {"expected": "a", "weight": 1}),
+        ("contains", {"expected": []}),
+        ("contains", {"expected": ["a", ""]}),
+        ("regex", {"expected": ["a"]}),
+    ],
+)
+def test_fields_that_cannot_work_are_refused(grader: str, fields: dict[str, object]) -> None:
+    """Blank, missing, unknown and ill-typed fields do not get as far as the grader."""
+    with pytest.raises(ValidationError):
+        BUILT_IN[grader].case_fields.model_validate(fields)
