@@ -80,10 +80,13 @@ def caught(call: Callable[[], T]) -> T | Caught:
     """Call a backend or a grader; what it raises becomes a value, to be recorded as an error.
 
     This is the only place that catches everything: a model, a grader or a library behind
-    them may raise anything, and one case's fault must not take the run with it.
+    them may raise anything, and one case's fault must not take the run with it.  `sys.exit` and
+    pytest's own `fail` and `skip`, which are no `Exception`, are caught too; Ctrl-C is not.
     """
     try:
         return call()
-    except Exception as fault:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as fault:
         kind = type(fault).__name__
         return Caught(cause=f"{kind}: {fault}" if str(fault) else kind, details=traceback.format_exc())

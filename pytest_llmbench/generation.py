@@ -2,6 +2,10 @@
 
 The tests take answers in the order of the plan; each waits for its own alone.  What
 arrives early is kept.  One model is open at a time.
+
+A test that waits always gets something: whatever a model does (raise, end its thread, answer too
+few requests), each request has an answer or an error in the end.  And the thread never waits for
+the tests while a test waits for it, whatever order the tests run in.
 """
 
 import threading
@@ -9,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from pytest_llmbench.errors import Caught, ModelFault, caught
+from pytest_llmbench.errors import Caught, LlmbenchError, ModelFault, caught
 from pytest_llmbench.models import STOPPED, Identity, Model
 from pytest_llmbench.values import Answer, AnswerError, Arrived, Request
 
@@ -77,23 +81,34 @@ class SharedModel:
 
 
 class _Slot:
-    """Where the answers of one item gather."""
+    """Where the answers of one item gather. Only the thread that asks puts any."""
 
-    __slots__ = ("answers", "ask", "done", "missing", "released")
+    __slots__ = ("answers", "ask", "done", "missing")
 
     def __init__(self, ask: Ask):
         self.ask = ask
         self.answers: list[Answer | AnswerError | None] = [None] * len(ask.requests)
         self.missing = len(ask.requests)
         self.done = threading.Event()
-        self.released = threading.Event()
+        if not ask.requests:
+            self.done.set()
 
-    def put(self, sample: int, answer: Answer | AnswerError) -> None:
-        if self.answers[sample] is None:
-            self.answers[sample] = answer
-            self.missing -= 1
-            if not self.missing:
-                self.done.set()
+    def put(self, sample: int, answer: Answer | AnswerError) -> bool:
+        """Keep the first answer to a sample; tell whether it was the first."""
+        if self.answers[sample] is not None:
+            return False
+        self.answers[sample] = answer
+        self.missing -= 1
+        if not self.missing:
+            self.done.set()
+        return True
+
+    def whole(self) -> tuple[Answer | AnswerError, ...]:
+        """Give an answer to each sample; what has none was given up."""
+        return tuple(_STOPPED if answer is None else answer for answer in self.answers)
+
+
+_STOPPED = AnswerError(cause=STOPPED, attempts=0)
 
 
 class Generation:
@@ -111,8 +126,11 @@ class Generation:
         self._slots = {ask.key: _Slot(ask) for plan in plans for ask in plan.asks}
         self._models: dict[str, SharedModel] = {}
         self._halt = threading.Event()
-        self._taken = threading.Condition()
-        self._taken_keys: set[str] = set()
+        # what the tests did: guards the three below
+        self._tests = threading.Condition()
+        self._taken: set[str] = set()
+        self._released: set[str] = set()
+        self._wanted: _Slot | None = None
         self._progress = Progress(role="", answered=0, total=0, elapsed_s=0.0)
         self._thread = threading.Thread(target=self._produce, name="llmbench-generation", daemon=True)
 
@@ -130,26 +148,27 @@ class Generation:
     ) -> tuple[Answer | AnswerError, ...]:
         """Wait for the answers of one item, in the order of its samples.
 
+        After `close`, what has not arrived is an error with the cause "stopped".
+
         Args:
             key: the item's.
             while_waiting: called every 0.2 s.
         """
         slot = self._slots[key]
-        while not slot.done.wait(_WAIT_SLICE_S):
+        with self._tests:
+            self._wanted = slot
+            self._tests.notify_all()
+        while not slot.done.wait(_WAIT_SLICE_S) and not self._halt.is_set():
             if while_waiting is not None:
                 while_waiting(self._progress)
-        with self._taken:
-            self._taken_keys.add(key)
-            self._taken.notify_all()
-        return tuple(answer for answer in slot.answers if answer is not None)
+        with self._tests:
+            self._taken.add(key)
+            self._tests.notify_all()
+        return slot.whole()
 
     def arrived(self) -> dict[str, tuple[Answer | AnswerError, ...]]:
         """Give what has arrived whole and was not taken, by item."""
-        return {
-            key: tuple(answer for answer in slot.answers if answer is not None)
-            for key, slot in self._slots.items()
-            if slot.done.is_set() and key not in self._taken_keys
-        }
+        return {key: slot.whole() for key, slot in self._slots.items() if slot.done.is_set() and key not in self._taken}
 
     def model(self, role: str) -> SharedModel:
         """Give the opened model of an item that `needs_model`, after its answers were taken."""
@@ -157,88 +176,143 @@ class Generation:
 
     def release(self, key: str) -> None:
         """Say that an item is done with its model."""
-        self._slots[key].released.set()
+        with self._tests:
+            self._released.add(key)
+            self._tests.notify_all()
 
     def close(self) -> None:
         """Stop asking; returns within about a second."""
-        self._halt.set()
-        with self._taken:
-            self._taken.notify_all()
-        for slot in self._slots.values():
-            slot.released.set()
+        with self._tests:
+            self._halt.set()
+            self._tests.notify_all()
         if self._thread.ident is not None:
             self._thread.join(_JOIN_S)
 
     def _produce(self) -> None:
-        for plan in self._plans:
-            result = caught(lambda plan=plan: self._produce_one(plan))  # type: ignore[misc]
-            if isinstance(result, Caught):
-                self._fail(plan, AnswerError(cause=result.details, is_fatal=False))
-            if self._halt.is_set():
-                break
-        for plan in self._plans:
-            self._fail(plan, AnswerError(cause=STOPPED))
+        try:
+            for plan in self._plans:
+                if self._halt.is_set():
+                    break
+                fault = caught(lambda plan=plan: self._produce_one(plan))  # type: ignore[misc]
+                if isinstance(fault, Caught):
+                    self._fill(plan, _broken(fault))
+        finally:
+            for plan in self._plans:
+                self._fill(plan, _STOPPED)
 
     def _produce_one(self, plan: ModelPlan) -> None:
-        try:
-            opened = plan.open()
-        except ModelFault as fault:
-            self._fail(plan, AnswerError(cause=str(fault), is_fatal=True))
+        opened = _opened(plan)
+        if isinstance(opened, AnswerError):
+            self._fill(plan, opened)
             return
         try:
             shared = self._models[plan.role] = SharedModel(opened)
+            self.identities[plan.role] = opened.identity
             self._ask_all(plan, shared)
             self.identities[plan.role] = opened.identity
-            for ask in plan.asks:
-                if ask.needs_model:
-                    self._slots[ask.key].released.wait()
+            keys = {ask.key for ask in plan.asks if ask.needs_model}
+            self._wait_for_tests(lambda: keys <= self._released)
         finally:
-            opened.close()
+            _close(opened)
 
     def _ask_all(self, plan: ModelPlan, model: SharedModel) -> None:
-        self.identities[plan.role] = model.identity
         todo = [(self._slots[ask.key], sample) for ask in plan.asks for sample in range(len(ask.requests))]
         step = model.concurrency if self._is_bounded else max(len(todo), 1)
         started = time.perf_counter()
         for first in range(0, len(todo), step):
             if self._is_bounded:
-                self._wait_for_tests(todo[: max(0, first - step)])
+                ahead = {slot.ask.key for slot, _ in todo[: max(0, first - step)]}
+                self._wait_for_tests(lambda ahead=ahead: ahead <= self._taken)  # type: ignore[misc]
             if self._halt.is_set():
                 return
-            self._ask(plan.role, model, todo, first, step, started)
+            fatal = self._ask(plan.role, model, todo, first, step, started)
+            if fatal is not None:
+                self._fill(plan, fatal)
+                return
 
     def _ask(
         self, role: str, model: SharedModel, todo: Sequence[tuple[_Slot, int]], first: int, step: int, started: float
-    ) -> None:
+    ) -> AnswerError | None:
+        """Ask a part of a plan; gives the error, if any, after which the model can answer nothing more."""
         chunk = todo[first : first + step]
         answered = first
 
         def arrived(index: int, answer: Answer | AnswerError) -> None:
             nonlocal answered
-            answered += 1
-            elapsed = time.perf_counter() - started
-            self._progress = Progress(role=role, answered=answered, total=len(todo), elapsed_s=elapsed)
             slot, sample = chunk[index]
-            slot.put(sample, answer)
+            if slot.put(sample, answer):
+                answered += 1
+                elapsed = time.perf_counter() - started
+                self._progress = Progress(role=role, answered=answered, total=len(todo), elapsed_s=elapsed)
 
         requests = [slot.ask.requests[sample] for slot, sample in chunk]
         self._progress = Progress(role=role, answered=first, total=len(todo), elapsed_s=time.perf_counter() - started)
-        try:
-            answers = model.answer(requests, arrived=arrived, halt=self._halt)
-        except ModelFault as fault:
-            answers = tuple(AnswerError(cause=str(fault), is_fatal=True) for _ in requests)
+        answers = _answers(lambda: model.answer(requests, arrived=arrived, halt=self._halt), len(requests))
         for (slot, sample), answer in zip(chunk, answers, strict=True):
             slot.put(sample, answer)
+        return _fatal(answers)
 
-    def _wait_for_tests(self, before: Sequence[tuple[_Slot, int]]) -> None:
-        keys = {slot.ask.key for slot, _ in before}
-        with self._taken:
-            self._taken.wait_for(lambda: self._halt.is_set() or keys <= self._taken_keys)
+    def _wait_for_tests(self, is_reached: Callable[[], bool]) -> None:
+        """Wait for the tests to get somewhere, unless the run ends or a test waits for what is not asked yet."""
+        with self._tests:
+            self._tests.wait_for(
+                lambda: (
+                    self._halt.is_set() or is_reached() or (self._wanted is not None and not self._wanted.done.is_set())
+                )
+            )
 
-    def _fail(self, plan: ModelPlan, error: AnswerError) -> None:
+    def _fill(self, plan: ModelPlan, error: AnswerError) -> None:
         for ask in plan.asks:
             for sample in range(len(ask.requests)):
                 self._slots[ask.key].put(sample, error)
+
+
+def _opened(plan: ModelPlan) -> Model | AnswerError:
+    """Open a model; whatever hinders it is an error of all its requests."""
+
+    def open_it() -> Model | AnswerError:
+        try:
+            return plan.open()
+        except LlmbenchError as fault:
+            return AnswerError(cause=str(fault), attempts=0, is_fatal=True)
+
+    opened = caught(open_it)
+    if isinstance(opened, Caught):
+        cause = f"the model could not be opened: {opened.cause}\n{opened.details}"
+        return AnswerError(cause=cause, attempts=0, is_fatal=True)
+    return opened
+
+
+def _answers(ask: Callable[[], tuple[Answer | AnswerError, ...]], n_requests: int) -> tuple[Answer | AnswerError, ...]:
+    """Ask a model; what it raises, and what it does not answer, is an error of each request."""
+
+    def ask_it() -> tuple[Answer | AnswerError, ...] | AnswerError:
+        try:
+            return tuple(ask())
+        except ModelFault as fault:
+            return AnswerError(cause=str(fault), is_fatal=True)
+
+    answers = caught(ask_it)
+    if isinstance(answers, Caught):
+        answers = _broken(answers)
+    elif not isinstance(answers, AnswerError):
+        n_answers = sum(isinstance(answer, Answer | AnswerError) for answer in answers)
+        if n_answers != n_requests or n_answers != len(answers):
+            answers = AnswerError(cause=f"the model broke: it gave {n_answers} answers to {n_requests} requests")
+    return (answers,) * n_requests if isinstance(answers, AnswerError) else answers
+
+
+def _fatal(answers: Sequence[Answer | AnswerError]) -> AnswerError | None:
+    return next((answer for answer in answers if isinstance(answer, AnswerError) and answer.is_fatal), None)
+
+
+def _broken(fault: Caught) -> AnswerError:
+    return AnswerError(cause=f"the model broke: {fault.cause}\n{fault.details}")
+
+
+def _close(model: Model) -> None:
+    """Close a model. One that fails to close has answered before, and its answers stand."""
+    caught(model.close)
 
 
 class OnDemand:
@@ -258,14 +332,14 @@ class OnDemand:
         """Ask the samples of one item, in this thread."""
         del while_waiting  # nobody is there to call it
         plan, ask = self._asks[key]
-        model = self._open(plan)
+        self._open(plan)
+        model = self._model
         if model is None or self._fault is not None:
-            return tuple(self._fault or AnswerError(cause=STOPPED) for _ in ask.requests)
-        result = caught(lambda: model.answer(ask.requests))
+            return tuple(self._fault or _STOPPED for _ in ask.requests)
+        answers = _answers(lambda: model.answer(ask.requests), len(ask.requests))
         self.identities[plan.role] = model.identity
-        if isinstance(result, Caught):
-            return tuple(AnswerError(cause=result.details) for _ in ask.requests)
-        return result
+        self._fault = _fatal(answers)
+        return answers
 
     def arrived(self) -> dict[str, tuple[Answer | AnswerError, ...]]:
         """Give nothing: what was asked was taken."""
@@ -283,16 +357,16 @@ class OnDemand:
     def close(self) -> None:
         """Close the open model."""
         if self._opened is not None:
-            self._opened.close()
+            _close(self._opened)
         self._opened = self._model = self._role = None
 
-    def _open(self, plan: ModelPlan) -> SharedModel | None:
-        if self._role != plan.role:
-            self.close()
-            self._role, self._fault = plan.role, None
-            opened = caught(plan.open)
-            if isinstance(opened, Caught):
-                self._fault = AnswerError(cause=opened.cause, is_fatal=True)
-                return None
+    def _open(self, plan: ModelPlan) -> None:
+        if self._role == plan.role:
+            return
+        self.close()
+        self._role, self._fault = plan.role, None
+        opened = _opened(plan)
+        if isinstance(opened, AnswerError):
+            self._fault = opened
+        else:
             self._opened, self._model = opened, SharedModel(opened)
-        return self._model

@@ -57,6 +57,8 @@ class Record:
     score: float | None
     outcome: Outcome
     samples: tuple[Sample, ...]
+    cluster: str | None = None
+    """The case's cluster, where it has one."""
 
     @property
     def answered(self) -> tuple[Sample, ...]:
@@ -102,6 +104,17 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What a run was made on, as far as it matters for latency. `node` is its name, which a container changes."""
+
+    node: str = ""
+    cpu: str = ""
+    cpu_count: int | None = None
+    architecture: str = ""
+    system: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """All records of one invocation and what they were made with."""
 
@@ -109,6 +122,7 @@ class Run:
     facts: Facts
     datetime: str = ""
     commit: str = ""
+    machine: Machine | None = None
 
 
 def settle(samples: Sequence[Sample]) -> tuple[Outcome, float | None]:
@@ -166,6 +180,8 @@ def record_to_json(record: Record) -> JsonObject:
     # not dataclasses.asdict, which copies every part of every sample: ten times the time
     found: JsonObject = {"schema": SCHEMA, **{name: getattr(record, name) for name in _RECORD_FIELDS}}
     found["samples"] = [{name: getattr(sample, name) for name in _SAMPLE_FIELDS} for sample in record.samples]
+    if record.cluster is None:
+        del found["cluster"]
     return found
 
 
@@ -177,10 +193,7 @@ def record_from_json(found: JsonObject) -> Record:
     """
     values = {key: value for key, value in found.items() if key in _RECORD_FIELDS}
     samples = tuple(
-        Sample(
-            **{k: v for k, v in sample.items() if k in _SAMPLE_FIELDS}
-            | {"outcome": Outcome(sample["outcome"])}
-        )
+        Sample(**{k: v for k, v in sample.items() if k in _SAMPLE_FIELDS} | {"outcome": Outcome(sample["outcome"])})
         for sample in found["samples"]
     )
     return Record(**{**values, "outcome": Outcome(found["outcome"]), "samples": samples})
@@ -331,6 +344,22 @@ def read_run(path: Path) -> Run:
         facts=facts,
         datetime=str(found.get("datetime", "")),
         commit=str((found.get("commit_info") or {}).get("id", "")),
+        machine=machine_from_json(found.get("machine_info")),
+    )
+
+
+def machine_from_json(found: Any) -> Machine | None:
+    """Read pytest-benchmark's `machine_info`; None where there is none."""
+    if not isinstance(found, dict) or not found:
+        return None
+    cpu = found["cpu"] if isinstance(found.get("cpu"), dict) else {}
+    count = cpu.get("count")
+    return Machine(
+        node=str(found.get("node", "")),
+        cpu=str(cpu.get("brand_raw", "")),
+        cpu_count=count if isinstance(count, int) else None,
+        architecture=str(found.get("machine", "")),
+        system=str(found.get("system", "")),
     )
 
 

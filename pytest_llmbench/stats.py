@@ -34,3 +34,75 @@ def quantile(values: Sequence[float], share: float) -> float:
     low = int(position)
     high = min(low + 1, len(ordered) - 1)
     return ordered[low] + (ordered[high] - ordered[low]) * (position - low)
+
+
+def t_quantile(share: float, degrees: int) -> float:
+    """Give a quantile of Student's t distribution.
+
+    Args:
+        share: in 0..1, exclusive.
+        degrees: of freedom, at least 1.
+
+    The error is under 0.001 from 10 degrees on at the shares a gate uses. Below, it is too small a
+    value, which no verdict notices: the score test's statistic is at most the root of the count.
+    Source: Abramowitz and Stegun (1964), 26.7.5.
+    """
+    z = NormalDist().inv_cdf(share)
+    corrections = (
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
+    )
+    return z + sum(correction / float(degrees) ** power for power, correction in enumerate(corrections, start=1))
+
+
+def holm(statistics: Sequence[tuple[float, int]], error_rate: float = 0.05) -> tuple[bool, ...]:
+    """Tell which of several t statistics count as evidence, so that all together err once in 1 / error_rate.
+
+    Args:
+        statistics: (t, degrees of freedom) of each, one-sided.
+        error_rate: the chance of any false alarm that is accepted.
+
+    In rounds: while k are left, those over the quantile of 1 - error_rate / k are taken; the same set
+    as Holm's (1979) ordered p values, without needing a p value.
+    """
+    taken = [False] * len(statistics)
+    while left := len(taken) - sum(taken):
+        share = 1 - error_rate / left
+        found = [
+            index
+            for index, (t, degrees) in enumerate(statistics)
+            if not taken[index] and t > t_quantile(share, degrees)
+        ]
+        if not found:
+            break
+        for index in found:
+            taken[index] = True
+    return tuple(taken)
+
+
+def median_interval(values: Sequence[float], confidence: float = 0.90) -> tuple[float, float] | None:
+    """Give the order-statistic interval of a median; None below the count that allows any (5 for 90%).
+
+    It holds for any distribution: the median lies outside with at most the chance 1 - confidence.
+    """
+    ordered = sorted(values)
+    rank = _median_rank(len(ordered), (1 - confidence) / 2)
+    return (ordered[rank - 1], ordered[len(ordered) - rank]) if rank else None
+
+
+def _median_rank(n: int, tail: float) -> int:
+    """Give the largest k for which fewer than k of n fair coins come up heads with a chance of at most `tail`."""
+    if n > _EXACT_COINS:
+        return int((n + 1) / 2 + NormalDist().inv_cdf(tail) * sqrt(n) / 2)
+    rank, below, ways = 0, 0, 1
+    limit = tail * 2**n
+    while below + ways <= limit:
+        below += ways
+        rank += 1
+        ways = ways * (n - rank + 1) // rank
+    return rank
+
+
+_EXACT_COINS = 1000  # above, the normal approximation gives the same rank or the one beside it

@@ -50,7 +50,7 @@ def grader_kind(name: str, extra: Mapping[str, GraderKind]) -> GraderKind:
     Raises:
         UnknownGrader: there is none; the nearest names come first.
     """
-    if name in BUILT_IN:
+    if name in _PLACES:
         return BUILT_IN[name]
     if name in extra:
         return extra[name]

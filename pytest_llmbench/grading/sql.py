@@ -37,7 +37,9 @@ class SqlCase(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    reference: Annotated[tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)] = Field(min_length=1)
+    reference: Annotated[
+        tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)
+    ] = Field(min_length=1)
     ordered: bool | None = None
     extra_columns: bool = False
     dialect: str | None = None
@@ -79,7 +81,11 @@ def build(suite: Suite, root: Path) -> Grader:
         try:
             verdict = worker.judge(answer.text, _question(_case_rules(case), rules, instances))
         except WorkerFaultError as fault:
-            raise SuiteFault(f'the reference of case "{case.id}" cannot be judged by: {fault}', path=case.path, line=case.line or None) from fault
+            raise SuiteFault(
+                f'the reference of case "{case.id}" cannot be judged by: {fault}',
+                path=case.path,
+                line=case.line or None,
+            ) from fault
         is_correct = verdict.reason is Reason.CORRECT
         return Grade(
             score=1.0 if is_correct else 0.0,
@@ -103,7 +109,11 @@ def check(suite: Suite, root: Path, *, is_thorough: bool) -> tuple[Finding, ...]
     for case in suite.cases:
         for place, reference in enumerate(_case_rules(case).reference):
             label = f"reference {place + 1}" if len(_case_rules(case).reference) > 1 else "the reference"
-            found.extend(_reference_findings(case, reference, label, _suite_rules(suite), [instances, *others], is_thorough=is_thorough))
+            found.extend(
+                _reference_findings(
+                    case, reference, label, _suite_rules(suite), [instances, *others], is_thorough=is_thorough
+                )
+            )
     if is_thorough and not any(finding.severity is Severity.ERROR for finding in found):
         found.extend(_mutant_findings(suite, instances))
     return tuple(found)
@@ -159,11 +169,17 @@ def _reference_findings(
     names = [instance.name for instance in copies[0]]
     failed = next(((name, trial) for name, trial in zip(names, tried[0], strict=True) if trial.fault), None)
     if failed is not None:
-        yield Finding(severity=Severity.ERROR, message=f"{label} does not run on instance {failed[0]}: {failed[1].fault}", case=case.id)
+        yield Finding(
+            severity=Severity.ERROR,
+            message=f"{label} does not run on instance {failed[0]}: {failed[1].fault}",
+            case=case.id,
+        )
         return
     empty = [name for name, trial in zip(names, tried[0], strict=True) if trial.n_rows == 0]
     if empty:
-        message = f"{label} gives no row on instance {', '.join(empty)}; change the data so that an empty answer is wrong."
+        message = (
+            f"{label} gives no row on instance {', '.join(empty)}; change the data so that an empty answer is wrong."
+        )
         yield Finding(severity=grave, message=message, case=case.id)
     for name, *trials in zip(names, *tried, strict=True):
         if _depends_on_order(trials, is_ordered=_case_rules(case).ordered, reference=reference):
@@ -193,7 +209,9 @@ def _mutant_findings(suite: Suite, instances: "tuple[Instance, ...]") -> Iterato
         for reference in question.references:
             made = mutants(reference)
             for place in shared_worker().survivors(tuple(mutant.sql for mutant in made), question):
-                message = f"no instance tells the reference from a near miss ({made[place].description}): {made[place].sql}"
+                message = (
+                    f"no instance tells the reference from a near miss ({made[place].description}): {made[place].sql}"
+                )
                 yield Finding(severity=Severity.ADVICE, message=message, case=case.id)
 
 

@@ -105,6 +105,7 @@ class TransformersModel(Opened):
             return
         self._loaded = None
         del self._decoder
+        _return_gpu_memory()
         self._on_close()
 
     def _row(self, request: Request, tokenizer: Any) -> Row | AnswerError:
@@ -134,7 +135,8 @@ class TransformersModel(Opened):
             failure = self._decode(waiting.popleft(), deliver, halt)
             if failure is None:
                 continue
-            self._free_memory()
+            self._decoder.forget()
+            _return_gpu_memory()
             half = (len(failure.left) + 1) // 2
             if failure.broken.is_out_of_memory and half < len(failure.left):
                 waiting.extendleft([failure.left[half:], failure.left[:half]])
@@ -166,12 +168,13 @@ class TransformersModel(Opened):
             )
             deliver(numbered.index, answer)
 
-    def _free_memory(self) -> None:
-        import torch
 
-        self._decoder.forget()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+def _return_gpu_memory() -> None:
+    """Give what torch keeps for later back to the GPU."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def _end_tokens(network: Any, tokenizer: Any) -> frozenset[int]:

@@ -205,6 +205,9 @@ class OpenAIModel(Opened):
                     reader.feed(chunk, last)
                     if reader.is_complete:
                         limit.reschedule(loop.time() + DRAIN_S)
+        except Failure:
+            if not reader.is_complete:  # what breaks after the end takes nothing from the answer
+                raise
         except TimeoutError:
             if not reader.is_complete:
                 raise Failure(f"no complete answer within {self._timeout_s:g} s", is_retryable=True) from None

@@ -29,12 +29,12 @@ class Extraction:
 
     `candidates` are its texts, the longest first; a shorter one is meant for the case that none
     of the longer can be parsed.  Empty: it is longer than `MAX_STATEMENT_BYTES` and was not read.
-    `following_change` is the keyword of a statement behind it, in the same block, that would
-    change something.
+    `change` is the keyword with which it, or a statement behind it in the same block, would change
+    something.
     """
 
     candidates: tuple[str, ...]
-    following_change: str | None = None
+    change: str | None = None
 
 
 _THOUGHT = r"think|thinking|thought|thoughts|reasoning|reflection|scratchpad|analysis"
@@ -47,10 +47,8 @@ _STOP = re.compile(
     r"|<\|(?:im_end|im_start|eot_id|endoftext|end|return|user|assistant|end_of_text|start_header_id)\|>",
     re.MULTILINE,
 )
-_TYPOGRAPHY = str.maketrans(
-    {"“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "≥": ">=", "≤": "<=", "≠": "<>", "−": "-", "\xa0": " "}
-    | dict.fromkeys("\ufeff\u200b\u200c\u200d\u2060")
-)
+_INVISIBLE = str.maketrans({"\xa0": " "} | dict.fromkeys("\ufeff\u200b\u200c\u200d\u2060"))
+_TYPOGRAPHY = str.maketrans({"“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "≥": ">=", "≤": "<=", "≠": "<>", "−": "-"})
 _FENCE = re.compile(r"^[ \t>]*(`{3,}|~{3,})[ \t]*[\w+#.-]*[^\n`]*$", re.MULTILINE)
 _TAG = r"sql|query|answer|sql_query|final_answer"
 _TAGGED = re.compile(rf"<({_TAG})\b[^<>]{{0,100}}>(.*?)(?:</\1\s*>|\Z)", re.IGNORECASE | re.DOTALL)
@@ -64,6 +62,7 @@ _SELECT = re.compile(r"(?P<open>)(?P<statement>\b(?:SELECT|select)\b)")
 _STATEMENT_LINE = re.compile(rf"\s*\(*(?:{STATEMENT})", re.IGNORECASE)
 _GO_LINE = re.compile(r"^\s*GO\s*$", re.MULTILINE)
 
+_QUOTED = (Kind.STRING, Kind.DOUBLE, Kind.BACKTICK)
 _CLAUSE_WORDS = frozenset(
     "select from where and or not group order having limit offset fetch union except intersect minus join inner left right full "
     "cross natural asof on using with qualify window case when then else end as in between like ilike is exists distinct "
@@ -90,7 +89,7 @@ def _spoken(text: str) -> str:
         text = text.replace("\0", "").removeprefix("ÿþ").removeprefix("þÿ")  # UTF-16 read as if it were Latin-1
     if final := list(_HARMONY_FINAL.finditer(text)):
         text = text[final[-1].end() :]
-    text = _without_reasoning(text).translate(_TYPOGRAPHY).lstrip()
+    text = _without_reasoning(text).translate(_INVISIBLE).lstrip()
     stop = _STOP.search(text)
     return text[: stop.start()] if stop and stop.start() else text
 
@@ -185,7 +184,9 @@ def _first_statement(block: str, *, is_fenced: bool) -> Extraction | None:
     region = _unescape(_closed_by(block[start : start + MAX_STATEMENT_BYTES + 500], opening))
     statement, rest = _cut_at_end(region)
     texts = [text for text in (statement, *_shortenings(statement)) if len(text.encode(errors="replace")) <= MAX_STATEMENT_BYTES]
-    return Extraction(candidates=tuple(texts), following_change=_change_in(rest, is_fenced=is_fenced))
+    change = CHANGE.match(_without_comments(statement).lstrip())
+    keyword = change.group().split()[0].upper() if change else _change_in(rest, is_fenced=is_fenced)
+    return Extraction(candidates=tuple(texts), change=keyword)
 
 
 def _closed_by(region: str, opening: str) -> str:
@@ -207,7 +208,8 @@ def _closed_by(region: str, opening: str) -> str:
 
 
 def _unescape(text: str) -> str:
-    """Undo the escapes of HTML, JSON and markdown where they stand outside strings."""
+    """Undo typography, and the escapes of HTML, JSON and markdown, where they stand outside strings."""
+    text = "".join(piece.text if piece.kind in _QUOTED else piece.text.translate(_TYPOGRAPHY) for piece in pieces(text))
     if re.search(r"&(?:gt|lt|amp|quot|apos|nbsp|#39|#34);", text):
         text = html.unescape(text)
     if "\\" not in text:

@@ -7,8 +7,10 @@ what it wrote.  Runs inside the worker.
 
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeAlias
 
 from pytest_llmbench.sql import dialects, frozen_time, quotes, tables
 from pytest_llmbench.sql.engine import MAX_ROWS, Engine, FailedError, TooSlowError
@@ -16,10 +18,11 @@ from pytest_llmbench.sql.explain import explain
 from pytest_llmbench.sql.extract import MAX_STATEMENT_BYTES, extract
 from pytest_llmbench.sql.readings import NoReading, Reading, read
 from pytest_llmbench.sql.tables import Assignment, Table
-from pytest_llmbench.sql.terms import Instance, Question, Schema, Trial, Verdict
+from pytest_llmbench.sql.terms import Instance, Question, Trial, Verdict
 from pytest_llmbench.values import Reason
 
 _REFERENCE_LIMIT_S = 30.0
+_ReadText: TypeAlias = Callable[[str, str, Instance, float], Reading | NoReading]
 
 
 class ReferenceFaultError(Exception):
@@ -40,6 +43,7 @@ class Judge:
     def __init__(self) -> None:
         self._engine = Engine()
         self._results: dict[tuple[str, Instance], Table] = {}
+        self._read = lru_cache(maxsize=2_000)(self._read_text)  # samples repeat themselves
 
     def prepare(self, question: Question) -> tuple[Reference, ...]:
         """Open the instances and run the references, once each; their time is not the answer's."""
@@ -56,12 +60,9 @@ class Judge:
         if not found.candidates:
             size = f"{MAX_STATEMENT_BYTES:,} bytes"
             return Verdict(reason=Reason.INVALID, explanation=f"The statement is longer than {size} and was not read.")
-        if found.following_change is not None:
-            return Verdict(
-                reason=Reason.UNSAFE,
-                explanation=f"The query is followed by {found.following_change} in the same answer; nothing was run.",
-            )
-        return _Hearing(self._engine, question, references, deadline).hear(found.candidates)
+        if found.change is not None:
+            return Verdict(reason=Reason.UNSAFE, explanation=f"The answer was not run: it holds {found.change}.")
+        return _Hearing(self._engine, self._read, question, references, deadline).hear(found.candidates)
 
     def trials(self, sql: str, instances: Sequence[Instance], limit_s: float) -> tuple[Trial, ...]:
         """Run one reference on each instance and say what came out."""
@@ -80,15 +81,18 @@ class Judge:
 
     def survivors(self, queries: Sequence[str], question: Question, references: Sequence[Reference]) -> tuple[int, ...]:
         """Give the places of the queries (DuckDB text) that no instance tells from a reference."""
-        schema = self._engine.schema(question.instances[0], question.limit_s)
         alive = []
         for place, sql in enumerate(queries):
             deadline = time.monotonic() + question.limit_s
-            hearing = _Hearing(self._engine, question, references, deadline)
-            reading = read(quotes.resolve(sql, schema), "duckdb", schema, self._engine.functions)
+            hearing = _Hearing(self._engine, self._read, question, references, deadline)
+            reading = self._read(sql, "duckdb", question.instances[0], question.limit_s)
             if isinstance(reading, Reading) and hearing.try_reading(reading) is None:
                 alive.append(place)
         return tuple(alive)
+
+    def _read_text(self, text: str, dialect: str, instance: Instance, limit_s: float) -> Reading | NoReading:
+        schema = self._engine.schema(instance, limit_s)
+        return read(quotes.resolve(text, schema), dialect, schema, self._engine.functions)
 
     def _reference(self, sql: str, question: Question) -> Reference:
         reading = self._read_reference(sql, question.instances[0], question.limit_s)
@@ -103,8 +107,7 @@ class Judge:
         return Reference(reading=reading, results=tuple(results))
 
     def _read_reference(self, sql: str, instance: Instance, limit_s: float) -> Reading:
-        schema = self._engine.schema(instance, limit_s)
-        reading = read(quotes.resolve(sql.strip().rstrip(";"), schema), "duckdb", schema, self._engine.functions)
+        reading = self._read(sql.strip().rstrip(";"), "duckdb", instance, limit_s)
         if isinstance(reading, NoReading):
             raise ReferenceFaultError(reading.message)
         return reading
@@ -125,8 +128,11 @@ class Judge:
 class _Hearing:
     """The hearing of one answer against the references of its question."""
 
-    def __init__(self, engine: Engine, question: Question, references: Sequence[Reference], deadline: float) -> None:
+    def __init__(
+        self, engine: Engine, read_text: _ReadText, question: Question, references: Sequence[Reference], deadline: float
+    ) -> None:
         self._engine = engine
+        self._read = read_text
         self._question = question
         self._references = references
         self._deadline = deadline
@@ -145,12 +151,10 @@ class _Hearing:
 
     def _try_text(self, text: str) -> tuple[Verdict, bool]:
         """Judge one text; also tell whether any dialect could parse it."""
-        schema = self._engine.schema(self._question.instances[0], self._question.limit_s)
-        spelled = quotes.resolve(text, schema)
         failures: list[NoReading] = []
         wrong: list[Verdict] = []
         seen: set[str] = set()
-        for reading in self._readings(spelled, schema):
+        for reading in self._readings(text):
             if isinstance(reading, NoReading):
                 is_plain = reading.is_parsed and not wrong and not any(failure.is_parsed for failure in failures)
                 if reading.is_unsafe and is_plain:
@@ -166,9 +170,9 @@ class _Hearing:
                 wrong.append(verdict)
         return _gravest(wrong, failures), bool(wrong) or any(failure.is_parsed for failure in failures)
 
-    def _readings(self, spelled: tuple[quotes.Spelled, ...], schema: Schema) -> Iterator[Reading | NoReading]:
+    def _readings(self, text: str) -> Iterator[Reading | NoReading]:
         for dialect in dialects.order(self._question.dialect):
-            yield read(spelled, dialect, schema, self._engine.functions)
+            yield self._read(text, dialect, self._question.instances[0], self._question.limit_s)
 
     def try_reading(self, reading: Reading) -> Verdict | None:
         """Run one reading; None if it equals a reference on every instance, which `matched` then numbers."""

@@ -6,7 +6,7 @@ sentences; a shape is the keyword with as much behind it as only SQL has.
 
 import re
 
-_NAME = r"(?:[\"`\[]?\w[\w$-]*[\"`\]]?)"
+_NAME = r"(?:\w[\w$-]*|\"[^\"\n]+\"|`[^`\n]+`|\[[^\]\n]+\])"
 _PATH = rf"(?:{_NAME}(?:\s*\.\s*{_NAME})*|`[^`\n]+`|'[^'\n]+')"
 _PROSE_AHEAD = (
     r"(?!\s+(?:(?:all|only|any|each)\s+)?(?:the|this|that|these|those|your|our|my|which|whether)\s+[a-z]+\b(?!\s*[(,=]))"

@@ -106,7 +106,8 @@ def _double(text: str, before: Piece | None, after: Piece | None, names: set[str
         return _path(text, schema)
     if _word(before) in _COMPARES and text.lower() in schema.columns and text != text.lower():
         return (Spelled(text, is_name=False),)  # = "Login" beside a column login
-    is_name = text.lower() in names or _word(before) == "as" or _is_operand(before)
+    is_call = after is not None and after.text == "(" and _word(before) != "in"
+    is_name = is_call or text.lower() in names or _word(before) == "as" or _is_operand(before)
     return (Spelled(text, is_name=is_name),)
 
 

@@ -128,6 +128,10 @@ def _repaired(node: exp.Expr, dialect: str, schema: Schema) -> exp.Expr:
         return exp.Count(this=exp.Distinct(expressions=list(node.expressions)))
     elif isinstance(node, exp.Trunc) or (isinstance(node, exp.Anonymous) and node.name.lower() == "trunc" and len(node.expressions) == 1):
         return _trunc(node, schema)
+    elif isinstance(node, exp.ArrayAgg) and isinstance(node.this, exp.Limit):
+        size = node.this.expression
+        node.set("this", node.this.this)
+        return call("LIST_SLICE", node, number(1), size)  # ARRAY_AGG(x ORDER BY y LIMIT n) of BigQuery
     elif isinstance(node, exp.National):
         return exp.Literal.string(node.name)
     elif isinstance(node, exp.Sub | exp.Add) and dialect in _DAY_DIALECTS:

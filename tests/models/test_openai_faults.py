@@ -224,6 +224,15 @@ def test_stream_without_an_end(openai_server, openai_ask):
     assert answer.latency_s < time.perf_counter() - started < 2
 
 
+def test_connection_that_breaks_after_the_end(openai_server, openai_ask):
+    """What breaks after a stream said it is complete takes nothing from the answer."""
+    openai_server.on("hello", openai_server.dropped(*openai_server.events("ok")))
+
+    answer = openai_ask()
+
+    assert (answer.text, answer.attempts) == ("ok", 1)
+
+
 def test_nobody_there(openai_ask):
     """A refused connection is tried again, then told."""
     with socket.socket() as unused:

@@ -1,7 +1,9 @@
 """The contract of a local model, on a tiny one with random weights whose every byte is a token."""
 
 import hashlib
+import importlib.util
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -52,6 +54,16 @@ def make_tokenizer(*, with_template: bool) -> Any:
     if with_template:
         wrapped.chat_template = TEMPLATE
     return wrapped
+
+
+def make_spaced_tokenizer() -> Any:
+    """Make every word a token that has the space before it, as SentencePiece does."""
+    vocabulary = {token: place for place, token in enumerate(["<s>", "</s>", "<pad>"])}
+    vocabulary |= {f"▁{place}": place for place in range(3, 259)}
+    tokenizer = Tokenizer(models.WordLevel(vocab=vocabulary, unk_token="<pad>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="</s>", pad_token="<pad>")
 
 
 def make_folder(folder: Path, *, with_template: bool = True, context: int = CONTEXT, **generation: Any) -> Path:
@@ -209,6 +221,16 @@ def test_greedy_is_generate(folder: Path, tmp_path: Path, concurrency: int, pref
     assert [(answer.text, answer.output_tokens) for answer in answers] == [generated(folder, text) for text in PROMPTS]
 
 
+def test_beginning_shared_in_a_batch(folder: Path, tmp_path: Path) -> None:
+    """Rows of unequal length that share their beginning are answered as by generate()."""
+    model = opened(folder, tmp_path, concurrency=3)
+    prompts = [PROMPTS[0], PROMPTS[2], PROMPTS[4], SHOTS + "?", SHOTS + "Who knows:", SHOTS]
+
+    answers = answered(model, [asked(text) for text in prompts])
+
+    assert [(answer.text, answer.output_tokens) for answer in answers] == [generated(folder, text) for text in prompts]
+
+
 def test_kept_beginning_changes_nothing(folder: Path, tmp_path: Path) -> None:
     """What is kept from earlier calls changes no answer, also where it is cut back or the prompt is the same."""
     model, plain = opened(folder, tmp_path), opened(folder, tmp_path, prefix_cache=False)
@@ -281,6 +303,34 @@ def test_stop_string_of_the_prompt_does_not_stop(folder: Path, tmp_path: Path) -
     (answer,) = answered(opened(folder, tmp_path), [asked("A\n", stop=("\n",))])
 
     assert (answer.output_tokens, answer.finish_reason) == (12, "length")
+
+
+def test_special_token_as_stop_string(folder: Path, tmp_path: Path) -> None:
+    """A special token stops a row although it is in no text."""
+    said = generated(folder, "A", 6)[0]
+    ending = make_folder(tmp_path / "ending")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(ending)
+    tokenizer.add_special_tokens({"additional_special_tokens": [said[4]]})
+    tokenizer.save_pretrained(ending)
+
+    (answer,) = answered(opened(ending, tmp_path), [asked("A", stop=(said[4],))])
+
+    place = said.index(said[4])
+    assert (answer.text, answer.output_tokens, answer.finish_reason) == (said[:place], place + 1, "stop")
+
+
+def test_space_at_the_beginning_is_kept(folder: Path, tmp_path: Path) -> None:
+    """The space before an answer's first word is part of it, also for stop strings; SentencePiece would drop it."""
+    spaced = make_folder(tmp_path / "spaced")
+    make_spaced_tokenizer().save_pretrained(spaced)
+    model = opened(spaced, tmp_path)
+
+    (text,) = texts(model, [asked("5 6 7", max_tokens=3)])
+    (stopped,) = answered(model, [asked("5 6 7", stop=(text,))])
+
+    assert text == " " + " ".join(text.split())
+    assert len(text.split()) == 3
+    assert (stopped.text, stopped.output_tokens) == ("", 3)
 
 
 def test_max_tokens_are_of_each_row(folder: Path, tmp_path: Path) -> None:
@@ -419,6 +469,26 @@ def test_times(folder: Path, tmp_path: Path) -> None:
     assert 0 < long.ttft_s < short.latency_s < long.latency_s
 
 
+def test_time_of_the_caller_is_not_counted(folder: Path, tmp_path: Path) -> None:
+    """What is done with one row's answer is not in the latency of the others."""
+    model = opened(folder, tmp_path, concurrency=2)
+    spent_s: list[float] = []
+
+    def arrived(index: int, answer: Answer | AnswerError) -> None:
+        began_s = time.perf_counter()
+        hashlib.sha256(bytes(20_000_000))
+        spent_s.append(time.perf_counter() - began_s)
+
+    began_s = time.perf_counter()
+    first, last = model.answer([asked("A", max_tokens=1), asked("A", max_tokens=2)], arrived=arrived)
+    whole_s = time.perf_counter() - began_s
+
+    assert isinstance(first, Answer)
+    assert isinstance(last, Answer)
+    assert last.latency_s is not None
+    assert last.latency_s < whole_s - sum(spent_s)
+
+
 def test_too_long_prompt(folder: Path, tmp_path: Path) -> None:
     """A prompt over the context is that case's error; one that fills it can still be answered with a token."""
     model = opened(folder, tmp_path, concurrency=3)
@@ -536,6 +606,63 @@ def test_chat_without_a_template(tmp_path: Path) -> None:
     )
 
 
+def test_configuration_that_cannot_be_loaded(folder: Path, tmp_path: Path) -> None:
+    """A configuration that transformers does not know is a fault of the entry, before anything is asked."""
+    (tmp_path / "config.json").write_text('{"model_type": "nonesuch"}')
+    (tmp_path / "model.safetensors").touch()
+
+    with pytest.raises(UsageFault) as fault:
+        PROVIDER.prompt_style(entry(tmp_path))
+
+    message = str(fault.value)
+    assert message.startswith(f"{tmp_path} has a configuration that cannot be loaded: ValueError: ")
+    assert "model type `nonesuch`" in message
+    assert message.endswith(" If it needs code of its own and you trust it, set trust_remote_code = true.")
+
+
+def test_missing_tokenizer(folder: Path, tmp_path: Path) -> None:
+    """A folder without a tokenizer is a fault of the entry."""
+    for file in ("config.json", "model.safetensors"):
+        (tmp_path / file).write_bytes((folder / file).read_bytes())
+
+    with pytest.raises(UsageFault) as fault:
+        PROVIDER.prompt_style(entry(tmp_path))
+
+    assert str(fault.value).startswith(f"{tmp_path} has no tokenizer that can be loaded; save one there. ValueError: ")
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"quantization": "int4"}, 'quantization = "int4" needs bitsandbytes, which is not installed: '),
+        (
+            {"attention": "flash_attention_2"},
+            'attention = "flash_attention_2" needs flash_attn, which is not installed: ',
+        ),
+    ],
+)
+def test_libraries_that_a_key_needs(folder: Path, keys: dict[str, str], message: str) -> None:
+    """A key that needs a library beyond the extra is refused with its name."""
+    library = message.split(" needs ")[1].split(",")[0]
+    if importlib.util.find_spec(library) is not None:
+        pytest.skip(f"{library} is installed")
+
+    with pytest.raises(UsageFault) as fault:
+        PROVIDER.prompt_style(entry(folder, **keys))
+
+    assert str(fault.value) == f"{message}pip install {library.replace('_', '-')}"
+
+
+def test_model_that_is_not_there(tmp_path: Path) -> None:
+    """Opening what is not there is a fault of the model, in the same words as before."""
+    with pytest.raises(ModelFault) as fault:
+        opened(tmp_path / "nowhere", tmp_path)
+
+    assert str(fault.value) == (
+        f'The model "{tmp_path / "nowhere"}" is not there: {tmp_path / "nowhere"} does not exist; correct the path.'
+    )
+
+
 def test_identity(folder: Path, tmp_path: Path) -> None:
     """The identity has the weights' digest, the versions and what else changes answers."""
     model = opened(folder, tmp_path, prompt_style="completion", attention="eager")
@@ -589,6 +716,22 @@ def test_adapter(folder: Path, tmp_path: Path) -> None:
     assert model.identity.settings["adapter"] == str(tmp_path / "adapter")
     assert str(model.identity.settings["adapter_weights"]).startswith("sha256:")
     assert model.identity.libraries["peft"] == peft.__version__
+
+
+@peft_asks_for_an_old_name
+def test_adapter_with_a_tokenizer(tmp_path: Path) -> None:
+    """An adapter that makes a base model a chat model brings the tokenizer with the template."""
+    base = make_folder(tmp_path / "base", with_template=False)
+    adapter = tmp_path / "adapter"
+    config = peft.LoraConfig(r=4, target_modules=["q_proj"])
+    peft.get_peft_model(transformers.AutoModelForCausalLM.from_pretrained(base), config).save_pretrained(adapter)
+    make_tokenizer(with_template=True).save_pretrained(adapter)
+
+    model = opened(base, tmp_path, adapter=str(adapter))
+
+    assert PROVIDER.prompt_style(entry(base)) is PromptStyle.COMPLETION
+    assert PROVIDER.prompt_style(entry(base, adapter=str(adapter))) is PromptStyle.CHAT
+    assert len(answered(model, [chatted(("user", "Hi"))])) == 1
 
 
 @peft_asks_for_an_old_name

@@ -117,3 +117,8 @@ def judge_in(root: Path, *, database: str = "events", time_limit_s: float = 2.0)
 @pytest.fixture(scope="session")
 def judge(events_root: Path) -> Judged:
     return judge_in(events_root)
+
+
+@pytest.fixture(scope="session")
+def make_judge() -> Callable[..., Judged]:
+    return judge_in
