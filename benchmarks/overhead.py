@@ -57,7 +57,8 @@ def write_recorded(folder: Path, cases: int) -> None:
     rows = [{"id": f"case-{i}", "word": f"word {i}", "expected": f"word {i}"} for i in range(cases)]
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     answers = [
-        {"case": row["id"], "answer": row["word"], "latency_s": 0.25, "ttft_s": 0.125, "output_tokens": 3} for row in rows
+        {"case": row["id"], "answer": row["word"], "latency_s": 0.25, "ttft_s": 0.125, "output_tokens": 3}
+        for row in rows
     ]
     (folder / "answers.jsonl").write_text("".join(json.dumps(answer) + "\n" for answer in answers))
 

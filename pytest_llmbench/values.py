@@ -94,13 +94,19 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One prompt to be answered once. `sample` counts from 0."""
+    """One prompt to be answered once. `sample` counts from 0.
+
+    `choices` are texts whose probability as the answer is wanted beside it, where the model can tell;
+    with `is_choice` the likeliest of them is the answer, and nothing is generated.
+    """
 
     suite: str
     case: str
     sample: int
     prompt: Prompt
     sampling: Sampling
+    choices: tuple[str, ...] = ()
+    is_choice: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +116,8 @@ class Answer:
     `latency_s` runs from the sending to the last token, `ttft_s` to the first
     non-empty piece; None where nobody measured.  `concurrency` is the number of
     requests in flight, or of rows in the batch, the time was measured under.
+    `choice_logprobs` is the natural logarithm of the probability of each of the request's choices as
+    the answer; None where the model cannot tell.
     """
 
     text: str
@@ -121,6 +129,7 @@ class Answer:
     concurrency: int | None = None
     attempts: int = 1
     reused: bool = False
+    choice_logprobs: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
