@@ -95,14 +95,17 @@ class Connection(asyncio.Protocol):
         self._is_busy = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
         self._transport: Any = transport
         self._seen.connections += 1
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """End what was begun."""
         del exc
         self._settle()
 
     def data_received(self, data: bytes) -> None:
+        """Take what came in; serve it where it is a whole request."""
         self._received += data
         head, blank, rest = self._received.partition(b"\r\n\r\n")
         if not blank:
@@ -137,7 +140,7 @@ class Connection(asyncio.Protocol):
             self._answer(request, prompt, attempt)
 
     def _answer(self, request: dict[str, Any], prompt: str, attempt: int) -> None:
-        if self._transport.is_closing():
+        if self._transport.is_closing():  # the client gave up
             return
         fault = self._manners.fault(prompt, attempt)
         if fault is not None:
@@ -213,9 +216,14 @@ async def serve(manners: Manners, port: int) -> None:
         lambda: Connection(manners, seen, loop), "127.0.0.1", port, backlog=1024, reuse_address=True
     )
     print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", flush=True)
-    ended = loop.create_future()
-    loop.add_reader(sys.stdin.fileno(), lambda: None if sys.stdin.buffer.read1(1) else ended.set_result(None))
-    await ended
+    ended = asyncio.Event()
+
+    def read() -> None:
+        if not sys.stdin.buffer.read1(1):
+            ended.set()
+
+    loop.add_reader(sys.stdin.fileno(), read)
+    await ended.wait()
     loop.remove_reader(sys.stdin.fileno())
 
 
@@ -242,7 +250,8 @@ def main() -> None:
     parser.add_argument("--faults", default="", metavar="429=SHARE,500=SHARE,drop=SHARE", help="shares of attempts")
     parser.add_argument("--retry-after", type=float, default=1.0, metavar="S", help="asked for with 429 and 503")
     parser.add_argument("--seed", type=int, default=0, help="of the faults and the jitter")
-    asyncio.run(serve(manners_of(parser.parse_args()), parser.parse_args().port))
+    options = parser.parse_args()
+    asyncio.run(serve(manners_of(options), options.port))
 
 
 if __name__ == "__main__":

@@ -109,6 +109,10 @@ class Benchmarks:
         if not self._session.benchmarks and not self._is_disabled:
             self._session.benchmarks.append(_Nothing())
 
+    def expect_no_file(self) -> None:
+        """Say nothing of a requested file that a usage error keeps from being written: the error says enough."""
+        self._session.json = self._session.save = self._session.autosave = None
+
 
 def add_block(output_json: dict[str, Any], run: Run) -> None:
     """Put the top-level block into a benchmark JSON about to be written, and its records in a steady order."""

@@ -23,6 +23,11 @@ def is_controller(config: pytest.Config) -> bool:
     return not is_worker(config) and config.getoption("dist", "no") != "no"
 
 
+def is_other_worker(config: pytest.Config) -> bool:
+    """Tell whether another worker says what is to be said once."""
+    return is_worker(config) and config.workerinput["workerid"] != "gw0"  # type: ignore[attr-defined]
+
+
 class WorkerFacts:
     """Brings the facts of a run from the workers to the controller."""
 

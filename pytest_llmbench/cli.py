@@ -1,6 +1,11 @@
-"""The `llmbench` command. Exit status: 0 fine, 1 a suite has errors, 2 wrong usage or an unreadable file."""
+"""The `llmbench` command.
+
+Exit status: 0 fine; 1 a suite has errors, or a candidate is worse; 2 wrong usage or an unreadable file; 8 undecided.
+"""
 
 import argparse
+import io
+import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -12,13 +17,19 @@ from pytest_llmbench.errors import LlmbenchError, UsageFault
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     options = _parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a console that lacks a character shows its escape
+            stream.reconfigure(errors="backslashreplace")
     try:
         status: int = options.run(options)
+        sys.stdout.flush()
     except LlmbenchError as fault:
-        print(f"llmbench: {fault}", file=sys.stderr)  # noqa: T201 - a command speaks by printing
+        from pytest_llmbench.report.terminal import visible
+
+        print(f"llmbench: {visible(str(fault))}", file=sys.stderr)  # noqa: T201 - a command speaks by printing
         return 2
-    except BrokenPipeError:  # the reader (`| head`) has seen enough
-        sys.stderr.close()
+    except BrokenPipeError:  # the reader (`| head`) has seen enough; what is still buffered goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return status
 
@@ -39,7 +50,56 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("run_file", type=Path, metavar="RUN.json", help="benchmark JSON of a run")
     show.add_argument("case", nargs="?", metavar="CASE", help="only this case (CASE or SUITE/CASE)")
     show.set_defaults(run=_show)
+    _add_people(commands)
+    _add_compare(commands)
+    _add_history(commands)
+    _add_calibrate(commands)
+    _add_export_requests(commands)
     return parser
+
+
+def _add_compare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    compare = commands.add_parser("compare", help="judge a run against another: exit 0 take it, 1 worse, 8 undecided")
+    compare.add_argument("files", nargs="+", type=Path, metavar="RUN.json", help="the baseline, then the candidate(s)")
+    compare.add_argument(
+        "--models", nargs="+", default=(), metavar="ROLE", help="models of one run, or one of each file"
+    )
+    compare.add_argument(
+        "--pool", action="append", default=[], type=Path, metavar="OLD.json", help="older baseline run"
+    )
+    compare.add_argument("--margin", default="5", metavar="P", help="points of score that may be lost; default 5")
+    compare.add_argument("--latency-margin", metavar="R", help="gate latency too, at this ratio of medians")
+    compare.add_argument(
+        "--allow-different", action="append", default=[], metavar="KIND", help="prompt, grader, judge, ..."
+    )
+    compare.add_argument("--format", choices=("text", "markdown", "json"), default="text")
+    compare.add_argument("-v", "--verbose", action="store_true", help="both answers of each case that moved")
+    compare.set_defaults(run=_compare)
+
+
+def _add_people(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    review = commands.add_parser("review", help="judge the answers of a run yourself, blind")
+    review.add_argument("run_file", type=Path, metavar="RUN.json", help="benchmark JSON of a run")
+    review.add_argument("--by", metavar="NAME", help="who judges; default: the user's name")
+    review.add_argument("--seed", type=int, default=0, help="of the order; the same for all who review a run")
+    review.set_defaults(run=_review)
+    agreement = commands.add_parser("agreement", help="how far the graders agree with people")
+    agreement.add_argument("run_files", nargs="+", type=Path, metavar="RUN.json", help="benchmark JSON of a run")
+    agreement.set_defaults(run=_agreement)
+    for command in (review, agreement):
+        command.add_argument("--verdicts", type=Path, default=Path("verdicts.jsonl"), metavar="FILE")
+
+
+def _add_export_requests(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    export = commands.add_parser("export-requests", help="write the requests of a run in OpenAI's batch format")
+    export.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="suite file, or folder of them")
+    export.add_argument("--llm-model", required=True, metavar="NAME", help="entry of the models file, or openai:TARGET")
+    export.add_argument("-o", "--output", required=True, type=Path, metavar="REQUESTS.jsonl", help="file to write")
+    export.add_argument("--llm-models-file", type=Path, metavar="FILE", help="default fixtures/models.toml")
+    export.add_argument("--llm-samples", type=int, default=1, metavar="K", help="answers a case; default 1")
+    export.add_argument("--llm-limit", type=int, metavar="N", help="only the first N cases of each suite")
+    export.add_argument("--root", type=Path, default=Path(), help="folder that holds fixtures/; default: this one")
+    export.set_defaults(run=_export_requests)
 
 
 def _init(options: argparse.Namespace) -> int:
@@ -56,11 +116,12 @@ def _init(options: argparse.Namespace) -> int:
 
 
 def _validate(options: argparse.Namespace) -> int:
+    from pytest_llmbench.report.terminal import visible
     from pytest_llmbench.validate import validate
     from pytest_llmbench.values import Severity
 
     found = validate(options.paths, options.root.resolve())
-    _print(*(f"{remark.text} [{remark.severity}]" for remark in found.remarks))
+    _print(*(visible(f"{remark.text} [{remark.severity}]") for remark in found.remarks))
     counts = (f"{found.count(severity)} {severity}" for severity in Severity)
     _print(f"{found.suites} suites, {found.cases} cases: {', '.join(counts)}")
     return 1 if found.count(Severity.ERROR) else 0
@@ -80,6 +141,104 @@ def _show(options: argparse.Namespace) -> int:
     for record in records:
         _print(*record_lines(record, run))
     _print(*scoreboard_lines(scoreboard(records), shutil.get_terminal_size().columns))
+    return 0
+
+
+def _add_history(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    history = commands.add_parser("history", help="scores and latency of many runs over time")
+    history.add_argument(
+        "paths", nargs="*", type=Path, default=[Path(".benchmarks")], metavar="PATH", help="runs, folders"
+    )
+    history.add_argument("--since", metavar="DATE", help="only runs from this date on, as 2026-01-31")
+    history.add_argument("--model", metavar="NAME", help="only this model (its role or name)")
+    history.add_argument("--suite", metavar="SUITE", help="only this suite")
+    history.add_argument("--format", choices=("text", "csv", "json"), default="text")
+    history.set_defaults(run=_history)
+
+
+def _add_calibrate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    calibrate = commands.add_parser("calibrate", help="what noise a model has against itself, and the margin it needs")
+    calibrate.add_argument("files", nargs="+", type=Path, metavar="RUN.json", help="two or more runs of the same model")
+    calibrate.add_argument(
+        "--margin", default="5", metavar="P", help="points of score the gate is to tolerate; default 5"
+    )
+    calibrate.add_argument("--latency-margin", metavar="R", help="ratio of latencies the gate is to tolerate")
+    calibrate.add_argument("--format", choices=("text", "json"), default="text")
+    calibrate.set_defaults(run=_calibrate)
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from pytest_llmbench.comparing import Asked, compare_files
+    from pytest_llmbench.gate_options import gate_settings
+
+    settings = gate_settings(options.margin, options.latency_margin, options.allow_different)
+    lines, status = compare_files(
+        Asked(
+            files=options.files,
+            models=options.models,
+            older=options.pool,
+            settings=settings,
+            format=options.format,
+            is_verbose=options.verbose,
+        )
+    )
+    _print(*lines)
+    return status
+
+
+def _history(options: argparse.Namespace) -> int:
+    from pytest_llmbench.history import Filter, parse_since, read_history
+    from pytest_llmbench.report.history_table import history_lines
+
+    since = None if options.since is None else parse_since(options.since)
+    found = read_history(options.paths, Filter(since=since, model=options.model, suite=options.suite))
+    _print(*history_lines(found, options.format))
+    for reason in found.left_out:
+        print(f"llmbench: left out {reason}", file=sys.stderr)  # noqa: T201 - a command speaks by printing
+    return 0
+
+
+def _calibrate(options: argparse.Namespace) -> int:
+    from pytest_llmbench.calibrate import calibrate
+    from pytest_llmbench.comparing import read_checked
+    from pytest_llmbench.gate_options import gate_settings
+    from pytest_llmbench.report.calibration import calibration_lines
+
+    settings = gate_settings(options.margin, options.latency_margin, ())
+    found = calibrate([read_checked(path) for path in options.files], settings)
+    _print(*calibration_lines(found, options.format))
+    return 0
+
+
+def _review(options: argparse.Namespace) -> int:
+    from pytest_llmbench.keyboard import keys_of, user_name
+    from pytest_llmbench.review import review_file
+
+    by = options.by or user_name()
+    return review_file(options.run_file, options.verdicts, keys_of(sys.stdin), _print, by=by, seed=options.seed)
+
+
+def _agreement(options: argparse.Namespace) -> int:
+    from pytest_llmbench.grader_trust import agreement_of_files
+
+    return agreement_of_files(options.run_files, options.verdicts, _print)
+
+
+def _export_requests(options: argparse.Namespace) -> int:
+    from pytest_llmbench.export import Wanted, export_requests
+
+    done = export_requests(
+        Wanted(
+            paths=options.paths,
+            model=options.llm_model,
+            target=options.output,
+            root=options.root.resolve(),
+            models_file=options.llm_models_file,
+            samples=options.llm_samples,
+            limit=options.llm_limit,
+        )
+    )
+    _print(f"wrote {done.requests:,} requests of {done.suites} suites to {options.output}")
     return 0
 
 

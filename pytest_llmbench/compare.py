@@ -66,7 +66,7 @@ class SuitePairs:
     """What two runs have in common of one suite under one role.
 
     `role` is the candidate's; `notes` are differences that only are to be known.
-    `can_samples_help` is whether either model samples at a temperature over 0.
+    `can_samples_help` is whether either model samples at a temperature over 0; None where nobody tells.
     """
 
     suite: str
@@ -76,7 +76,7 @@ class SuitePairs:
     left_out: tuple[LeftOut, ...] = ()
     differences: tuple[Difference, ...] = ()
     notes: tuple[str, ...] = ()
-    can_samples_help: bool = False
+    can_samples_help: bool | None = None
 
     @property
     def blocked_by(self) -> tuple[Difference, ...]:
@@ -226,6 +226,7 @@ class _Sides:
         if not old or not new:
             why = Why.BASELINE_ONLY if old else Why.CANDIDATE_ONLY
             return LeftOut(suite=suite, role=self.role, why=why, cases=tuple(old or new))
+        temperatures = list(self._temperatures(suite))
         common = [case for case in old if case in new]
         same = [case for case in common if old[case].case_sha256 == new[case].case_sha256]
         pairs = tuple(Pair(baseline=old[case], candidate=new[case]) for case in same)
@@ -244,7 +245,7 @@ class _Sides:
             ),
             differences=tuple(self._differences(suite, pairs)),
             notes=tuple(self._notes(suite, pairs)),
-            can_samples_help=any(temperature > 0 for temperature in self._temperatures(suite)),
+            can_samples_help=any(value > 0 for value in temperatures) if temperatures else None,
         )
 
     def _differences(self, suite: str, pairs: Sequence[Pair]) -> Iterator[Difference]:

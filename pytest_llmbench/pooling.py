@@ -47,8 +47,9 @@ def pool(comparison: Comparison, older: Sequence[Run]) -> Comparison:
             notes.append("today's baseline differs from its own past: older runs are not pooled")
         elif past.answers:
             counted = max(counted, past.runs)
-            notes.append(f"answers of {past.runs} older runs of the baseline are pooled")
-            suite = _with_past(suite, past)  # noqa: PLW2901 - the suite with its past takes its place
+            runs = f"{past.runs} older run{'' if past.runs == 1 else 's'}"
+            notes.append(f"answers of {runs} of the baseline are pooled")
+            suite = _with_past(suite, past)
         suites.append(replace(suite, notes=(*suite.notes, *notes)))
     return replace(comparison, suites=tuple(suites), baselines=(*comparison.baselines, *older), pooled_runs=counted)
 

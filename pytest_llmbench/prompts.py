@@ -29,13 +29,21 @@ class PromptTemplate:
         """Render for one case's inputs.
 
         Raises:
-            TemplateFault: a name is undefined, or an expression fails.
+            TemplateFault: a name is undefined, or an expression fails, however it does.
         """
         try:
             texts = [template.render(inputs) for _, template in self.parts]
         except UndefinedError as fault:
             raise TemplateFault(self._undefined(inputs, fault)) from None
-        except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as fault:
+        except (
+            TemplateError,
+            ArithmeticError,
+            AttributeError,
+            LookupError,
+            RecursionError,
+            TypeError,
+            ValueError,
+        ) as fault:
             raise TemplateFault(f"the {self.style} prompt cannot be rendered: {fault}") from fault
         if self.style is PromptStyle.COMPLETION:
             return Prompt(text=texts[0])

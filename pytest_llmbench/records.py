@@ -2,19 +2,24 @@
 
 A record is the full flat story of one item; a run is all records of one invocation.
 They live in pytest-benchmark's own JSON: a record in `extra_info["llmbench"]` of its
-benchmark, the rest in a top-level `llmbench` block (docs/json.md).
+benchmark, the rest in a top-level `llmbench` block (docs/json.md).  What is written is strict JSON:
+a number that is none (NaN, infinity) is null in it.
 """
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from math import isfinite
 from pathlib import Path
-from typing import Any, TypeAlias
+from types import MappingProxyType, NoneType
+from typing import Any, TypeAlias, TypeVar
 
 from pytest_llmbench.errors import RunFileFault
 from pytest_llmbench.models import Identity
 from pytest_llmbench.stats import mean
-from pytest_llmbench.values import Answer, AnswerError, Json, Message, Outcome, Prompt, Sampling
+from pytest_llmbench.values import Answer, AnswerError, Grade, Json, Message, Outcome, Prompt, Sampling
+
+T = TypeVar("T")
 
 SCHEMA = 1
 """The version of the record and of the block. Readers refuse newer ones."""
@@ -138,35 +143,54 @@ def settle(samples: Sequence[Sample]) -> tuple[Outcome, float | None]:
     return (Outcome.PASSED if passed else Outcome.FAILED), mean([sample.score or 0.0 for sample in answered])
 
 
-def error_sample(error: AnswerError) -> Sample:
-    """Make the sample of a request that got no answer."""
-    return _sample(None, error=error.cause, attempts=error.attempts, concurrency=error.concurrency)
+def graded_sample(answer: Answer, grade: Grade) -> Sample:
+    """Make the sample of a graded answer."""
+    return replace(
+        _answered(answer, error=None),
+        outcome=grade.outcome,
+        score=grade.score,
+        reason=str(grade.reason),
+        explanation=grade.explanation,
+        format_ok=grade.format_ok,
+        parts=grade.parts,
+    )
 
 
 def ungraded_sample(answer: Answer, error: str) -> Sample:
     """Make the sample of an answer whose grading broke: an error that keeps the answer and its times."""
-    return _sample(answer, error=error, attempts=answer.attempts, concurrency=answer.concurrency)
+    return _answered(answer, error=error)
 
 
-def _sample(answer: Answer | None, *, error: str, attempts: int, concurrency: int | None) -> Sample:
+def error_sample(error: AnswerError) -> Sample:
+    """Make the sample of a request that got no answer."""
+    nothing = _answered(Answer(text="", attempts=error.attempts, concurrency=error.concurrency), error=error.cause)
+    return replace(nothing, answer=None)
+
+
+def _answered(answer: Answer, *, error: str | None) -> Sample:
     return Sample(
-        answer=answer.text if answer else None,
+        answer=answer.text,
         outcome=Outcome.ERROR,
         score=None,
         reason=None,
         explanation=None,
         format_ok=None,
         parts={},
-        latency_s=answer.latency_s if answer else None,
-        ttft_s=answer.ttft_s if answer else None,
-        input_tokens=answer.input_tokens if answer else None,
-        output_tokens=answer.output_tokens if answer else None,
-        finish_reason=answer.finish_reason if answer else None,
-        concurrency=concurrency,
-        reused=answer.reused if answer else False,
-        attempts=attempts,
+        latency_s=_measured(answer.latency_s),
+        ttft_s=_measured(answer.ttft_s),
+        input_tokens=answer.input_tokens,
+        output_tokens=answer.output_tokens,
+        finish_reason=answer.finish_reason,
+        concurrency=answer.concurrency,
+        reused=answer.reused,
+        attempts=answer.attempts,
         error=error,
     )
+
+
+def _measured(value_s: float | None) -> float | None:
+    """Give a duration, or None for what no clock can have measured."""
+    return value_s if value_s is not None and value_s >= 0 and isfinite(value_s) else None
 
 
 JsonObject: TypeAlias = dict[str, Any]
@@ -174,29 +198,85 @@ JsonObject: TypeAlias = dict[str, Any]
 _RECORD_FIELDS = tuple(field.name for field in fields(Record))
 _SAMPLE_FIELDS = tuple(field.name for field in fields(Sample))
 
+_TEXT, _TEXT_OR_NULL = (str,), (str, NoneType)
+_COUNT_OR_NULL, _NUMBER_OR_NULL = (int, NoneType), (int, float, NoneType)
+_RECORD_KINDS: Mapping[str, tuple[type, ...]] = MappingProxyType(
+    dict.fromkeys(_RECORD_FIELDS, _TEXT) | {"score": _NUMBER_OR_NULL, "samples": (list,), "cluster": _TEXT_OR_NULL}
+)
+_SAMPLE_KINDS: Mapping[str, tuple[type, ...]] = MappingProxyType(
+    dict.fromkeys(("answer", "reason", "explanation", "finish_reason", "error"), _TEXT_OR_NULL)
+    | dict.fromkeys(("score", "latency_s", "ttft_s"), _NUMBER_OR_NULL)
+    | dict.fromkeys(("input_tokens", "output_tokens", "concurrency"), _COUNT_OR_NULL)
+    | {"outcome": _TEXT, "format_ok": (bool, NoneType), "parts": (dict,), "reused": (bool,), "attempts": (int,)}
+)
+_MAY_LACK = frozenset({"cluster", "reused", "attempts", "error"})
+
 
 def record_to_json(record: Record) -> JsonObject:
     """Give the object that stands in `extra_info["llmbench"]`."""
     # not dataclasses.asdict, which copies every part of every sample: ten times the time
-    found: JsonObject = {"schema": SCHEMA, **{name: getattr(record, name) for name in _RECORD_FIELDS}}
-    found["samples"] = [{name: getattr(sample, name) for name in _SAMPLE_FIELDS} for sample in record.samples]
+    names = (name for name in _RECORD_FIELDS if name != "samples")
+    found: JsonObject = {"schema": SCHEMA, **{name: _strict(getattr(record, name)) for name in names}}
+    found["samples"] = [{name: _strict(getattr(sample, name)) for name in _SAMPLE_FIELDS} for sample in record.samples]
     if record.cluster is None:
         del found["cluster"]
     return found
 
 
+def _strict(found: object) -> Any:
+    """Give a value as strict JSON can hold it: a number that is none is null, what JSON has no word for is a text."""
+    if found is None or isinstance(found, str | int):
+        return found
+    if isinstance(found, float):
+        return found if isfinite(found) else None
+    if isinstance(found, Mapping):
+        return {str(key): _strict(value) for key, value in found.items()}
+    if isinstance(found, Sequence) and not isinstance(found, bytes):
+        return [_strict(value) for value in found]
+    return str(found)
+
+
 def record_from_json(found: JsonObject) -> Record:
-    """Read what `record_to_json` gave.
+    """Read what `record_to_json` gave, and what a later version adds to it.
 
     Raises:
-        TypeError, KeyError, ValueError: it is something else.
+        ValueError: it is something else; the message says what of it.
     """
-    values = {key: value for key, value in found.items() if key in _RECORD_FIELDS}
-    samples = tuple(
-        Sample(**{k: v for k, v in sample.items() if k in _SAMPLE_FIELDS} | {"outcome": Outcome(sample["outcome"])})
-        for sample in found["samples"]
-    )
-    return Record(**{**values, "outcome": Outcome(found["outcome"]), "samples": samples})
+    values = _fields(found, _RECORD_KINDS, "it")
+    samples = tuple(_sample_from_json(sample) for sample in found["samples"])
+    if not samples:
+        raise ValueError("it has no samples")
+    return Record(**{**values, "outcome": _outcome(found), "samples": samples})
+
+
+def _sample_from_json(found: Any) -> Sample:
+    values = _fields(found, _SAMPLE_KINDS, "a sample")
+    outcome = _outcome(found)
+    if outcome is not Outcome.ERROR and found["score"] is None:
+        raise ValueError(f"a sample is {outcome} and has no score")
+    return Sample(**{**values, "outcome": outcome})
+
+
+def _fields(found: Any, kinds: Mapping[str, tuple[type, ...]], what: str) -> JsonObject:
+    if not isinstance(found, dict):
+        raise ValueError(f"{what} is no object")
+    for name, kind in kinds.items():
+        if name not in found:
+            if name in _MAY_LACK:
+                continue
+            raise ValueError(f'{what} has no "{name}"')
+        value = found[name]
+        is_kind = isinstance(value, kind)
+        if not is_kind or (name == "score" and value is not None and not 0 <= value <= 1):
+            raise ValueError(f'{what} has {json.dumps(value)[:40]} as its "{name}"')
+    return {name: value for name, value in found.items() if name in kinds}
+
+
+def _outcome(found: JsonObject) -> Outcome:
+    try:
+        return Outcome(found["outcome"])
+    except ValueError:
+        raise ValueError(f'"{found["outcome"]}" is no outcome') from None
 
 
 def block_to_json(run: Run) -> JsonObject:
@@ -212,7 +292,7 @@ def block_to_json(run: Run) -> JsonObject:
 
 def facts_to_json(facts: Facts) -> JsonObject:
     """Give what a run was made with, as it stands in the block."""
-    return {
+    found: JsonObject = {
         "models": {
             model.role: {
                 "model": model.model,
@@ -228,10 +308,11 @@ def facts_to_json(facts: Facts) -> JsonObject:
         "options": dict(facts.options),
         "prompts": {digest: prompt_to_json(prompt) for digest, prompt in facts.prompts.items()},
     }
+    return {name: _strict(value) for name, value in found.items()}
 
 
 def facts_from_json(found: JsonObject) -> Facts:
-    """Read what `facts_to_json` gave; what is missing is empty.
+    """Read what `facts_to_json` gave, and what a later version adds to it; what is missing is empty.
 
     Raises:
         TypeError, KeyError, AttributeError: it is something else.
@@ -241,17 +322,23 @@ def facts_from_json(found: JsonObject) -> Facts:
             ModelFacts(
                 role=role,
                 model=model["model"],
-                identity=Identity(**model["identity"]),
+                identity=_known(Identity, model["identity"]),
                 sampling={
-                    suite: Sampling(**{**own, "stop": tuple(own["stop"])}) for suite, own in model["sampling"].items()
+                    suite: _known(Sampling, {**own, "stop": tuple(own["stop"])})
+                    for suite, own in model["sampling"].items()
                 },
             )
             for role, model in found.get("models", {}).items()
         ),
-        suites=tuple(SuiteFacts(suite=name, **suite) for name, suite in found.get("suites", {}).items()),
+        suites=tuple(_known(SuiteFacts, {**suite, "suite": name}) for name, suite in found.get("suites", {}).items()),
         options=found.get("options", {}),
         prompts={digest: _prompt_from_json(prompt) for digest, prompt in found.get("prompts", {}).items()},
     )
+
+
+def _known(kind: type[T], found: JsonObject) -> T:
+    names = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    return kind(**{name: value for name, value in found.items() if name in names})
 
 
 def merged_facts(several: Sequence[Facts]) -> Facts:
@@ -295,7 +382,8 @@ def read_run_file(path: Path) -> JsonObject:
         RunFileFault: it cannot be read, is no benchmark JSON, has no block of ours or a newer one.
     """
     try:
-        found = json.loads(path.read_bytes())
+        # what others wrote may hold NaN, which is no number to us
+        found = json.loads(path.read_bytes(), parse_constant=lambda _: None)
     except FileNotFoundError:
         raise RunFileFault(f"{path}: there is no such file; write one with pytest --benchmark-json={path}.") from None
     except OSError as fault:
@@ -305,6 +393,10 @@ def read_run_file(path: Path) -> JsonObject:
     except json.JSONDecodeError as fault:
         message = f"{path}:{fault.lineno}: this is not JSON, or it was cut off: {fault.msg}."
         raise RunFileFault(message) from None
+    except ValueError as fault:
+        raise RunFileFault(f"{path}: this is no benchmark JSON: {fault}.") from None
+    except RecursionError:
+        raise RunFileFault(f"{path}: this is no benchmark JSON: it is nested too deep.") from None
     if not isinstance(found, dict) or not isinstance(found.get("benchmarks"), list):
         raise RunFileFault(f"{path}: this is no benchmark JSON; write one with pytest --benchmark-json.")
     block = found.get("llmbench")
@@ -332,18 +424,20 @@ def read_run(path: Path) -> Run:
     for entry in _record_objects(found):
         try:
             records.append(record_from_json(entry))
-        except (TypeError, KeyError, ValueError, AttributeError) as fault:
+        except ValueError as fault:
             case = entry.get("case") if isinstance(entry, dict) else None
-            raise RunFileFault(f"{path}: the record of case {case!r} is broken: {fault}.") from None
+            which = f'the record of case "{case}"' if case is not None else "a record"
+            raise RunFileFault(f"{path}: {which} is broken: {fault}.") from None
     try:
         facts = facts_from_json(block)
     except (TypeError, KeyError, AttributeError) as fault:
         raise RunFileFault(f"{path}: the llmbench block is broken: {type(fault).__name__}: {fault}.") from None
+    commit = found.get("commit_info")
     return Run(
         records=tuple(records),
         facts=facts,
         datetime=str(found.get("datetime", "")),
-        commit=str((found.get("commit_info") or {}).get("id", "")),
+        commit=str(commit.get("id", "")) if isinstance(commit, dict) else "",
         machine=machine_from_json(found.get("machine_info")),
     )
 
@@ -365,13 +459,15 @@ def machine_from_json(found: Any) -> Machine | None:
 
 def _record_objects(found: JsonObject) -> Iterator[Any]:
     for benchmark in found["benchmarks"]:
-        record = (benchmark.get("extra_info") or {}).get("llmbench") if isinstance(benchmark, dict) else None
+        extra_info = benchmark.get("extra_info") if isinstance(benchmark, dict) else None
+        record = extra_info.get("llmbench") if isinstance(extra_info, dict) else None
         if record is not None:
             yield record
-    yield from found["llmbench"].get("unmeasured") or ()
+    unmeasured = found["llmbench"].get("unmeasured")
+    yield from unmeasured if isinstance(unmeasured, list) else ()
 
 
 def _prompt_from_json(found: Any) -> Prompt:
     if isinstance(found, str):
         return Prompt(text=found)
-    return Prompt(messages=tuple(Message(role=m["role"], content=m["content"]) for m in found))
+    return Prompt(messages=tuple(Message(role=str(m["role"]), content=str(m["content"])) for m in found))

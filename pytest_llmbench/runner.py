@@ -10,7 +10,18 @@ from pytest_llmbench.generation import Ask, Generation, ModelPlan, OnDemand, Pro
 from pytest_llmbench.grading.registry import grader_kind
 from pytest_llmbench.models import Model, OpenSettings
 from pytest_llmbench.models.catalog import Choice
-from pytest_llmbench.records import Facts, ModelFacts, Record, Sample, SuiteFacts, error_sample, settle, ungraded_sample
+from pytest_llmbench.models.entries import RecordedEntry
+from pytest_llmbench.records import (
+    Facts,
+    ModelFacts,
+    Record,
+    Sample,
+    SuiteFacts,
+    error_sample,
+    graded_sample,
+    settle,
+    ungraded_sample,
+)
 from pytest_llmbench.suites import LoadedSuite, load_suite
 from pytest_llmbench.values import (
     Answer,
@@ -109,7 +120,7 @@ class Runner:
         self.choices = tuple(choices)
         self._kinds = kinds
         self._loaded: dict[Path, LoadedSuite | None] = {}
-        self._graders: dict[Path, Grader] = {}
+        self._graders: dict[str, Grader] = {}
         self._checked: set[str] = set()
         self._styles: dict[str, PromptStyle | None] = {}
         self._answers: Generation | OnDemand | None = None
@@ -127,10 +138,14 @@ class Runner:
         """
         path = path.resolve()
         if path not in self._loaded:
-            loaded = load_suite(_shown(path), self._find_kind, _read_parquet)
+            try:
+                loaded = load_suite(_shown(path), self._find_kind, _read_parquet)
+            except RecursionError:
+                message = "this file is nested too deep, or an alias stands within what it names; write it out."
+                raise SuiteFault(message, path=_shown(path)) from None
             if loaded is not None:
                 self._refuse_twin(loaded)
-                self._graders[path] = loaded.kind.build(loaded.suite, self.settings.root)
+                self._graders[loaded.suite.name] = loaded.kind.build(loaded.suite, self.settings.root)
             self._loaded[path] = loaded
         return self._loaded[path]
 
@@ -184,6 +199,27 @@ class Runner:
                     f'Add a {style} prompt to {suite.path}, or set prompt_style = "{has}" for the model.'
                 )
 
+    def sampling_remarks(self, items: Iterable[Item]) -> dict[str, str]:
+        """Name the models and suites whose samples will hardly differ: several, at temperature 0.
+
+        Recorded answers are left out: at which temperature they were made is not known.
+
+        Returns:
+            A sentence a model and suite, by the key of the first of its items.
+        """
+        if self.settings.samples == 1:
+            return {}
+        greedy: dict[tuple[str, str], Item] = {}
+        for item in items:
+            if self.sampling(item).temperature == 0 and not isinstance(item.choice.entry, RecordedEntry):
+                greedy.setdefault((item.choice.role, item.loaded.suite.name), item)
+        return {
+            item.key: f'model "{role}" is asked {self.settings.samples} times for each case of suite "{suite}" at '
+            f"temperature 0, so its answers hardly differ; set a temperature in {item.loaded.suite.path} or in the "
+            "model's `sampling`, or ask once."
+            for (role, suite), item in greedy.items()
+        }
+
     def start(self, items: Sequence[Item], *, is_ahead: bool = True) -> None:
         """Begin to answer a plan, in its order.
 
@@ -219,6 +255,7 @@ class Runner:
     def _requests(self, item: Item) -> tuple[Request, ...]:
         prompt = self.prompt(item)
         sampling = self.sampling(item)
+        choices, is_choice = item.loaded.kind.choices(item.loaded.suite)
         return tuple(
             Request(
                 suite=item.loaded.suite.name,
@@ -227,6 +264,8 @@ class Runner:
                 prompt=prompt,
                 # one seed for all samples would give the same answer k times
                 sampling=sampling if sampling.seed is None else replace(sampling, seed=sampling.seed + sample),
+                choices=choices,
+                is_choice=is_choice,
             )
             for sample in range(self.settings.samples)
         )
@@ -306,6 +345,7 @@ class Runner:
             score=score,
             outcome=outcome,
             samples=samples,
+            cluster=item.case.cluster,
         )
         is_fatal = any(isinstance(answer, AnswerError) and answer.is_fatal for answer in answers)
         return Result(record=record, answers=answers, grades=tuple(grade for _, grade in graded), is_fatal=is_fatal)
@@ -313,8 +353,8 @@ class Runner:
     def _sample(self, item: Item, answer: Answer | AnswerError) -> tuple[Sample, Grade | None]:
         if isinstance(answer, AnswerError):
             return error_sample(answer), None
-        grader = self._graders[item.loaded.suite.path.resolve()]
-        grade = caught(lambda: grader(item.case, answer))
+        grader = self._graders[item.loaded.suite.name]
+        grade = caught(lambda: _valid(grader(item.case, answer)))
         if isinstance(grade, Caught):
             return ungraded_sample(answer, f"the grader broke: {grade.cause}\n{grade.details}"), None
         return graded_sample(answer, grade), grade
@@ -355,25 +395,17 @@ class Runner:
         )
 
 
-def graded_sample(answer: Answer, grade: Grade) -> Sample:
-    """Make the sample of a graded answer."""
-    return Sample(
-        answer=answer.text,
-        outcome=grade.outcome,
-        score=grade.score,
-        reason=str(grade.reason),
-        explanation=grade.explanation,
-        format_ok=grade.format_ok,
-        parts=grade.parts,
-        latency_s=answer.latency_s,
-        ttft_s=answer.ttft_s,
-        input_tokens=answer.input_tokens,
-        output_tokens=answer.output_tokens,
-        finish_reason=answer.finish_reason,
-        concurrency=answer.concurrency,
-        reused=answer.reused,
-        attempts=answer.attempts,
-    )
+def _valid(grade: object) -> Grade:
+    """Let a grade pass that can be counted.
+
+    Raises:
+        TypeError, ValueError: it is none, or its score is no share.
+    """
+    if not isinstance(grade, Grade):
+        raise TypeError(f"it gave {type(grade).__name__}; a grader must give a Grade")
+    if not 0 <= grade.score <= 1:
+        raise ValueError(f"it gave the score {grade.score}; a score lies in 0..1")
+    return grade
 
 
 def fault_of(finding: Finding, loaded: LoadedSuite) -> SuiteFault:

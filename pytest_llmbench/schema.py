@@ -9,11 +9,18 @@ from typing import Any
 
 from pytest_llmbench.grading.registry import BUILT_IN
 from pytest_llmbench.models.entries import SamplingKeys
-from pytest_llmbench.suites import ID_PATTERN, TAG_PATTERN
+from pytest_llmbench.suites import ID_PATTERN, SUITE_KEYS, TAG_PATTERN, TrustKeys
 from pytest_llmbench.values import GraderKind
 
 _SCALAR = {"type": ["string", "number", "boolean", "null"]}
 """A value that is taken as the text it is written as."""
+
+_FUNCTION = "^[\\w.]+:[\\w.]+$"
+
+_FOR_FUNCTION = {
+    "if": {"required": ["grader"], "properties": {"grader": {"type": "string", "pattern": _FUNCTION}}},
+    "then": {"propertyNames": {"enum": sorted(SUITE_KEYS)}},
+}
 
 _ID = {"type": ["string", "number"], "pattern": f"^{ID_PATTERN.pattern}$"}
 
@@ -26,24 +33,26 @@ def suite_schema(kinds: Mapping[str, GraderKind]) -> dict[str, Any]:
         "description": "One file of cases of one kind: prompt templates, grader, sampling, cases.",
         "type": "object",
         "required": ["suite", "grader", "prompt"],
+        "anyOf": [{"required": ["cases"]}, {"required": ["data"]}],
         "properties": {
             "suite": {**_ID, "description": "The name of the suite, a pytest mark too."},
             "grader": {
                 "description": "How answers are judged.",
-                "anyOf": [{"enum": sorted(kinds)}, {"type": "string", "pattern": "^[\\w.]+:\\w+$"}],
+                "anyOf": [{"enum": sorted(kinds)}, {"type": "string", "pattern": _FUNCTION}],
             },
-            "sampling": {
-                **_inlined(SamplingKeys),
-                "description": "How a model is to generate; temperature 0 is greedy.",
-            },
+            "sampling": _sampling(),
             "prompt": _PROMPT,
             "data": {
                 "type": "string",
                 "description": "CSV, JSON lines or Parquet beside the file; each row is a case.",
             },
             "cases": {"type": "array", "items": _CASE},
+            "trust": {
+                **_inlined(TrustKeys),
+                "description": "How well the grader must agree with people before it may gate this suite.",
+            },
         },
-        "allOf": [_for_grader(kind) for _, kind in sorted(kinds.items())],
+        "allOf": [*(_for_grader(kind) for _, kind in sorted(kinds.items())), _FOR_FUNCTION],
     }
 
 
@@ -78,24 +87,44 @@ _CASE = {
         "tags": {
             "anyOf": [
                 {"type": "string"},
-                {"type": "array", "items": {"type": "string", "pattern": f"^{TAG_PATTERN.pattern}$"}},
+                {
+                    "type": "array",
+                    "items": {"type": ["string", "number", "boolean"], "pattern": f"^{TAG_PATTERN.pattern}$"},
+                },
             ]
         },
         "cluster": {**_SCALAR, "description": "Cases that share their luck: the gate counts them as one."},
-        "xfail": {"type": "string", "description": "The reason why this case is expected to fail."},
+        "xfail": {**_SCALAR, "description": "The reason why this case is expected to fail."},
     },
 }
 
 
+def _sampling() -> dict[str, Any]:
+    schema = _inlined(SamplingKeys)
+    stop = schema["properties"]["stop"]
+    # the loader takes a single text for a list of one
+    schema["properties"]["stop"] = {**stop, "anyOf": [{"type": "string"}, *stop["anyOf"]]}
+    return {**schema, "description": "How a model is to generate; temperature 0 is greedy."}
+
+
 def _for_grader(kind: GraderKind) -> dict[str, Any]:
-    case = _inlined(kind.case_fields)
-    if kind.is_expected_text and "expected" in case["properties"]:
-        case["properties"]["expected"] = {"anyOf": [_SCALAR, {"type": "array", "items": _SCALAR}]}
+    case, suite = _inlined(kind.case_fields), _inlined(kind.suite_fields)
+    fields = case["properties"]
+    if kind.is_expected_text and "expected" in fields:
+        is_single = fields["expected"].get("type") == "string"
+        fields["expected"] = _SCALAR if is_single else {"anyOf": [_SCALAR, {"type": "array", "items": _SCALAR}]}
+    if "reference" in fields:  # a single query is taken for a list of one
+        fields["reference"] = {"anyOf": [{"type": "string", "minLength": 1}, fields["reference"]]}
     # other keys of a case are inputs of the template
     case.pop("additionalProperties", None)
     return {
-        "if": {"properties": {"grader": {"const": kind.name}}},
-        "then": {"properties": {**_inlined(kind.suite_fields)["properties"], "cases": {"items": case}}},
+        "if": {"required": ["grader"], "properties": {"grader": {"const": kind.name}}},
+        "then": {
+            # not unevaluatedProperties, which also complains of all of these where one of them is wrong
+            "propertyNames": {"enum": sorted(SUITE_KEYS | suite["properties"].keys())},
+            "required": suite.get("required", []),
+            "properties": {**suite["properties"], "cases": {"items": case}},
+        },
     }
 
 
@@ -104,7 +133,8 @@ def _inlined(fields: type[Any]) -> dict[str, Any]:
     schema: dict[str, Any] = fields.model_json_schema()
     definitions = schema.pop("$defs", {})
     schema.setdefault("properties", {})
-    return _without_titles(schema, definitions)
+    inlined: dict[str, Any] = _without_titles(schema, definitions)
+    return inlined
 
 
 def _without_titles(node: Any, definitions: Mapping[str, Any]) -> Any:

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, TypeAlias
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from pytest_llmbench import yaml12
 from pytest_llmbench.errors import SuiteFault
-from pytest_llmbench.models.entries import SamplingKeys
+from pytest_llmbench.models.entries import SamplingKeys, Strict
 from pytest_llmbench.prompts import PromptTemplate, TemplateFault, compile_template
 from pytest_llmbench.rows import ReadParquet, Row, read_rows
-from pytest_llmbench.values import Case, GraderKind, Json, PromptStyle, Sampling, Suite
+from pytest_llmbench.values import Case, GraderKind, Json, PromptStyle, Sampling, Suite, Trust
 
 ID_PATTERN = re.compile(r"[A-Za-z0-9._-]+")
 TAG_PATTERN = re.compile(r"[a-z0-9_-]+")
@@ -42,7 +42,15 @@ RESERVED_MARKS = frozenset(
 """What may be no tag or suite name: pytest's own marks, ours, pytest-benchmark's, and the words of `-m`."""
 
 CASE_KEYS = frozenset({"id", "tags", "cluster", "xfail"})
-SUITE_KEYS = frozenset({"suite", "grader", "sampling", "prompt", "data", "cases"})
+SUITE_KEYS = frozenset({"suite", "grader", "sampling", "prompt", "data", "cases", "trust"})
+
+
+class TrustKeys(Strict):
+    """What `trust` may say, as shares."""
+
+    kappa: float = Field(default=Trust().kappa, ge=0, le=1)
+    tnr: float = Field(default=Trust().tnr, ge=0, le=1)
+
 
 FindKind: TypeAlias = Callable[[str], GraderKind]
 """Give the grader of that name; raises LookupError with a sentence naming the known ones."""
@@ -130,6 +138,7 @@ class _Loader:
             sampling=sampling,
             prompt_source=sources,
             sha256=digest,
+            trust=self._trust(),
         )
         return LoadedSuite(suite=suite, kind=self.kind, templates=templates)
 
@@ -167,6 +176,15 @@ class _Loader:
         except ValidationError as fault:
             self._fail(f"sampling: {first_fault(fault)}", line)
         return Sampling(**keys.model_dump(exclude_none=True))
+
+    def _trust(self) -> Trust | None:
+        node = self.table.entries.get("trust")
+        if node is None:
+            return None
+        try:
+            return Trust(**TrustKeys.model_validate(yaml12.value(node, self.path)).model_dump())
+        except ValidationError as fault:
+            self._fail(f"trust: {first_fault(fault)}", self.table.key_lines["trust"])
 
     def _prompt_sources(self) -> dict[PromptStyle, tuple[tuple[str, str], ...]]:
         node = self.table.entries.get("prompt")
@@ -314,7 +332,7 @@ class _Loader:
                     raise SuiteFault(message, path=case.path, line=case.line) from None
 
 
-_TEXT_RULES = frozenset({"labels", "positive"})
+_TEXT_RULES = frozenset({"labels", "positive", "rule"})
 """Suite fields whose values are texts, whatever they look like."""
 
 

@@ -44,18 +44,18 @@ def validate(paths: Iterable[Path], root: Path) -> Validation:
     runner = Runner(RunSettings(root=root), (), {})
     suites = cases = 0
     remarks: list[Remark] = []
-    for path in _suite_files(paths):
+    # a file may be named and stand in a named folder too
+    for path in {path.resolve(): path for path in _suite_files(paths)}.values():
         try:
             loaded = runner.load(path)
             if loaded is None:
                 continue
-            suites += 1
             cases += len(loaded.suite.cases)
             for finding in runner.check(loaded, is_thorough=True):
                 remarks.append(Remark(severity=finding.severity, text=str(fault_of(finding, loaded))))
         except SuiteFault as fault:
-            suites += 1
             remarks.append(Remark(severity=Severity.ERROR, text=str(fault)))
+        suites += 1
     if not suites:
         raise UsageFault(
             "there is no suite file here; a suite is a .yaml file with `suite` and `grader` at its top level."

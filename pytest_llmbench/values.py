@@ -202,13 +202,25 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Trust:
+    """How well a suite's grader must agree with people before it may gate the suite.
+
+    `kappa` is the least lower end of the interval of Cohen's kappa, `tnr` the least share of the answers
+    people call wrong that the grader fails.
+    """
+
+    kappa: float = 0.4
+    tnr: float = 0.8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Suite:
     """One file of cases of one kind, loaded and checked.
 
     `rules` are the suite's fields for its grader, already checked (an instance of the grader's
     `suite_fields`).  `sampling` is the suite's own; a model's entry may override parts of it.
     `prompt_source` maps each style the suite has to its template texts, as (role, template)
-    pairs; for a completion the role is empty.
+    pairs; for a completion the role is empty.  `trust` is None where the suite asks for none.
     """
 
     name: str
@@ -219,6 +231,7 @@ class Suite:
     sampling: Sampling = field(default_factory=Sampling)
     prompt_source: Mapping[PromptStyle, tuple[tuple[str, str], ...]] = field(default_factory=dict)
     sha256: str = ""
+    trust: Trust | None = None
 
 
 class Grader(Protocol):
@@ -252,6 +265,12 @@ def no_findings(suite: Suite, root: Path, *, is_thorough: bool) -> tuple[Finding
     return ()
 
 
+def no_choices(suite: Suite) -> tuple[tuple[str, ...], bool]:
+    """Ask for no choices: those of a grader that reads only text."""
+    del suite
+    return (), False
+
+
 def plain_expected(case: Case) -> str:
     """Say what was expected of a case with an `expected` text."""
     return case.expected if isinstance(case.expected, str) else ", ".join(case.expected or ())
@@ -279,6 +298,8 @@ class GraderKind:
     `has_format` says whether `format_ok` means something for its grades.
     `expected_text` says in a line or few what a right answer to a case is.
     `version` changes when the same answer may get another grade.
+    `choices` gives the texts of a suite whose probability as the answer is wanted, and whether the likeliest
+    of them is to be the answer (`Request.choices`, `Request.is_choice`).
     """
 
     name: str
@@ -290,3 +311,4 @@ class GraderKind:
     has_format: bool = False
     expected_text: Callable[[Case], str] = plain_expected
     version: int = 1
+    choices: Callable[[Suite], tuple[tuple[str, ...], bool]] = no_choices

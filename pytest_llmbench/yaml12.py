@@ -20,6 +20,9 @@ Node: TypeAlias = yaml.Node
 
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_MAX_DIGITS = 1000
+"""Longer than any number; Python refuses to read more than 4300 digits."""
+
 _WORDS: dict[str, object] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
     **dict.fromkeys(("true", "True", "TRUE"), True),
@@ -128,7 +131,7 @@ def text_value(node: Node, path: Path) -> Any:
 def _scalar(node: Node) -> object:
     written = str(node.value)
     # only plain scalars (their style is empty) mean anything but text
-    if getattr(node, "style", None):
+    if getattr(node, "style", None) or len(written) > _MAX_DIGITS:
         return written
     if written in _WORDS:
         return _WORDS[written]
@@ -137,7 +140,5 @@ def _scalar(node: Node) -> object:
             return int(written, 0)
         return int(written)
     if _FLOAT.fullmatch(written):
-        return float(
-            written.replace(".inf", "inf").replace(".nan", "nan").replace(".Inf", "inf").replace(".NaN", "nan")
-        )
+        return float(written.lower().replace(".inf", "inf").replace(".nan", "nan"))
     return written

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from random import Random
 from typing import TypeVar
 
 import pytest
@@ -181,13 +182,13 @@ def test_an_item_outside_the_plan_is_a_mistake_of_the_caller() -> None:
     order=st.randoms(use_true_random=False),
 )
 def test_every_request_is_asked_once_whatever_the_order_of_the_tests(
-    samples: list[int], concurrency: int, is_bounded: bool, order: "object"
+    samples: list[int], concurrency: int, is_bounded: bool, order: Random
 ) -> None:
     """However batches, samples and the order of the tests fall together, each item gets its answers, asked once."""
     model = Scripted(concurrency=concurrency)
     asks = [ask(f"c{number}", samples=n, needs_model=number % 2 == 0) for number, n in enumerate(samples)]
     keys = [one.key for one in asks]
-    order.shuffle(keys)  # type: ignore[attr-defined]
+    order.shuffle(keys)
     generation = Generation([plan(model, *asks)], is_bounded=is_bounded)
     generation.start()
 

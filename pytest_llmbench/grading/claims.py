@@ -1,8 +1,8 @@
 """What an English explanation claims: phrases that are there and not denied, and how often it hedges.
 
-A phrase counts unless a negation stands before it in the same clause.  This reads words, not
-sentences: "X is not what is meant" (denied from behind), irony, and a question that answers
-itself are beyond it.
+A phrase counts unless a negation stands before it in the same clause; one that holds its negation
+itself counts, but for denials of meaning ("not about").  This reads words, not sentences: "X is
+not what is meant" (denied from behind), irony, and a question that answers itself are beyond it.
 """
 
 from bisect import bisect_left, bisect_right
@@ -35,8 +35,8 @@ _BORDER = regex.compile(
             rf"(?<!{_NOT} )(?<!\b{_CLAIMING} )\bthat\b",
             r"\band (?=(?:he|she|it|they|we|i|you|this|that|there|so|then|instead)\b)",
             r"\band (?=(?:is|are|was|were|has|have|had|means|refers|sounds)\b)",
-            # not X as much as Y, nothing more than Y, not until Y, not enough Y: these claim Y
-            r"\b(?:other|more|less|else) than\b|\bas (?:about|it is|on)\b|\buntil\b|\benough\b",
+            # not so much X as about Y, nothing more than Y, not until Y: these claim Y
+            r"\b(?:other|more|less|else) than\b|\bas (?:about|it is|on)\b|\buntil\b",
         )
     ),
     regex.IGNORECASE,
@@ -45,6 +45,7 @@ _BORDER = regex.compile(
 
 _NEGATION = regex.compile(
     r"(?P<mock>(?:\bnot|n't) (?:only|just|merely|simply|solely|to mention|unlike)\b"
+    r"|(?:\bnot|n't)(?: \w+){0,4} enough\b"  # what is too little is there
     r"|\bno (?:doubt|wonder)\b|\bwithout (?:a |any )?(?:doubt|question)\b)"
     r"|(?P<near>\b(?:rather than|instead of|without)\b)"
     r"|n't\b|\b(?:not|cannot|never|no|none|nothing|neither|nor|(?:is|are|was|were|do|does|did|could|would)nt)\b",
@@ -52,9 +53,18 @@ _NEGATION = regex.compile(
 )
 """What denies the rest of its clause; `near` only a few words of it, and `mock` nothing."""
 
+_MEANING_DENIED = regex.compile(
+    r"(?:\bnot|n't|\bcannot|\bnever)(?: (?:be|really|actually|exactly|so much))*"
+    r" (?:about|(?:mean|means|meant)(?! to\b)|refer(?:s|red|ring)? to"
+    r"|an? (?:reference to|(?:pun|play|joke) (?:on|about)))\b",
+    regex.IGNORECASE,
+)
+"""A denial of what the joke is about.  It denies a phrase that holds it, too: alternatives that allow for a
+negation, such as "(not|n't) .{0,20}money" for "could not earn money", would count "not about money"."""
+
 _NEAR = regex.compile(r"(?:\W*[\w'-]+){0,4}")
 
-_BRACKETS_ONLY = regex.compile(r"\\.|\[\^?\]?[^\]]*\]|[^()]", regex.DOTALL)
+_BRACKETS_ONLY = regex.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|[^()]", regex.DOTALL)
 
 # Phrases that offer one more explanation.  "Another meaning" and "can also mean" are none: they explain puns.
 _HEDGE = (
@@ -107,6 +117,7 @@ class Explanation:
         self.mapped = MappedText.of(original, limit)
         self.words = len(self.mapped.text.split())
         self._denied = _denied_stretches(self.mapped.text)
+        self._meanings_denied = [denial.start() for denial in _MEANING_DENIED.finditer(self.mapped.text)]
         self._deadline = monotonic() + time_s
 
     @property
@@ -131,21 +142,24 @@ class Explanation:
         try:
             time_left_s = max(self._deadline - monotonic(), 0.001)
             matches = pattern.finditer(self.mapped.text, overlapped=True, timeout=time_left_s)
-            return next((match.span() for match in matches if match[0] and not self._is_denied(match.start())), None)
+            return next((span for span in (match.span() for match in matches) if self._is_claim(*span)), None)
         except TimeoutError:
             raise TimeoutError(
-                f'"{name}": the pattern {pattern.pattern} takes too long on this answer; '
+                f'"{name}": the pattern {pattern.pattern} takes too long on this text; '
                 "take nested repetitions out of it"
             ) from None
 
-    def _is_denied(self, place: int) -> bool:
-        before = bisect_right(self._denied, (place, len(self.mapped.text)))
-        return before > 0 and place < self._denied[before - 1][1]
+    def _is_claim(self, start: int, end: int) -> bool:
+        before = bisect_right(self._denied, (start, len(self.mapped.text)))
+        if before and start < self._denied[before - 1][1]:
+            return False
+        inside = bisect_left(self._meanings_denied, start)
+        return start < end and not (inside < len(self._meanings_denied) and self._meanings_denied[inside] < end)
 
 
 def _is_one_switch(between: str) -> bool:
     # "Alternatively, it could also be" offers one explanation more, not two
-    return len(between) <= 15 and not set(".;!?") & set(between)
+    return len(between.split()) <= 1 and not set(".;!?") & set(between)
 
 
 @lru_cache(maxsize=1 << 14)  # a pattern takes 0.3 ms, and a suite's are asked for again by its check

@@ -4,19 +4,21 @@ The case says what is right (`reference`), the suite names the database; what is
 conventions is told in docs/sql.md.  The work is done in `pytest_llmbench.sql`, in a process of its own.
 """
 
+import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from pytest_llmbench.errors import SuiteFault
+from pytest_llmbench.grading.text import graded_unless_void
 from pytest_llmbench.sql.dialects import NAMES
 from pytest_llmbench.values import Answer, Case, Finding, Grade, Grader, GraderKind, Reason, Severity, Suite
 
 if TYPE_CHECKING:
-    from pytest_llmbench.sql.databases import Database
-    from pytest_llmbench.sql.terms import Instance, Question, Trial
+    from pytest_llmbench.sql.terms import Database, Instance, Question, Trial
 
 _ORDERS = (1, 2, 3)  # the other orders of rows in which a reference must give the same
 
@@ -55,7 +57,7 @@ class SqlCase(BaseModel):
 
 
 class SqlSuite(BaseModel):
-    """What a suite may say: the name of its database, the time an answer's queries have together, a dialect to try first."""
+    """What a suite may say: its database, the time an answer's queries have together, a dialect to try first."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -95,7 +97,13 @@ def build(suite: Suite, root: Path) -> Grader:
             parts=verdict.parts,
         )
 
-    return grade
+    return graded_unless_void(grade)
+
+
+def expected_text(case: Case) -> str:
+    """Give the first accepted query, and how many others there are."""
+    first, *others = _case_rules(case).reference
+    return f"{first.strip()}\n({len(others)} more are accepted)" if others else first.strip()
 
 
 def check(suite: Suite, root: Path, *, is_thorough: bool) -> tuple[Finding, ...]:
@@ -114,6 +122,9 @@ def check(suite: Suite, root: Path, *, is_thorough: bool) -> tuple[Finding, ...]
                     case, reference, label, _suite_rules(suite), [instances, *others], is_thorough=is_thorough
                 )
             )
+    if is_thorough and (sys.platform == "darwin" or find_spec("resource") is None):
+        message = "this platform cannot limit the memory of the process that runs answers; see docs/sql.md"
+        found.append(Finding(severity=Severity.ADVICE, message=message))
     if is_thorough and not any(finding.severity is Severity.ERROR for finding in found):
         found.extend(_mutant_findings(suite, instances))
     return tuple(found)
@@ -182,18 +193,22 @@ def _reference_findings(
         )
         yield Finding(severity=grave, message=message, case=case.id)
     for name, *trials in zip(names, *tried, strict=True):
-        if _depends_on_order(trials, is_ordered=_case_rules(case).ordered, reference=reference):
-            message = f"{label} gives something else on instance {name} when the rows are put in another order: a tie; sort by more columns or change the data."
+        told = _dependence(trials, is_ordered=_case_rules(case).ordered)
+        if told is not None:
+            way_out = "sort by more columns or change the data"
+            message = f"{label} gives {told} on instance {name} when the rows are put in differently: a tie; {way_out}."
             yield Finding(severity=grave, message=message, case=case.id)
             break
 
 
-def _depends_on_order(trials: "list[Trial]", *, is_ordered: bool | None, reference: str) -> bool:
-    """Tell whether a reference gives different rows, or the same in another order where the order counts."""
+def _dependence(trials: "list[Trial]", *, is_ordered: bool | None) -> str | None:
+    """Say what depends on the order of the rows in the tables: what comes out, or its order where that counts."""
     if len({trial.rows_sha256 for trial in trials}) > 1:
-        return True
-    del is_ordered, reference
-    return False
+        return "other rows"
+    counts = trials[0].is_sorted if is_ordered is None else is_ordered
+    if counts and len({trial.ordered_rows_sha256 for trial in trials}) > 1:
+        return "its rows in another order"
+    return None
 
 
 def _mutant_findings(suite: Suite, instances: "tuple[Instance, ...]") -> Iterator[Finding]:
@@ -215,4 +230,11 @@ def _mutant_findings(suite: Suite, instances: "tuple[Instance, ...]") -> Iterato
                 yield Finding(severity=Severity.ADVICE, message=message, case=case.id)
 
 
-KIND = GraderKind(name="sql", case_fields=SqlCase, suite_fields=SqlSuite, build=build, check=check)
+KIND = GraderKind(
+    name="sql",
+    case_fields=SqlCase,
+    suite_fields=SqlSuite,
+    build=build,
+    check=check,
+    expected_text=expected_text,
+)

@@ -6,24 +6,32 @@ with only the lenient one is `format` and fails, whatever its label: keeping to 
 format is a result of its own.  Only the first line is read, for base models run on into the next
 example and write its label too.
 
+With `answer_by: choice` the model does not write: the likeliest label is its answer, and no format is
+asked.  Probabilities of the labels, where a model tells them, stand in the parts as `p` and `p_other`,
+the mass on neither.
+
 Source: strict and flexible extraction side by side as in lm-evaluation-harness' GSM8K; that an
 answer without a label is no label at all, unlike in openai/evals' confusion matrix.
 """
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import exp, fsum, isnan
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
+import regex
 from pydantic import Field, model_validator
 
 from pytest_llmbench.errors import SuiteFault
 from pytest_llmbench.grading.rules import rules_of
 from pytest_llmbench.grading.text import clip, graded_unless_void, is_refusal, normalise
 from pytest_llmbench.models.entries import Strict
-from pytest_llmbench.values import Answer, Case, Grade, Grader, GraderKind, Reason, Suite
+from pytest_llmbench.values import Answer, Case, Grade, Grader, GraderKind, Json, Reason, Suite
 
+_LABELS = ("yes", "no")
+_RULE_TIME_S = 1.0
 _FIRST_CHARACTERS = 2_000
 """How much of an answer is looked at; a label stands far before."""
 
@@ -44,11 +52,26 @@ class YesNoCase(Strict):
     expected: str
 
 
-class YesNoSuite(Strict):
-    """The labels of a suite; `positive` (else the first) is the class that F1 and the yes-rate are about."""
+class RuleFields(Strict):
+    """A trivial rule to set models against: `label` where the pattern is found in a case's inputs, else `otherwise`."""
 
-    labels: tuple[str, ...] = Field(default=("yes", "no"), min_length=2)
+    pattern: str = Field(min_length=1)
+    label: str
+    otherwise: str | None = None
+
+
+class YesNoSuite(Strict):
+    """The labels of a suite; `positive` (else the first) is the class that F1 and the yes-rate are about.
+
+    `answer_by` choice has the model choose among the labels instead of writing; `probabilities` asks for
+    those of the labels beside a written answer.
+    """
+
+    labels: tuple[str, ...] = Field(default=_LABELS, min_length=2)
     positive: str | None = None
+    answer_by: Literal["text", "choice"] = "text"
+    probabilities: bool = False
+    rule: RuleFields | None = None
 
     @model_validator(mode="after")
     def _labels_differ(self) -> Self:
@@ -59,7 +82,20 @@ class YesNoSuite(Strict):
             raise ValueError(f"two labels are the same word: {', '.join(self.labels)}")
         if self.positive is not None and _folded(self.positive) not in keys:
             raise ValueError(f'positive "{self.positive}" is none of the labels: {", ".join(self.labels)}')
+        if self.rule is not None:
+            self._check_rule(self.rule, keys)
         return self
+
+    def _check_rule(self, rule: RuleFields, keys: list[str]) -> None:
+        for name in filter(None, (rule.label, rule.otherwise)):
+            if _folded(name) not in keys:
+                raise ValueError(f'the rule\'s "{name}" is none of the labels: {", ".join(self.labels)}')
+        if rule.otherwise is None and len(self.labels) > 2:
+            raise ValueError("with more than two labels a rule needs `otherwise`, the label where nothing is found")
+        try:
+            regex.compile(rule.pattern)
+        except regex.error as fault:
+            raise ValueError(f"the rule's pattern {rule.pattern!r} is no regular expression ({fault})") from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,25 +154,74 @@ class Labels:
 
 
 def build(suite: Suite, root: Path) -> Grader:
-    """Make the grader.
+    """Make the grader; the trivial rule is put to every case here.
 
     Raises:
-        SuiteFault: a case expects something that is no label.
+        SuiteFault: a case expects something that is no label, or the rule takes too long on it.
     """
     del root
-    labels = Labels.of(rules_of(suite, YesNoSuite).labels)
+    rules = rules_of(suite, YesNoSuite)
+    labels = Labels.of(rules.labels)
     for case in suite.cases:
         expected = rules_of(case, YesNoCase).expected
         if _folded(expected) not in labels.by_key:
             known = ", ".join(labels.by_key.values())
             message = f'case "{case.id}" expects "{expected}"; the labels are: {known}. Write one of them.'
             raise SuiteFault(message, path=case.path, line=case.line)
+    about_suite = _about_suite(rules, labels)
+    by_rule = _by_rule(rules, labels, suite)
 
     def judge(case: Case, answer: Answer) -> Grade:
         expected = labels.by_key[_folded(rules_of(case, YesNoCase).expected)]
-        return _grade(labels, expected, answer.text)
+        grade = _grade(labels, expected, answer.text)
+        parts = {**grade.parts, **about_suite, **by_rule.get(case.id, {}), **_probabilities(rules.labels, answer)}
+        return replace(grade, parts=parts, format_ok=None if rules.answer_by == "choice" else grade.format_ok)
 
     return graded_unless_void(judge)
+
+
+def _about_suite(rules: YesNoSuite, labels: Labels) -> dict[str, Json]:
+    """Say in the parts what a reader of the record could not guess; "yes" and "no", with "yes" positive, he can."""
+    positive = labels.by_key[_folded(rules.positive or rules.labels[0])]
+    if (rules.labels, positive) == (_LABELS, _LABELS[0]):
+        return {}
+    return {"labels": rules.labels, "positive": positive}
+
+
+def _by_rule(rules: YesNoSuite, labels: Labels, suite: Suite) -> dict[str, dict[str, Json]]:
+    """Give the part that holds what the trivial rule says, by case; nothing without a rule."""
+    if rules.rule is None:
+        return {}
+    label = labels.by_key[_folded(rules.rule.label)]
+    otherwise = rules.rule.otherwise or next(other for other in rules.labels if other != label)
+    pattern = regex.compile(rules.rule.pattern)
+    found: dict[str, dict[str, Json]] = {}
+    for case in suite.cases:
+        text = "\n".join(str(value) for value in case.inputs.values())
+        try:
+            is_found = pattern.search(text, timeout=_RULE_TIME_S) is not None
+        except TimeoutError:
+            message = f'the rule\'s pattern takes too long on case "{case.id}"; take nested repetitions out of it.'
+            raise SuiteFault(message, path=case.path, line=case.line) from None
+        found[case.id] = {"rule": label if is_found else labels.by_key[_folded(otherwise)]}
+    return found
+
+
+def _probabilities(labels: tuple[str, ...], answer: Answer) -> dict[str, Json]:
+    """Give the parts `p` and `p_other` where the model told how likely each label is; nothing else."""
+    known = answer.choice_logprobs or {}
+    if not all(label in known and not isnan(known[label]) for label in labels):
+        return {}
+    p = {label: min(1.0, exp(min(0.0, known[label]))) for label in labels}
+    # labels that begin alike may share mass, and rounding may exceed it
+    return {"p": p, "p_other": max(0.0, 1 - fsum(p.values()))}
+
+
+def choices(suite: Suite) -> tuple[tuple[str, ...], bool]:
+    """Give the labels whose probability is wanted, and whether the likeliest is to be the answer."""
+    rules = rules_of(suite, YesNoSuite)
+    is_choice = rules.answer_by == "choice"
+    return (rules.labels if is_choice or rules.probabilities else ()), is_choice
 
 
 def _grade(labels: Labels, expected: str, text: str) -> Grade:
@@ -166,4 +251,6 @@ def _folded(text: str) -> str:
     return normalise(text).casefold()
 
 
-KIND = GraderKind(name="yes_no", case_fields=YesNoCase, suite_fields=YesNoSuite, build=build, has_format=True)
+KIND = GraderKind(
+    name="yes_no", case_fields=YesNoCase, suite_fields=YesNoSuite, build=build, has_format=True, choices=choices
+)

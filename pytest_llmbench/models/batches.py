@@ -4,6 +4,7 @@ Shapes are named in the comments: R rows, T tokens fed at once, S slots of the c
 vocabulary.
 """
 
+import copy
 import inspect
 import threading
 from collections.abc import Sequence
@@ -13,12 +14,18 @@ from typing import Any
 PREFILL_TOKENS = 512
 """Prompt tokens fed at once: bounds memory, and the time until a halt is seen."""
 
+NOT_A_NUMBER = 'the network computes "not a number"; try dtype = "float32"'
+
 
 @dataclass(slots=True, kw_only=True)
 class Kept:
-    """The keys and values of one sequence of tokens, per layer: ([1, heads, S, width], the same)."""
+    """The keys and values of one sequence of tokens, per layer: ([1, heads, S, width], the same).
+
+    `n_used` is how many of the tokens rows have begun with so far.
+    """
 
     tokens: tuple[int, ...] = ()
+    n_used: int = 0
     layers: list[tuple[Any, Any]] = field(default_factory=list)
 
 
@@ -41,7 +48,7 @@ class Batch:
         named = inspect.signature(type(network).forward).parameters
         # Models without positions (ALiBi) do not name position_ids; some older code has no logits_to_keep.
         self._has_positions = "position_ids" in named
-        self._extra = {"logits_to_keep": 1} if "logits_to_keep" in named else {}
+        self._can_choose_logits = "logits_to_keep" in named
         self._cache = transformers.DynamicCache(config=network.config)
         if n_kept:
             for place, (keys, values) in enumerate(kept.layers):
@@ -62,8 +69,7 @@ class Batch:
         """
         longest = max(len(row) for row in rows)
         # Recurrent layers take a prompt whole: some continue their state with single tokens only.
-        is_recurrent = any(hasattr(layer, "update_conv_state") for layer in self._cache.layers)
-        size = longest if is_recurrent else PREFILL_TOKENS
+        size = longest if self._is_recurrent else PREFILL_TOKENS
         for first in range(0, longest, size):
             if halt.is_set():
                 raise Halted
@@ -76,6 +82,44 @@ class Batch:
 
     def feed(self, ids: Sequence[Sequence[int]], real: Sequence[Sequence[int]] | None = None) -> None:
         """Append T tokens to every row; `real` is 0 where one is padding."""
+        self.logits = self._forward(ids, real, 1)[:, -1].float()
+
+    def look_ahead(self, places: Sequence[int], ids: Sequence[Sequence[int]]) -> Any:
+        """Give the logits [N, T, V] after each of T tokens that are fed to copies of some rows.
+
+        The rows stay as they are; a row may be copied several times.
+        """
+        import torch
+
+        ahead = copy.copy(self)
+        ahead._cache = copy.copy(self._cache)
+        ahead._cache.layers = [_copied(layer) for layer in self._cache.layers]
+        ahead.keep(places)
+        if not self._is_recurrent:
+            return ahead._forward(ids, None, len(ids[0])).float()
+        columns = [[[row[place]] for row in ids] for place in range(len(ids[0]))]
+        return torch.cat([ahead._forward(column, None, 1) for column in columns], dim=1).float()
+
+    def keep(self, places: Sequence[int]) -> None:
+        """Drop all rows but these; a row named several times is there as often."""
+        import torch
+
+        chosen = torch.tensor(places, device=self._device)
+        self._mask = self._mask[chosen]
+        if self.logits is not None:
+            self.logits = self.logits[chosen.to(self.logits.device)]
+        self._cache.reorder_cache(chosen)
+
+    def wait(self) -> None:
+        """Return when the device has computed what was fed."""
+        self.logits[:, :1].cpu()
+
+    @property
+    def _is_recurrent(self) -> bool:
+        return any(hasattr(layer, "update_conv_state") for layer in self._cache.layers)
+
+    def _forward(self, ids: Sequence[Sequence[int]], real: Sequence[Sequence[int]] | None, n_logits: int) -> Any:
+        """Append T tokens to every row and give the logits [R, n_logits, V] of the last of them."""
         import torch
 
         tokens = torch.tensor(ids, device=self._device)  # [R, T]
@@ -83,7 +127,9 @@ class Batch:
         self._mask = torch.cat([self._mask, added], dim=1)
         # From the mask, not from the slots: padding stands between a shared beginning and the rest.
         positions = (self._mask.cumsum(dim=1) - 1).clamp(min=0)[:, -tokens.shape[1] :]
-        extra = self._extra | ({"position_ids": positions} if self._has_positions else {})
+        extra: dict[str, Any] = {"position_ids": positions} if self._has_positions else {}
+        if self._can_choose_logits:
+            extra["logits_to_keep"] = n_logits
         with torch.inference_mode():
             output = self._network(
                 input_ids=tokens,
@@ -92,19 +138,20 @@ class Batch:
                 use_cache=True,
                 **extra,
             )
-            self.logits = output.logits[:, -1].float()
-
-    def keep(self, places: Sequence[int]) -> None:
-        """Drop all rows but these."""
-        import torch
-
-        chosen = torch.tensor(places, device=self._device)
-        self._mask = self._mask[chosen]
-        self._cache.reorder_cache(chosen)
+        return output.logits[:, -n_logits:]
 
     def layers(self) -> list[tuple[Any, Any]]:
         """Give the keys and values per layer; feeding further tokens does not change them."""
         return [(layer.keys, layer.values) for layer in self._cache.layers]
+
+
+def _copied(layer: Any) -> Any:
+    """Copy a layer of a cache, so that reordering and feeding the copy leaves the layer as it is."""
+    twin = copy.copy(layer)
+    for name, value in vars(layer).items():
+        if isinstance(value, (list, dict)):  # recurrent layers hold their states so
+            setattr(twin, name, copy.copy(value))
+    return twin
 
 
 def unsupported(network: Any) -> str | None:

@@ -3,43 +3,58 @@
 It is not `generate()` because a row must stop at its own strings, be stamped when its own
 tokens come, leave the batch when it is done, and because nothing but the sampling of the
 request may shape the answer (a checkpoint's `generation_config` may hold penalties).
+
+What a row's times hold: the feeding of its batch's prompts from where their group's shared beginning
+ends, and the decoding until its own token.  The shared beginning is computed before the clock starts,
+for the first batch as for all others.  A prompt that occurs several times in a batch is fed once and
+is in the time of each of its rows; in another batch it is fed again.
 """
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_llmbench.models.batches import Batch, Halted, Kept
+from pytest_llmbench.models.batches import NOT_A_NUMBER, Batch, Halted, Kept
+from pytest_llmbench.models.choices import ChoiceTokens, score_choices
+from pytest_llmbench.models.prefixes import WORTH_SHARING_TOKENS, Tokens, common_length, overlap
 from pytest_llmbench.values import Sampling
-
-WORTH_SHARING_TOKENS = 16
-"""A shared beginning that is shorter is computed in every row: an extra pass would cost more."""
 
 LEAD_TOKENS = 4
 """Prompt tokens decoded along with an answer, so that a space at its beginning is kept."""
 
+CHOICE = "choice"
+"""The finish reason of a row whose likeliest choice is its answer."""
+
+WARM_UP_TOKENS = 16
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A prompt to be continued by at most `max_tokens` tokens; `seed` is of this row alone."""
+    """A prompt to be continued by at most `max_tokens` tokens; `seed` is of this row alone.
 
-    tokens: tuple[int, ...]
+    The probability of `choices` is told too; with `is_choice` nothing else is done.
+    """
+
+    tokens: Tokens
     max_tokens: int
     sampling: Sampling
     seed: int
+    choices: ChoiceTokens | None = None
+    is_choice: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Continuation:
-    """What followed a row's prompt. Seconds count from the start of the batch."""
+    """What followed a row's prompt. Seconds count from when the shared beginning was there."""
 
     text: str
     n_tokens: int
     finish_reason: str
-    ttft_s: float
+    ttft_s: float | None
     latency_s: float
+    choice_logprobs: Mapping[str, float] | None = None
 
 
 class Decoder:
@@ -64,17 +79,58 @@ class Decoder:
         """Free the keys and values kept from earlier rows."""
         self._kept = Kept()
 
-    def decode(self, rows: Sequence[Row], halt: threading.Event) -> Iterator[tuple[int, Continuation]]:
+    def warm_up(self) -> None:
+        """Make a first pass, which reads the weights into memory and is slower than all others."""
+        batch = Batch(self._network, 1, Kept(), 0)
+        batch.feed([[0] * WARM_UP_TOKENS])
+        batch.feed([[0]])
+        batch.wait()
+
+    def shared_length(self, prompts: Sequence[Tokens]) -> int:
+        """Count the tokens at the beginning of a group's prompts that are computed outside of all times.
+
+        Of several prompts, what they have in common.  Of one alone, what it has in common with the one
+        kept before it; the same prompt asked again is fed from where it was before, not from its end.
+        """
+        if not self._is_sharing:
+            return 0
+        different = set(prompts)
+        (alone,) = different if len(different) == 1 else ((),)
+        if not alone:
+            shared = common_length(prompts)
+        elif alone == self._kept.tokens:
+            shared = self._kept.n_used
+        else:
+            shared = min(overlap(alone, self._kept.tokens), len(alone) - 1)
+        return shared if shared >= WORTH_SHARING_TOKENS else 0
+
+    def decode(
+        self, rows: Sequence[Row], halt: threading.Event, *, n_shared: int
+    ) -> Iterator[tuple[int, Continuation]]:
         """Continue a batch of rows; give each one's index and continuation as it is finished.
 
         Ends early, between two tokens, when `halt` is set.
+
+        Args:
+            rows: either all `is_choice`, or none.
+            halt: the run ends.
+            n_shared: the tokens all rows of the group have in common (`shared_length`).
         """
-        started = time.perf_counter()
-        growing = [_Growing(index, row, self._tokenizer, self._eos) for index, row in enumerate(rows)]
         try:
-            batch = self._prefill([row.tokens for row in rows], halt)
+            self._share(rows[0].tokens[:n_shared], halt)
+            started = time.perf_counter()
+            batch = self._prefill([row.tokens for row in rows], n_shared, halt)
         except Halted:
             return
+        scoring = time.perf_counter()
+        logprobs = score_choices(batch, [row.choices for row in rows], len(rows))
+        if rows[0].is_choice:
+            elapsed_s = time.perf_counter() - started
+            yield from ((index, _chosen(logprobs[index] or {}, elapsed_s)) for index in range(len(rows)))
+            return
+        # Beside a generated answer the choices are an observation, and in no time.
+        started += time.perf_counter() - scoring
+        growing = [_Growing(index, row, self._tokenizer, self._eos) for index, row in enumerate(rows)]
         while not halt.is_set():
             tokens = _choose(batch.logits, growing)
             elapsed_s = time.perf_counter() - started
@@ -83,7 +139,7 @@ class Decoder:
             for row in growing:
                 if row.finish_reason is not None:
                     given = time.perf_counter()
-                    yield row.index, row.continuation(elapsed_s)
+                    yield row.index, row.continuation(elapsed_s, logprobs[row.index])
                     # What is done with an answer is in no other row's time.
                     started += time.perf_counter() - given
             left = [place for place, row in enumerate(growing) if row.finish_reason is None]
@@ -94,22 +150,39 @@ class Decoder:
                 growing = [growing[place] for place in left]
             batch.feed([[row.tokens[-1]] for row in growing])
 
-    def _prefill(self, prompts: Sequence[tuple[int, ...]], halt: threading.Event) -> Batch:
-        """Feed the prompts, what they share only once."""
-        shared = 0
-        if self._is_sharing:
-            common = _common_length(prompts)
-            shared = min(common, _overlap(prompts[0], self._kept.tokens))
-            if len(prompts) > 1 and common - shared >= WORTH_SHARING_TOKENS:
-                alone = Batch(self._network, 1, self._kept, shared)
-                alone.feed_in_pieces([prompts[0][shared:common]], halt)
-                self._kept = Kept(tokens=prompts[0][:common], layers=alone.layers())
-                shared = common
-        batch = Batch(self._network, len(prompts), self._kept, shared)
-        batch.feed_in_pieces([prompt[shared:] for prompt in prompts], halt)
-        if self._is_sharing and len(prompts) == 1:
-            self._kept = Kept(tokens=prompts[0], layers=batch.layers())
+    def _share(self, beginning: Tokens, halt: threading.Event) -> None:
+        """See that the keys and values of a beginning are kept."""
+        reused = overlap(beginning, self._kept.tokens)
+        if reused < len(beginning):
+            alone = Batch(self._network, 1, self._kept, reused)
+            alone.feed_in_pieces([beginning[reused:]], halt)
+            alone.wait()
+            self._kept = Kept(tokens=beginning, layers=alone.layers())
+        self._kept.n_used = len(beginning)
+
+    def _prefill(self, prompts: Sequence[Tokens], n_shared: int, halt: threading.Event) -> Batch:
+        """Feed the prompts after their shared beginning, equal ones once."""
+        different = list(dict.fromkeys(prompts))
+        batch = Batch(self._network, len(different), self._kept, n_shared)
+        batch.feed_in_pieces([prompt[n_shared:] for prompt in different], halt)
+        if self._is_sharing and len(different) == 1 and not n_shared:
+            # What the prompts to come share with this one is not known yet.
+            self._kept = Kept(tokens=different[0], layers=batch.layers())
+        if len(different) < len(prompts):
+            batch.keep([different.index(prompt) for prompt in prompts])
         return batch
+
+
+def _chosen(logprobs: Mapping[str, float], elapsed_s: float) -> Continuation:
+    """Answer with the likeliest choice, the first of those that are equally likely."""
+    return Continuation(
+        text=max(logprobs, key=lambda choice: logprobs[choice]),
+        n_tokens=0,
+        finish_reason=CHOICE,
+        ttft_s=None,
+        latency_s=elapsed_s,
+        choice_logprobs=logprobs,
+    )
 
 
 class _Growing:
@@ -146,7 +219,7 @@ class _Growing:
         elif len(self.tokens) == self._max_tokens:
             self.finish_reason = "length"
 
-    def continuation(self, elapsed_s: float) -> Continuation:
+    def continuation(self, elapsed_s: float, choice_logprobs: Mapping[str, float] | None) -> Continuation:
         """Give the finished text, cut before the first stop string."""
         is_ended = self.tokens[-1] in self._ends
         text = self._text(self.tokens[:-1] if is_ended else self.tokens)
@@ -157,6 +230,7 @@ class _Growing:
             finish_reason=str(self.finish_reason),
             ttft_s=self._ttft_s,
             latency_s=elapsed_s,
+            choice_logprobs=choice_logprobs,
         )
 
     def _has_stop(self) -> bool:
@@ -181,17 +255,6 @@ class _Growing:
         return text
 
 
-def _common_length(prompts: Sequence[tuple[int, ...]]) -> int:
-    """Count the tokens all prompts begin with, leaving each at least one of its own."""
-    # What the first and the last in lexical order share, those between share too.
-    return min(_overlap(min(prompts), max(prompts)), min(len(prompt) for prompt in prompts) - 1)
-
-
-def _overlap(one: tuple[int, ...], other: tuple[int, ...]) -> int:
-    limit = min(len(one), len(other))
-    return next((place for place in range(limit) if one[place] != other[place]), limit)
-
-
 def _choose(logits: Any, rows: Sequence[_Growing]) -> list[int]:
     """Choose each row's next token from the logits [R, V].
 
@@ -202,7 +265,7 @@ def _choose(logits: Any, rows: Sequence[_Growing]) -> list[int]:
 
     best = logits.max(dim=-1)
     if bool(torch.isnan(best.values).any()):
-        raise FloatingPointError('the network computes "not a number"; try dtype = "float32"')
+        raise FloatingPointError(NOT_A_NUMBER)
     tokens: list[int] = best.indices.tolist()
     for place, row in enumerate(rows):
         if row.generator is not None:

@@ -83,6 +83,8 @@ class OpenAIEntry(Entry):
     stream: bool = True
     timeout_s: float | None = Field(default=None, gt=0)
     max_retries: int = Field(default=4, ge=0)
+    serve: str | None = None
+    serve_timeout_s: float = Field(default=600, gt=0)
 
 
 class RecordedEntry(Entry):

@@ -4,14 +4,16 @@ import hashlib
 import json
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pytest_llmbench.errors import ModelFault
 from pytest_llmbench.models import STOPPED, Identity, Opened
+from pytest_llmbench.models.choices import ChoiceTokens, choice_tokens
 from pytest_llmbench.models.decoding import Decoder, Row
 from pytest_llmbench.models.libraries import Broken, attempt, quiet_libraries
+from pytest_llmbench.models.prefixes import Tokens, fill_batches, group_by_beginning
 from pytest_llmbench.values import Answer, AnswerError, Arrived, Prompt, Request
 
 
@@ -62,6 +64,8 @@ class TransformersModel(Opened):
         self.identity = identity
         self.concurrency = concurrency
         self._loaded: Loaded | None = loaded
+        self._is_sharing = is_sharing
+        self._choices: dict[tuple[str, ...], ChoiceTokens | Broken] = {}
         self._on_close = on_close
         network, tokenizer = loaded.network, loaded.tokenizer
         self._decoder = Decoder(network, tokenizer, _end_tokens(network, tokenizer), is_sharing=is_sharing)
@@ -86,18 +90,36 @@ class TransformersModel(Opened):
                 arrived(index, answer)
 
         with quiet_libraries():
-            for first in range(0, len(requests), self.concurrency):
-                batch: list[_Numbered] = []
-                for index in range(first, min(first + self.concurrency, len(requests))):
-                    if halt.is_set():
-                        break
-                    row = self._row(requests[index], self._loaded.tokenizer)
-                    if isinstance(row, AnswerError):
-                        deliver(index, row)
-                    else:
-                        batch.append(_Numbered(index=index, row=row))
-                self._answer_batch(batch, deliver, halt)
+            rows: dict[int, Row] = {}
+            tokens: dict[Prompt, Tokens | Broken] = {}
+            for index, request in enumerate(requests):
+                if halt.is_set():
+                    break
+                row = self._row(request, self._loaded.tokenizer, tokens)
+                if isinstance(row, AnswerError):
+                    deliver(index, row)
+                else:
+                    rows[index] = row
+            for group in self._groups(rows):
+                n_shared = self._decoder.shared_length([rows[index].tokens for index in group])
+                for batch in fill_batches([rows[index].tokens for index in group], self.concurrency):
+                    numbered = [_Numbered(index=group[place], row=rows[group[place]]) for place in sorted(batch)]
+                    self._answer_batch(numbered, n_shared, deliver, halt)
         return tuple(answers.get(index, AnswerError(cause=STOPPED)) for index in range(len(requests)))
+
+    def answer_alone(self, request: Request) -> Answer | AnswerError:
+        """Answer one request with nothing kept from earlier ones.
+
+        Raises:
+            ModelFault: the model is closed.
+        """
+        if self._loaded is not None:
+            self._decoder.forget()
+        return self.answer([request])[0]
+
+    def warm_up(self) -> None:
+        """Make a first pass that is in no answer's time."""
+        self._decoder.warm_up()
 
     def close(self) -> None:
         """Free the network; safe to call twice."""
@@ -108,31 +130,76 @@ class TransformersModel(Opened):
         _return_gpu_memory()
         self._on_close()
 
-    def _row(self, request: Request, tokenizer: Any) -> Row | AnswerError:
-        tokens = attempt(lambda: _tokens(request.prompt, tokenizer))
+    def _groups(self, rows: Mapping[int, Row]) -> list[list[int]]:
+        """Divide rows into groups that share a beginning, in the order of their first rows.
+
+        Rows whose choices are scored generate nothing and are groups of their own.
+        """
+        groups: dict[tuple[bool, int], list[int]] = {}
+        for is_choice in (False, True):
+            chosen = [index for index, row in rows.items() if row.is_choice is is_choice]
+            prompts = [rows[index].tokens for index in chosen]
+            sharing = group_by_beginning(prompts) if self._is_sharing else (tuple(prompts),)
+            number = {prompt: place for place, group in enumerate(sharing) for prompt in group}
+            for index in chosen:
+                groups.setdefault((is_choice, number[rows[index].tokens]), []).append(index)
+        return sorted(groups.values(), key=lambda group: group[0])
+
+    def _row(self, request: Request, tokenizer: Any, known: dict[Prompt, Tokens | Broken]) -> Row | AnswerError:
+        """Put a request into tokens; `known` has those of prompts met before, such as of other samples."""
+        if request.prompt not in known:
+            known[request.prompt] = attempt(lambda: _tokens(request.prompt, tokenizer))
+        tokens = known[request.prompt]
         if isinstance(tokens, Broken):
             return AnswerError(cause=f"The prompt cannot be put to the model: {tokens.told}")
         if not tokens:
             return AnswerError(cause="The prompt is empty: it has no tokens.")
+        choices = self._tokens_of_choices(request, tokenizer)
+        if isinstance(choices, Broken):
+            return AnswerError(cause=f"The choices cannot be scored: {choices.told}")
         max_tokens = request.sampling.max_tokens
+        n_needed = len(tokens) + (choices.longest - 1 if choices is not None else 0)
         if self._context is not None:
-            if len(tokens) > self._context:
+            if n_needed > self._context and not request.is_choice:
+                choices, n_needed = None, len(tokens)
+            if n_needed > self._context:
+                choosing = " with its choices" if request.is_choice else ""
                 cause = (
-                    f"The prompt has {len(tokens)} tokens and the model's context only {self._context}; "
+                    f"The prompt{choosing} has {n_needed} tokens and the model's context only {self._context}; "
                     "shorten the case, or take a model with a longer context."
                 )
                 return AnswerError(cause=cause)
             # The last token is chosen, never fed.
             max_tokens = min(max_tokens, self._context - len(tokens) + 1)
-        return Row(tokens=tokens, max_tokens=max_tokens, sampling=request.sampling, seed=_seed(request))
+        return Row(
+            tokens=tokens,
+            max_tokens=max_tokens,
+            sampling=request.sampling,
+            seed=_seed(request),
+            choices=choices,
+            is_choice=request.is_choice,
+        )
+
+    def _tokens_of_choices(self, request: Request, tokenizer: Any) -> ChoiceTokens | Broken | None:
+        """Put a request's choices into tokens, if it has any; where they are only observed, a fault tells nothing."""
+        if not request.choices:
+            return Broken(told="there are none", is_out_of_memory=False) if request.is_choice else None
+        if request.choices not in self._choices:
+            self._choices[request.choices] = attempt(lambda: choice_tokens(request.choices, tokenizer))
+        choices = self._choices[request.choices]
+        return None if isinstance(choices, Broken) and not request.is_choice else choices
 
     def _answer_batch(
-        self, batch: list[_Numbered], deliver: Callable[[int, Answer | AnswerError], None], halt: threading.Event
+        self,
+        batch: list[_Numbered],
+        n_shared: int,
+        deliver: Callable[[int, Answer | AnswerError], None],
+        halt: threading.Event,
     ) -> None:
         """Answer a batch; halve it as often as memory does not suffice."""
-        waiting = deque([batch] if batch else [])
+        waiting = deque([batch])
         while waiting and not halt.is_set():
-            failure = self._decode(waiting.popleft(), deliver, halt)
+            failure = self._decode(waiting.popleft(), n_shared, deliver, halt)
             if failure is None:
                 continue
             self._decoder.forget()
@@ -145,10 +212,14 @@ class TransformersModel(Opened):
                 deliver(numbered.index, AnswerError(cause=failure.broken.told, concurrency=len(failure.left)))
 
     def _decode(
-        self, batch: list[_Numbered], deliver: Callable[[int, Answer | AnswerError], None], halt: threading.Event
+        self,
+        batch: list[_Numbered],
+        n_shared: int,
+        deliver: Callable[[int, Answer | AnswerError], None],
+        halt: threading.Event,
     ) -> _Failure | None:
         left = dict(enumerate(batch))
-        finished = self._decoder.decode([numbered.row for numbered in batch], halt)
+        finished = self._decoder.decode([numbered.row for numbered in batch], halt, n_shared=n_shared)
         while True:
             done = attempt(lambda: next(finished, None))
             if isinstance(done, Broken):
@@ -165,6 +236,7 @@ class TransformersModel(Opened):
                 latency_s=continuation.latency_s,
                 ttft_s=continuation.ttft_s,
                 concurrency=len(batch),
+                choice_logprobs=continuation.choice_logprobs,
             )
             deliver(numbered.index, answer)
 
@@ -184,7 +256,7 @@ def _end_tokens(network: Any, tokenizer: Any) -> frozenset[int]:
     return frozenset(token for token in (*several, tokenizer.eos_token_id) if token is not None)
 
 
-def _tokens(prompt: Prompt, tokenizer: Any) -> tuple[int, ...]:
+def _tokens(prompt: Prompt, tokenizer: Any) -> Tokens:
     if prompt.text is not None:
         return tuple(tokenizer(prompt.text)["input_ids"])
     messages = [{"role": message.role, "content": message.content} for message in prompt.messages]

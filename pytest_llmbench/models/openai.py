@@ -15,16 +15,17 @@ from typing import Any
 from pytest_llmbench.errors import ModelFault, UsageFault
 from pytest_llmbench.models import STOPPED, Identity, Opened, OpenSettings
 from pytest_llmbench.models.entries import OpenAIEntry
-from pytest_llmbench.models.openai_client import Failure, OfficialClient, check_body, endpoint_of, is_retried
-from pytest_llmbench.models.openai_dispatch import Dispatch, RetryPolicy
+from pytest_llmbench.models.openai_body import PATHS, check_body, request_body, style_of
+from pytest_llmbench.models.openai_client import Failure, OfficialClient, endpoint_of, is_retried
+from pytest_llmbench.models.openai_dispatch import Dispatch, Load, RetryPolicy, Tried
 from pytest_llmbench.models.openai_reply import BodyReader, EventReader, Reader, ReplyFault, cut_at_stop
+from pytest_llmbench.models.serve import Server, addressed, check_serve, served_name
 from pytest_llmbench.values import Answer, AnswerError, Arrived, PromptStyle, Request
 
 CONCURRENCY = 16
 TIMEOUT_S = 120.0
 HALT_POLL_S = 0.05
 DRAIN_S = 0.1  # for the end of a stream that said it is complete; openai waits as long
-PATHS = {"chat": "/chat/completions", "completions": "/completions"}
 
 
 class OpenAIProvider:
@@ -39,7 +40,7 @@ class OpenAIProvider:
         Raises:
             UsageFault: the entry contradicts itself, or a variable is not set.
         """
-        style = PromptStyle.CHAT if entry.api == "chat" else PromptStyle.COMPLETION
+        style = style_of(entry)
         if entry.prompt_style not in ("auto", style):
             other = "completions" if style is PromptStyle.CHAT else "chat"
             raise UsageFault(
@@ -47,13 +48,25 @@ class OpenAIProvider:
                 f'which takes {style} prompts: set api = "{other}", or leave prompt_style out.'
             )
         check_body(entry)
-        endpoint_of(entry)
+        check_serve(entry)
+        endpoint_of(addressed(entry, port=1))
         return style
 
     def open(self, entry: OpenAIEntry, settings: OpenSettings) -> "OpenAIModel":
-        """Make the client; nothing is sent yet."""
+        """Make the client, and start the server where the entry says how; nothing is asked yet.
+
+        Raises:
+            ModelFault: the server does not start.
+        """
         self.prompt_style(entry)
-        return OpenAIModel(entry, settings)
+        if entry.serve is None:
+            return OpenAIModel(entry, settings)
+        server = Server(entry)
+        try:
+            return OpenAIModel(server.entry, settings, server=server)
+        except BaseException:
+            server.close()
+            raise
 
 
 class OpenAIModel(Opened):
@@ -63,15 +76,28 @@ class OpenAIModel(Opened):
         entry: what the models file says.
         settings: what the command line says.
         policy: how long to wait before a failed request is sent again.
+        may_use_aiohttp: use it where it is installed.
+        server: closed with the model.
     """
 
-    def __init__(self, entry: OpenAIEntry, settings: OpenSettings, policy: RetryPolicy | None = None):
+    def __init__(
+        self,
+        entry: OpenAIEntry,
+        settings: OpenSettings,
+        policy: RetryPolicy | None = None,
+        *,
+        may_use_aiohttp: bool = True,
+        server: Server | None = None,
+    ):
         self.concurrency = settings.concurrency or entry.concurrency or CONCURRENCY
         self._entry = entry
+        self._server = server
         self._policy = policy or RetryPolicy()
         self._timeout_s = settings.timeout_s or entry.timeout_s or TIMEOUT_S
         self._endpoint = endpoint_of(entry)
-        self._client = OfficialClient(self._endpoint, PATHS[entry.api], self.concurrency)
+        self._client = OfficialClient(
+            self._endpoint, PATHS[entry.api], self.concurrency, may_use_aiohttp=may_use_aiohttp
+        )
         self._runner: asyncio.Runner | None = asyncio.Runner(loop_factory=asyncio.new_event_loop)
         self._lock = threading.Lock()  # answer() and close() may come from two threads
         self._is_closing = threading.Event()
@@ -91,6 +117,8 @@ class OpenAIModel(Opened):
         }
         if self._entry.extra_body:
             settings["extra_body"] = dict(self._entry.extra_body)
+        if self._entry.serve is not None:  # its port is another each time
+            settings |= {"base_url": "served", "serve": served_name(self._entry.serve)}
         if self._fingerprints:
             settings["system_fingerprint"] = ", ".join(sorted(self._fingerprints))
         return Identity(
@@ -121,27 +149,27 @@ class OpenAIModel(Opened):
                 self._runner.run(self._client.close())
                 self._runner.close()
                 self._runner = None
+            if self._server is not None:
+                self._server.close()
 
     async def _answer(
         self, requests: Sequence[Request], arrived: Arrived | None, halt: threading.Event | None
     ) -> tuple[Answer | AnswerError, ...]:
         results: list[Answer | AnswerError | None] = [None] * len(requests)
-        in_flight = min(self.concurrency, len(requests))
 
         def settle(index: int, result: Answer | AnswerError) -> None:
             results[index] = result
             if arrived is not None:
                 arrived(index, result)
 
-        async def attempt(index: int, attempts: int) -> float | None:
-            result = await self._attempt(requests[index], attempts, in_flight)
-            if isinstance(result, float):
-                return result
+        async def attempt(index: int, attempts: int, in_flight: int) -> Tried:
+            result, tried = await self._attempt(requests[index], attempts, in_flight)
             if isinstance(result, AnswerError) and result.is_fatal:
                 self._refusal = self._refusal or result
                 dispatch.drain()
-            settle(index, result)
-            return None
+            if result is not None:
+                settle(index, result)
+            return tried
 
         dispatch = Dispatch(attempt, len(requests), self.concurrency)
         if self._refusal is None and not self._must_stop(halt):
@@ -167,25 +195,31 @@ class OpenAIModel(Opened):
             await asyncio.sleep(HALT_POLL_S)
         dispatch.stop()
 
-    async def _attempt(self, request: Request, attempts: int, in_flight: int) -> Answer | AnswerError | float:
-        """Try once: the answer, the error, or the seconds until it is to be tried again."""
+    async def _attempt(
+        self, request: Request, attempts: int, in_flight: int
+    ) -> tuple[Answer | AnswerError | None, Tried]:
+        """Try once; gives the answer or the error, or neither where it is to be tried again."""
         asks_usage = self._asks_usage
         try:
-            return await self._exchange(request, attempts, in_flight)
+            return await self._exchange(request, attempts, in_flight), Tried(load=Load.SERVED)
         except Failure as fault:
             failure = fault
         except ReplyFault as fault:
             is_retryable = fault.status is None or is_retried(fault.status)
-            failure = Failure(self._endpoint.masked(str(fault)), is_retryable=is_retryable)
+            failure = Failure(self._endpoint.masked(str(fault)), is_retryable=is_retryable, status=fault.status)
         except Exception as fault:  # the one place where whatever broke becomes the error of its request
             failure = Failure(f"{type(fault).__name__}: {self._endpoint.masked(str(fault))}")
         if asks_usage and failure.blames_stream_options:
             self._asks_usage = False
             return await self._attempt(request, attempts, in_flight)
+        end = None if self._server is None else self._server.end
+        if end is not None:  # nobody will answer any more
+            failure = Failure(end, is_fatal=True)
         if failure.is_retryable and attempts <= self._entry.max_retries:
-            return self._policy.pause_s(attempts, failure.asked_pause_s)
+            return None, Tried(load=failure.load, again_in_s=self._policy.pause_s(attempts, failure.asked_pause_s))
         cause = failure.cause if attempts == 1 else f"{failure.cause} ({attempts} attempts)"
-        return AnswerError(cause=cause, attempts=attempts, concurrency=in_flight, is_fatal=failure.is_fatal)
+        error = AnswerError(cause=cause, attempts=attempts, concurrency=in_flight, is_fatal=failure.is_fatal)
+        return error, Tried(load=failure.load)
 
     async def _exchange(self, request: Request, attempts: int, in_flight: int) -> Answer:
         """Send a request and read its answer.
@@ -229,29 +263,14 @@ class OpenAIModel(Opened):
         )
 
     def _body(self, request: Request) -> bytes:
-        if (request.prompt.style is PromptStyle.CHAT) != (self._entry.api == "chat"):
+        if request.prompt.style is not style_of(self._entry):
             raise Failure(f'a {request.prompt.style} prompt cannot be sent to api = "{self._entry.api}"')
-        sampling = request.sampling
-        optional = {
-            "top_p": sampling.top_p,
-            "stop": list(sampling.stop) or None,
-            "seed": sampling.seed,
-            "prompt": request.prompt.text,
-            "messages": [{"role": message.role, "content": message.content} for message in request.prompt.messages]
-            if request.prompt.text is None
-            else None,
-            "stream": self._entry.stream or None,
-            "stream_options": {"include_usage": True} if self._asks_usage else None,
-        }
-        return json.dumps(
-            {
-                "model": self._entry.model,
-                self._entry.max_tokens_field: sampling.max_tokens,
-                "temperature": sampling.temperature,
-                **{key: value for key, value in optional.items() if value is not None},
-                **self._entry.extra_body,
-            }
-        ).encode()
+        body = request_body(self._entry, request)
+        if self._entry.stream:
+            body["stream"] = True
+        if self._asks_usage:
+            body["stream_options"] = {"include_usage": True}
+        return json.dumps(body).encode()
 
 
 PROVIDER = OpenAIProvider()

@@ -7,24 +7,25 @@ of what its typed calls cost.  Another transport needs the three methods of `Off
 
 import email.utils
 import ipaddress
-import json
 import math
 import os
 import ssl
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.models.entries import OpenAIEntry
+from pytest_llmbench.models.openai_dispatch import Load
 from pytest_llmbench.models.openai_reply import server_message
 
 OFFICIAL_URL = "https://api.openai.com/v1"
 PLACEHOLDER_KEY = "no-key"
 RETRIED_STATUSES = frozenset({408, 409, 429})
+FULL_STATUSES = frozenset({429, 503})
 MESSAGE_LENGTH = 200
 
 
@@ -35,6 +36,7 @@ class Failure(Exception):
         cause: what happened, for people.
         is_retryable: another attempt may succeed.
         is_fatal: no request of this model can succeed.
+        status: the HTTP status it met; None where there was none.
         asked_pause_s: the pause the server asked for.
         blames_stream_options: the server does not know `stream_options`, as older ones do not.
     """
@@ -45,6 +47,7 @@ class Failure(Exception):
         *,
         is_retryable: bool = False,
         is_fatal: bool = False,
+        status: int | None = None,
         asked_pause_s: float | None = None,
         blames_stream_options: bool = False,
     ):
@@ -52,8 +55,17 @@ class Failure(Exception):
         self.cause = cause
         self.is_retryable = is_retryable
         self.is_fatal = is_fatal
+        self.status = status
         self.asked_pause_s = asked_pause_s
         self.blames_stream_options = blames_stream_options
+
+    @property
+    def load(self) -> Load:
+        """What it tells about how busy the server is."""
+        if self.status in FULL_STATUSES:
+            return Load.REFUSED
+        is_mine = self.status is not None and not is_retried(self.status)
+        return Load.SERVED if is_mine else Load.UNKNOWN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,15 +162,18 @@ def _is_loopback(host: str) -> bool:
 class OfficialClient:
     """Sends requests through the official client, and says in our words what goes wrong.
 
-    Made outside of any event loop; used and closed in one.
+    Made outside of any event loop; used and closed in one.  Where aiohttp is installed, the connections are
+    its: httpx2 2.16 looks at every connection for each request, which takes as long as all else from
+    64 in flight on.
 
     Args:
         endpoint: where to.
         path: of the API, below the base URL.
         concurrency: how many connections are worth keeping.
+        may_use_aiohttp: use it where it is installed.
     """
 
-    def __init__(self, endpoint: Endpoint, path: str, concurrency: int):
+    def __init__(self, endpoint: Endpoint, path: str, concurrency: int, *, may_use_aiohttp: bool = True):
         import anyio
         import httpx2
         import openai
@@ -175,12 +190,21 @@ class OfficialClient:
             max_retries=0,  # ours know the slots and the halt
             timeout=None,  # one limit covers the whole request, set where it is sent
             default_headers=dict(endpoint.headers),
-            http_client=openai.DefaultAsyncHttpxClient(
-                timeout=None,
-                limits=httpx2.Limits(max_connections=None, max_keepalive_connections=concurrency),
-                trust_env=not endpoint.is_loopback,  # no proxy can reach this machine's loopback
-            ),
+            http_client=self._transport(concurrency, may_use_aiohttp=may_use_aiohttp),
         )
+
+    def _transport(self, concurrency: int, *, may_use_aiohttp: bool) -> Any:
+        settings: dict[str, Any] = {
+            "timeout": None,
+            "trust_env": not self._endpoint.is_loopback,  # no proxy can reach this machine's loopback
+        }
+        # aiohttp 3.14 refuses an address with a name and password in it when there is a key as well
+        if may_use_aiohttp and not urlsplit(self._endpoint.url).username:
+            with suppress(RuntimeError):  # openai's way to say that it is not installed
+                # to aiohttp 0 is no limit, and None its own of 100
+                return self._openai.DefaultAioHttpClient(**settings, limits=self._httpx.Limits(max_connections=0))
+        limits = self._httpx.Limits(max_connections=None, max_keepalive_connections=concurrency)
+        return self._openai.DefaultAsyncHttpxClient(**settings, limits=limits)
 
     async def prepare(self) -> None:
         """Import what the client would import within its first request (20 ms that belong to no answer)."""
@@ -221,6 +245,9 @@ class OfficialClient:
         await self._client.close()
 
     def _broken(self, fault: BaseException) -> Failure:
+        cause = fault.__cause__
+        if type(cause).__module__.startswith("aiohttp"):  # openai calls them all timeouts
+            fault = cause or fault
         detail = self._endpoint.masked(str(fault))
         name = type(fault).__name__
         return Failure(f"{name}: {detail}" if detail else name, is_retryable=True)
@@ -238,6 +265,7 @@ class OfficialClient:
         return Failure(
             cause,
             is_retryable=is_retried(status),
+            status=status,
             asked_pause_s=asked_pause_s(fault.response.headers),
             blames_stream_options=status in (400, 422) and "stream_options" in server_message(fault.body),
         )
@@ -262,20 +290,3 @@ def asked_pause_s(headers: Mapping[str, str]) -> float | None:
     except ValueError:
         return None
     return max(0.0, date.timestamp() - time.time())
-
-
-def check_body(entry: OpenAIEntry) -> None:
-    """Check what an entry adds to the body of its requests.
-
-    Raises:
-        UsageFault: it cannot be sent, or would change what is asked.
-    """
-    ours = {"model": "model", "messages": "the suite", "prompt": "the suite", "stream": "stream", "n": "--llm-samples"}
-    for key in sorted(ours.keys() & entry.extra_body.keys()):
-        raise UsageFault(f'Model "{entry.model}" sets {key} in extra_body; leave it out, it comes from {ours[key]}.')
-    try:
-        json.dumps(entry.extra_body, allow_nan=False)
-    except (TypeError, ValueError) as fault:
-        raise UsageFault(
-            f'Model "{entry.model}" has a value in extra_body that JSON cannot hold ({fault}); write it as text.'
-        ) from None

@@ -152,13 +152,15 @@ def _open(
         libraries={name: importlib.metadata.version(name) for name in used},
         settings=settled,
     )
-    return TransformersModel(
+    model = TransformersModel(
         Loaded(network=network, tokenizer=tokenizer),
         identity=identity,
         concurrency=settings.concurrency or entry.concurrency or 1,
         is_sharing=is_sharing,
         on_close=lambda: torch.set_num_threads(threads_before),
     )
+    model.warm_up()
+    return model
 
 
 def _load_config(entry: TransformersEntry, folder: Path) -> Any:

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_llmbench.errors import SuiteFault
 from pytest_llmbench.models.catalog import Choice
-from pytest_llmbench.runner import Item, Runner
+from pytest_llmbench.runner import Item, Result, Runner
 from pytest_llmbench.suites import LoadedSuite
 from pytest_llmbench.values import Case, Finding, Grade
 
@@ -74,10 +74,14 @@ class CaseFunction(pytest.Function):
         )
 
 
-def judge(llm_grade: Grade) -> None:
-    """Fail where the answer was graded as failed: what a suite file stands for."""
-    if not llm_grade.passed:
-        raise WrongAnswer(llm_grade)
+def judge(_llm_result: Result) -> None:
+    """Fail where the answer was graded as failed: what a suite file stands for.
+
+    As `assert llm_grade.passed, llm_grade` would, with one fixture fewer to set up for each of many cases.
+    """
+    _, grade = _llm_result.shown_pair
+    if not grade.passed:
+        raise WrongAnswer(grade)
 
 
 def load_for(node: pytest.Collector | pytest.Item, runner: Runner, path: Path) -> LoadedSuite | None:
@@ -95,7 +99,10 @@ def load_for(node: pytest.Collector | pytest.Item, runner: Runner, path: Path) -
         for tag in (loaded.suite.name, *sorted({tag for case in loaded.suite.cases for tag in case.tags})):
             node.config.addinivalue_line("markers", f"{tag}: cases tagged so, or the suite of that name.")
         for finding in findings:
-            node.warn(SuiteWarning(_finding_text(finding, loaded)))
+            try:
+                node.warn(SuiteWarning(_finding_text(finding, loaded)))
+            except SuiteWarning as warning:  # warnings are errors
+                raise pytest.Collector.CollectError(str(warning)) from None
     return loaded
 
 

@@ -1,11 +1,16 @@
 """The fixtures of cases: what was asked, what came back, how it was graded."""
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from pytest_llmbench.generation import SharedModel
 from pytest_llmbench.plugin.collect import ITEM
 from pytest_llmbench.runner import Result, Runner
 from pytest_llmbench.values import Answer, Case, Grade
+
+if TYPE_CHECKING:
+    from pytest_llmbench.sql.opened import OpenDatabase
 
 RESULT = pytest.StashKey[Result]()
 """Where a test function keeps its result, between its arrival and the end of the test."""
@@ -56,3 +61,17 @@ def llm_grade(_llm_result: Result) -> Grade:
 def llm_model(request: pytest.FixtureRequest, _llm_result: Result) -> SharedModel:
     """Give the opened model; what it is asked beyond the plan is not recorded."""
     return request.config.stash[RUNNER].model(request.node.stash[ITEM])
+
+
+@pytest.fixture
+def llm_database(request: pytest.FixtureRequest, _llm_result: Result) -> "OpenDatabase":
+    """Give the database that answers of this suite are judged on, to look into it: `llm_database.connect()`."""
+    from pytest_llmbench.sql.opened import open_database
+
+    suite = request.node.stash[ITEM].loaded.suite
+    name = getattr(suite.rules, "database", None)
+    if name is None:
+        raise pytest.UsageError(
+            f'{request.node.name}: the suite "{suite.name}" has no database; its grader is {suite.grader}.'
+        )
+    return open_database(name, suite_path=suite.path, root=request.config.stash[RUNNER].settings.root)

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 from pytest_llmbench._benchmark import Benchmarks, add_block
-from pytest_llmbench._xdist import WorkerFacts, is_controller, is_worker
-from pytest_llmbench.errors import UsageFault
+from pytest_llmbench._xdist import WorkerFacts, is_controller, is_other_worker, is_worker
+from pytest_llmbench.errors import LlmbenchError, UsageFault
 from pytest_llmbench.generation import Progress
 from pytest_llmbench.plugin import settings
-from pytest_llmbench.plugin.collect import ITEM, CaseFunction, SuiteFile, load_for, mark
+from pytest_llmbench.plugin.collect import ITEM, CaseFunction, SuiteFile, SuiteWarning, load_for, mark
 from pytest_llmbench.plugin.fixtures import RESULT, RUNNER, NoAnswer
 from pytest_llmbench.records import Record, Run, merged_facts, record_from_json, record_to_json
+from pytest_llmbench.report.labels import label_lines
 from pytest_llmbench.report.story import error_story, failure_story
 from pytest_llmbench.report.terminal import ProgressLine, reason_lines, scoreboard, scoreboard_lines, visible
 from pytest_llmbench.runner import Item, Result, Runner
@@ -48,6 +49,7 @@ class LlmSession:
         self.runner = config.stash[RUNNER] = Runner(self.run_settings, choices, kinds)
         self.is_lenient = settings.flag(config, "llm_no_fail")
         self.records: dict[str, Record] = {}
+        self.refusal: str | None = None
         self.workers = WorkerFacts()
         self.progress_line = ProgressLine(sys.stdout)
         self._benchmarks: Benchmarks | None = None
@@ -127,6 +129,18 @@ class LlmSession:
             items[index] = function
         self.benchmarks.settle_marks(ours)
 
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Warn of samples that will hardly differ, once the plan is settled."""
+        if session.config.option.collectonly or is_other_worker(session.config):
+            return
+        functions = {function.nodeid: function for function in session.items if ITEM in function.stash}
+        remarks = self.runner.sampling_remarks(function.stash[ITEM] for function in functions.values())
+        for nodeid, remark in remarks.items():
+            try:
+                functions[nodeid].warn(SuiteWarning(remark))
+            except SuiteWarning as warning:  # warnings are errors
+                self._refuse(str(warning))
+
     # -- the run
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -140,11 +154,11 @@ class LlmSession:
                 for function in session.items
                 if ITEM in function.stash and not _is_skipped(function)
             ]
-            if items:
+            if items and self.refusal is None:
                 try:
                     self.runner.start(items, is_ahead=not is_worker(session.config))
-                except UsageFault as fault:
-                    raise pytest.UsageError(str(fault)) from None
+                except LlmbenchError as fault:
+                    self._refuse(str(fault))
         try:
             return (yield)
         finally:
@@ -164,6 +178,23 @@ class LlmSession:
                 self.runner.release(item.stash[ITEM].key)
                 if RESULT in item.stash:
                     del item.stash[RESULT]
+
+    def _refuse(self, sentence: str) -> None:
+        """End the run before it begins; a worker, whose usage error xdist would lose, tells it in its first test.
+
+        Raises:
+            pytest.UsageError: everywhere else.
+        """
+        if not is_worker(self.config):
+            raise pytest.UsageError(sentence)
+        self.refusal = sentence
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """End the run where nothing can be asked."""
+        if self.refusal is not None and ITEM in item.stash:
+            item.session.shouldfail = self.refusal
+            pytest.fail(self.refusal, pytrace=False)
 
     def _show_progress(self, progress: Progress) -> None:
         if self.config.get_verbosity() >= 0:
@@ -206,7 +237,8 @@ class LlmSession:
     def _carry(self, report: pytest.TestReport, record: Record) -> None:
         carried: Any = record
         if is_worker(self.config):
-            carried = json.dumps(record_to_json(record), ensure_ascii=False)
+            # in ASCII: xdist sends no text with half a character in it
+            carried = json.dumps(record_to_json(record))
         report.llmbench = carried  # type: ignore[attr-defined]
 
     def _tell(
@@ -229,7 +261,7 @@ class LlmSession:
         if carried is None or is_worker(self.config):
             return
         record = record_from_json(json.loads(carried)) if isinstance(carried, str) else carried
-        del report.llmbench  # type: ignore[attr-defined]
+        del report.llmbench
         self._keep(report.nodeid, record)
 
     def _keep(self, nodeid: str, record: Record) -> None:
@@ -259,6 +291,8 @@ class LlmSession:
                     self._keep(nodeid, record)
             if self.records:
                 self.benchmarks.make_sure_a_file_is_written()
+            elif exitstatus == pytest.ExitCode.USAGE_ERROR:
+                self.benchmarks.expect_no_file()
         yield
 
     @property
@@ -285,6 +319,8 @@ class LlmSession:
             terminalreporter.write_line(line)
         if verbosity >= 0:
             for line in reason_lines(list(self.records.values())):
+                terminalreporter.write_line(line)
+            for line in label_lines(list(self.records.values()), self.run.facts.prompts, width):
                 terminalreporter.write_line(line)
         if verbosity > 0:
             for report in terminalreporter.getreports("wrong"):

@@ -49,5 +49,5 @@ def _sample_lines(sample: Sample, which: str) -> Iterator[str]:
 
 
 def _block(label: str, text: str) -> Iterator[str]:
-    yield f"-- {label}"
+    yield visible(f"-- {label}")
     yield from (f"   {line}".rstrip() for line in visible(text).split("\n"))

@@ -153,7 +153,8 @@ def scoreboard_lines(lines: Sequence[Line], width: int, *, is_short: bool = Fals
     """
     columns = [column for column in _COLUMNS if not is_short or column.weight >= _SHORT_WEIGHT]
     while True:
-        table = [[column.title for column in columns], *([column.cell(line) for column in columns] for line in lines)]
+        cells = [[visible(column.cell(line)) for column in columns] for line in lines]
+        table = [[column.title for column in columns], *cells]
         widths = [max(len(row[i]) for row in table) for i in range(len(columns))]
         if sum(widths) + 2 * (len(widths) - 1) <= width or max(c.weight for c in columns) == min(
             c.weight for c in columns
@@ -177,7 +178,7 @@ def reason_lines(records: Sequence[Record]) -> list[str]:
         reasons = counts.setdefault((record.suite, record.role), Counter())
         reasons.update(sample.reason or "error" for sample in record.samples)
     return [
-        f"{suite} {role}: " + ", ".join(f"{count} {reason}" for reason, count in found.most_common())
+        visible(f"{suite} {role}: " + ", ".join(f"{count} {reason}" for reason, count in found.most_common()))
         for (suite, role), found in counts.items()
     ]
 

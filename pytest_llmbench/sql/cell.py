@@ -11,15 +11,20 @@ import os
 import queue
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from dataclasses import asdict
+from types import TracebackType
 from typing import IO, Any
 
 from pytest_llmbench.sql.judge import Judge, ReferenceFaultError
 from pytest_llmbench.sql.terms import Instance, Question
 
+FAULT, OUT_OF_MEMORY = 70, 71
+"""With what status the process ends over a fault of its own, and for want of memory."""
+
 MEMORY_BYTES = 1024 * 2**20
-"""What an answer may take beyond what the open databases hold: DuckDB's own limit does not hold inside scalar functions."""
+"""What an answer may take beyond what the open databases hold: DuckDB's own limit ends at scalar functions."""
 
 _SPENT_BYTES = 500 * 2**20  # what a process has used once it may keep: the next answer gets a new one
 
@@ -34,9 +39,9 @@ def main() -> None:
     tasks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(source, tasks), name="lifeline", daemon=True).start()
     confine()
+    sys.excepthook = _end
     judge = Judge()
     _say(sink, {"ready": True})
-    os.dup2(silence, 2)  # until here it tells why it could not start; a full pipe would hold it up
     while True:
         task = json.loads(tasks.get())
         try:
@@ -44,6 +49,14 @@ def main() -> None:
                 _say(sink, message)
         except ReferenceFaultError as fault:
             _say(sink, {"fault": str(fault)})
+
+
+def _end(kind: type[BaseException], fault: BaseException, trace: TracebackType | None) -> None:
+    """End the process over a fault of our own, with a line for the parent; running out of memory is the answer's."""
+    place = traceback.extract_tb(trace)[-1] if trace is not None else None
+    where = f" at {os.path.basename(place.filename)}:{place.lineno}" if place is not None else ""
+    os.write(2, f"{kind.__name__}: {fault}{where}".encode(errors="backslashreplace")[:2000])
+    os._exit(OUT_OF_MEMORY if issubclass(kind, MemoryError) else FAULT)
 
 
 def confine() -> bool:
@@ -58,7 +71,7 @@ def confine() -> bool:
 
 
 def _allow(limit_s: float) -> None:
-    """Give the next answer its share of memory and of the processor: the nets under the engine's limits and the parent's kill.
+    """Give the next answer its share of memory and processor: nets under the engine's limits and the parent's kill.
 
     Memory is the address space: what is taken now, stacks of DuckDB's threads and all, and a share on top.
     """

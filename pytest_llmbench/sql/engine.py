@@ -20,7 +20,7 @@ from pytest_llmbench.sql.terms import Instance, Schema
 MAX_ROWS = 10_000
 """A result with more rows is compared no further."""
 
-_MAX_CONNECTIONS = 32  # each keeps some 5 MB
+_MAX_CONNECTIONS = 64  # each keeps some 5 MB; a database has no more instances
 
 _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": "false",
@@ -47,7 +47,7 @@ class FailedError(Exception):
 
 
 class Alarm:
-    """Interrupt a cursor when its time is up. One thread for all queries; a timer each would cost more than the query."""
+    """Interrupt a cursor when its time is up: one thread for all queries, a timer each would cost as much as one."""
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
@@ -83,52 +83,57 @@ class Engine:
     """The open databases of a worker."""
 
     def __init__(self) -> None:
-        self._connections: dict[tuple[Path, int], duckdb.DuckDBPyConnection] = {}
+        self._connections: dict[Path, tuple[duckdb.DuckDBPyConnection, int]] = {}
         self._schemas: dict[Path, Schema] = {}
         self._alarm = Alarm()
 
     def open(self, instance: Instance, limit_s: float) -> None:
-        """Open an instance's file, if it is not open yet with this limit; the one unused for longest is closed for it."""
-        key = (instance.file, _milliseconds(limit_s))
-        if key in self._connections:
-            self._connections[key] = self._connections.pop(key)  # the most recently used stands last
+        """Open an instance's file with a limit for each query; the file unused for longest gives way to it.
+
+        DuckDB opens a file once in a process and the limit is locked, so another limit means another opening.
+        """
+        limit_ms = max(1, round(limit_s * 1000))
+        known = self._connections.pop(instance.file, None)
+        if known is not None and known[1] == limit_ms:
+            self._connections[instance.file] = known  # the most recently used stands last
             return
-        if len(self._connections) >= _MAX_CONNECTIONS:
-            self._connections.pop(next(iter(self._connections))).close()
-        config = _SETTINGS | {"max_execution_time": str(key[1])}
+        if known is not None:
+            known[0].close()
+        elif len(self._connections) >= _MAX_CONNECTIONS:
+            self._connections.pop(next(iter(self._connections)))[0].close()
+        config = _SETTINGS | {"max_execution_time": str(limit_ms)}
         connection = duckdb.connect(str(instance.file), read_only=True, config=config)
         connection.execute("SET GLOBAL TimeZone = 'UTC'")
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
-        self._connections[key] = connection
+        self._connections[instance.file] = (connection, limit_ms)
 
-    def schema(self, instance: Instance, limit_s: float) -> Schema:
+    def schema(self, instance: Instance) -> Schema:
         """Give the tables of an opened instance."""
         if instance.file not in self._schemas:
-            self._schemas[instance.file] = _schema(self._connections[instance.file, _milliseconds(limit_s)])
+            self._schemas[instance.file] = _schema(self._connections[instance.file][0])
         return self._schemas[instance.file]
 
     @cached_property
     def functions(self) -> frozenset[str]:
         """The names of every function the engine has, allowed or not; a database must be open."""
-        connection = next(iter(self._connections.values()))
+        connection, _ = next(iter(self._connections.values()))
         rows = connection.execute("SELECT DISTINCT lower(function_name) FROM duckdb_functions()").fetchall()
         return frozenset(name for (name,) in rows)
 
-    def run(self, sql: str, instance: Instance, *, limit_s: float, deadline: float) -> Table:
+    def run(self, sql: str, instance: Instance, *, deadline: float) -> Table:
         """Run one checked query on an opened instance, on a cursor of its own.
 
         Args:
             sql: text that passed the gate, its moment put in.
             instance: opened before.
-            limit_s: the limit it was opened with.
             deadline: when to stop, of time.monotonic.
 
         Raises `TooSlowError` or `FailedError`.
         """
         if time.monotonic() >= deadline:
             raise TooSlowError("time")
-        cursor = self._connections[instance.file, _milliseconds(limit_s)].cursor()
+        cursor = self._connections[instance.file][0].cursor()
         try:
             with self._alarm.set(cursor, deadline):
                 return _fetched(cursor, sql)
@@ -136,16 +141,12 @@ class Engine:
             raise TooSlowError("time") from stop
         except (duckdb.OutOfMemoryException, MemoryError) as full:
             raise TooSlowError("memory") from full
-        except (duckdb.Error, UnicodeError, ValueError, OverflowError) as fault:
+        except (duckdb.Error, ValueError, OverflowError, RuntimeError) as fault:  # half a surrogate is a RuntimeError
             message = str(fault).partition("\n")[0].strip()
             is_late = "max_execution_time" in message or "exceeded the maximum execution" in message.lower()
             raise (TooSlowError("time") if is_late else FailedError(message)) from fault
         finally:
             cursor.close()
-
-
-def _milliseconds(limit_s: float) -> int:
-    return max(1, round(limit_s * 1000))
 
 
 def _fetched(cursor: duckdb.DuckDBPyConnection, sql: str) -> Table:

@@ -35,7 +35,9 @@ def explain(got: Table, want: Table, *, counts: bool, is_ordered: bool) -> Told:
     missing, unexpected = tables.difference(got, want, assignment or same_width)
     if is_same_rows and is_ordered:
         missing, unexpected = _out_of_place(got, want)
-    sentence = _sentence(got, want, counts=counts, n_missing=len(missing), n_unexpected=len(unexpected), is_same_rows=is_same_rows)
+    sentence = _sentence(
+        got, want, counts=counts, n_missing=len(missing), n_unexpected=len(unexpected), is_same_rows=is_same_rows
+    )
     difference: dict[str, Json] = {
         "missing": [shown(row) for row in missing[:MAX_SHOWN_ROWS]],
         "unexpected": [shown(row) for row in unexpected[:MAX_SHOWN_ROWS]],

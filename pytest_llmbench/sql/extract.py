@@ -39,7 +39,8 @@ class Extraction:
 
 _THOUGHT = r"think|thinking|thought|thoughts|reasoning|reflection|scratchpad|analysis"
 _REASONING = re.compile(
-    rf"(?P<close></(?:{_THOUGHT})\s*>|\[/THINK\]|◁/think▷)|<(?:{_THOUGHT})\b[^<>]{{0,200}}>|\[THINK\]|◁think▷", re.IGNORECASE
+    rf"(?P<close></(?:{_THOUGHT})\s*>|\[/THINK\]|◁/think▷)|<(?:{_THOUGHT})\b[^<>]{{0,200}}>|\[THINK\]|◁think▷",
+    re.IGNORECASE,
 )
 _HARMONY_FINAL = re.compile(r"<\|channel\|>\s*final\s*(?:<\|constrain\|>\s*\w+\s*)?<\|message\|>")
 _STOP = re.compile(
@@ -48,14 +49,17 @@ _STOP = re.compile(
     re.MULTILINE,
 )
 _INVISIBLE = str.maketrans({"\xa0": " "} | dict.fromkeys("\ufeff\u200b\u200c\u200d\u2060"))
-_TYPOGRAPHY = str.maketrans({"“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "≥": ">=", "≤": "<=", "≠": "<>", "−": "-"})
+_TYPOGRAPHY = str.maketrans(
+    {"“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "≥": ">=", "≤": "<=", "≠": "<>", "−": "-"}
+)
 _FENCE = re.compile(r"^[ \t>]*(`{3,}|~{3,})[ \t]*[\w+#.-]*[^\n`]*$", re.MULTILINE)
 _TAG = r"sql|query|answer|sql_query|final_answer"
 _TAGGED = re.compile(rf"<({_TAG})\b[^<>]{{0,100}}>(.*?)(?:</\1\s*>|\Z)", re.IGNORECASE | re.DOTALL)
 
-_LABEL = r"[ \t>*\-•]*(?:\d{1,2}[.)][ \t]+)?(?:[^\n]{0,400}?:[ \t*]*)??"
+_LABEL = r"(?![ \t]*--)[ \t]*(?:[>•*-][ \t]+)*\*{0,2}(?:\d{1,2}[.)][ \t]+)?(?:[^\n]{0,400}?:[ \t*]*)??"
 _START = re.compile(
-    rf"^{_LABEL}(?P<open>[`\"'({{ \t]*)(?:/\*.{{0,500}}?\*/\s*)*(?P<statement>{STATEMENT})", re.IGNORECASE | re.MULTILINE
+    rf"^{_LABEL}(?P<open>[`\"'({{ \t]*)(?:/\*.{{0,500}}?\*/\s*)*(?P<statement>{STATEMENT})",
+    re.IGNORECASE | re.MULTILINE,
 )
 _INLINE = re.compile(rf"(?P<open>`)(?P<statement>{STATEMENT})", re.IGNORECASE)
 _SELECT = re.compile(r"(?P<open>)(?P<statement>\b(?:SELECT|select)\b)")
@@ -64,13 +68,32 @@ _GO_LINE = re.compile(r"^\s*GO\s*$", re.MULTILINE)
 
 _QUOTED = (Kind.STRING, Kind.DOUBLE, Kind.BACKTICK)
 _CLAUSE_WORDS = frozenset(
-    "select from where and or not group order having limit offset fetch union except intersect minus join inner left right full "
-    "cross natural asof on using with qualify window case when then else end as in between like ilike is exists distinct "
-    "count sum avg min max over partition lateral values asc desc interval top all any null for".split()
+    """
+    select from where and or not group order having limit offset fetch union except intersect minus join inner
+    left right full cross natural asof on using with qualify window case when then else end as in between like
+    ilike is exists distinct count sum avg min max over partition lateral values asc desc interval top all any
+    null for
+    """.split()  # noqa: SIM905 - words read better in a row
 )
-_PROSE = re.compile(r"(?:[*_#>-]+\s*)?[A-Z][\w']*(?:[ ,:]|$)|[*_#>-]+ ?\w|(?:[a-z]+ ){3}[a-z]|\(?(?:Note|This|Here|It)\b")
-_ENDS_OPEN = re.compile(r"(?:\b(?:union|all|except|intersect|minus|as|distinct|from|join|in|exists)|[(,]|\))\s*\Z", re.IGNORECASE)
-_SQL_KEYS = ("sql", "query", "sql_query", "sqlquery", "statement", "code", "answer", "result", "output", "response", "arguments")
+_PROSE = re.compile(
+    r"(?:[*_#>-]+\s*)?[A-Z][\w']*(?:[ ,:]|$)|[*_#>-]+ ?\w|(?:[a-z]+ ){3}[a-z]|\(?(?:Note|This|Here|It)\b"
+)
+_ENDS_OPEN = re.compile(
+    r"(?:\b(?:union|all|except|intersect|minus|as|distinct|from|join|in|exists)|[(,]|\))\s*\Z", re.IGNORECASE
+)
+_SQL_KEYS = (
+    "sql",
+    "query",
+    "sql_query",
+    "sqlquery",
+    "statement",
+    "code",
+    "answer",
+    "result",
+    "output",
+    "response",
+    "arguments",
+)
 
 
 def extract(answer: str) -> Extraction | None:
@@ -180,10 +203,18 @@ def _first_statement(block: str, *, is_fenced: bool) -> Extraction | None:
         match = next(reversed(list(_SELECT.finditer(block, 0, match.start("statement")))), match)
     opening = match.group("open")
     brackets = re.search(r"[( \t]*\Z", opening)
-    start = match.end("open") - len(brackets.group().lstrip()) if brackets else match.start("statement")
+    start = (
+        match.end("open") - len(brackets.group().lstrip())
+        if brackets and "(" in brackets.group()
+        else match.start("statement")
+    )
     region = _unescape(_closed_by(block[start : start + MAX_STATEMENT_BYTES + 500], opening))
     statement, rest = _cut_at_end(region)
-    texts = [text for text in (statement, *_shortenings(statement)) if len(text.encode(errors="replace")) <= MAX_STATEMENT_BYTES]
+    texts = [
+        text
+        for text in (statement, *_shortenings(statement))
+        if len(text.encode(errors="replace")) <= MAX_STATEMENT_BYTES
+    ]
     change = CHANGE.match(_without_comments(statement).lstrip())
     keyword = change.group().split()[0].upper() if change else _change_in(rest, is_fenced=is_fenced)
     return Extraction(candidates=tuple(texts), change=keyword)
@@ -191,6 +222,7 @@ def _first_statement(block: str, *, is_fenced: bool) -> Extraction | None:
 
 def _closed_by(region: str, opening: str) -> str:
     """End a statement that stands in back quotes or in a string at the closing one."""
+    region = region.partition('"""')[0]
     if "`" in opening:
         line = region.partition("\n")[0]
         ticks = [index for index, char in enumerate(line) if char == "`"]
@@ -227,10 +259,10 @@ def _cut_at_end(region: str) -> tuple[str, str]:
     """Split at the first semicolon outside strings and comments, or at a line that says GO."""
     for piece in pieces(region):
         if piece.kind is Kind.SIGN and piece.text == ";":
-            return region[: piece.start], region[piece.start + 1 :]
+            return _trimmed(region[: piece.start]), region[piece.start + 1 :]
     batch = _GO_LINE.search(region)
     if batch:
-        return region[: batch.start()], region[batch.end() :]
+        return _trimmed(region[: batch.start()]), region[batch.end() :]
     return _trimmed(region), ""
 
 

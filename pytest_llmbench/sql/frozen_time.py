@@ -20,14 +20,17 @@ _DAY = "1999-12-31T"
 _TIME = "T23:58:59"
 
 _NOW_NAMES = frozenset(
-    "now sysdate getdate getutcdate sysdatetime sysutcdatetime sysdatetimeoffset systimestamp clock_timestamp statement_timestamp "
-    "transaction_timestamp current_timestamp localtimestamp current_datetime utc_timestamp get_current_timestamp now64 "
-    "current_localtimestamp timeofday current_timestamp_ltz".split()
+    """
+    now sysdate getdate getutcdate sysdatetime sysutcdatetime sysdatetimeoffset systimestamp clock_timestamp
+    statement_timestamp transaction_timestamp current_timestamp localtimestamp current_datetime utc_timestamp
+    get_current_timestamp now64 current_localtimestamp timeofday current_timestamp_ltz
+    """.split()  # noqa: SIM905 - words read better in a row
 )
-_DATE_NAMES = frozenset("today curdate current_date utc_date get_current_date".split())
-_TIME_NAMES = frozenset("current_time curtime localtime utc_time get_current_time current_localtime".split())
+_DATE_NAMES = frozenset(["today", "curdate", "current_date", "utc_date", "get_current_date"])
+_TIME_NAMES = frozenset(["current_time", "curtime", "localtime", "utc_time", "get_current_time", "current_localtime"])
 _NOW_NODES = (
-    exp.CurrentTimestamp, exp.CurrentDatetime, exp.CurrentTimestampLTZ, exp.Localtimestamp, exp.Systimestamp, exp.UtcTimestamp,
+    exp.CurrentTimestamp, exp.CurrentDatetime, exp.CurrentTimestampLTZ, exp.Localtimestamp, exp.Systimestamp,
+    exp.UtcTimestamp,
 )  # fmt: skip
 _DATE_NODES = (exp.CurrentDate, exp.UtcDate)
 _TIME_NODES = (exp.CurrentTime, exp.Localtime, exp.UtcTime)
@@ -88,7 +91,19 @@ def _name(node: exp.Expr, schema: Schema) -> str:
     return ""
 
 
-_BARE = frozenset({"sysdate", "systimestamp", "localtimestamp", "current_timestamp", "current_date", "current_time", "localtime", "utc_timestamp", "utc_date"})
+_BARE = frozenset(
+    {
+        "sysdate",
+        "systimestamp",
+        "localtimestamp",
+        "current_timestamp",
+        "current_date",
+        "current_time",
+        "localtime",
+        "utc_timestamp",
+        "utc_date",
+    }
+)
 
 
 def _frozen_literal(node: exp.Cast, word: str) -> exp.Expr:

@@ -17,8 +17,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sqlglot import exp
-from sqlglot.tokens import Token, TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 
+from pytest_llmbench.sql import constructs
 from pytest_llmbench.sql.functions import ALLOWED
 from pytest_llmbench.sql.terms import Schema
 
@@ -31,54 +32,11 @@ class Refusal:
     is_unsafe: bool
 
 
-_CHANGES = {
-    exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.Create, exp.Drop, exp.Alter, exp.Copy, exp.Attach, exp.Detach, exp.Set,
-    exp.Pragma, exp.Command, exp.Into, exp.TruncateTable, exp.Use, exp.Show, exp.Describe, exp.Summarize, exp.Transaction,
-    exp.Commit, exp.Rollback, exp.Grant, exp.Revoke, exp.Kill, exp.LoadData, exp.Export, exp.Install, exp.Execute, exp.Lock,
-    exp.Comment, exp.Analyze, exp.Cache, exp.Uncache, exp.Refresh, exp.Returning, exp.SessionParameter, exp.Put, exp.Get,
-    exp.Declare, exp.Connect, exp.Disconnect, exp.Block, exp.IfBlock, exp.StoredProcedure, exp.ExecuteSql, exp.Undrop,
-}  # fmt: skip
-_CONSTRUCTS = {
-    exp.Add, exp.Alias, exp.Aliases, exp.All, exp.Any, exp.AtTimeZone, exp.Between, exp.BitwiseAnd, exp.BitwiseLeftShift,
-    exp.BitwiseNot, exp.BitwiseOr, exp.BitwiseRightShift, exp.BitwiseXor, exp.Boolean, exp.Bracket, exp.CTE, exp.Column,
-    exp.Cube, exp.DPipe, exp.DataType, exp.DataTypeParam, exp.Distinct, exp.Div, exp.Dot, exp.EQ, exp.Escape, exp.Except,
-    exp.Fetch, exp.Filter, exp.From, exp.FromTimeZone, exp.GT, exp.GTE, exp.Glob, exp.Group, exp.GroupingSets, exp.Having,
-    exp.HavingMax, exp.Hint, exp.Identifier, exp.IgnoreNulls, exp.ILike, exp.In, exp.IntDiv, exp.Intersect, exp.Interval, exp.IntervalSpan,
-    exp.Is, exp.Join, exp.Kwarg, exp.LT, exp.LTE, exp.Lambda, exp.Lateral, exp.Like, exp.Limit, exp.LimitOptions, exp.Literal,
-    exp.Mod, exp.Mul, exp.National, exp.NEQ, exp.Neg, exp.Not, exp.Null, exp.NullSafeEQ, exp.NullSafeNEQ, exp.Offset, exp.Order,
-    exp.Ordered, exp.Paren, exp.Partition, exp.Pivot, exp.PropertyEQ, exp.Qualify, exp.RespectNulls, exp.Rollup, exp.Select, exp.SimilarTo,
-    exp.Slice, exp.Star, exp.Sub, exp.Subquery, exp.Table, exp.TableAlias, exp.Tuple, exp.Union, exp.UnpivotColumns, exp.Values,
-    exp.Var, exp.Where, exp.Window, exp.WindowSpec, exp.With, exp.WithinGroup, exp.Pseudocolumn, exp.Overlaps, exp.WithTableHint,
-    exp.JSONKeyValue, exp.JSONPath, exp.JSONPathKey, exp.JSONPathRoot, exp.JSONPathSubscript, exp.JSONPathWildcard, exp.RawString,
-    exp.HexString, exp.ByteString, exp.UnicodeString, exp.Collate, exp.Adjacent, exp.PivotAlias, exp.Comprehension,
-}  # fmt: skip
-_TABLE_FUNCTIONS = (exp.GenerateSeries, exp.Unnest, exp.Explode, exp.GenerateDateArray)
-_TABLE_FUNCTION_NAMES = frozenset({"range", "generate_series", "unnest"})
-_NO_PARENTHESES = frozenset(
-    "user current_user session_user current_role current_catalog current_schema current_database current_date current_time "
-    "current_timestamp localtime localtimestamp".split()
-)
-_FOREIGN_DANGERS = re.compile(
-    r"(?:xp_|sp_|sys_|utl_|dbms_|lo_|dblink|load_file|load_extension|pg_|benchmark$|sleep|getenv|writefile|readfile|edit$|fts3_tokenizer|"
-    r"file$|s3$|url$|remote|openrowset|openquery|opendatasource|read_|query_to_|system|exec|master_pos_wait|get_lock|"
-    r"postgres_|mysql_|sqlite_|iceberg_|delta_|duckdb_|parquet_|which_secret|external_query|ml\.)",
-    re.IGNORECASE,
-)
-_CATALOGUES = re.compile(r"(?:duckdb_|pg_|sqlite_|pragma_|information_schema|mysql|sys|svv_|stl_|all_|dba_|v\$)", re.IGNORECASE)
-_KEYWORDS_BEFORE_PARENTHESIS = frozenset(
-    "in and or not where having on select from join values over filter by as exists any all some case when then else union except intersect "
-    "limit offset distinct using group rollup cube sets interval lateral like ilike between is qualify materialized exclude replace escape "
-    "with recursive similar to respect ignore nulls window within lambda for pivot unpivot anti semi asof cross inner left right full outer natural "
-    "positional end array row struct map union decimal numeric varchar char text bit time timestamp double precision current rename order "
-    "partition apply rows range groups preceding following unbounded div collate at zone respect return default table only".split()
-)
-
-
 def change_refusal(tree: exp.Expr) -> Refusal | None:
     """Refuse what is no query, or a query with a change inside, whatever dialect it was read in."""
     if not isinstance(tree, exp.Query | exp.Values):
         keyword = str(tree.this).upper() if isinstance(tree, exp.Command) else tree.key.upper()
-        is_unsafe = type(tree) in _CHANGES or isinstance(tree, exp.DDL | exp.DML)
+        is_unsafe = type(tree) in constructs.CHANGES or isinstance(tree, exp.DDL | exp.DML)
         return Refusal(message=f"it is not a query ({keyword})", is_unsafe=is_unsafe)
     return _first(map(_change, tree.walk()))
 
@@ -111,7 +69,7 @@ def _call_refusal(tokens: Sequence[Token], known: frozenset[str]) -> Refusal | N
         is_quoted = token.token_type is TokenType.IDENTIFIER
         if token.token_type in (TokenType.STRING, TokenType.NUMBER) or name in ALLOWED:
             continue
-        if not is_quoted and name in _KEYWORDS_BEFORE_PARENTHESIS:
+        if not is_quoted and name in constructs.KEYWORDS_BEFORE_PARENTHESIS:
             continue
         if index and tokens[index - 1].token_type is TokenType.ALIAS:
             continue  # ... AS t(a, b), CAST(x AS DECIMAL(9, 2))
@@ -138,7 +96,7 @@ def _first(found: Iterator[Refusal | None]) -> Refusal | None:
 
 def _change(node: exp.Expr) -> Refusal | None:
     """Refuse a node that writes or orders the database to do something."""
-    if type(node) in _CHANGES or (isinstance(node, exp.DDL | exp.DML) and not isinstance(node, exp.Query)):
+    if type(node) in constructs.CHANGES or (isinstance(node, exp.DDL | exp.DML) and not isinstance(node, exp.Query)):
         return Refusal(message=f"it holds {node.key.upper()}", is_unsafe=True)
     if isinstance(node, exp.Placeholder | exp.Parameter):
         return Refusal(message="it holds a placeholder", is_unsafe=False)
@@ -149,7 +107,7 @@ def _change(node: exp.Expr) -> Refusal | None:
 
 def _oddity(node: exp.Expr) -> Refusal | None:
     """Refuse a node that is on no list."""
-    if type(node) in _CONSTRUCTS or isinstance(node, exp.Func | exp.Binary | exp.Unary | exp.DataType):
+    if type(node) in constructs.CONSTRUCTS or isinstance(node, exp.Func | exp.Binary | exp.Unary | exp.DataType):
         return None
     return Refusal(message=f"{node.key.upper()} is not supported", is_unsafe=False)
 
@@ -158,20 +116,23 @@ def _table_refusal(nodes: Sequence[exp.Expr], schema: Schema) -> Refusal | None:
     """Refuse a table that is neither of the schema nor a common table of the statement."""
     common = {node.alias.lower() for node in nodes if isinstance(node, exp.CTE)}
     for name in common:
-        if not re.fullmatch(r"\w+", name) or _CATALOGUES.match(name):
+        if not re.fullmatch(r"\w+", name) or constructs.CATALOGUES.match(name):
             return Refusal(message=f'a common table may not be called "{name}"', is_unsafe=True)
     for node in nodes:
         if not isinstance(node, exp.Table):
             continue
         if isinstance(node.this, exp.Func):
-            if not isinstance(node.this, _TABLE_FUNCTIONS) and node.this.name.lower() not in _TABLE_FUNCTION_NAMES:
+            if (
+                not isinstance(node.this, constructs.TABLE_FUNCTIONS)
+                and node.this.name.lower() not in constructs.TABLE_FUNCTION_NAMES
+            ):
                 return Refusal(message=f"it reads from the function {_called(node.this)}", is_unsafe=True)
         elif not isinstance(node.this, exp.Identifier):
             return Refusal(message="it reads from something that is no table", is_unsafe=True)
         elif node.args.get("db") is not None or node.args.get("catalog") is not None:
             return Refusal(message=f"it reads from {node.sql()}", is_unsafe=True)
         elif node.name.lower() not in schema.tables and node.name.lower() not in common:
-            is_unsafe = not re.fullmatch(r"\w+", node.name) or _CATALOGUES.match(node.name) is not None
+            is_unsafe = not re.fullmatch(r"\w+", node.name) or constructs.CATALOGUES.match(node.name) is not None
             return Refusal(message=f"there is no table {node.name}", is_unsafe=is_unsafe)
     return None
 
@@ -188,21 +149,17 @@ def _function_refusal(nodes: Sequence[exp.Expr], schema: Schema, known: frozense
         if isinstance(node, exp.Anonymous | exp.AnonymousAggFunc | exp.CombinedAggFunc):
             if _called(node) not in ALLOWED:
                 return _named_refusal(_called(node), known)
-        elif isinstance(node, exp.Func) and _FORBIDDEN_KEYS.match(node.key):
+        elif isinstance(node, exp.Func) and constructs.FORBIDDEN_KEYS.match(node.key):
             return Refusal(message=f"it calls {node.key}", is_unsafe=True)
-        elif isinstance(node, exp.Column) and node.name.lower() in _NO_PARENTHESES and not node.table:
-            if node.name.lower() not in schema.columns and node.name.lower() not in aliases:
-                return Refusal(message=f"it calls {node.name.lower()}", is_unsafe=True)
+        elif isinstance(node, exp.Column) and not node.table:
+            name = node.name.lower()
+            if name in constructs.NO_PARENTHESES and name not in schema.columns and name not in aliases:
+                return Refusal(message=f"it calls {name}", is_unsafe=True)
     return None
-
-
-_FORBIDDEN_KEYS = re.compile(
-    r"(?:current(?!ofrow)|session|local(?:time|timestamp)|systimestamp|utc|rand|seq\d|ai|ml|read|uuid|nextval|predict|version)"
-)
 
 
 def _named_refusal(name: str, known: frozenset[str]) -> Refusal:
     """Tell a function that is refused from one that does not exist."""
-    if name in known or _FOREIGN_DANGERS.match(name):
+    if name in known or constructs.FOREIGN_DANGERS.match(name):
         return Refusal(message=f"it calls {name}", is_unsafe=True)
     return Refusal(message=f"there is no function {name}", is_unsafe=False)

@@ -21,8 +21,7 @@ from pytest_llmbench.sql.tables import Assignment, Table
 from pytest_llmbench.sql.terms import Instance, Question, Trial, Verdict
 from pytest_llmbench.values import Reason
 
-_REFERENCE_LIMIT_S = 30.0
-_ReadText: TypeAlias = Callable[[str, str, Instance, float], Reading | NoReading]
+_ReadText: TypeAlias = Callable[[str, str, Instance], Reading | NoReading]
 
 
 class ReferenceFaultError(Exception):
@@ -70,13 +69,23 @@ class Judge:
         for instance in instances:
             self._engine.open(instance, limit_s)
             try:
-                reading = self._read_reference(sql, instance, limit_s)
+                reading = self._read_reference(sql, instance)
                 table = self._run(reading, instance, limit_s)
             except ReferenceFaultError as fault:
                 trials.append(Trial(fault=str(fault)))
             else:
-                rows = [repr(row) for row in table.rows]
-                trials.append(Trial(n_rows=len(rows), rows_sha256=_digest(sorted(rows)), ordered_rows_sha256=_digest(rows)))
+                # sums of floats differ in their last digits with the order of the rows
+                rows = [
+                    repr([f"{cell:.9g}" if isinstance(cell, float) else cell for cell in row]) for row in table.rows
+                ]
+                trials.append(
+                    Trial(
+                        is_sorted=reading.is_sorted,
+                        n_rows=len(rows),
+                        rows_sha256=_digest(sorted(rows)),
+                        ordered_rows_sha256=_digest(rows),
+                    )
+                )
         return tuple(trials)
 
     def survivors(self, queries: Sequence[str], question: Question, references: Sequence[Reference]) -> tuple[int, ...]:
@@ -85,17 +94,17 @@ class Judge:
         for place, sql in enumerate(queries):
             deadline = time.monotonic() + question.limit_s
             hearing = _Hearing(self._engine, self._read, question, references, deadline)
-            reading = self._read(sql, "duckdb", question.instances[0], question.limit_s)
+            reading = self._read(sql, "duckdb", question.instances[0])
             if isinstance(reading, Reading) and hearing.try_reading(reading) is None:
                 alive.append(place)
         return tuple(alive)
 
-    def _read_text(self, text: str, dialect: str, instance: Instance, limit_s: float) -> Reading | NoReading:
-        schema = self._engine.schema(instance, limit_s)
+    def _read_text(self, text: str, dialect: str, instance: Instance) -> Reading | NoReading:
+        schema = self._engine.schema(instance)
         return read(quotes.resolve(text, schema), dialect, schema, self._engine.functions)
 
     def _reference(self, sql: str, question: Question) -> Reference:
-        reading = self._read_reference(sql, question.instances[0], question.limit_s)
+        reading = self._read_reference(sql, question.instances[0])
         results = []
         for instance in question.instances:
             key = (sql, instance)
@@ -106,8 +115,8 @@ class Judge:
             raise ReferenceFaultError("it gives no row on any instance, so no answer can be told right")
         return Reference(reading=reading, results=tuple(results))
 
-    def _read_reference(self, sql: str, instance: Instance, limit_s: float) -> Reading:
-        reading = self._read(sql.strip().rstrip(";"), "duckdb", instance, limit_s)
+    def _read_reference(self, sql: str, instance: Instance) -> Reading:
+        reading = self._read(sql.strip().rstrip(";"), "duckdb", instance)
         if isinstance(reading, NoReading):
             raise ReferenceFaultError(reading.message)
         return reading
@@ -115,7 +124,7 @@ class Judge:
     def _run(self, reading: Reading, instance: Instance, limit_s: float) -> Table:
         sql = frozen_time.at(reading.sql, instance.now)
         try:
-            table = self._engine.run(sql, instance, limit_s=limit_s, deadline=time.monotonic() + _REFERENCE_LIMIT_S)
+            table = self._engine.run(sql, instance, deadline=time.monotonic() + limit_s)
         except TooSlowError as fault:
             raise ReferenceFaultError(f"it runs out of {fault}") from fault
         except FailedError as fault:
@@ -171,8 +180,8 @@ class _Hearing:
         return _gravest(wrong, failures), bool(wrong) or any(failure.is_parsed for failure in failures)
 
     def _readings(self, text: str) -> Iterator[Reading | NoReading]:
-        for dialect in dialects.order(self._question.dialect):
-            yield self._read(text, dialect, self._question.instances[0], self._question.limit_s)
+        for dialect in dialects.order(self._question.dialect, text):
+            yield self._read(text, dialect, self._question.instances[0])
 
     def try_reading(self, reading: Reading) -> Verdict | None:
         """Run one reading; None if it equals a reference on every instance, which `matched` then numbers."""
@@ -180,7 +189,7 @@ class _Hearing:
         for place, instance in enumerate(self._question.instances):
             sql = frozen_time.at(reading.sql, instance.now)
             try:
-                got = self._engine.run(sql, instance, limit_s=self._question.limit_s, deadline=self._deadline)
+                got = self._engine.run(sql, instance, deadline=self._deadline)
             except TooSlowError as fault:
                 return self._stopped(reading, instance, sql, str(fault))
             except FailedError as fault:
@@ -191,7 +200,9 @@ class _Hearing:
                     sql=sql,
                     instance=instance.name,
                 )
-            left = {number: kept for number in assignments if (kept := self._kept(number, assignments[number], got, place))}
+            left = {
+                number: kept for number in assignments if (kept := self._kept(number, assignments[number], got, place))
+            }
             if not left:
                 return self._separated(reading, instance, sql, got, place, min(assignments))
             assignments = dict(left)
@@ -213,10 +224,10 @@ class _Hearing:
         return reference.reading.is_sorted if asked is None else asked
 
     def _correct(self, reading: Reading) -> Verdict:
-        n_instances = len(self._question.instances)
+        places = len(self._question.instances)
         return Verdict(
             reason=Reason.CORRECT,
-            explanation=f"The result equals the reference's on {'all ' if n_instances > 1 else ''}{_plural(n_instances, 'instance')}.",
+            explanation=f"The result equals the reference's on {'all ' * (places > 1)}{_plural(places, 'instance')}.",
             reading=reading.dialect,
             sql=frozen_time.at(reading.sql, self._question.instances[0].now),
             reference=self.matched,
@@ -224,14 +235,24 @@ class _Hearing:
 
     def _stopped(self, reading: Reading, instance: Instance, sql: str, what: str) -> Verdict:
         limit = f"{self._question.limit_s:g} s"
-        explanation = f"It ran longer than {limit} and was stopped." if what == "time" else "It ran out of memory and was stopped."
-        return Verdict(reason=Reason.TOO_SLOW, explanation=explanation, reading=reading.dialect, sql=sql, instance=instance.name)
+        explanation = (
+            f"It ran longer than {limit} and was stopped."
+            if what == "time"
+            else "It ran out of memory and was stopped."
+        )
+        return Verdict(
+            reason=Reason.TOO_SLOW, explanation=explanation, reading=reading.dialect, sql=sql, instance=instance.name
+        )
 
-    def _separated(self, reading: Reading, instance: Instance, sql: str, got: Table, place: int, number: int) -> Verdict:
+    def _separated(
+        self, reading: Reading, instance: Instance, sql: str, got: Table, place: int, number: int
+    ) -> Verdict:
         """Say where an answer differs from the reference that held out longest."""
         reference = self._references[number]
         want = reference.results[place]
-        told = explain(got, want, counts=reading.counts and reference.reading.counts, is_ordered=self._is_ordered(reference))
+        told = explain(
+            got, want, counts=reading.counts and reference.reading.counts, is_ordered=self._is_ordered(reference)
+        )
         return Verdict(
             reason=Reason.WRONG_RESULT,
             explanation=f"The answer {told.sentence} on instance {instance.name}.",
@@ -244,7 +265,9 @@ class _Hearing:
 
 
 def _refused(reading: NoReading) -> Verdict:
-    return Verdict(reason=Reason.UNSAFE, explanation=f"The answer was not run: {reading.message}.", reading=reading.dialect)
+    return Verdict(
+        reason=Reason.UNSAFE, explanation=f"The answer was not run: {reading.message}.", reading=reading.dialect
+    )
 
 
 def _gravest(wrong: Sequence[Verdict], failures: Sequence[NoReading]) -> Verdict:

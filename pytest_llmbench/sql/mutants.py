@@ -20,40 +20,9 @@ from enum import StrEnum
 import sqlglot
 from sqlglot import exp
 
+from pytest_llmbench.sql import mutation_rules
+
 _DIALECT = "duckdb"
-_EDGES: dict[type[exp.Expr], tuple[type[exp.Binary], ...]] = {
-    exp.EQ: (exp.NEQ, exp.GTE, exp.LTE),
-    exp.NEQ: (exp.EQ,),
-    exp.GT: (exp.GTE, exp.LT),
-    exp.GTE: (exp.GT, exp.LTE),
-    exp.LT: (exp.LTE, exp.GT),
-    exp.LTE: (exp.LT, exp.GTE),
-}
-_ARITHMETIC: dict[type[exp.Expr], type[exp.Binary]] = {exp.Sub: exp.Add, exp.Add: exp.Sub, exp.Mul: exp.Div}
-_AGGREGATES: dict[type[exp.Expr], tuple[type[exp.Func], ...]] = {
-    exp.Min: (exp.Max,),
-    exp.Max: (exp.Min, exp.Avg),
-    exp.Sum: (exp.Avg, exp.Max),
-    exp.Avg: (exp.Median, exp.Max),
-    exp.Median: (exp.Avg, exp.Max),
-    exp.ArgMax: (exp.ArgMin,),
-    exp.ArgMin: (exp.ArgMax,),
-    exp.LogicalOr: (exp.LogicalAnd,),
-    exp.Lag: (exp.Lead,),
-    exp.Lead: (exp.Lag,),
-    exp.RowNumber: (exp.Rank, exp.DenseRank),
-    exp.Rank: (exp.RowNumber, exp.DenseRank),
-    exp.Hour: (exp.Minute, exp.Day),
-}
-_SET_OPERATIONS: tuple[type[exp.SetOperation], ...] = (exp.Union, exp.Intersect, exp.Except)
-_UNITS = {
-    "SECOND": ("MINUTE",),
-    "MINUTE": ("SECOND", "HOUR"),
-    "HOUR": ("MINUTE", "DAY"),
-    "DAY": ("HOUR", "WEEK", "MONTH"),
-    "WEEK": ("DAY", "MONTH"),
-    "MONTH": ("DAY", "WEEK", "YEAR"),
-}
 
 
 class Operator(StrEnum):
@@ -150,240 +119,27 @@ def _replacements(node: exp.Expr, columns: tuple[str, ...]) -> Iterator[tuple[Op
     for operator, rule in _RULES.items():
         for replacement in rule(node):
             yield operator, replacement
-    for name in _swaps(node, columns):
+    for name in mutation_rules.swaps(node, columns):
         yield Operator.COLUMN, name
-    for counted in _counts(node, columns):
+    for counted in mutation_rules.counts(node, columns):
         yield Operator.COUNT, counted
 
 
-def _edited(node: exp.Expr, **arguments: object) -> exp.Expr:
-    copied = node.copy()
-    for key, value in arguments.items():
-        copied.set(key, value)
-    return copied
-
-
-def _operand(node: exp.Expr, key: str) -> exp.Expr:
-    """Copy one side of a binary node, or another argument that is a tree."""
-    operand = node.args[key]
-    if not isinstance(operand, exp.Expr):
-        raise TypeError(f"{key} of {node.key} is not a tree.")
-    return operand.copy()
-
-
-def _is_number(node: exp.Expr) -> bool:
-    return isinstance(node, exp.Literal) and not node.is_string
-
-
-def _nearby(node: exp.Expr) -> Iterator[exp.Expr]:
-    """Yield the whole numbers one beside a literal, not below 0."""
-    if node.name.isdigit():
-        yield from (exp.Literal.number(number) for number in (int(node.name) + 1, int(node.name) - 1) if number >= 0)
-
-
-def _swaps(node: exp.Expr, columns: tuple[str, ...]) -> Iterator[exp.Expr]:
-    if isinstance(node, exp.Column) and node.name in columns:
-        for name in columns:
-            if name != node.name:
-                yield _edited(node, this=exp.to_identifier(name))
-
-
-def _counts(node: exp.Expr, columns: tuple[str, ...]) -> Iterator[exp.Expr]:
-    """Yield other ways to count: rows for values, values for rows, each value once."""
-    if not isinstance(node, exp.Count):
-        return
-    counted = node.this
-    if isinstance(counted, exp.Star):
-        if columns:
-            yield exp.Count(this=exp.column(columns[0]))
-        for name in columns:
-            yield exp.Count(this=exp.Distinct(expressions=[exp.column(name)]))
-    elif isinstance(counted, exp.Distinct):
-        yield exp.Count(this=counted.expressions[0].copy())
-        yield exp.Count(this=exp.Star())
-    else:
-        yield exp.Count(this=exp.Distinct(expressions=[counted.copy()]))
-        yield exp.Count(this=exp.Star())
-
-
-def _comparisons(node: exp.Expr) -> Iterator[exp.Expr]:
-    others = _EDGES.get(type(node), ())
-    if others and _operand(node, "expression").is_string:
-        others = (exp.NEQ,) if isinstance(node, exp.EQ) else (exp.EQ,)
-    for other in others:
-        yield other(this=_operand(node, "this"), expression=_operand(node, "expression"))
-
-
-def _numbers(node: exp.Expr) -> Iterator[exp.Expr]:
-    if _is_number(node) and not isinstance(node.parent, exp.Limit | exp.Offset | exp.Interval | exp.Select):
-        yield from _nearby(node)
-
-
-def _texts(node: exp.Expr) -> Iterator[exp.Expr]:
-    """Yield looser and stricter matches of a text, and the query's other texts in its place."""
-    if isinstance(node, exp.EQ | exp.NEQ) and node.expression.is_string:
-        for pattern in (f"{node.expression.name}%", f"%{node.expression.name}"):
-            like = exp.Like(this=_operand(node, "this"), expression=exp.Literal.string(pattern))
-            yield like if isinstance(node, exp.EQ) else exp.Not(this=like)
-    if isinstance(node, exp.Like):
-        pattern = node.expression.name
-        for other in {pattern.removeprefix("%"), pattern.removesuffix("%"), f"%{pattern.removeprefix('%')}"}:
-            yield _edited(node, expression=exp.Literal.string(other))
-    if isinstance(node, exp.In) and len(node.expressions) > 1:
-        for left_out in range(len(node.expressions)):
-            kept = [item.copy() for place, item in enumerate(node.expressions) if place != left_out]
-            yield _edited(node, expressions=kept)
-    if node.is_string and not isinstance(node.parent, exp.Interval):
-        others = {literal.name for literal in node.root().find_all(exp.Literal) if literal.is_string}
-        for other in sorted(others - {node.name}):
-            if not other.isdigit():
-                yield exp.Literal.string(other)
-
-
-def _intervals(node: exp.Expr) -> Iterator[exp.Expr]:
-    if isinstance(node, exp.Interval) and isinstance(node.this, exp.Literal) and isinstance(node.unit, exp.Var):
-        unit = node.unit.name.upper()
-        for number in _nearby(node.this):
-            yield _edited(node, this=exp.Literal.string(number.name))
-        for other in _UNITS.get(unit, ()):
-            yield _edited(node, unit=exp.var(other))
-        if unit == "DAY" and node.this.name == "30":
-            yield _edited(node, this=exp.Literal.string("1"), unit=exp.var("MONTH"))
-
-
-def _conditions(node: exp.Expr) -> Iterator[exp.Expr | None]:
-    if isinstance(node, exp.And | exp.Or):
-        yield _operand(node, "this")
-        yield _operand(node, "expression")
-        other = exp.Or if isinstance(node, exp.And) else exp.And
-        yield exp.paren(other(this=_operand(node, "this"), expression=_operand(node, "expression")))
-    if isinstance(node, exp.Where | exp.Having | exp.Qualify) and not isinstance(node.parent, exp.Filter):
-        yield None
-    if isinstance(node, exp.Filter | exp.Not):
-        yield _operand(node, "this")
-    if isinstance(node, exp.Like | exp.In | exp.Exists | exp.Is) and not isinstance(node.parent, exp.Not):
-        yield exp.Not(this=node.copy())
-
-
-def _distincts(node: exp.Expr) -> Iterator[exp.Expr]:
-    if isinstance(node, exp.Select):
-        if node.args.get("distinct"):
-            yield _edited(node, distinct=None)
-        elif not _is_one_row(node) and not isinstance(node.parent, exp.Exists | exp.In):
-            yield _edited(node, distinct=exp.Distinct())
-    if isinstance(node, exp.Union):
-        yield _edited(node, distinct=not node.args.get("distinct"))
-
-
-def _is_one_row(select: exp.Select) -> bool:
-    """Tell whether a query gives a single row whatever the data, so that DISTINCT means nothing."""
-    aggregates = any(item.find(exp.AggFunc) for item in select.expressions)
-    windows = any(item.find(exp.Window) for item in select.expressions)
-    return aggregates and not windows and not select.args.get("group")
-
-
-def _aggregates(node: exp.Expr) -> Iterator[exp.Expr]:
-    for other in _AGGREGATES.get(type(node), ()):
-        yield other(**{key: value.copy() for key, value in node.args.items() if isinstance(value, exp.Expr)})
-    if isinstance(node, exp.Round):
-        yield _operand(node, "this")
-
-
-def _arithmetic(node: exp.Expr) -> Iterator[exp.Expr]:
-    other = _ARITHMETIC.get(type(node))
-    if other is not None:
-        yield other(this=_operand(node, "this"), expression=_operand(node, "expression"))
-    if isinstance(node, exp.Sub | exp.Div):
-        yield _edited(node, this=_operand(node, "expression"), expression=_operand(node, "this"))
-
-
-def _cases(node: exp.Expr) -> Iterator[exp.Expr]:
-    if isinstance(node, exp.Case) and node.args.get("default"):
-        yield _edited(node, default=None)
-        if len(node.args["ifs"]) == 1:
-            only = node.args["ifs"][0]
-            swapped = _edited(only, true=_operand(node, "default"))
-            yield _edited(node, ifs=[swapped], default=_operand(only, "true"))
-
-
-def _orders(node: exp.Expr) -> Iterator[exp.Expr | None]:
-    if isinstance(node, exp.Ordered):
-        yield _edited(node, desc=not node.args.get("desc"))
-        order = node.parent
-        if isinstance(order, exp.Order) and len(order.expressions) > 1:
-            yield None
-    if isinstance(node, exp.Order) and node.parent and node.parent.args.get("limit"):
-        yield None
-
-
-def _limits(node: exp.Expr) -> Iterator[exp.Expr | None]:
-    if isinstance(node, exp.Limit | exp.Offset):
-        yield None
-        for number in _nearby(node.expression):
-            if number.name != "0" or isinstance(node, exp.Offset):
-                yield _edited(node, expression=number)
-
-
-def _times(node: exp.Expr) -> Iterator[exp.Expr]:
-    """Yield other anchors and grains: midnight for now, now for midnight, a month for a day, a time for a date."""
-    is_now = isinstance(node, exp.CurrentTimestamp) or (isinstance(node, exp.Anonymous) and node.name.lower() == "now")
-    if is_now and not isinstance(node.parent, exp.TimestampTrunc):
-        yield exp.TimestampTrunc(this=node.copy(), unit=exp.var("DAY"))
-    if isinstance(node, exp.TimestampTrunc | exp.DateTrunc):
-        yield _operand(node, "this")
-    if isinstance(node, exp.TimestampTrunc | exp.DateTrunc | exp.DateDiff):
-        unit = node.args.get("unit")
-        for other in _UNITS.get(unit.name.upper(), ()) if isinstance(unit, exp.Expr) else ():
-            yield _edited(node, unit=exp.var(other))
-    if isinstance(node, exp.Cast) and node.is_type("date"):
-        yield _operand(node, "this")
-
-
-def _joins(node: exp.Expr) -> Iterator[exp.Expr]:
-    if isinstance(node, exp.Join):
-        for side in ("LEFT", "RIGHT", None):
-            if side != (node.side or None):
-                yield _edited(node, side=side)
-
-
-def _betweens(node: exp.Expr) -> Iterator[exp.Expr]:
-    if isinstance(node, exp.Between):
-        value, low, high = (_operand(node, key) for key in ("this", "low", "high"))
-        yield exp.paren(exp.and_(exp.GT(this=value, expression=low), exp.LTE(this=value.copy(), expression=high)))
-        yield exp.paren(exp.and_(exp.GTE(this=value, expression=low), exp.LT(this=value.copy(), expression=high)))
-
-
-def _windows(node: exp.Expr) -> Iterator[exp.Expr]:
-    if isinstance(node, exp.Window):
-        for key in ("partition_by", "order", "spec"):
-            if node.args.get(key):
-                yield _edited(node, **{key: None})
-
-
-def _sets(node: exp.Expr) -> Iterator[exp.Expr]:
-    if isinstance(node, exp.SetOperation):
-        for other in _SET_OPERATIONS:
-            if not isinstance(node, other):
-                yield other(**{**node.copy().args, "distinct": True})
-        if isinstance(node, exp.Except):
-            yield _edited(node, this=_operand(node, "expression"), expression=_operand(node, "this"))
-
-
 _RULES = {
-    Operator.COMPARISON: _comparisons,
-    Operator.NUMBER: _numbers,
-    Operator.TEXT: _texts,
-    Operator.INTERVAL: _intervals,
-    Operator.CONDITION: _conditions,
-    Operator.DISTINCT: _distincts,
-    Operator.AGGREGATE: _aggregates,
-    Operator.ARITHMETIC: _arithmetic,
-    Operator.CASE: _cases,
-    Operator.ORDER: _orders,
-    Operator.LIMIT: _limits,
-    Operator.TIME: _times,
-    Operator.JOIN: _joins,
-    Operator.BETWEEN: _betweens,
-    Operator.WINDOW: _windows,
-    Operator.SET: _sets,
+    Operator.COMPARISON: mutation_rules.comparisons,
+    Operator.NUMBER: mutation_rules.numbers,
+    Operator.TEXT: mutation_rules.texts,
+    Operator.INTERVAL: mutation_rules.intervals,
+    Operator.CONDITION: mutation_rules.conditions,
+    Operator.DISTINCT: mutation_rules.distincts,
+    Operator.AGGREGATE: mutation_rules.aggregates,
+    Operator.ARITHMETIC: mutation_rules.arithmetic,
+    Operator.CASE: mutation_rules.cases,
+    Operator.ORDER: mutation_rules.orders,
+    Operator.LIMIT: mutation_rules.limits,
+    Operator.TIME: mutation_rules.times,
+    Operator.JOIN: mutation_rules.joins,
+    Operator.BETWEEN: mutation_rules.betweens,
+    Operator.WINDOW: mutation_rules.windows,
+    Operator.SET: mutation_rules.sets,
 }

@@ -16,7 +16,8 @@ _PROSE_AHEAD = (
 _READS = {
     "select": rf"select\b{_PROSE_AHEAD}",
     "with": rf"with\s+(?:recursive\s+)?{_NAME}\s*(?:\([^()]*\)\s*)?as\s*(?:(?:not\s+)?materialized\s*)?\(",
-    "from": rf"from\s+(?:{_PATH}|\()[^;.]{{0,200}}?(?:;|\Z|\b(?:select|where|group\s+by|order\s+by|join|limit|having|qualify)\b)",
+    "from": rf"from\s+(?:{_PATH}|\()[^;.]{{0,200}}?"
+    r"(?:;|\Z|\b(?:select|where|group\s+by|order\s+by|join|limit|having|qualify)\b)",
     "values": r"values\s*\(",
     "table": rf"table\s+{_NAME}\s*(?:;|\Z)",
     "pivot": rf"(?:un)?pivot\s+{_PATH}\s+on\b",
@@ -28,9 +29,11 @@ _WRITES = {
     "merge": r"merge\s+into\b",
     "replace": r"replace\s+into\b",
     "truncate": rf"truncate\s+(?:table\s+)?{_PATH}\s*(?:;|\Z|\n|cascade|restart)",
-    "drop": r"drop\s+(?:temp\w*\s+)?(?:table|view|schema|database|index|sequence|function|procedure|macro|type|user|role|"
+    "drop": r"drop\s+(?:temp\w*\s+)?"
+    r"(?:table|view|schema|database|index|sequence|function|procedure|macro|type|user|role|"
     r"trigger|secret|materialized|persistent|aggregate)\b",
-    "create": r"create\s+(?:or\s+replace\s+)?(?:global\s+|local\s+)?(?:temp\w*\s+|unique\s+|persistent\s+|unlogged\s+|external\s+)?"
+    "create": r"create\s+(?:or\s+replace\s+)?(?:global\s+|local\s+)?"
+    r"(?:temp\w*\s+|unique\s+|persistent\s+|unlogged\s+|external\s+)?"
     r"(?:table|view|schema|database|index|sequence|function|procedure|macro|type|user|role|trigger|secret|materialized|extension)\b",
     "alter": r"alter\s+(?:table|view|schema|database|sequence|user|role|system|session|index|type)\b",
     "copy": rf"copy\s+(?:{_PATH}|\(|from\b)",
@@ -45,7 +48,7 @@ _WRITES = {
     "comment": r"comment\s+on\s+(?:table|column|view|database|schema)\b",
 }
 _ORDERS = {
-    "set": rf"set\s+(?:session\s+|local\s+|global\s+|variable\s+)?[@\w.]+\s*(?:=|:=|\bto\b)",
+    "set": r"set\s+(?:session\s+|local\s+|global\s+|variable\s+)?[@\w.]+\s*(?:=|:=|\bto\b)",
     "reset": r"reset\s+(?:session\s+|global\s+|all\b)?\w*\s*(?:;|\Z)",
     "pragma": r"pragma\s+\w+",
     "use": rf"use\s+(?:database\s+|schema\s+)?{_PATH}\s*(?:;|\Z|\n\s*(?:select|with|go)\b)",
@@ -53,7 +56,8 @@ _ORDERS = {
     "describe": rf"desc(?:ribe)?\s+(?:table\s+)?{_PATH}\s*(?:;|\Z)",
     "describe query": r"desc(?:ribe)?\s+(?:select|with|from)\b",
     "summarize": rf"summarize\s+{_PATH}\s*(?:;|\Z)",
-    "explain": r"explain\s+(?:analyze\s+|\([^)]*\)\s*|query\s+plan\s+|verbose\s+)*(?:select|with|insert|update|delete|from)\b",
+    "explain": r"explain\s+(?:analyze\s+|\([^)]*\)\s*|query\s+plan\s+|verbose\s+)*"
+    r"(?:select|with|insert|update|delete|from)\b",
     "call": rf"call\s+{_PATH}\s*\(",
     "execute": rf"exec(?:ute)?\s+(?:immediate\s+)?(?:{_PATH}|\(|@)[^\n.]*?(?:;|\Z)",
     "prepare": rf"prepare\s+{_NAME}\s+(?:as|from)\b",

@@ -17,8 +17,11 @@ BACKTICK_DIALECTS = frozenset({"mysql", "bigquery", "spark", "clickhouse"})
 _BACKSLASH_DIALECTS = frozenset({"bigquery", "spark"})  # no doubled quote inside a string
 _COMPARES = frozenset({"=", "<", ">", "!", "like", "ilike", "rlike", "regexp", "then", "else"})
 _NOT_AN_OPERAND = frozenset(
-    "select from where and or not in like ilike is between case when then else on having by distinct as join union all except "
-    "intersect limit offset using with interval date timestamp time any some exists regexp rlike similar to escape".split()
+    """
+    select from where and or not in like ilike is between case when then else on having by distinct as join
+    union all except intersect limit offset using with interval date timestamp time any some exists regexp rlike
+    similar to escape
+    """.split()  # noqa: SIM905 - words read better in a row
 )
 
 
@@ -61,12 +64,15 @@ def spell(spelled: Sequence[Spelled], dialect: str) -> str:
     """Write the pieces in the quotes of one dialect."""
     quote = "`" if dialect in BACKTICK_DIALECTS else '"'
     escaped = "\\'" if dialect in _BACKSLASH_DIALECTS else "''"
-    texts = {
-        None: lambda text: text,
-        True: lambda text: quote + text.replace(quote, quote * 2) + quote,
-        False: lambda text: "'" + text.replace("'", escaped) + "'",
-    }
-    return "".join(texts[piece.is_name](piece.text) for piece in spelled)
+    out = []
+    for piece in spelled:
+        if piece.is_name is None:
+            out.append(piece.text)
+        elif piece.is_name:
+            out.append(quote + piece.text.replace(quote, quote * 2) + quote)
+        else:
+            out.append("'" + piece.text.replace("'", escaped) + "'")
+    return "".join(out)
 
 
 def _word(piece: Piece | None) -> str:
@@ -89,16 +95,18 @@ def _aliases(found: Sequence[Piece], solid: Sequence[int]) -> set[str]:
         piece = found[index]
         before = found[solid[order - 1]] if order else None
         after = found[solid[order + 1]] if order + 1 < len(solid) else None
-        if piece.kind in (Kind.WORD, Kind.DOUBLE, Kind.BACKTICK, Kind.STRING) and _word(before) == "as":
-            names.add((piece.text if piece.kind is Kind.WORD else unquoted(piece)).lower())
-        elif piece.kind in (Kind.WORD, Kind.DOUBLE) and _word(before) in ("with", "recursive", ",") and _word(after) == "as":
+        is_nameable = piece.kind in (Kind.WORD, Kind.DOUBLE, Kind.BACKTICK, Kind.STRING)
+        is_common_table = _word(before) in ("with", "recursive", ",") and _word(after) == "as"
+        if is_nameable and (_word(before) == "as" or is_common_table):
             names.add((piece.text if piece.kind is Kind.WORD else unquoted(piece)).lower())
         elif piece.kind is Kind.DOUBLE and _is_operand(before) and _word(after) in ("", ",", "from", ")"):
             names.add(unquoted(piece).lower())
     return names
 
 
-def _double(text: str, before: Piece | None, after: Piece | None, names: set[str], schema: Schema) -> tuple[Spelled, ...]:
+def _double(
+    text: str, before: Piece | None, after: Piece | None, names: set[str], schema: Schema
+) -> tuple[Spelled, ...]:
     """Decide one double-quoted text."""
     if "." in (_word(before), _word(after)):
         return _path(text, schema)

@@ -43,7 +43,9 @@ class NoReading:
     is_parsed: bool = True
 
 
-def read(spelled: tuple[quotes.Spelled, ...], dialect: str, schema: Schema, known: frozenset[str]) -> Reading | NoReading:
+def read(
+    spelled: tuple[quotes.Spelled, ...], dialect: str, schema: Schema, known: frozenset[str]
+) -> Reading | NoReading:
     """Read a statement whose quotes are resolved in one dialect.
 
     Args:
@@ -60,7 +62,11 @@ def read(spelled: tuple[quotes.Spelled, ...], dialect: str, schema: Schema, know
 
 def _read(text: str, dialect: str, schema: Schema, known: frozenset[str]) -> Reading | NoReading:
     try:
-        trees = [tree for tree in sqlglot.parse(text, read=dialect) if tree is not None and not isinstance(tree, exp.Semicolon)]
+        trees = [
+            tree
+            for tree in sqlglot.parse(text, read=dialect)
+            if tree is not None and not isinstance(tree, exp.Semicolon)
+        ]
     except (SqlglotError, ValueError, TypeError, AttributeError, IndexError, KeyError) as fault:
         # sqlglot's parser can fail on odd text with faults of its own; they mean the same: not this dialect
         return NoReading(dialect=dialect, message=_first_line(fault), is_parsed=False)
@@ -93,7 +99,11 @@ def _gated(written: str, dialect: str, schema: Schema, known: frozenset[str]) ->
     if refused is not None:
         return NoReading(dialect=dialect, message=refused.message, is_unsafe=refused.is_unsafe)
     query = tree.unnest() if isinstance(tree, exp.Subquery) else tree
-    is_count = len(query.selects) == 1 and isinstance(query.selects[0].unalias(), exp.Count) if isinstance(query, exp.Query) else False
+    is_count = (
+        len(query.selects) == 1 and isinstance(query.selects[0].unalias(), exp.Count)
+        if isinstance(query, exp.Query)
+        else False
+    )
     return Reading(dialect=dialect, sql=written, counts=is_count, is_sorted=query.args.get("order") is not None)
 
 

@@ -49,12 +49,17 @@ def _unqualified(node: exp.Expr, schema: Schema) -> exp.Expr:
 def _without_dual(select: exp.Select, schema: Schema) -> None:
     """Drop Oracle's FROM dual, a table of one row that is only there to be named."""
     source = select.args.get("from_")
-    if source is not None and isinstance(source.this, exp.Table) and source.this.name.lower() == "dual" and "dual" not in schema.tables:
+    if (
+        source is not None
+        and isinstance(source.this, exp.Table)
+        and source.this.name.lower() == "dual"
+        and "dual" not in schema.tables
+    ):
         select.set("from_", None)
 
 
 def _without_rownum(select: exp.Select) -> None:
-    """WHERE ROWNUM <= n: the first n rows before any sorting or grouping of the same query, so only a plain one is a LIMIT."""
+    """WHERE ROWNUM <= n takes rows before the same query sorts or groups them, so only in a plain one is it a LIMIT."""
     where = select.args.get("where")
     if where is None:
         return
@@ -99,7 +104,7 @@ def _ties_by_rank(select: exp.Select) -> None:
     """TOP n WITH TIES and FETCH FIRST n ROWS WITH TIES: DuckDB has QUALIFY instead."""
     limit, order = select.args.get("limit"), select.args.get("order")
     options = limit.args.get("limit_options") if limit is not None else None
-    if options is None:
+    if limit is None or options is None:
         return
     if not options.args.get("with_ties"):
         if options.args.get("percent"):
@@ -107,7 +112,7 @@ def _ties_by_rank(select: exp.Select) -> None:
         return
     if order is None or select.args.get("distinct") or select.args.get("qualify"):
         raise UnreadableError("WITH TIES in this query")
-    size = limit.expression if isinstance(limit, exp.Limit) else limit.args["count"]
+    size = limit.args["expression"] if isinstance(limit, exp.Limit) else limit.args["count"]
     meanings = {item.alias.lower(): item.this for item in select.expressions if isinstance(item, exp.Alias)}
     rank_order = order.copy()
     for column in list(rank_order.find_all(exp.Column)):
@@ -126,7 +131,9 @@ def _repaired(node: exp.Expr, dialect: str, schema: Schema) -> exp.Expr:
         return exp.Count(this=exp.Distinct(expressions=[node.this]))  # on a few rows the estimate is the count
     elif isinstance(node, exp.Anonymous | exp.AnonymousAggFunc) and node.name.lower() in _DISTINCT_COUNTS:
         return exp.Count(this=exp.Distinct(expressions=list(node.expressions)))
-    elif isinstance(node, exp.Trunc) or (isinstance(node, exp.Anonymous) and node.name.lower() == "trunc" and len(node.expressions) == 1):
+    elif isinstance(node, exp.Trunc) or (
+        isinstance(node, exp.Anonymous) and node.name.lower() == "trunc" and len(node.expressions) == 1
+    ):
         return _trunc(node, schema)
     elif isinstance(node, exp.ArrayAgg) and isinstance(node.this, exp.Limit):
         size = node.this.expression
@@ -161,7 +168,9 @@ def _days(node: exp.Expr, dialect: str, schema: Schema) -> exp.Expr:
         outer = node.parent
         while isinstance(outer, exp.Paren):
             outer = outer.parent
-        if isinstance(outer, (*_COMPARISONS, exp.Mul, exp.Div)) and any(is_number(side) for side in (outer.this, outer.expression)):
+        if isinstance(outer, (*_COMPARISONS, exp.Mul, exp.Div)) and any(
+            is_number(side) for side in (outer.this, outer.expression)
+        ):
             seconds = exp.Sub(this=call("EPOCH", stamp(node.this)), expression=call("EPOCH", stamp(node.expression)))
             return exp.Paren(this=exp.Div(this=exp.Paren(this=seconds), expression=number(86400.0)))
     return node

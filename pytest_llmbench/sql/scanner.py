@@ -1,8 +1,8 @@
-"""Cut SQL text into pieces without knowing its dialect: strings, quoted names, comments, words.
+r"""Cut SQL text into pieces without knowing its dialect: strings, quoted names, comments, words.
 
 A semicolon, a bracket or a double quote means something only outside strings and comments; every
 step before the parser asks this file where it is.  Backslash escapes are tried first and given up
-where they leave a string open (`'C:\\'` closes in standard SQL, `'it\\'s'` does not in MySQL).
+where they leave a string open (`'C:\'` closes in standard SQL, `'it\'s'` does not in MySQL).
 """
 
 import re
@@ -37,7 +37,8 @@ class Piece:
 _PIECES = re.compile(
     r"""
     (?P<comment> --[^\n]* | /\*(?s:.{0,9000}?)\*/ )
-  | (?P<string>  '(?:[^'\\]|\\(?s:.)|''){0,9000}'(?!') | '(?:[^']|''){0,9000}' | \$(?P<tag>\w*)\$(?s:.{0,9000}?)\$(?P=tag)\$ )
+  | (?P<string>  '(?:[^'\\]|\\(?s:.)|''){0,9000}'(?!') | '(?:[^']|''){0,9000}'
+               | \$(?P<tag>\w*)\$(?s:.{0,9000}?)\$(?P=tag)\$ )
   | (?P<double>  "(?:[^"\\]|\\(?s:.)|""){0,9000}"(?!") | "(?:[^"]|""){0,9000}" )
   | (?P<backtick> `[^`\n]{0,300}` )
   | (?P<word>    [^\W\d]\w* )

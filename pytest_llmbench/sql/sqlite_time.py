@@ -33,7 +33,11 @@ def repair(node: exp.Expr) -> exp.Expr:
         return exp.cast(moment, name.upper())
     if name == "unixepoch":
         return exp.cast(call("EPOCH", moment), "BIGINT")
-    return exp.Paren(this=exp.Add(this=exp.Div(this=call("EPOCH", moment), expression=number(86400.0)), expression=number(_EPOCH_DAY)))
+    return exp.Paren(
+        this=exp.Add(
+            this=exp.Div(this=call("EPOCH", moment), expression=number(86400.0)), expression=number(_EPOCH_DAY)
+        )
+    )
 
 
 def _called(node: exp.Expr) -> tuple[str | None, list[exp.Expr]]:
@@ -79,7 +83,9 @@ def _modified(moment: exp.Expr, word: str) -> exp.Expr:
         return call("DATE_TRUNC", text(match.group(1)), moment)
     if match := re.fullmatch(r"weekday\s+([0-6])", word):
         ahead = exp.Mod(
-            this=exp.Paren(this=exp.Sub(this=number(int(match.group(1)) + 7), expression=call("DAYOFWEEK", moment.copy()))),
+            this=exp.Paren(
+                this=exp.Sub(this=number(int(match.group(1)) + 7), expression=call("DAYOFWEEK", moment.copy()))
+            ),
             expression=number(7),
         )
         return exp.Paren(this=exp.Add(this=moment, expression=interval(ahead, "DAY")))
@@ -102,7 +108,11 @@ def _strftime(shape: exp.Expr, moment: exp.Expr) -> exp.Expr:
     if shape.name == "%s":
         return exp.cast(exp.cast(call("EPOCH", moment), "BIGINT"), "TEXT")
     if shape.name == "%J":
-        return exp.Paren(this=exp.Add(this=exp.Div(this=call("EPOCH", moment), expression=number(86400.0)), expression=number(_EPOCH_DAY)))
+        return exp.Paren(
+            this=exp.Add(
+                this=exp.Div(this=call("EPOCH", moment), expression=number(86400.0)), expression=number(_EPOCH_DAY)
+            )
+        )
     pattern = shape.name.replace("%T", "%H:%M:%S").replace("%R", "%H:%M")
     if re.search(r"%[sJfGgVklPuU]", pattern.replace("%%", "")):
         raise UnreadableError(f"the date format {shape.name!r}")

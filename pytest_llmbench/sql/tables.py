@@ -2,8 +2,8 @@
 
 Rows are a multiset, in order only where the question fixes one; duplicates count; column names do not,
 and columns may stand in any order, one and the same on every instance.  NULL equals NULL.  Whole numbers are
-equal only if they are the same, other numbers within 1e-6 of each other, relative; a number equals a text that spells it
-if the columns differ in kind ('09' and 9); a day equals its midnight, and the text that spells either.
+equal only if they are the same, other numbers within 1e-6 of each other, relative; a number equals a text that spells
+it if the columns differ in kind ('09' and 9); a day equals its midnight, and the text that spells either.
 Source: execution accuracy of the Spider test suite (Zhong et al., 2020), which strips DISTINCT, calls any two
 empty results equal and compares floats exactly; this does none of the three.
 """
@@ -18,7 +18,7 @@ from decimal import Decimal
 from itertools import islice, permutations
 from typing import TypeAlias
 
-Cell: TypeAlias = "None | bool | int | float | str | datetime | time | timedelta | tuple[Cell, ...]"
+Cell: TypeAlias = "bool | int | float | str | datetime | time | timedelta | tuple[Cell, ...] | None"
 Row: TypeAlias = tuple[Cell, ...]
 
 RELATIVE_TOLERANCE = 1e-6
@@ -27,6 +27,7 @@ RELATIVE_TOLERANCE = 1e-6
 _MAX_ASSIGNMENTS = 5_000
 _NUMBER = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*")
 _DAY = re.compile(r"\s*\d{4}-\d{2}-\d{2}(?:[ T]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,6})?)?)?(?:Z|[+-]00(?::00)?)?\s*")
+_ZONE = re.compile(r"(?<=:\d\d)(?:Z|[+-]00(?::00)?)$|(?<=\.\d)(?:Z|[+-]00(?::00)?)$")
 _CLOCK = re.compile(r"\s*\d{2}:\d{2}(?::\d{2}(?:\.\d{1,6})?)?\s*")
 
 
@@ -92,7 +93,9 @@ def rows_match(got: Table, want: Table, assignment: Assignment, *, is_ordered: b
 
 def difference(got: Table, want: Table, assignment: Assignment) -> tuple[list[Row], list[Row]]:
     """Give the rows of the reference that are missing in the answer, and those of the answer that are unexpected."""
-    got_rows, want_rows = _aligned(got, want, assignment) if len(assignment) == len(want.names) else (got.rows, want.rows)
+    got_rows, want_rows = (
+        _aligned(got, want, assignment) if len(assignment) == len(want.names) else (got.rows, want.rows)
+    )
     unexpected, missing = _without_equal(got_rows, want_rows)
     for row in list(missing[:200]):
         near = next((other for other in unexpected if _same_row(row, other)), None)
@@ -148,26 +151,20 @@ def _aligned(got: Table, want: Table, assignment: Assignment) -> tuple[Sequence[
     for place, column in enumerate(assignment):
         one = [row[column] for row in got.rows]
         other = [row[place] for row in want.rows]
-        is_single = any((*_single(got, column), *_single(want, place)))
         one, other = _one_kind(one, other)
-        columns_got.append([float(cell) for cell in one] if is_single and _are_numbers(one) else one)
-        columns_want.append([float(cell) for cell in other] if is_single and _are_numbers(other) else other)
-    mark = tuple(any((*_single(got, column), *_single(want, place))) for place, column in enumerate(assignment))
-    return _rows(columns_got, mark), _rows(columns_want, mark)
-
-
-def _rows(columns: Sequence[Sequence[Cell]], is_single: Sequence[bool]) -> list[Row]:
-    """Turn columns into rows; a number of single precision stands as a `_Near`."""
-    marked = [[_Near(cell) if single and isinstance(cell, float) else cell for cell in column] for column, single in zip(columns, is_single, strict=True)]
-    return list(zip(*marked, strict=True))
+        if any((*_single(got, column), *_single(want, place))):
+            one, other = [_near(cell) for cell in one], [_near(cell) for cell in other]
+        columns_got.append(one)
+        columns_want.append(other)
+    return list(zip(*columns_got, strict=True)), list(zip(*columns_want, strict=True))
 
 
 class _Near(float):
-    """A number that is compared with tolerance even if it is whole."""
+    """A number of single precision: compared with tolerance even if it is whole."""
 
 
-def _are_numbers(cells: Sequence[Cell]) -> bool:
-    return all(isinstance(cell, int | float) for cell in cells)
+def _near(cell: Cell) -> Cell:
+    return _Near(cell) if isinstance(cell, int | float) else cell
 
 
 def _one_kind(one: list[Cell], other: list[Cell]) -> tuple[list[Cell], list[Cell]]:
@@ -206,7 +203,7 @@ def _spelled(cell: str, kind: str) -> Cell:
         return cell.strip().lower() == "true"
     try:
         if kind == "moment" and _DAY.fullmatch(cell):
-            return datetime.fromisoformat(re.sub(r"(?:Z|[+-]00(?::00)?)$", "", cell.strip()) if len(cell.strip()) > 10 else cell.strip())
+            return datetime.fromisoformat(_ZONE.sub("", cell.strip()))
         if kind == "clock" and _CLOCK.fullmatch(cell):
             return time.fromisoformat(cell.strip())
     except ValueError:
@@ -279,15 +276,15 @@ def _pair_off(one: list[Row], other: list[Row]) -> bool:
         if len(left) != len(right):
             return False
         order = [index for index, cell in enumerate(left[0]) if isinstance(cell, int | float)]
-        left.sort(key=lambda row: [row[index] for index in order])  # noqa: B023 - used at once
-        right.sort(key=lambda row: [row[index] for index in order])  # noqa: B023 - used at once
+        left.sort(key=lambda row: [row[index] for index in order])
+        right.sort(key=lambda row: [row[index] for index in order])
         if not all(map(_same_row, left, right)) and not _pair_one_by_one(left, right):
             return False
     return True
 
 
 def _pair_one_by_one(left: Sequence[Row], right: list[Row]) -> bool:
-    """Give each row the first partner that is the same; sorting can part rows whose first numbers differ in the last digit."""
+    """Give each row the first partner that is the same: sorting can part rows whose first numbers differ a little."""
     if len(left) > 500:
         return False
     free = list(right)

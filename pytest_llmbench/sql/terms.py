@@ -32,6 +32,25 @@ class Instance:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where one instance's rows come from: one SQL file, or one file a table."""
+
+    name: str
+    now: datetime
+    files: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Database:
+    """A database folder that was read; nothing is built yet."""
+
+    name: str
+    folder: Path
+    schema: Path
+    sources: tuple[Source, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
     """What an answer is judged by.
 
@@ -94,9 +113,13 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """What one reference query does on one instance: a fault, or its rows and a digest of them in order."""
+    """What one reference does on one instance: a fault, or how many rows and their digest, sorted and as they came.
+
+    `is_sorted` says that the query has a top-level ORDER BY.
+    """
 
     fault: str | None = None
+    is_sorted: bool = False
     n_rows: int = 0
     rows_sha256: str = ""
     ordered_rows_sha256: str = ""

@@ -11,19 +11,30 @@ from collections.abc import Callable
 
 from sqlglot import Dialect, exp
 
-from pytest_llmbench.sql import sqlite_time
+from pytest_llmbench.sql import sqlite_time, weekdays
 from pytest_llmbench.sql.frozen_time import now
 from pytest_llmbench.sql.tree import UnreadableError, bare, call, interval, is_number, number, stamp, text
 
-_TRUNCATING = frozenset({"mysql", "bigquery", "spark"})
-_SUNDAY_IS_1 = frozenset({"mysql", "spark", "tsql", "bigquery"})
+_POSTGRES_FORMATS = frozenset({"postgres", "redshift", "oracle", "snowflake", "duckdb"})
 _ORACLE_UNITS = (
-    ("year", ("YYYY", "YEAR", "YY", "Y", "SYYYY", "YYY")), ("quarter", ("Q", "QUARTER")), ("month", ("MM", "MON", "MONTH", "RM")),
-    ("week", ("IW", "WEEK")), ("day", ("DD", "DDD", "J", "DAY")), ("hour", ("HH", "HH24", "HH12", "HOUR")), ("minute", ("MI", "MINUTE")),
+    ("year", ("YYYY", "YEAR", "YY", "Y", "SYYYY", "YYY")),
+    ("quarter", ("Q", "QUARTER")),
+    ("month", ("MM", "MON", "MONTH", "RM")),
+    ("week", ("IW",)),
+    ("day", ("DD", "DDD", "J")),
+    ("hour", ("HH", "HH24", "HH12", "HOUR")),
+    ("minute", ("MI", "MINUTE")),
     ("second", ("SS", "SECOND")),
-)  # fmt: skip
+)
 _UNITS = {word: unit for unit, words in _ORACLE_UNITS for word in words}
-_CLICKHOUSE_PARTS = {"tohour": "HOUR", "tominute": "MINUTE", "tomonth": "MONTH", "toyear": "YEAR", "todayofmonth": "DAY", "toisoweek": "WEEK"}
+_CLICKHOUSE_PARTS = {
+    "tohour": "HOUR",
+    "tominute": "MINUTE",
+    "tomonth": "MONTH",
+    "toyear": "YEAR",
+    "todayofmonth": "DAY",
+    "toisoweek": "WEEK",
+}
 
 
 def repair(tree: exp.Expr, dialect: str) -> exp.Expr:
@@ -43,72 +54,13 @@ def _repaired(node: exp.Expr, dialect: str) -> exp.Expr:
 
 
 def _difference(node: exp.Expr, dialect: str) -> exp.Expr:
-    """TIMESTAMPDIFF of MySQL, BigQuery and Spark counts whole units; Presto's date_diff does too."""
-    if dialect not in (_TRUNCATING if isinstance(node, exp.TimestampDiff) else {"presto"}):
+    """TIMESTAMPDIFF of MySQL, BigQuery and Spark counts whole units, and so does Presto's date_diff."""
+    if not isinstance(node, exp.TimestampDiff) and dialect != "presto":
         return node
     unit = node.args.get("unit")
-    return call("DATE_SUB", text((unit.name if unit is not None else "DAY").lower()), stamp(node.expression), stamp(node.this))
-
-
-def _weekday(node: exp.Expr, dialect: str) -> exp.Expr:
-    """WEEKDAY counts from Monday as 0 in MySQL and Spark, from Sunday in DuckDB."""
-    if dialect not in ("mysql", "spark") or len(node.expressions) != 1:
-        return node
-    return exp.Paren(this=exp.Sub(this=call("ISODOW", stamp(node.expressions[0])), expression=number(1)))
-
-
-def _day_of_week(node: exp.Expr, dialect: str) -> exp.Expr:
-    """DAYOFWEEK gives Sunday as 1 in MySQL, Spark, T-SQL and BigQuery, as 0 in DuckDB."""
-    return _sunday_first(node.this) if dialect in _SUNDAY_IS_1 else node
-
-
-def _sunday_first(moment: exp.Expr) -> exp.Expr:
-    inner = moment.this if isinstance(moment, exp.TsOrDsToDate) else moment
-    return exp.Paren(this=exp.Add(this=call("DAYOFWEEK", stamp(inner)), expression=number(1)))
-
-
-def _extract(node: exp.Expr, dialect: str) -> exp.Expr:
-    """EXTRACT(part FROM x) and DATEPART: days of the week and weeks are numbered differently."""
-    part = node.this.name.upper()
-    if part in ("DAYOFWEEK", "DOW", "WEEKDAY", "DW") and dialect in _SUNDAY_IS_1 and not (part == "DOW" and dialect == "bigquery"):
-        return _sunday_first(node.expression)
-    if part in ("WEEK", "WK", "WW") and dialect == "bigquery":
-        return _sunday_week(node.expression)
-    if part in ("WEEK", "WK", "WW") and dialect == "tsql":
-        raise UnreadableError("T-SQL's week number")
-    if part in ("ISOWEEK", "ISO_WEEK", "WEEKISO"):
-        node.set("this", exp.var("WEEK"))
-    return node
-
-
-def _sunday_week(moment: exp.Expr) -> exp.Expr:
-    """Give the week of the year with Sundays first, from 0."""
-    return exp.cast(call("STRFTIME", stamp(moment), text("%U")), "INT")
-
-
-def _week(node: exp.Expr, dialect: str) -> exp.Expr:
-    """WEEK(x, mode) of MySQL: mode 0, the default, begins on Sundays; 1 and 3 on Mondays."""
-    if dialect != "mysql":
-        return node
-    moment = node.this.this if isinstance(node.this, exp.TsOrDsToDate) else node.this
-    mode = node.args.get("mode")
-    if mode is None or mode.name == "0":
-        return _sunday_week(moment)
-    if mode.name in ("1", "3"):
-        return call("WEEKOFYEAR", stamp(moment))
-    raise UnreadableError(f"MySQL's WEEK with mode {mode.name}")
-
-
-def _year_week(node: exp.Expr, dialect: str) -> exp.Expr:
-    """YEARWEEK of MySQL: with mode 0 only good for comparing two of them, a day later so that Sundays begin the week."""
-    if dialect != "mysql":
-        return node
-    mode = node.expressions[1].name if len(node.expressions) > 1 else "0"
-    if mode in ("1", "3"):
-        return call("YEARWEEK", stamp(node.expressions[0]))
-    if mode == "0" and isinstance(node.parent, exp.EQ | exp.NEQ | exp.GT | exp.GTE | exp.LT | exp.LTE):
-        return call("YEARWEEK", exp.Add(this=stamp(node.expressions[0]), expression=interval(number(1), "DAY")))
-    raise UnreadableError("MySQL's YEARWEEK with Sundays first")
+    return call(
+        "DATE_SUB", text((unit.name if unit is not None else "DAY").lower()), stamp(node.expression), stamp(node.this)
+    )
 
 
 def _make_interval(node: exp.Expr, dialect: str) -> exp.Expr:  # noqa: ARG001 - one signature for all
@@ -125,7 +77,7 @@ def _make_interval(node: exp.Expr, dialect: str) -> exp.Expr:  # noqa: ARG001 - 
     return exp.Paren(this=total) if total is not None else interval(number(0), "DAY")
 
 
-def _to_char(node: exp.Expr, dialect: str) -> exp.Expr:  # noqa: ARG001 - one signature for all
+def _to_char(node: exp.Expr, dialect: str) -> exp.Expr:
     """TO_CHAR(x, format) of Oracle, whose format sqlglot drops: read the format as Postgres does."""
     shape = node.args.get("format")
     if shape is None:
@@ -133,7 +85,21 @@ def _to_char(node: exp.Expr, dialect: str) -> exp.Expr:  # noqa: ARG001 - one si
     if not isinstance(shape, exp.Literal) or not shape.is_string or re.search(r"[90]|WW|\bD\b|^D$", shape.name):
         raise UnreadableError("TO_CHAR with this format")
     pattern = Dialect.get_or_raise("postgres").format_time(text(re.sub(r"^FM", "", shape.name)))
-    return exp.TimeToStr(this=stamp(node.this), format=pattern)
+    return _named_days(exp.TimeToStr(this=stamp(node.this), format=pattern), dialect)
+
+
+def _named_days(node: exp.Expr, dialect: str) -> exp.Expr:
+    """to_char(x, 'FMDay'): sqlglot knows the D of Postgres' formats and not the Day."""
+    shape = node.args.get("format")
+    if dialect not in _POSTGRES_FORMATS or not isinstance(shape, exp.Literal):
+        return node
+    pattern = re.sub(r"(?:FM|TM)(?=%)", "", shape.name)
+    for wrong, right in (("%uay", "%A"), ("%uy", "%a"), ("%bth", "%B")):
+        pattern = pattern.replace(wrong, right)
+    if re.search(r"%u(?:AY|Y)|%b(?:TH)|MONTH", pattern):
+        raise UnreadableError("a name in capitals")
+    node.set("format", text(pattern))
+    return node
 
 
 def _time_format(name: str) -> Callable[[exp.Expr, str], exp.Expr]:
@@ -193,7 +159,7 @@ def _truncated(node: exp.Expr, dialect: str) -> exp.Expr:
     if dialect != "oracle" or unit is None:
         return node
     known = _UNITS.get(unit.name.upper())
-    if known is None or unit.name.upper() in ("DAY", "WEEK"):
+    if known is None:
         raise UnreadableError(f"TRUNC to {unit.name}")
     cut = call("DATE_TRUNC", text(known), stamp(node.this))
     return exp.cast(cut, "DATE") if known not in ("hour", "minute", "second") else cut
@@ -288,8 +254,8 @@ def day_arithmetic(node: exp.Expr, kind: str | None) -> exp.Expr:
 _Rewrite = Callable[[exp.Expr, str], exp.Expr]
 _BY_NAME: dict[str, _Rewrite] = {
     "unix_timestamp": _to_unix,
-    "weekday": _weekday,
-    "yearweek": _year_week,
+    "weekday": weekdays.weekday,
+    "yearweek": weekdays.year_week,
     "to_days": _julian_day,
     "subdate": _shifted(exp.Sub, "DAY"),
     "adddate": _shifted(exp.Add, "DAY"),
@@ -304,17 +270,24 @@ _BY_NAME: dict[str, _Rewrite] = {
     "to_timestamp_ltz": _cast_to("TIMESTAMP"),
     "to_timestamp_tz": _cast_to("TIMESTAMP"),
     **dict.fromkeys(_CLICKHOUSE_PARTS, _renamed),
-    **{f"subtract{unit}s": _shifted(exp.Sub, unit.upper()) for unit in ("second", "minute", "hour", "day", "week", "month", "year")},
-    **{f"add{unit}s": _shifted(exp.Add, unit.upper()) for unit in ("second", "minute", "hour", "day", "week", "month", "year")},
+    **{
+        f"subtract{unit}s": _shifted(exp.Sub, unit.upper())
+        for unit in ("second", "minute", "hour", "day", "week", "month", "year")
+    },
+    **{
+        f"add{unit}s": _shifted(exp.Add, unit.upper())
+        for unit in ("second", "minute", "hour", "day", "week", "month", "year")
+    },
 }
 _BY_KIND: dict[type[exp.Expr], _Rewrite] = {
     exp.TimestampDiff: _difference,
     exp.DateDiff: _sunday_boundaries,
-    exp.DayOfWeek: _day_of_week,
-    exp.Extract: _extract,
-    exp.Week: _week,
+    exp.DayOfWeek: weekdays.day_of_week,
+    exp.Extract: weekdays.extract,
+    exp.Week: weekdays.week,
     exp.MakeInterval: _make_interval,
     exp.ToChar: _to_char,
+    exp.TimeToStr: _named_days,
     exp.StrToUnix: _spark_to_unix,
     exp.DateTrunc: _truncated,
     exp.TimestampTrunc: _truncated,

@@ -5,14 +5,15 @@ from sqlglot import exp
 from pytest_llmbench.sql.terms import Schema
 
 _TEMPORAL_NODES = (
-    exp.DateAdd, exp.DateSub, exp.DatetimeAdd, exp.DatetimeSub, exp.TimestampAdd, exp.TimestampSub, exp.DateTrunc,
-    exp.TimestampTrunc, exp.DatetimeTrunc, exp.TsOrDsAdd, exp.TsOrDsToDate, exp.TsOrDsToTimestamp, exp.TimeStrToTime, exp.Date,
-    exp.Timestamp, exp.AddMonths, exp.LastDay, exp.StrToDate, exp.StrToTime, exp.UnixToTime, exp.TsOrDsToDatetime,
+    exp.DateAdd, exp.DateSub, exp.DatetimeAdd, exp.DatetimeSub, exp.TimestampAdd, exp.TimestampSub,
+    exp.DateTrunc, exp.TimestampTrunc, exp.DatetimeTrunc, exp.TsOrDsAdd, exp.TsOrDsToDate,
+    exp.TsOrDsToTimestamp, exp.TimeStrToTime, exp.Date, exp.Timestamp, exp.AddMonths, exp.LastDay,
+    exp.StrToDate, exp.StrToTime, exp.UnixToTime, exp.TsOrDsToDatetime,
 )  # fmt: skip
 _DATE_NODES = (exp.Date, exp.TsOrDsToDate, exp.LastDay, exp.StrToDate)
 _TRUTHS = (
-    exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.In, exp.Like, exp.ILike, exp.Between, exp.Is, exp.Not, exp.And,
-    exp.Or, exp.Boolean, exp.RegexpLike,
+    exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.In, exp.Like, exp.ILike, exp.Between, exp.Is,
+    exp.Not, exp.And, exp.Or, exp.Boolean, exp.RegexpLike,
 )  # fmt: skip
 
 
@@ -55,16 +56,17 @@ def bare(node: exp.Expr) -> exp.Expr:
 
 
 def temporal_kind(node: exp.Expr | None, schema: Schema) -> str | None:
-    """Tell whether a node gives a date or a timestamp: "DATE", "TIMESTAMP" or None, by its looks and the schema."""
+    """Tell what moment a node gives: "DATE", "TIMESTAMP" or None, by its looks and the schema."""
     if node is None:
         return None
     node = bare(node)
     if isinstance(node, exp.Column):
-        kind = schema.columns.get(node.name.lower(), "")
-        return kind.split()[0] if kind.startswith(("DATE", "TIMESTAMP")) else None
+        column = schema.columns.get(node.name.lower(), "")
+        return column.split()[0] if column.startswith(("DATE", "TIMESTAMP")) else None
     if isinstance(node, exp.Cast):
-        is_day = node.to.this in (exp.DataType.Type.DATE, exp.DataType.Type.DATE32)
-        return "DATE" if is_day else "TIMESTAMP" if node.to.this in exp.DataType.TEMPORAL_TYPES and not _is_time(node) else None
+        if node.to.this in (exp.DataType.Type.DATE, exp.DataType.Type.DATE32):
+            return "DATE"
+        return "TIMESTAMP" if node.to.this in exp.DataType.TEMPORAL_TYPES and not _is_time(node) else None
     if isinstance(node, exp.Sub | exp.Add):
         kind = temporal_kind(node.this, schema)
         if kind and temporal_kind(node.expression, schema):

@@ -29,6 +29,9 @@ from pytest_llmbench.values import Reason
 GRACE_S = 1.0
 """How long after its limit an answer is killed: the worker stops most queries itself."""
 
+FAULT = 70
+"""The exit status of a worker that failed of itself (see cell.py, which is not imported here: it loads DuckDB)."""
+
 _PREPARATION_S = 90.0  # opening the databases and running the references, on a slow machine
 _START_S = 60.0
 _LATE_S = 0.15  # past the limit, when the next worker is started in case this one must be killed
@@ -166,7 +169,12 @@ class Worker:
                     return self._judge(task, question)
                 except _DeadError as end:
                     status = end.args[0]
+                    words = self._child.last_words if self._child is not None else ""
                     self._drop()
+                    if status == FAULT:
+                        raise WorkerFaultError(
+                            f"The judge itself failed on this answer ({words}); please report it."
+                        ) from end
                     is_cpu_limit = status == -getattr(signal, "SIGXCPU", 0)
                     if is_cpu_limit or attempt == 2:
                         return _died(status)
@@ -174,7 +182,12 @@ class Worker:
 
     def trials(self, sql: str, instances: Sequence[Instance], limit_s: float) -> tuple[Trial, ...]:
         """Run one reference on each instance."""
-        task = {"do": "try", "sql": sql, "limit_s": limit_s, "instances": [instance.to_json() for instance in instances]}
+        task = {
+            "do": "try",
+            "sql": sql,
+            "limit_s": limit_s,
+            "instances": [instance.to_json() for instance in instances],
+        }
         line = self._line(task, _PREPARATION_S)
         return tuple(Trial.from_json(trial) for trial in line["trials"])
 
@@ -199,7 +212,9 @@ class Worker:
             _checked(child.next_line(_PREPARATION_S))
         except _LateError:
             self._drop()
-            raise WorkerFaultError(f"The references took longer than {_PREPARATION_S:g} s; ask for less, or use smaller data.") from None
+            raise WorkerFaultError(
+                f"The references took longer than {_PREPARATION_S:g} s; ask for less, or use smaller data."
+            ) from None
         deadline = time.monotonic() + question.limit_s + GRACE_S
         try:
             try:
@@ -209,7 +224,9 @@ class Worker:
                 line = child.next_line(deadline - time.monotonic())
         except _LateError:
             self._drop()
-            return Verdict(reason=Reason.TOO_SLOW, explanation=f"It ran longer than {question.limit_s:g} s and was killed.")
+            return Verdict(
+                reason=Reason.TOO_SLOW, explanation=f"It ran longer than {question.limit_s:g} s and was killed."
+            )
         if line.get("is_spent"):
             self._drop()
             self._current()
@@ -232,8 +249,10 @@ class Worker:
             child.wait_until_ready()
         except (_DeadError, _LateError) as end:
             self._drop()
-            words = child.last_words or "it said nothing"
-            raise WorkerFaultError(f"The SQL worker process did not start ({words}); check that duckdb and sqlglot can be imported.") from end
+            words = child.last_words or f"status {end.args[0] if end.args else None}"
+            raise WorkerFaultError(
+                f"The SQL worker process did not start ({words}); check that duckdb and sqlglot can be imported."
+            ) from end
         child.ask(task)
 
     def _current(self) -> _Child:
@@ -260,7 +279,10 @@ def _checked(line: dict[str, Any]) -> dict[str, Any]:
 def _died(status: int | None) -> Verdict:
     """Give the verdict of an answer that ended two workers."""
     how = f"signal {-status}" if status is not None and status < 0 else f"status {status}"
-    return Verdict(reason=Reason.TOO_SLOW, explanation=f"The process that ran it ended twice ({how}), most likely for want of memory.")
+    return Verdict(
+        reason=Reason.TOO_SLOW,
+        explanation=f"The process that ran it ended twice ({how}), most likely for want of memory.",
+    )
 
 
 @cache

@@ -1,3 +1,8 @@
+import math
+from collections.abc import Callable
+from math import log
+from pathlib import Path
+
 import pytest
 from hypothesis import given, reject
 from hypothesis import strategies as st
@@ -6,7 +11,7 @@ from pydantic import ValidationError
 from pytest_llmbench.errors import SuiteFault
 from pytest_llmbench.grading.registry import BUILT_IN
 from pytest_llmbench.grading.yes_no import Labels
-from pytest_llmbench.values import Reason
+from pytest_llmbench.values import Answer, Grade, Reason, Suite
 
 RUN_ON = " yes\n\n6. The 10 cities to visit before you die\nClickbait: no\n"
 
@@ -259,3 +264,113 @@ def test_score_is_all_or_nothing(grade_of, answer: str) -> None:
 
     assert grade.score == float(grade.passed)
     assert grade.format_ok or not grade.passed
+
+
+def probabilities_of(suite_of: Callable[..., Suite], fields: dict[str, object], answer: Answer) -> Grade:
+    suite = suite_of("yes_no", {"expected": "yes"}, suite=fields)
+    return BUILT_IN["yes_no"].build(suite, Path())(suite.cases[0], answer)
+
+
+def test_probabilities_stand_in_the_parts(suite_of: Callable[..., Suite]) -> None:
+    """What a model tells of the labels becomes p, and what falls on neither p_other, of a void answer too."""
+    logprobs = {"yes": log(0.5), "no": log(0.2)}
+
+    grade = probabilities_of(suite_of, {}, Answer(text="yes", choice_logprobs=logprobs))
+    void = probabilities_of(suite_of, {}, Answer(text="", choice_logprobs=logprobs))
+
+    assert grade.parts["p"] == pytest.approx({"yes": 0.5, "no": 0.2})
+    assert grade.parts["p_other"] == pytest.approx(0.3)
+    assert void.parts["p"] == grade.parts["p"]
+    assert void.reason == Reason.EMPTY
+
+
+@pytest.mark.parametrize("logprobs", [None, {}, {"yes": -1.0}, {"yes": -1.0, "no": float("nan")}])
+def test_probabilities_that_are_not_told_whole_are_not_there(
+    suite_of: Callable[..., Suite], logprobs: dict[str, float] | None
+) -> None:
+    """Half of them cannot be set in proportion, so the parts have none."""
+    grade = probabilities_of(suite_of, {}, Answer(text="yes", choice_logprobs=logprobs))
+
+    assert "p" not in grade.parts
+    assert "p_other" not in grade.parts
+
+
+def test_probabilities_never_exceed_one(suite_of: Callable[..., Suite]) -> None:
+    """Rounding in a model leaves no negative mass, and an impossible label has probability 0."""
+    logprobs = {"yes": 1e-9, "no": -math.inf}
+
+    grade = probabilities_of(suite_of, {}, Answer(text="yes", choice_logprobs=logprobs))
+
+    assert (grade.parts["p"], grade.parts["p_other"]) == ({"yes": 1.0, "no": 0.0}, 0.0)
+
+
+def test_a_chosen_answer_has_no_format(suite_of: Callable[..., Suite]) -> None:
+    """With answer_by: choice nothing is written, so no format is kept or broken; right and wrong stay."""
+    right = probabilities_of(suite_of, {"answer_by": "choice"}, Answer(text="yes"))
+    wrong = probabilities_of(suite_of, {"answer_by": "choice"}, Answer(text="no"))
+
+    assert (right.format_ok, right.reason) == (None, Reason.CORRECT)
+    assert (wrong.format_ok, wrong.reason) == (None, Reason.WRONG_LABEL)
+
+
+@pytest.mark.parametrize(
+    ("fields", "asked"),
+    [
+        ({}, ((), False)),
+        ({"probabilities": True}, (("yes", "no"), False)),
+        ({"answer_by": "choice"}, (("yes", "no"), True)),
+        ({"answer_by": "choice", "labels": ["a", "b b"]}, (("a", "b b"), True)),
+    ],
+)
+def test_the_suite_says_what_is_asked_beside_the_answer(
+    suite_of: Callable[..., Suite], fields: dict[str, object], asked: tuple[tuple[str, ...], bool]
+) -> None:
+    """The labels are choices where their probabilities are wanted or they are the answer."""
+    expected = fields.get("labels", ["yes"])[0]
+
+    assert BUILT_IN["yes_no"].choices(suite_of("yes_no", {"expected": expected}, suite=fields)) == asked
+
+
+@pytest.mark.parametrize(
+    ("fields", "headline", "label"),
+    [
+        ({"rule": {"pattern": "(?i)you", "label": "yes"}}, "Why You care", "yes"),
+        ({"rule": {"pattern": "(?i)you", "label": "Yes"}}, "Fog", "no"),
+        ({"rule": {"pattern": "you", "label": "no", "otherwise": "no"}}, "Fog", "no"),
+    ],
+)
+def test_a_trivial_rule_answers_from_the_inputs(
+    suite_of: Callable[..., Suite], fields: dict[str, object], headline: str, label: str
+) -> None:
+    """What it says of a case stands in the parts, for the baseline; the grade is the same."""
+    suite = suite_of("yes_no", {"expected": "yes"}, suite=fields, inputs={"headline": headline})
+
+    grade = BUILT_IN["yes_no"].build(suite, Path())(suite.cases[0], Answer(text="yes"))
+
+    assert grade.parts["rule"] == label
+    assert grade.passed
+
+
+def test_a_rule_that_runs_away_is_a_fault_of_the_suite(suite_of: Callable[..., Suite]) -> None:
+    """It stops after a second, and names the case."""
+    fields = {"rule": {"pattern": r"(a|aa|\w)*(a|\w\w)*[bc]$", "label": "yes"}}
+    suite = suite_of("yes_no", {"expected": "yes"}, suite=fields, inputs={"headline": "a" * 200})
+
+    with pytest.raises(SuiteFault, match=r'suite\.yaml:7: the rule.s pattern takes too long on case "case"'):
+        BUILT_IN["yes_no"].build(suite, Path())
+
+
+@pytest.mark.parametrize(
+    ("fields", "fault"),
+    [
+        ({"rule": {"pattern": "(", "label": "yes"}}, "is no regular expression"),
+        ({"rule": {"pattern": "x", "label": "maybe"}}, 'the rule.s "maybe" is none of the labels: yes, no'),
+        ({"rule": {"pattern": "x", "label": "yes", "otherwise": "?"}}, 'the rule.s "\\?" is none of the labels'),
+        ({"rule": {"pattern": "x", "label": "a"}, "labels": ["a", "b", "c"]}, "needs `otherwise`"),
+        ({"answer_by": "guess"}, "'text' or 'choice'"),
+    ],
+)
+def test_rules_and_ways_of_answering_that_cannot_work_are_refused(fields: dict[str, object], fault: str) -> None:
+    """The suite's fields are checked before any model is called, and the message says what is wrong."""
+    with pytest.raises(ValidationError, match=fault):
+        BUILT_IN["yes_no"].suite_fields.model_validate(fields)

@@ -191,7 +191,15 @@ def openai_server() -> Iterator[OpenAIServer]:
 
 
 @pytest.fixture
-def openai_model(openai_server: OpenAIServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., OpenAIModel]]:
+def openai_may_use_aiohttp() -> bool:
+    """Tell whether connections may be aiohttp's; a module that runs its tests both ways has its own."""
+    return True
+
+
+@pytest.fixture
+def openai_model(
+    openai_server: OpenAIServer, openai_may_use_aiohttp: bool, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., OpenAIModel]]:
     """Open models of the server; retries come at once."""
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     opened: list[OpenAIModel] = []
@@ -203,7 +211,8 @@ def openai_model(openai_server: OpenAIServer, monkeypatch: pytest.MonkeyPatch) -
         **entry: Any,
     ) -> OpenAIModel:
         table = {"provider": "openai", "model": "m-1", "base_url": openai_server.url, **entry}
-        opened.append(OpenAIModel(OpenAIEntry.model_validate(table), settings, policy))
+        model = OpenAIModel(OpenAIEntry.model_validate(table), settings, policy, may_use_aiohttp=openai_may_use_aiohttp)
+        opened.append(model)
         return opened[-1]
 
     yield open_model

@@ -11,6 +11,13 @@ from pytest_llmbench.models.openai_client import asked_pause_s
 from pytest_llmbench.models.openai_dispatch import RetryPolicy
 from pytest_llmbench.values import AnswerError, PromptStyle
 
+
+@pytest.fixture(params=[True, False], ids=["aiohttp", "httpx"])
+def openai_may_use_aiohttp(request):
+    # what breaks, breaks in the transport: each fact here holds with both
+    return request.param
+
+
 BROKEN = {
     "429": lambda server: server.refuse(429, Retry_After="0"),
     "408": lambda server: server.refuse(408),
@@ -55,9 +62,7 @@ def test_tried_again(openai_server, openai_ask, kind):
     [
         ("429", "RateLimitError (HTTP 429): not now (2 attempts)"),
         ("503 page", "InternalServerError (HTTP 503): <html>maintenance</html> (2 attempts)"),
-        ("no response", "RemoteProtocolError: Server disconnected without sending a response. (2 attempts)"),
         ("ended mid-stream", "the stream broke off before its end (2 attempts)"),
-        ("half a JSON", "RemoteProtocolError: peer closed connection without sending complete message body"),
         ("garbage in the stream", 'the reply is no JSON: "{nonsense}" (2 attempts)'),
         ("empty body", "the stream broke off before its end (2 attempts)"),
         ("page instead of a stream", 'the reply is no JSON: "<html>hello</html>" (2 attempts)'),
@@ -80,6 +85,36 @@ def test_given_up(openai_server, openai_ask, kind, cause):
     assert error.cause.startswith(cause)
     assert (error.attempts, error.concurrency, error.is_fatal) == (2, 1, False)
     assert len(openai_server.received) == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "of_aiohttp", "of_httpx"),
+    [
+        (
+            "no response",
+            "ServerDisconnectedError: Server disconnected (2 attempts)",
+            "RemoteProtocolError: Server disconnected without sending a response. (2 attempts)",
+        ),
+        (
+            "headers only",
+            "ClientPayloadError: Response payload is not completed",
+            "RemoteProtocolError: peer closed connection without sending complete message body",
+        ),
+        (
+            "half a JSON",
+            "ClientPayloadError: Response payload is not completed",
+            "RemoteProtocolError: peer closed connection without sending complete message body",
+        ),
+    ],
+)
+def test_broken_connections(openai_server, openai_ask, openai_may_use_aiohttp, kind, of_aiohttp, of_httpx):
+    """A connection that breaks each time is told in the words of who saw it break."""
+    openai_server.on("hello", BROKEN[kind](openai_server))
+
+    error = openai_ask(max_retries=1)
+
+    assert error.cause.startswith(of_aiohttp if openai_may_use_aiohttp else of_httpx)
+    assert error.attempts == 2
 
 
 @pytest.mark.parametrize(
@@ -233,14 +268,17 @@ def test_connection_that_breaks_after_the_end(openai_server, openai_ask):
     assert (answer.text, answer.attempts) == ("ok", 1)
 
 
-def test_nobody_there(openai_ask):
+def test_nobody_there(openai_ask, openai_may_use_aiohttp):
     """A refused connection is tried again, then told."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))  # bound but not listening: refuses
 
         error = openai_ask(base_url=f"http://127.0.0.1:{unused.getsockname()[1]}/v1", max_retries=1)
 
-    assert error.cause == "ConnectError: All connection attempts failed (2 attempts)"
+    if openai_may_use_aiohttp:
+        assert error.cause.startswith("ClientConnectorError: Cannot connect to host 127.0.0.1:")
+    else:
+        assert error.cause == "ConnectError: All connection attempts failed (2 attempts)"
 
 
 def test_pause_holds_no_slot(openai_server, openai_model, openai_requests):

@@ -243,7 +243,7 @@ def test_kept_beginning_changes_nothing(folder: Path, tmp_path: Path) -> None:
 
 
 def test_kept_beginning_is_not_fed_again(folder: Path) -> None:
-    """With a kept beginning only the rest of a prompt is fed."""
+    """A shared beginning is fed once, and then only the rests of the prompts, those of similar length together."""
     fed: list[int] = []
 
     class Counts(Observed):
@@ -257,7 +257,7 @@ def test_kept_beginning_is_not_fed_again(folder: Path) -> None:
 
     model.answer([asked(SHOTS + rest, max_tokens=1) for rest in ("One:", "Three:", "Four:", "Two:")])
 
-    assert fed == [1 + len(SHOTS), len("Three:"), len("Four:")]
+    assert fed == [1 + len(SHOTS), len("Two:"), len("Three:")]
 
 
 def test_long_prompts_are_fed_in_pieces(tmp_path: Path) -> None:
@@ -360,9 +360,9 @@ def test_any_end_token_ends(folder: Path, tmp_path: Path) -> None:
 
 
 def test_each_answer_arrives_once_and_in_its_place(folder: Path, tmp_path: Path) -> None:
-    """`arrived` is called once for each request with its index, and the result is in the order asked."""
+    """`arrived` is called as each row ends, once and with its index, and the result is in the order asked."""
     model = opened(folder, tmp_path, concurrency=2)
-    requests = [asked(text, max_tokens=n) for text, n in zip(PROMPTS, (9, 2, 4, 7, 1, 3), strict=True)]
+    requests = [asked("A", max_tokens=n) for n in (9, 2, 4, 7, 1, 3)]
     arrivals: list[tuple[int, Answer | AnswerError]] = []
 
     answers = model.answer(requests, arrived=lambda index, answer: arrivals.append((index, answer)))

@@ -3,7 +3,13 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 
+# A run in this process forgets what it imported, hypothesis' plugin a second's worth: it is imported once, here.
+import hypothesis  # noqa: F401
 import pytest
+
+import pytest_llmbench.models.recorded
+import pytest_llmbench.plugin.fixtures
+import pytest_llmbench.plugin.session  # noqa: F401
 
 SUITE = """\
 suite: capitals

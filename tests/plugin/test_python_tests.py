@@ -133,3 +133,39 @@ def test_a_wrong_mark_says_what_to_do(project: Project, mark: str, message: str)
 
     assert result.ret != 0
     result.stdout.fnmatch_lines([f"*{message}"])
+
+
+def test_the_database_of_a_suite_may_be_looked_into(project: Project) -> None:
+    """`llm_database` gives read-only connections to the instances; a suite without one says so."""
+    pytester = project([{"case": "two", "answer": "SELECT 2"}])
+    (pytester.path / "cases" / "sql.yaml").write_text(
+        "suite: sql\ngrader: sql\ndatabase: tiny\nprompt: {completion: '{{ question }}'}\n"
+        "cases: [{id: two, question: q, reference: SELECT count(*) FROM t}]\n"
+    )
+    database = pytester.path / "cases" / "tiny"
+    database.mkdir()
+    (database / "schema.sql").write_text("CREATE TABLE t (a INTEGER)")
+    (database / "database.toml").write_text("[instances.one]\nnow = 2024-03-05T14:37:21\n")
+    (database / "one.sql").write_text("INSERT INTO t VALUES (1), (2)")
+    path = pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.llm_suite("cases/sql.yaml")
+        def test_sql(llm_grade, llm_database):
+            assert llm_grade.passed, llm_grade
+            with llm_database.connect("one") as connection, llm_database.connect() as other:
+                assert other.sql("SELECT current_setting('TimeZone')").fetchall() == [("UTC",)]
+                assert connection.sql("SELECT sum(a) FROM t").fetchall() == [(3,)]
+                with pytest.raises(Exception, match="read-only"):
+                    connection.execute("DELETE FROM t")
+
+        @pytest.mark.llm_suite("cases/capitals.yaml")
+        def test_capital(llm_database):
+            pass
+        """
+    )
+
+    result = pytester.runpytest("--llm-model", "old", "-k", "two or france", str(path))
+
+    result.assert_outcomes(passed=1, errors=1, deselected=2)

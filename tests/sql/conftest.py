@@ -49,7 +49,11 @@ def directed_rows(now: datetime, seed: int) -> list[Row]:
             made.append((now - window + minute * chance.randint(1, 9), user + window.days, method))
             made.append((now - window - minute * chance.randint(1, 9), user + 3 + window.days, method))
     made.append((midnight - 6 * day - minute * 7, 28, "Login"))  # before the calendar window, inside the trailing one
-    made += [(midnight - 7 * day + minute * 13, 19, "Login"), (now - 45 * day, 20, "Login"), (now - 3 * day, 20, "GetUser")]
+    made += [
+        (midnight - 7 * day + minute * 13, 19, "Login"),
+        (now - 45 * day, 20, "Login"),
+        (now - 3 * day, 20, "GetUser"),
+    ]
     made += [(now - timedelta(hours=chance.randint(2, 160)), 30, "LoginStatus"), (now - 2 * day, 31, "AdminLogin")]
     for step in range(11):  # exactly ten and eleven requests in 30 days, the eleventh of user 2 just outside
         made.append((now - day * (2.3 * step + 0.7), 1, "GetUser"))
@@ -61,12 +65,20 @@ def directed_rows(now: datetime, seed: int) -> list[Row]:
         made.append((now - timedelta(seconds=int(40 * 86400 * chance.random() ** 1.7) + 40), user, method))
     chance.shuffle(made)
     ids = chance.sample(range(1000, 9999), len(made))
-    return [(event_id, at.replace(microsecond=0), user, method) for event_id, (at, user, method) in zip(ids, made, strict=True)]
+    return [
+        (event_id, at.replace(microsecond=0), user, method)
+        for event_id, (at, user, method) in zip(ids, made, strict=True)
+    ]
 
 
 def has_unique_orders(rows: list[Row]) -> bool:
     """Tell whether the counts that questions sort by have no tie at their top."""
-    for key, depth in ((lambda row: row[2], 6), (lambda row: row[3], 7), (lambda row: row[1].hour, 2), (lambda row: row[1].date(), 2)):
+    for key, depth in (
+        (lambda row: row[2], 6),
+        (lambda row: row[3], 7),
+        (lambda row: row[1].hour, 2),
+        (lambda row: row[1].date(), 2),
+    ):
         counts = [number for _, number in Counter(map(key, rows)).most_common(depth + 1)]
         if len(set(counts[: depth + 1])) != len(counts[: depth + 1]):
             return False
@@ -77,9 +89,15 @@ def write_events(folder: Path) -> Path:
     """Write the database folder."""
     folder.mkdir(parents=True)
     (folder / "schema.sql").write_text(SCHEMA)
-    (folder / "database.toml").write_text("".join(f"[instances.{name}]\nnow = {now.isoformat()}\n" for name, now in NOWS.items()))
+    (folder / "database.toml").write_text(
+        "".join(f"[instances.{name}]\nnow = {now.isoformat()}\n" for name, now in NOWS.items())
+    )
     for place, (name, now) in enumerate(NOWS.items()):
-        rows = next(rows for seed in range(place * 10_000, place * 10_000 + 10_000) if has_unique_orders(rows := directed_rows(now, seed)))
+        rows = next(
+            rows
+            for seed in range(place * 10_000, place * 10_000 + 10_000)
+            if has_unique_orders(rows := directed_rows(now, seed))
+        )
         values = ",\n".join(f"({event_id}, '{at}', {user}, '{method}')" for event_id, at, user, method in rows)
         (folder / f"{name}.sql").write_text(f"INSERT INTO events VALUES\n{values};\n")
     return folder

@@ -10,7 +10,7 @@ import yaml
 from pytest_llmbench.values import Grade
 
 _TABLE = yaml.safe_load((Path(__file__).parent / "answers.yaml").read_text(encoding="utf-8"))
-_REASONS = ("correct", "wrong-result", "invalid", "unsafe", "no-sql")
+_REASONS = ("correct", "wrong-result", "invalid", "unsafe", "no-sql", "empty", "refusal")
 
 
 def _rows() -> Iterator[Any]:
@@ -22,7 +22,9 @@ def _rows() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(("question", "answer", "reason"), list(_rows()))
-def test_answer_gets_the_verdict_of_a_fair_reader(judge: Any, question: dict[str, Any], answer: str, reason: str) -> None:
+def test_answer_gets_the_verdict_of_a_fair_reader(
+    judge: Any, question: dict[str, Any], answer: str, reason: str
+) -> None:
     """An answer is judged by what it returns, whatever dialect it is written in."""
     grade: Grade = judge(answer, question["reference"])
 
@@ -31,7 +33,9 @@ def test_answer_gets_the_verdict_of_a_fair_reader(judge: Any, question: dict[str
 
 def test_table_is_wide_enough() -> None:
     """The table holds at least 120 answers to ten questions in eight dialects, and as many ways to be wrong as to be right."""
-    answers = [(reason, answer["as"]) for question in _TABLE for reason in _REASONS for answer in question.get(reason, ())]
+    answers = [
+        (reason, answer["as"]) for question in _TABLE for reason in _REASONS for answer in question.get(reason, ())
+    ]
 
     assert len(answers) >= 120
     assert len(_TABLE) >= 10

@@ -52,7 +52,7 @@ FILES = [
     "LOAD httpfs",
     "LOAD DATA INFILE '/etc/passwd' INTO TABLE events",
     "SELECT * FROM '/etc/passwd'",
-    "SELECT * FROM \"/etc/passwd\"",
+    'SELECT * FROM "/etc/passwd"',
     "SELECT COUNT(*) FROM 'events.csv'",
     "SELECT content FROM read_text('/etc/passwd')",
     "SELECT * FROM read_csv('/etc/passwd')",
@@ -71,7 +71,7 @@ FILES = [
     "SELECT load_file('/etc/passwd')",
     "SELECT pg_read_file('/etc/passwd')",
     "EXEC xp_cmdshell 'dir'",
-    "WITH \"/etc/passwd\" AS (SELECT 1) SELECT * FROM \"/etc/passwd\"",
+    'WITH "/etc/passwd" AS (SELECT 1) SELECT * FROM "/etc/passwd"',
 ]
 SETTINGS = [
     "SET memory_limit = '100GB'",
@@ -125,7 +125,7 @@ CATALOGUES = [
     "SELECT write_log('x')",
     "SELECT 'x'.write_log()",
     "SELECT list_transform([1], x -> random())",
-    "SELECT \"random\"()",
+    'SELECT "random"()',
     "SELECT error('x')",
 ]
 ATTACKS = WRITES + FILES + SETTINGS + CATALOGUES

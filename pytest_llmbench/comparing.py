@@ -1,0 +1,99 @@
+"""The body of `llmbench compare`: from files to lines and an exit status."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_llmbench.compare import index, join, only_role
+from pytest_llmbench.errors import RunFileFault, UsageFault
+from pytest_llmbench.gate import Gate, GateSettings, judge
+from pytest_llmbench.pooling import pool
+from pytest_llmbench.records import Run, read_run
+from pytest_llmbench.report.comparison import comparison_lines
+from pytest_llmbench.report.comparison_json import comparison_json
+from pytest_llmbench.report.comparison_markdown import comparison_markdown
+from pytest_llmbench.report.side_by_side import Column, side_by_side_json, side_by_side_lines, side_by_side_markdown
+from pytest_llmbench.verdicts import exit_status, overall
+
+FORMATS = ("text", "markdown", "json")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What `compare` was asked: `files` and `models` (roles) name the runs, `older` are runs to pool."""
+
+    files: Sequence[Path]
+    models: Sequence[str] = ()
+    older: Sequence[Path] = ()
+    settings: GateSettings
+    format: str = "text"
+    is_verbose: bool = False
+
+
+def compare_files(asked: Asked) -> tuple[Iterable[str], int]:
+    """Compare what the files hold; gives the lines to print and the exit status.
+
+    Raises:
+        RunFileFault: a file cannot be read as a run.
+        UsageFault: there is no pair of runs to compare, or they share no case.
+    """
+    named = _named_runs(asked)
+    older = [read_checked(path) for path in asked.older]
+    (base_name, baseline), *others = named
+    columns = [Column(name=base_name, run=baseline)]
+    for name, candidate in others:
+        joined = join(baseline, candidate, asked.settings.allowed)
+        gate = judge(pool(joined, older) if older else joined, asked.settings)
+        columns.append(Column(name=name, run=candidate, gate=gate))
+    gates = [column.gate for column in columns if column.gate is not None]
+    status = exit_status(overall([gate.verdict for gate in gates]))
+    return (_one(gates[0], asked) if len(gates) == 1 else _several(columns, asked)), status
+
+
+def read_checked(path: Path) -> Run:
+    """Read a run whose records can be judged.
+
+    Raises:
+        RunFileFault: it cannot be read, has a case twice, or an impossible score.
+    """
+    run = read_run(path)
+    try:
+        index(run)
+    except RunFileFault as fault:
+        raise RunFileFault(f"{path}: {fault}") from None
+    return run
+
+
+def _named_runs(asked: Asked) -> list[tuple[str, Run]]:
+    runs = [read_checked(path) for path in asked.files]
+    if asked.models:
+        if len(runs) == 1 and len(asked.models) > 1:
+            return [(role, only_role(runs[0], role)) for role in asked.models]
+        if len(runs) == len(asked.models) > 1:
+            return [
+                (f"{role} ({path.stem})", only_role(run, role))
+                for role, run, path in zip(asked.models, runs, asked.files, strict=True)
+            ]
+        raise UsageFault("--models needs two or more models of one run, or one model for each file.")
+    if len(runs) < 2:
+        raise UsageFault("name two runs to compare, or two models of one run with --models A B.")
+    names = [path.stem for path in asked.files]
+    labels = names if len(set(names)) == len(names) else [str(path) for path in asked.files]
+    if len(set(labels)) < len(labels):
+        raise UsageFault("the same file is named twice; a run has nothing to say against itself.")
+    return list(zip(labels, runs, strict=True))
+
+
+def _one(gate: Gate, asked: Asked) -> Iterable[str]:
+    if asked.format == "json":
+        return [json.dumps(comparison_json(gate), indent=2, ensure_ascii=False)]
+    tell = comparison_markdown if asked.format == "markdown" else comparison_lines
+    return tell(gate, is_verbose=asked.is_verbose)
+
+
+def _several(columns: Sequence[Column], asked: Asked) -> Iterable[str]:
+    if asked.format == "json":
+        return [json.dumps(side_by_side_json(columns), indent=2, ensure_ascii=False)]
+    tell = side_by_side_markdown if asked.format == "markdown" else side_by_side_lines
+    return tell(columns, is_verbose=asked.is_verbose)

@@ -1,0 +1,224 @@
+"""The gate: one verdict a suite, one for the whole, with known error rates.
+
+The rule of `verdicts.py` is applied to the differences of each suite's cases (or clusters of
+them), samples averaged first.  Samples that got no answer are unknown: the rule is applied with
+all of them against the candidate and all for it.  docs/gate.md tells what it promises.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from pytest_llmbench.agreement import Agreement, agreement
+from pytest_llmbench.compare import Comparison, Difference, Kind, Pair, SuitePairs
+from pytest_llmbench.latency import LatencyFacts, Ratio, latency_facts
+from pytest_llmbench.planning import Advice, advise
+from pytest_llmbench.records import Record
+from pytest_llmbench.score_test import interval
+from pytest_llmbench.stats import holm, mean
+from pytest_llmbench.units import Units, case_scores, differences_of, units_of
+from pytest_llmbench.verdicts import Claims, Verdict, claims_of, exit_status, overall, same_at_both_ends
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateSettings:
+    """What is tolerated: `margin` is a share of score, `latency_margin` a ratio, None where latency is not gated."""
+
+    margin: float = 0.05
+    latency_margin: float | None = None
+    allowed: frozenset[Kind] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MovedCase:
+    """A case whose score changed."""
+
+    case: str
+    baseline: Record
+    candidate: Record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuiteRuling:
+    """The verdict on one suite under one role, and what it rests on.
+
+    Scores, `delta` and `interval` are shares; None where no case has an answer on both sides.
+    `units` counts clusters, or cases where there are none. `error_cases` have a sample without an
+    answer on either side. `is_real_drop` is a loss that is shown but lies inside the margin.
+    `is_corrected` says that it alarmed alone but not among all suites.
+    """
+
+    pairs: SuitePairs
+    verdict: Verdict
+    baseline_score: float | None = None
+    candidate_score: float | None = None
+    delta: float | None = None
+    interval: tuple[float, float] | None = None
+    units: int = 0
+    error_cases: tuple[str, ...] = ()
+    worse: tuple[MovedCase, ...] = ()
+    better: tuple[MovedCase, ...] = ()
+    is_real_drop: bool = False
+    is_corrected: bool = False
+    is_fractional: bool = False
+    advice: Advice | None = None
+    agreement: Agreement | None = None
+    blocked_by: tuple[Difference, ...] = ()
+
+    @property
+    def has_clusters(self) -> bool:
+        """Whether cases were averaged in clusters."""
+        return any(pair.candidate.cluster is not None for pair in self.pairs.pairs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Together:
+    """All suites of a role as one: whether the mean over all their cases is no worse. No suite's own verdict."""
+
+    role: str
+    verdict: Verdict
+    delta: float
+    interval: tuple[float, float]
+    cases: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatencyRuling:
+    """The latency under one role; the verdicts are None where latency is only reported."""
+
+    facts: LatencyFacts
+    verdict: Verdict | None = None
+    ttft_verdict: Verdict | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """Everything the gate says about two runs."""
+
+    settings: GateSettings
+    comparison: Comparison
+    suites: tuple[SuiteRuling, ...]
+    together: tuple[Together, ...]
+    latency: tuple[LatencyRuling, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict on the whole: worse if any is, no worse if all are."""
+        verdicts = [suite.verdict for suite in self.suites]
+        for ruling in self.latency:
+            verdicts += [verdict for verdict in (ruling.verdict, ruling.ttft_verdict) if verdict is not None]
+        return overall(verdicts)
+
+    @property
+    def exit_status(self) -> int:
+        """0 if the candidate may be taken, 1 if not, 8 if that cannot be told."""
+        return exit_status(self.verdict)
+
+
+def judge(comparison: Comparison, settings: GateSettings) -> Gate:
+    """Judge two joined runs."""
+    judged = [(suite, units_of(suite.pairs)) for suite in comparison.suites if suite.pairs and not suite.blocked_by]
+    against = [claims_of(differences_of(units.against), settings.margin) for _, units in judged]
+    favour = [claims_of(differences_of(units.favour), settings.margin) for _, units in judged]
+    rulings = {
+        (suite.suite, suite.role): _ruling(suite, units, tuple(ends), settings)
+        for (suite, units), *ends in zip(judged, _with_alarms(against), _with_alarms(favour), strict=True)
+    }
+    return Gate(
+        settings=settings,
+        comparison=comparison,
+        suites=tuple(rulings.get((suite.suite, suite.role)) or _blocked(suite) for suite in comparison.suites),
+        together=tuple(_together(judged, settings.margin)),
+        latency=tuple(_latency_ruling(facts, settings) for facts in latency_facts(comparison, settings.allowed)),
+    )
+
+
+def _with_alarms(claims: Sequence[Claims]) -> list[tuple[Claims, bool]]:
+    """Say of each suite's claims whether its loss counts as shown among all suites."""
+    return list(zip(claims, holm([claim.alarm for claim in claims]), strict=True))
+
+
+def _blocked(suite: SuitePairs) -> SuiteRuling:
+    return SuiteRuling(pairs=suite, verdict=Verdict.INCONCLUSIVE, blocked_by=suite.blocked_by)
+
+
+def _ruling(
+    suite: SuitePairs, units: Units, ends: tuple[tuple[Claims, bool], ...], settings: GateSettings
+) -> SuiteRuling:
+    verdict = same_at_both_ends(*(claims.verdict(is_alarmed=is_alarmed) for claims, is_alarmed in ends))
+    scores = units.known
+    known = differences_of(scores)
+    interval_against = interval(differences_of(units.against))
+    interval_favour = interval(differences_of(units.favour)) if units.error_cases else interval_against
+    all_scores = (s.score for p in suite.pairs for side in (p.baseline, p.candidate) for s in side.samples)
+    return SuiteRuling(
+        pairs=suite,
+        verdict=verdict,
+        baseline_score=mean([old for old, _ in scores]) if scores else None,
+        candidate_score=mean([new for _, new in scores]) if scores else None,
+        delta=known.mean if scores else None,
+        interval=(interval_against[0], interval_favour[1]),
+        units=len(units.favour),
+        error_cases=units.error_cases,
+        worse=_moved(suite.pairs, -1),
+        better=_moved(suite.pairs, 1),
+        is_real_drop=verdict is Verdict.NO_WORSE and all(claims.is_down for claims, _ in ends),
+        is_corrected=any(claims.is_down and not is_alarmed for claims, is_alarmed in ends)
+        and verdict is Verdict.TOO_FEW_CASES,
+        is_fractional=any(score not in (0, 1, None) for score in all_scores),
+        advice=advise(suite, known, settings.margin) if scores else None,
+        agreement=agreement(suite.pairs),
+    )
+
+
+def _moved(pairs: Sequence[Pair], sign: int) -> tuple[MovedCase, ...]:
+    return tuple(
+        MovedCase(case=pair.candidate.case, baseline=pair.baseline, candidate=pair.candidate)
+        for pair in pairs
+        if (scores := case_scores(pair)) and (scores[1] - scores[0]) * sign > 1e-9
+    )
+
+
+def _together(judged: Sequence[tuple[SuitePairs, Units]], margin: float) -> Iterable[Together]:
+    for role in dict.fromkeys(suite.role for suite, _ in judged):
+        found = [(suite, units) for suite, units in judged if suite.role == role]
+        if len(found) < 2:
+            continue
+        known = differences_of([scores for _, units in found for scores in units.known])
+        against = differences_of([scores for _, units in found for scores in units.against])
+        favour = differences_of([scores for _, units in found for scores in units.favour])
+        ends = [claims_of(end, margin) for end in (against, favour)]
+        yield Together(
+            role=role,
+            verdict=same_at_both_ends(*(claims.verdict(is_alarmed=claims.is_down) for claims in ends)),
+            delta=known.mean if known.counts else 0.0,
+            interval=(interval(against)[0], interval(favour)[1]),
+            cases=sum(len(suite.pairs) for suite, _ in found),
+        )
+
+
+# -- latency
+
+
+def _latency_ruling(facts: LatencyFacts, settings: GateSettings) -> LatencyRuling:
+    margin = settings.latency_margin
+    if margin is None:
+        return LatencyRuling(facts=facts)
+    if any(not refusal.is_allowed for refusal in facts.refusals):
+        return LatencyRuling(facts=facts, verdict=Verdict.INCONCLUSIVE)
+    return LatencyRuling(
+        facts=facts,
+        verdict=ratio_verdict(facts.total, margin),
+        ttft_verdict=ratio_verdict(facts.ttft, margin) if facts.ttft else None,
+    )
+
+
+def ratio_verdict(ratio: Ratio | None, margin: float) -> Verdict:
+    """Judge a ratio of latencies by its interval; what was measured on no or few cases is too few."""
+    if ratio is None or ratio.interval is None:
+        return Verdict.TOO_FEW_CASES
+    low, high = ratio.interval
+    if high < 1:
+        return Verdict.BETTER
+    if high < margin:
+        return Verdict.NO_WORSE
+    return Verdict.WORSE if low > 1 else Verdict.TOO_FEW_CASES

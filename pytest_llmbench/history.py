@@ -1,0 +1,276 @@
+"""Many benchmark JSONs as one line a run, suite and model; DuckDB reads the files, texts are never loaded."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+from pytest_llmbench.errors import RunFileFault, UsageFault
+from pytest_llmbench.records import SCHEMA, read_run_file
+from pytest_llmbench.stats import wilson_interval
+
+STORAGE = Path(".benchmarks")
+"""Where pytest-benchmark keeps runs."""
+
+_MEMORY = "400MB"
+_LEAST_BUFFER = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One suite under one role in one run.
+
+    Rates are shares; `score` and `interval` leave errors out and are None if there is nothing else.
+    `breaks` names what changed since the entry before of the same suite and role, so that the
+    numbers are no longer of the same thing: `cases`, `prompts`, `grader`, `machine`.
+    """
+
+    file: str
+    date: str
+    commit: str
+    suite: str
+    role: str
+    model: str
+    cases: int
+    errors: int
+    score: float | None
+    interval: tuple[float, float] | None
+    format_rate: float | None
+    p50_s: float | None
+    breaks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """The entries by suite, role and date, and the files that could not be used, each with why."""
+
+    entries: tuple[Entry, ...]
+    left_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """Which entries are wanted; `model` is a role or a model's name, `since` a date."""
+
+    since: date | None = None
+    model: str | None = None
+    suite: str | None = None
+
+
+def parse_since(text: str) -> date:
+    """Read the date of `--since`.
+
+    Raises:
+        UsageFault: it is none.
+    """
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise UsageFault(f'--since needs a date as 2026-01-31, not "{text}".') from None
+
+
+def read_history(paths: Sequence[Path], wanted: Filter) -> History:
+    """Read the history of files, or of folders with all that lies below.
+
+    A file named itself must be a run; in a folder others are left out, and named.
+
+    Raises:
+        RunFileFault: a named file is no run, or there is none at all.
+    """
+    files = _files(paths)
+    entries, bad = _rows(files)
+    named = {path for path in paths if path.is_file()}
+    for path in bad:
+        if path in named:
+            read_run_file(path)
+            raise RunFileFault(f"{path}: {_NO_RECORD}")
+    if not entries:
+        raise RunFileFault(f"{_listed(paths)}: there is no run here; write one with pytest --benchmark-autosave.")
+    shown = tuple(entry for entry in _with_breaks(entries) if _is_wanted(entry, wanted))
+    return History(entries=shown, left_out=tuple(f"{path}: {_why(path)}" for path in bad))
+
+
+def _files(paths: Sequence[Path]) -> list[Path]:
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            found += sorted(path.rglob("*.json"))
+        elif path.is_file():
+            found.append(path)
+        else:
+            raise RunFileFault(f"{path}: there is no such file or folder.")
+    return list(dict.fromkeys(found))
+
+
+def _listed(paths: Sequence[Path]) -> str:
+    return ", ".join(map(str, paths))
+
+
+def _why(path: Path) -> str:
+    """Say why a file cannot be used."""
+    try:
+        read_run_file(path)
+    except RunFileFault as fault:
+        return str(fault).removeprefix(f"{path}: ")
+    return _NO_RECORD
+
+
+_NO_RECORD = "it has no record that can be read."
+
+
+# -- the query
+
+_RECORD = (
+    '"suite" VARCHAR, "case" VARCHAR, case_sha256 VARCHAR, prompt_sha256 VARCHAR, "role" VARCHAR, model VARCHAR, '
+    "grader VARCHAR, score DOUBLE, outcome VARCHAR, "
+    "samples STRUCT(outcome VARCHAR, format_ok BOOLEAN, latency_s DOUBLE)[]"
+)
+_COLUMNS = {
+    "datetime": "VARCHAR",
+    "commit_info": "STRUCT(id VARCHAR)",
+    "machine_info": 'STRUCT("system" VARCHAR, machine VARCHAR, cpu STRUCT(brand_raw VARCHAR, "count" INTEGER))',
+    "benchmarks": f"STRUCT(extra_info STRUCT(llmbench STRUCT({_RECORD})))[]",
+    "llmbench": f'STRUCT("schema" INTEGER, unmeasured STRUCT({_RECORD})[], '
+    "suites MAP(VARCHAR, STRUCT(grader_version INTEGER)))",
+}
+# in one pass: a record is summed up as soon as it is read, so that no two files are in memory whole
+_QUERY = """
+WITH records AS (
+    SELECT filename, "datetime" AS moment, commit_info.id AS commit, machine_info::VARCHAR AS machine,
+        llmbench.suites AS suites,
+        unnest(list_concat(
+            [b.extra_info.llmbench FOR b IN benchmarks IF b.extra_info.llmbench IS NOT NULL],
+            coalesce(llmbench.unmeasured, []))) AS r
+    FROM read_json($files, format = 'unstructured', columns = {columns}, filename = true, maximum_object_size = {size})
+    WHERE llmbench."schema" <= {schema}
+), slim AS (
+    SELECT filename, moment, commit, machine, suites[r."suite"].grader_version AS grader_version,
+        r."suite" AS suite, r."role" AS role, r.model AS model, r.outcome AS outcome, r.score AS score,
+        r.grader AS grader,
+        hash(r."case", r.case_sha256) AS case_digest, hash(r."case", r.prompt_sha256) AS prompt_digest,
+        [s.format_ok::INTEGER FOR s IN r.samples IF s.outcome <> 'error' AND s.format_ok IS NOT NULL] AS formats,
+        [s.latency_s FOR s IN r.samples IF s.outcome <> 'error' AND s.latency_s IS NOT NULL] AS latencies
+    FROM records
+)
+SELECT filename, coalesce(any_value(moment), ''), coalesce(any_value(commit), ''), suite, role, any_value(model),
+    count(*), count(*) FILTER (outcome = 'error'), avg(score), count(score),
+    sum(list_sum(formats)) / nullif(sum(len(formats)), 0),
+    list_aggregate(flatten(list(latencies)), 'quantile_cont', 0.5),
+    sum(case_digest::HUGEINT), sum(prompt_digest::HUGEINT), (min(grader), max(grader), max(grader_version))::VARCHAR,
+    any_value(machine)
+FROM slim GROUP BY filename, suite, role
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """An entry with the digests of what it was measured with."""
+
+    entry: Entry
+    made_of: dict[str, Any]
+
+
+def _rows(files: Sequence[Path]) -> tuple[list[_Row], list[Path]]:
+    """Read all files at once; where that fails, find the ones to blame and read the others."""
+    import duckdb
+
+    if not files:
+        return [], []
+    try:
+        found = _query(files)
+    except duckdb.Error:
+        good = [path for path in files if _can_be_read(path)]
+        found = _query(good) if good else []
+        bad = [path for path in files if path not in set(good)]
+    else:
+        bad = []
+    told = {row[0] for row in found}
+    return [_row(row) for row in found], [path for path in files if path in set(bad) or str(path) not in told]
+
+
+def _can_be_read(path: Path) -> bool:
+    import duckdb
+
+    try:
+        _query([path])
+    except duckdb.Error:
+        return False
+    return True
+
+
+def _query(files: Sequence[Path]) -> list[tuple[Any, ...]]:
+    import duckdb
+
+    columns = ", ".join(f"{name}: '{kind}'" for name, kind in _COLUMNS.items())
+    # a file is one object, and DuckDB's buffers are as large as the largest it may meet
+    size = max(_LEAST_BUFFER, *(path.stat().st_size + 1 for path in files))
+    query = _QUERY.format(columns=f"{{{columns}}}", size=size, schema=SCHEMA)
+    settings = {"memory_limit": _MEMORY} if size < (1 << 25) else {}
+    with duckdb.connect(config={"threads": 2, **settings}) as connection:
+        return connection.execute(query, {"files": [str(path) for path in files]}).fetchall()
+
+
+def _row(found: tuple[Any, ...]) -> _Row:
+    file, when, commit, suite, role, model, cases, errors, score, answered, format_rate, p50_s, *made_of = found
+    entry = Entry(
+        file=file,
+        date=when,
+        commit=commit,
+        suite=suite,
+        role=role,
+        model=model,
+        cases=cases,
+        errors=errors,
+        score=score,
+        interval=wilson_interval(score, answered) if score is not None and 0 <= score <= 1 else None,
+        format_rate=format_rate,
+        p50_s=p50_s,
+    )
+    return _Row(entry, dict(zip(("cases", "prompts", "grader", "machine"), made_of, strict=True)))
+
+
+def _with_breaks(rows: Sequence[_Row]) -> Iterator[Entry]:
+    before: dict[tuple[str, str], _Row] = {}
+    for row in sorted(rows, key=lambda row: (row.entry.suite, row.entry.role, row.entry.date, row.entry.file)):
+        last = before.get((row.entry.suite, row.entry.role))
+        changed = [name for name, value in row.made_of.items() if last and last.made_of[name] != value]
+        before[row.entry.suite, row.entry.role] = row
+        yield replace(row.entry, breaks=tuple(changed))
+
+
+def _is_wanted(entry: Entry, wanted: Filter) -> bool:
+    is_late = wanted.since is None or entry.date[:10] >= wanted.since.isoformat()
+    is_model = wanted.model is None or wanted.model in (entry.role, entry.model)
+    return is_late and is_model and (wanted.suite is None or wanted.suite == entry.suite)
+
+
+# -- the newest run
+
+
+def latest_run_file(storage: Path = STORAGE) -> Path:
+    """Find the newest run with language models in pytest-benchmark's storage, whichever Python wrote it.
+
+    Raises:
+        RunFileFault: there is none.
+    """
+    newest: list[tuple[datetime, Path]] = []
+    for folder in sorted({path.parent for path in storage.rglob("[0-9][0-9][0-9][0-9]_*.json")}):
+        # the counter in the names grows within a folder; each Python version has its own
+        for path in sorted(folder.glob("[0-9][0-9][0-9][0-9]_*.json"), reverse=True):
+            try:
+                found = read_run_file(path)
+                newest.append((_moment(str(found.get("datetime", ""))), path))
+            except RunFileFault:
+                continue
+            break
+    if not newest:
+        raise RunFileFault(f"{storage}: there is no run to compare with; save one with pytest --benchmark-autosave.")
+    return max(newest)[1]
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text).replace(tzinfo=None)
+    except ValueError:
+        return datetime.min

@@ -1,0 +1,213 @@
+"""Latency of two runs: the median of per-case ratios, explained by tokens and time a token.
+
+Two runs differ by the weather of their machine or provider even where nothing changed, and no
+number of cases shows that.  The interval therefore allows for run-to-run noise: 5%, or what three or
+more runs of the baseline show.  Reused answers have no time of their own and are left out.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import exp, log, sqrt
+from statistics import NormalDist, median, stdev
+
+from pytest_llmbench.compare import Comparison, Difference, Kind, Pair, index, model_facts
+from pytest_llmbench.records import Machine, Record, Run, Sample
+from pytest_llmbench.stats import mean, median_interval, t_quantile
+from pytest_llmbench.values import Outcome
+
+ASSUMED_RUN_NOISE = 0.05
+"""Standard deviation of a run's own factor on all its latencies, where nobody measured it."""
+
+_MIN_RUNS = 3  # of the baseline, before their spread is believed
+_CONFIDENCE = 0.90
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ratio:
+    """Candidate over baseline: the median of per-case ratios and its interval (None with under 5 cases)."""
+
+    median: float
+    interval: tuple[float, float] | None
+    cases: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunNoise:
+    """Standard deviation of the logarithm of a run's own factor; `runs` is how many it was measured on, 0 if none."""
+
+    log_sd: float
+    runs: int = 0
+
+    @property
+    def allowance(self) -> float:
+        """How far the logarithm of a ratio of two runs may be off, in 19 of 20 cases to either side."""
+        share = 0.5 + _CONFIDENCE / 2
+        quantile = t_quantile(share, self.runs - 1) if self.runs else NormalDist().inv_cdf(share)
+        return quantile * sqrt(2) * self.log_sd
+
+    @property
+    def allowed_ratio(self) -> float:
+        """The same as a ratio: two runs of an unchanged model may differ by so much."""
+        return exp(self.allowance)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatencyFacts:
+    """What two runs tell of the latency under one role.
+
+    `total` is request to last token, `ttft` to the first; each None where not measured on both
+    sides.  `refusals` say why the times must not be compared; then there is no ratio.
+    """
+
+    role: str
+    total: Ratio | None
+    ttft: Ratio | None
+    tokens_ratio: float | None
+    per_token_ratio: float | None
+    noise: RunNoise
+    refusals: tuple[Difference, ...] = ()
+    reused_cases: int = 0
+
+
+Reading = Callable[[Sample], float | None]
+
+
+def latency_facts(comparison: Comparison, allowed: frozenset[Kind]) -> tuple[LatencyFacts, ...]:
+    """Compare the latencies of two joined runs, role by role."""
+    found = []
+    for role, baseline_role in dict.fromkeys((suite.role, suite.baseline_role) for suite in comparison.suites):
+        pairs = [pair for suite in comparison.suites if suite.role == role for pair in suite.pairs]
+        refusals = _refusals(comparison, pairs, allowed)
+        noise = _measured_noise(comparison, baseline_role) or RunNoise(log_sd=ASSUMED_RUN_NOISE)
+        is_refused = any(not refusal.is_allowed for refusal in refusals)
+        shown = () if is_refused else tuple(pairs)
+        found.append(
+            LatencyFacts(
+                role=role,
+                total=_ratio(shown, _total_s, noise),
+                ttft=_ratio(shown, _ttft_s, noise),
+                tokens_ratio=_median_ratio(shown, lambda sample: sample.output_tokens),
+                per_token_ratio=_median_ratio(shown, _per_token_s),
+                noise=noise,
+                refusals=refusals,
+                reused_cases=sum(
+                    any(sample.reused for sample in (*pair.baseline.samples, *pair.candidate.samples)) for pair in pairs
+                ),
+            )
+        )
+    return tuple(found)
+
+
+def _refusals(comparison: Comparison, pairs: Sequence[Pair], allowed: frozenset[Kind]) -> tuple[Difference, ...]:
+    if not any(pair.baseline.latencies_s and pair.candidate.latencies_s for pair in pairs):
+        return ()
+    found = []
+    old, new = (_concurrency([side(pair) for pair in pairs]) for side in (_baseline_of, _candidate_of))
+    if old != new:
+        text = f"requests in flight: {new or 'unknown'}, in the baseline {old or 'unknown'}"
+        found.append(Difference(kind=Kind.CONCURRENCY, text=text, is_allowed=Kind.CONCURRENCY in allowed))
+    machines = comparison.baseline.machine, comparison.candidate.machine
+    if machines[0] and machines[1] and _hardware(machines[0]) != _hardware(machines[1]):
+        text = f"machine: {_hardware(machines[1])}, in the baseline {_hardware(machines[0])}"
+        found.append(Difference(kind=Kind.MACHINE, text=text, is_allowed=Kind.MACHINE in allowed))
+    return tuple(found)
+
+
+def _baseline_of(pair: Pair) -> Record:
+    return pair.baseline
+
+
+def _candidate_of(pair: Pair) -> Record:
+    return pair.candidate
+
+
+def _concurrency(records: Sequence[Record]) -> int | None:
+    """Give the most requests that were in flight, or rows in a batch; the last batch of a run is smaller."""
+    known = (s.concurrency for record in records for s in record.samples if s.concurrency and s.latency_s is not None)
+    return max(known, default=None)
+
+
+def _hardware(machine: Machine) -> str:
+    """Describe a machine by what makes it fast; not by its name, which every container changes."""
+    cores = f"{machine.cpu_count} x " if machine.cpu_count else ""
+    return f"{cores}{machine.cpu or machine.architecture} ({machine.system})"
+
+
+def _total_s(sample: Sample) -> float | None:
+    return sample.latency_s
+
+
+def _ttft_s(sample: Sample) -> float | None:
+    return sample.ttft_s
+
+
+def _per_token_s(sample: Sample) -> float | None:
+    return sample.latency_s / sample.output_tokens if sample.latency_s and sample.output_tokens else None
+
+
+def _case_value(record: Record, reading: Reading) -> float | None:
+    """Give the mean of a reading over the samples that really were answered in this run; None if it is 0 or unknown."""
+    values = [
+        value
+        for sample in record.samples
+        if sample.outcome is not Outcome.ERROR and not sample.reused and (value := reading(sample)) is not None
+    ]
+    return mean(values) or None if values else None
+
+
+def _log_ratios(pairs: Sequence[Pair], reading: Reading) -> list[float]:
+    both = ((_case_value(pair.baseline, reading), _case_value(pair.candidate, reading)) for pair in pairs)
+    return [log(new / old) for old, new in both if old and new]
+
+
+def _median_ratio(pairs: Sequence[Pair], reading: Reading) -> float | None:
+    found = _log_ratios(pairs, reading)
+    return exp(median(found)) if found else None
+
+
+def _ratio(pairs: Sequence[Pair], reading: Reading, noise: RunNoise) -> Ratio | None:
+    found = _log_ratios(pairs, reading)
+    if not found:
+        return None
+    ends = interval_of(found, noise)
+    interval = None if ends is None else (exp(ends[0]), exp(ends[1]))
+    return Ratio(median=exp(median(found)), interval=interval, cases=len(found))
+
+
+def interval_of(log_ratios: Sequence[float], noise: RunNoise) -> tuple[float, float] | None:
+    """Give the interval of the median logarithm, with room for run-to-run noise; None with under 5 cases."""
+    ends = median_interval(log_ratios, _CONFIDENCE)
+    if ends is None:
+        return None
+    middle = median(log_ratios)
+    # the two uncertainties are independent, so their squares add
+    below, above = (sqrt((end - middle) ** 2 + noise.allowance**2) for end in ends)
+    return middle - below, middle + above
+
+
+def _measured_noise(comparison: Comparison, role: str) -> RunNoise | None:
+    """Measure the run-to-run noise on the baseline's runs that are alike; None with under three."""
+    today = comparison.baseline
+    known = model_facts(today.facts, role)
+    alike = [
+        run
+        for run in comparison.baselines
+        if (facts := model_facts(run.facts, role)) and known and facts.identity == known.identity
+        if run.machine == today.machine
+    ]
+    return run_noise(alike, role)
+
+
+def run_noise(runs: Sequence[Run], role: str) -> RunNoise | None:
+    """Measure how much whole runs of the same model differ in latency; None with under three runs that have it."""
+    by_case = [
+        {key: value for key, record in index(run).get(role, {}).items() if (value := _case_value(record, _total_s))}
+        for run in runs
+    ]
+    by_case = [values for values in by_case if values]
+    common = set.intersection(*map(set, by_case)) if by_case else set()
+    if len(by_case) < _MIN_RUNS or not common:
+        return None
+    usual = {key: mean([log(values[key]) for values in by_case]) for key in common}
+    factors = [median(log(values[key]) - usual[key] for key in common) for values in by_case]
+    return RunNoise(log_sd=stdev(factors), runs=len(by_case))

@@ -1,0 +1,169 @@
+"""The probability of given texts as the answer: which token sequences count as which choice.
+
+A choice counts in these forms: as written, in lower case, in upper case and with its first letter
+in upper case, each with and without a blank before it, whatever the prompt ends in.  Choices that
+differ in nothing but case count only as written (with and without the blank).  A form is taken in
+the tokens the tokenizer writes it with; spellings in other pieces are not counted.
+
+The probability of a form is the product of those of its tokens, by the model's own distribution
+(no temperature, no top_p), and those of a choice's forms are summed.  Nothing is divided by length.
+What an answer begins with decides, and the longest form does: where the tokens of "no" are the
+beginning of those of "no idea", the probability of "no" is without that of "no idea".  So the
+probabilities of different choices are of events that exclude each other, and sum to at most 1; the
+rest is on neither.  What comes after a form is not asked for: "no" counts in "no, never" too.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_llmbench.models.batches import NOT_A_NUMBER, Batch
+from pytest_llmbench.models.prefixes import Tokens
+
+_LEAD = "\n"
+"""Before a form while it is put into tokens: no tokenizer joins a line's end with a word, some join ":"."""
+
+_LEAST = 5e-324
+"""The least probability told, so that a logarithm is always a number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChoiceTokens:
+    """The token sequences that count as each choice; no sequence belongs to two."""
+
+    forms: Mapping[str, tuple[Tokens, ...]]
+
+    @property
+    def longest(self) -> int:
+        """The number of tokens of the longest form."""
+        return max(len(form) for forms in self.forms.values() for form in forms)
+
+
+def choice_tokens(choices: Sequence[str], tokenizer: Any) -> ChoiceTokens:
+    """Put the forms of choices into tokens.
+
+    Raises:
+        ValueError: the tokenizer cannot write a choice, or writes two in the same tokens.
+    """
+    owner: dict[Tokens, str] = {}
+    forms: dict[str, tuple[Tokens, ...]] = {}
+    for choice in dict.fromkeys(choices):
+        written = [_tokens(text, tokenizer) for text in _texts(choice, choices)]
+        forms[choice] = tuple(dict.fromkeys(form for form in written if form))
+        if not forms[choice]:
+            raise ValueError(f'the choice "{choice}" cannot be written in the tokens of this model')
+        for form in forms[choice]:
+            if owner.setdefault(form, choice) != choice:
+                raise ValueError(f'the choices "{owner[form]}" and "{choice}" have the same tokens in this model')
+    return ChoiceTokens(forms=forms)
+
+
+def _texts(choice: str, choices: Sequence[str]) -> tuple[str, ...]:
+    plain = choice.strip()
+    cased = [plain, plain.lower(), plain.upper(), plain[:1].upper() + plain[1:]]
+    if sum(other.strip().casefold() == plain.casefold() for other in set(choices)) > 1:
+        cased = [plain]
+    return tuple(dict.fromkeys(blank + text for text in cased if text for blank in ("", " ")))
+
+
+def _tokens(text: str, tokenizer: Any) -> Tokens:
+    """Give the tokens of a text that goes on after others; none if they do not say the text."""
+    lead = tokenizer(_LEAD, add_special_tokens=False)["input_ids"]
+    whole = tokenizer(_LEAD + text, add_special_tokens=False)["input_ids"]
+    if lead and whole[: len(lead)] == lead:
+        tokens, said = whole[len(lead) :], _decoded(whole, tokenizer).removeprefix(_decoded(lead, tokenizer))
+    else:
+        tokens = tokenizer(text, add_special_tokens=False)["input_ids"]
+        said = _decoded(tokens, tokenizer)
+    return tuple(tokens) if said == text else ()
+
+
+def _decoded(tokens: Sequence[int], tokenizer: Any) -> str:
+    text: str = tokenizer.decode(tokens, clean_up_tokenization_spaces=False)
+    return text
+
+
+def score_choices(
+    batch: Batch, rows: Sequence[ChoiceTokens | None], size: int
+) -> tuple[Mapping[str, float] | None, ...]:
+    """Tell the logarithm of the probability of each row's choices as what comes next.
+
+    Forms of one token are read from the logits the batch has.  Others are fed, but for their last
+    token, to copies of their rows, `size` at a time; the batch itself stays as it is.
+
+    Args:
+        batch: rows whose prompts have been fed.
+        rows: of each of them the choices, None where nothing is asked.
+        size: copies fed at once.
+
+    Raises:
+        FloatingPointError: the network does not compute numbers any more.
+    """
+    if all(choices is None for choices in rows):
+        return (None,) * len(rows)
+    told = _Told(batch.logits)
+    wanted = []
+    for place, choices in enumerate(rows):
+        if choices is not None:
+            forms = {form for forms in choices.forms.values() for form in forms}
+            told.read(place, (), batch.logits[place], forms)
+            fed = {form[:-1] for form in forms if len(form) > 1}
+            # What is the beginning of another is read on the way.
+            wanted += [(place, form, forms) for form in fed if not any(_extends(other, form) for other in fed)]
+    wanted.sort(key=lambda want: (len(want[1]), want[0], want[1]))
+    for first in range(0, len(wanted), size):
+        chunk = wanted[first : first + size]
+        longest = max(len(form) for _, form, _ in chunk)
+        # Padding on the right: attention to the past alone never sees what comes after.
+        ids = [[*form, *[0] * (longest - len(form))] for _, form, _ in chunk]
+        ahead = batch.look_ahead([place for place, _, _ in chunk], ids)  # [chunk, T, V]
+        for logits, (place, form, forms) in zip(ahead, chunk, strict=True):
+            for length in range(1, len(form) + 1):
+                told.read(place, form[:length], logits[length - 1], forms)
+    return tuple(
+        None if choices is None else {choice: told.logprob(place, choice, choices) for choice in choices.forms}
+        for place, choices in enumerate(rows)
+    )
+
+
+class _Told:
+    """The logarithms of the probabilities of tokens after what precedes them, as far as they were read."""
+
+    def __init__(self, logits: Any):
+        self._next: dict[tuple[int, Tokens], float] = {}
+        # Of all rows at once: the sum over the vocabulary is what costs.
+        self._first_sums: list[float] = logits.double().logsumexp(dim=-1).tolist()
+
+    def read(self, place: int, before: Tokens, logits: Any, forms: set[Tokens]) -> None:
+        """Read from the logits [V] after `before` what the forms need of them."""
+        length = len(before)
+        after = sorted({form[: length + 1] for form in forms if len(form) > length and form[:length] == before})
+        total = float(logits.double().logsumexp(dim=-1)) if before else self._first_sums[place]
+        if math.isnan(total):
+            raise FloatingPointError(NOT_A_NUMBER)
+        values = logits[[form[-1] for form in after]].tolist()
+        for form, value in zip(after, values, strict=True):
+            self._next[place, form] = value - total
+
+    def logprob(self, place: int, choice: str, choices: ChoiceTokens) -> float:
+        """Sum up the forms of a choice, each without the longer ones that begin with it."""
+        everything = [form for forms in choices.forms.values() for form in forms]
+        share = sum(
+            self._share(place, form) - sum(self._share(place, longer) for longer in _next_longer(form, everything))
+            for form in choices.forms[choice]
+        )
+        return math.log(max(share, _LEAST))
+
+    def _share(self, place: int, form: Tokens) -> float:
+        return math.exp(sum(self._next[place, form[:length]] for length in range(1, len(form) + 1)))
+
+
+def _next_longer(form: Tokens, forms: Sequence[Tokens]) -> list[Tokens]:
+    """Give the forms that extend this one with no other between."""
+    longer = [other for other in forms if _extends(other, form)]
+    return [other for other in longer if not any(_extends(other, between) for between in longer)]
+
+
+def _extends(longer: Tokens, form: Tokens) -> bool:
+    return len(longer) > len(form) and longer[: len(form)] == form

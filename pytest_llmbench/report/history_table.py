@@ -1,0 +1,72 @@
+"""The history as a table over time, as CSV and as JSON. Pure functions."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, fields
+
+from pytest_llmbench.history import Entry, History
+from pytest_llmbench.report.comparison import share
+from pytest_llmbench.report.terminal import seconds, visible
+
+FORMATS = ("text", "csv", "json")
+
+_TITLES = ("date", "commit", "cases", "score", "95% interval", "format", "p50", "errors", "changed")
+
+
+def history_lines(history: History, form: str = "text") -> Iterator[str]:
+    """Tell the history in one of the formats."""
+    if form == "json":
+        yield json.dumps([asdict(entry) for entry in history.entries], indent=2, ensure_ascii=False)
+    elif form == "csv":
+        yield from _csv_lines(history)
+    else:
+        yield from _text_lines(history)
+
+
+def _csv_lines(history: History) -> Iterator[str]:
+    written = io.StringIO()
+    names = [field.name for field in fields(Entry) if field.name != "interval"]
+    writer = csv.DictWriter(written, [*names, "interval_low", "interval_high"], lineterminator="\n")
+    writer.writeheader()
+    for entry in history.entries:
+        low, high = entry.interval or (None, None)
+        row = {name: getattr(entry, name) for name in names}
+        writer.writerow({**row, "breaks": " ".join(entry.breaks), "interval_low": low, "interval_high": high})
+    yield from written.getvalue().splitlines()
+
+
+def _text_lines(history: History) -> Iterator[str]:
+    groups: dict[tuple[str, str], list[Entry]] = {}
+    for entry in history.entries:
+        groups.setdefault((entry.suite, entry.role), []).append(entry)
+    rows = {key: [_cells(entry) for entry in entries] for key, entries in groups.items()}
+    widths = [
+        max(len(title), *(len(row[place]) for group in rows.values() for row in group), 0)
+        for place, title in enumerate(_TITLES)
+    ]
+    for place, ((suite, role), entries) in enumerate(groups.items()):
+        if place:
+            yield ""
+        model = "" if entries[-1].model == role else f" ({entries[-1].model})"
+        yield visible(f"{suite} {role}{model}")
+        for row in (list(_TITLES), *rows[suite, role]):
+            yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    if not history.entries:
+        yield "no run matches"
+
+
+def _cells(entry: Entry) -> list[str]:
+    interval = "-" if entry.interval is None else f"{entry.interval[0] * 100:.1f}-{entry.interval[1] * 100:.1f}"
+    return [
+        visible(entry.date[:16].replace("T", " ")) or "-",
+        "-" if entry.commit in ("", "unversioned") else visible(entry.commit[:7]),
+        str(entry.cases),
+        "-" if entry.score is None else share(entry.score, 1),
+        interval,
+        "-" if entry.format_rate is None else share(entry.format_rate, 1),
+        "-" if entry.p50_s is None else seconds(entry.p50_s),
+        str(entry.errors),
+        ", ".join(entry.breaks),
+    ]

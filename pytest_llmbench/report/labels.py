@@ -1,0 +1,137 @@
+"""The table of a suite of labels, as text for the terminal. Pure functions."""
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+
+from pytest_llmbench.classification import NO_PROMPTS, Confusion, LabelTable, label_tables
+from pytest_llmbench.records import Record
+from pytest_llmbench.report.terminal import visible
+from pytest_llmbench.values import Prompt
+
+_LABELS_IN_FULL = 4
+"""Up to so many labels the confusion matrix is shown."""
+
+_NEEDED = ("model", "strict", "lenient")
+_GIVEN_UP = ("95% interval", "bal.acc", "F1", "neither", "Brier", "AUROC", "format", "MCC")
+"""The columns that a narrow terminal leaves out first, in this order."""
+
+_Row = dict[str, str]
+
+
+def label_lines(records: Sequence[Record], prompts: Mapping[str, Prompt] = NO_PROMPTS, width: int = 80) -> list[str]:
+    """Tell each suite of labels in a table: its models, the baselines under them, and what to beware of."""
+    tables = label_tables(records, prompts)
+    return [line for _, suite in groupby(_by_suite(tables), key=lambda t: t.suite) for line in _lines([*suite], width)]
+
+
+def _by_suite(tables: Sequence[LabelTable]) -> list[LabelTable]:
+    names = [table.suite for table in tables]
+    return sorted(tables, key=lambda table: names.index(table.suite))
+
+
+def _lines(tables: Sequence[LabelTable], width: int) -> list[str]:
+    widest = max(tables, key=lambda table: table.confusion.n)
+    rows = [_model_row(table) for table in tables]
+    rows += [
+        {"model": f"({baseline.name})", "strict": (share := _share(baseline.confusion.accuracy)), "lenient": share}
+        | _of_confusion(baseline.confusion, widest.positive)
+        for baseline in widest.baselines
+    ]
+    lines = [visible(f'{widest.suite}: labels {", ".join(widest.labels)}; positive is "{widest.positive}"')]
+    titles = _titles(rows, width - 2)
+    lines += [f"  {line}" for line in _laid_out(rows, titles)]
+    if "MCC" in titles and any("0*" in row.values() for row in rows):
+        lines.append("  * MCC is undefined where one label only is expected or answered; it counts as 0.")
+    if not any(" as " in title for title in titles):
+        lines += [f"  {visible(f'{table.role}: {text}')}" for table in tables if (text := _matrix(table.confusion))]
+    lines += [f"  {visible(_warning(table))}" for table in tables if not table.is_above_baselines]
+    return lines
+
+
+def _matrix(confusion: Confusion) -> str:
+    return ", ".join(f"{title} {cell}" for title, cell in _matrix_row(confusion).items())
+
+
+def _warning(table: LabelTable) -> str:
+    best = table.best_baseline
+    return (
+        f"{table.role} is not above the best baseline: {_share(table.strict.share)} strict, "
+        f"{_share(best.confusion.accuracy)} by ({best.name})."
+    )
+
+
+def _model_row(table: LabelTable) -> _Row:
+    told = table.probabilities
+    low, high = table.strict.interval
+    row = {
+        "model": table.role,
+        "format": _share(table.format_rate),
+        "strict": _share(table.strict.share),
+        "95% interval": f"{low * 100:.1f}-{high * 100:.1f}",
+        "lenient": _share(table.lenient.share),
+        **_of_confusion(table.confusion, table.positive),
+    }
+    if told is not None:
+        row |= {"AUROC": _number(told.auroc), "Brier": _number(told.brier), "neither": _share(told.other)}
+    return row
+
+
+def _of_confusion(confusion: Confusion, positive: str) -> _Row:
+    return {
+        "bal.acc": _share(confusion.balanced_accuracy),
+        "MCC": _number(confusion.mcc) if confusion.is_mcc_defined else "0*",
+        "F1": _number(confusion.f1(positive)),
+        f"{positive}-rate": _share(confusion.rate(positive)),
+        **_matrix_row(confusion),
+    }
+
+
+def _matrix_row(confusion: Confusion) -> _Row:
+    if len(confusion.labels) > _LABELS_IN_FULL:
+        return {}
+    answers = "/".join((*confusion.labels, "?"))
+    return {
+        f"{label} as {answers}": "/".join(map(str, counts))
+        for label, counts in zip(confusion.labels, confusion.counts, strict=True)
+    }
+
+
+def _share(rate: float | None) -> str:
+    return "-" if rate is None else f"{rate * 100:.1f}%"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _titles(rows: Sequence[_Row], width: int) -> list[str]:
+    """Give the columns that fit: the confusion matrix goes first (it is told in lines then), the least needed next."""
+    titles = list(dict.fromkeys(title for row in rows for title in row))
+    matrix = [title for title in titles if " as " in title]
+    others = [title for title in (*_GIVEN_UP, *titles) if title in titles and title not in (*matrix, *_NEEDED)]
+    if _width(rows, titles) > width:
+        titles = [title for title in titles if title not in matrix]
+    for title in dict.fromkeys(others):
+        if _width(rows, titles) > width:
+            titles.remove(title)
+    return titles
+
+
+def _laid_out(rows: Sequence[_Row], titles: Sequence[str]) -> list[str]:
+    sizes = [_size(rows, title) for title in titles]
+    table = [list(titles), *([row.get(title, "-") for title in titles] for row in rows)]
+    return [
+        "  ".join(
+            visible(cell).ljust(size) if title == "model" else visible(cell).rjust(size)
+            for cell, size, title in zip(cells, sizes, titles, strict=True)
+        ).rstrip()
+        for cells in table
+    ]
+
+
+def _width(rows: Sequence[_Row], titles: Sequence[str]) -> int:
+    return sum(_size(rows, title) + 2 for title in titles) - 2
+
+
+def _size(rows: Sequence[_Row], title: str) -> int:
+    return max(len(visible(text)) for text in (title, *(row.get(title, "-") for row in rows)))

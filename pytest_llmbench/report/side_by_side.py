@@ -1,0 +1,127 @@
+"""Several runs beside each other, each judged against the first. Pure functions."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from pytest_llmbench.gate import Gate, SuiteRuling
+from pytest_llmbench.records import JsonObject, Record, Run
+from pytest_llmbench.report.comparison import counted, share
+from pytest_llmbench.report.comparison_json import comparison_json
+from pytest_llmbench.report.comparison_markdown import escaped
+from pytest_llmbench.report.terminal import visible
+from pytest_llmbench.stats import mean
+from pytest_llmbench.values import Outcome
+from pytest_llmbench.verdicts import overall
+
+_MAX_CASES = 60  # rows of the table of outcomes that are shown without being asked for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One run under its name, judged against the first; the first itself has no gate."""
+
+    name: str
+    run: Run
+    gate: Gate | None = None
+
+
+Table = list[list[str]]
+
+
+def side_by_side_lines(columns: Sequence[Column], *, is_verbose: bool = False) -> Iterator[str]:
+    """Tell several runs as text: a table of scores and verdicts, one of the outcomes of each case, the verdicts."""
+    yield from _aligned(_score_table(columns))
+    outcomes = _outcome_table(columns, is_verbose=is_verbose)
+    if outcomes:
+        yield ""
+        yield from _aligned(outcomes)
+    yield ""
+    yield from _verdicts(columns)
+
+
+def side_by_side_markdown(columns: Sequence[Column], *, is_verbose: bool = False) -> Iterator[str]:
+    """Tell the same as Markdown."""
+    for table in (_score_table(columns), _outcome_table(columns, is_verbose=is_verbose)):
+        if table:
+            yield from _markdown(table)
+            yield ""
+    for line in _verdicts(columns):
+        yield f"- {escaped(line)}"
+
+
+def side_by_side_json(columns: Sequence[Column]) -> JsonObject:
+    """Give the same as JSON: each candidate's comparison under its name."""
+    gates = {column.name: column.gate for column in columns if column.gate is not None}
+    return {
+        "verdict": overall([gate.verdict for gate in gates.values()]),
+        "baseline": columns[0].name,
+        "candidates": {name: comparison_json(gate) for name, gate in gates.items()},
+    }
+
+
+def _verdicts(columns: Sequence[Column]) -> Iterator[str]:
+    for column in columns:
+        if column.gate is not None:
+            yield visible(f"{column.name} against {columns[0].name}: {column.gate.verdict}")
+    yield f"verdict: {overall([column.gate.verdict for column in columns if column.gate is not None])}"
+
+
+def _score_table(columns: Sequence[Column]) -> Table:
+    suites = dict.fromkeys(record.suite for column in columns for record in column.run.records)
+    rows = [["suite", *(column.name for column in columns)]]
+    for suite in suites:
+        rows.append([suite, *(_cell(column, suite) for column in columns)])
+    return rows
+
+
+def _cell(column: Column, suite: str) -> str:
+    records = [record for record in column.run.records if record.suite == suite]
+    scores = [record.score for record in records if record.score is not None]
+    if not scores:
+        return "errors only" if records else "-"
+    errors = sum(record.outcome is Outcome.ERROR for record in records)
+    told = [share(mean(scores), 1), *([counted(errors, "error")] if errors else [])]
+    told += [str(ruling.verdict) for ruling in _rulings(column, suite)]
+    return ", ".join(told)
+
+
+def _rulings(column: Column, suite: str) -> tuple[SuiteRuling, ...]:
+    return () if column.gate is None else tuple(r for r in column.gate.suites if r.pairs.suite == suite)
+
+
+def _outcome_table(columns: Sequence[Column], *, is_verbose: bool) -> Table:
+    """Give the outcome of each case under each run; empty where that is long and not asked for."""
+    by_case = [_outcomes(column.run.records) for column in columns]
+    cases = dict.fromkeys(key for outcomes in by_case for key in outcomes)
+    if len(cases) > _MAX_CASES and not is_verbose:
+        return []
+    rows = [["case", *(column.name for column in columns)]]
+    for suite, case in cases:
+        rows.append([f"{suite}/{case}", *(outcomes.get((suite, case), "-") for outcomes in by_case)])
+    return rows
+
+
+def _outcomes(records: Sequence[Record]) -> dict[tuple[str, str], str]:
+    return {(record.suite, record.case): _outcome(record) for record in records}
+
+
+def _outcome(record: Record) -> str:
+    """Say how a record came out: right, or the reason; with several samples, how many were right."""
+    if len(record.samples) > 1 and record.outcome is not Outcome.ERROR:
+        return f"{sum(sample.outcome is Outcome.PASSED for sample in record.samples)} of {len(record.samples)} passed"
+    if record.outcome is Outcome.FAILED:
+        return record.answered[0].reason or "failed"
+    return str(record.outcome)
+
+
+def _aligned(table: Table) -> Iterator[str]:
+    widths = [max(len(visible(row[place])) for row in table) for place in range(len(table[0]))]
+    for row in table:
+        yield "  ".join(visible(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _markdown(table: Table) -> Iterator[str]:
+    head, *rows = table
+    yield f"| {' | '.join(map(escaped, head))} |"
+    yield "|" + "---|" * len(head)
+    yield from (f"| {' | '.join(map(escaped, row))} |" for row in rows)

@@ -1,0 +1,79 @@
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+from pydantic import BaseModel
+
+from pytest_llmbench.grading.registry import BUILT_IN, UnknownGrader, grader_kind
+
+NAMES = ["contains", "exact", "json", "key_points", "regex", "sql", "yes_no"]
+
+
+def test_all_graders_of_the_format_are_there() -> None:
+    """The names are those that suites use."""
+    names = sorted(BUILT_IN)
+
+    assert names == NAMES
+    assert len(BUILT_IN) == len(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_grader_is_found_by_its_name(name: str) -> None:
+    """A kind carries its own name and two pydantic classes that refuse unknown keys."""
+    kind = grader_kind(name, {})
+
+    assert kind.name == name
+    assert all(issubclass(fields, BaseModel) for fields in (kind.case_fields, kind.suite_fields))
+    assert {kind.case_fields.model_config.get("extra"), kind.suite_fields.model_config.get("extra")} == {"forbid"}
+
+
+def test_other_packages_add_graders_but_replace_none() -> None:
+    """A name of another package is found; one that is built in stays what it is."""
+    foreign = replace(BUILT_IN["exact"], name="foreign")
+    extra = {"foreign": foreign, "exact": foreign}
+
+    added, kept = grader_kind("foreign", extra), grader_kind("exact", extra)
+
+    assert (added.name, kept.name) == ("foreign", "exact")
+
+
+@pytest.mark.parametrize(
+    ("name", "begin"),
+    [
+        ("yesno", 'there is no grader "yesno"; did you mean "yes_no"? Known are: yes_no, '),
+        ("Key-Points", 'there is no grader "Key-Points"; did you mean "key_points"? Known are: key_points, '),
+        ("foreing", 'there is no grader "foreing"; did you mean "foreign"? Known are: foreign, '),
+        ("zzz", 'there is no grader "zzz"; Known are: exact, '),
+    ],
+)
+def test_unknown_grader_names_the_nearest(name: str, begin: str) -> None:
+    """The fault guesses, lists all names with the nearest first, and tells of functions."""
+    with pytest.raises(UnknownGrader) as raised:
+        grader_kind(name, {"foreign": BUILT_IN["exact"]})
+
+    message = str(raised.value)
+    assert message.startswith(begin)
+    assert all(known in message for known in [*NAMES, "foreign"])
+    assert message.endswith("or a function of yours as package.module:function.")
+
+
+def test_function_is_not_imported_when_it_is_named() -> None:
+    """A name with a colon is a kind of its own; the module is looked for when the suite is built."""
+    kind = grader_kind("no_such_module:function", {})
+
+    assert kind.name == "no_such_module:function"
+
+
+def test_registry_imports_nothing_heavy() -> None:
+    """Looking up a grader that needs no library of its own loads none."""
+    script = (
+        "import sys; from pytest_llmbench.grading.registry import grader_kind;"
+        "assert not {'pydantic', 'regex'} & set(sys.modules), 'before use';"
+        "[grader_kind(name, {}) for name in ('exact', 'json', 'yes_no', 'key_points', 'a:b')];"
+        "assert not {'duckdb', 'sqlglot', 'jsonschema', 'torch', 'openai', 'pytest'} & set(sys.modules)"
+    )
+
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,0 +1,171 @@
+"""Where a statement begins and ends in what a model wrote."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_llmbench.sql.extract import MAX_STATEMENT_BYTES, extract
+from pytest_llmbench.sql.scanner import pieces
+
+FOUND = [
+    ("SELECT 1;", "SELECT 1"),
+    ("  SELECT 1 ; SELECT 2", "SELECT 1"),
+    ("Here you go:\n\n```sql\nSELECT a FROM t;\n```\nThat's all.", "SELECT a FROM t"),
+    ("```\nSELECT a\nFROM t", "SELECT a\nFROM t"),
+    ("SELECT a FROM t;\n```\nThis query", "SELECT a FROM t"),
+    ("~~~sql\nSELECT a FROM t\n~~~", "SELECT a FROM t"),
+    ("The answer is ```SELECT a FROM t```.", "SELECT a FROM t"),
+    ("Use `SELECT a FROM t` for that.", "SELECT a FROM t"),
+    ("Use `SELECT `a` FROM `t``.", "SELECT `a` FROM `t`"),
+    ("<think>select x</think>SELECT a FROM t", "SELECT a FROM t"),
+    ("I think so.</think>\nSELECT a FROM t", "SELECT a FROM t"),
+    (
+        "<|channel|>analysis<|message|>SELECT x<|end|><|start|>assistant<|channel|>final<|message|>SELECT a FROM t<|return|>",
+        "SELECT a FROM t",
+    ),
+    ("<sql>SELECT a FROM t</sql>", "SELECT a FROM t"),
+    ("SQL: SELECT a FROM t", "SELECT a FROM t"),
+    ("**Answer:** SELECT a FROM t", "SELECT a FROM t"),
+    ("1. SELECT a FROM t", "SELECT a FROM t"),
+    ("> SELECT a FROM t", "SELECT a FROM t"),
+    ('{"sql": "SELECT a FROM t WHERE b = \\"x\\""}', 'SELECT a FROM t WHERE b = "x"'),
+    ('{"thoughts": "easy", "tool": {"arguments": "{\\"query\\": \\"SELECT a FROM t\\"}"}}', "SELECT a FROM t"),
+    ('["SELECT a FROM t"]', "SELECT a FROM t"),
+    ('{"sql": "SELECT a FROM t', "SELECT a FROM t"),
+    ('```python\ncursor.execute("""\n    SELECT a FROM t\n""")\n```', "SELECT a FROM t"),
+    ("FROM t SELECT a", "FROM t SELECT a"),
+    ("The query is SELECT a\nFROM t\nWHERE b = 1", "SELECT a\nFROM t\nWHERE b = 1"),
+    ("WITH x AS (SELECT 1) SELECT * FROM x", "WITH x AS (SELECT 1) SELECT * FROM x"),
+    ("(SELECT 1) UNION (SELECT 2)", "(SELECT 1) UNION (SELECT 2)"),
+    ("SELECT ';' || \"a;b\" -- it's; done\nFROM t; x", "SELECT ';' || \"a;b\" -- it's; done\nFROM t"),
+    ("-- the users\nSELECT a FROM t", "SELECT a FROM t"),
+    ("/* the users */ SELECT a FROM t", "SELECT a FROM t"),
+    ("SELECT COUNT(\\*) FROM t WHERE user\\_id \\> 3", "SELECT COUNT(*) FROM t WHERE user_id > 3"),
+    ("SELECT a FROM t WHERE b &gt;= 3 AND c &lt;&gt; 4", "SELECT a FROM t WHERE b >= 3 AND c <> 4"),
+    ("SELECT a FROM t WHERE b = “x” AND c = 'it’s'", "SELECT a FROM t WHERE b = \"x\" AND c = 'it’s'"),
+    ("\ufeffSELECT\xa0a FROM t", "SELECT a FROM t"),
+    ("ÿþ" + "".join(char + "\0" for char in "SELECT a FROM t"), "SELECT a FROM t"),
+    ("SELECT a FROM t\nGO\nSELECT b FROM t", "SELECT a FROM t"),
+    ("SELECT a FROM t</s> SELECT b", "SELECT a FROM t"),
+    ("DELETE FROM t", "DELETE FROM t"),
+]
+NOTHING = [
+    "",
+    "   \n",
+    "42",
+    "I would select the users from events.",
+    "Select the users from the events table.",
+    "Select all the rows from it.",
+    "With this query you get the users.",
+    "From the table we take the users.",
+    "Use the following approach.",
+    "Show me the tables first.",
+    "Create a list of users.",
+    "Delete the old rows first, then count.",
+    "<think>SELECT 1",
+    "\0\0\0",
+    "\ud800",
+    "-- SELECT 1",
+]
+
+
+@pytest.mark.parametrize(("answer", "statement"), FOUND)
+def test_first_statement_is_found(answer: str, statement: str) -> None:
+    """The first statement counts, without what stands around it."""
+    found = extract(answer)
+
+    assert found is not None
+    assert found.candidates[0] == statement
+
+
+@pytest.mark.parametrize("answer", NOTHING)
+def test_prose_is_no_statement(answer: str) -> None:
+    """Sentences that begin with a keyword, thoughts and comments hold no statement."""
+    assert extract(answer) is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "shorter"),
+    [
+        ("SELECT a FROM t\n\nThis query counts the users.", "SELECT a FROM t"),
+        ("SELECT a\nFROM t\nExplanation: it counts.", "SELECT a\nFROM t"),
+        ("SELECT a FROM t\n\nSELECT b FROM u", "SELECT a FROM t"),
+        ("SELECT a FROM t\n# Count the others\nSELECT b FROM u", "SELECT a FROM t\n-- Count the others"),
+        ("SELECT a FROM t\n\nit counts all of the users", "SELECT a FROM t"),
+    ],
+)
+def test_prose_behind_a_statement_is_offered_cut_off(answer: str, shorter: str) -> None:
+    """Without a semicolon, the text up to prose or to the next statement is offered as well."""
+    found = extract(answer)
+
+    assert found is not None
+    assert shorter in found.candidates[1:]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "SELECT a FROM t\nWHERE b c d",
+        "SELECT a FROM t\n\nAND b",
+        "SELECT a\nFROM t\nGROUP a",
+        "SELECT a\n\n, b c d FROM t",
+        "SELECT a FROM t WHERE x IN (\nSELECT b FROM u",
+    ],
+)
+def test_clause_is_never_cut_off(answer: str) -> None:
+    """A clause that cannot be parsed is not forgiven by dropping it."""
+    found = extract(answer)
+
+    assert found is not None
+    assert found.candidates == (answer,)
+
+
+@pytest.mark.parametrize(
+    ("answer", "keyword"),
+    [
+        ("SELECT 1; DROP TABLE t", "DROP"),
+        ("```sql\nSELECT 1;\n\n-- now\nDELETE FROM t;\n```", "DELETE"),
+        ("SELECT 1; SELECT 2; UPDATE t SET a = 1", "UPDATE"),
+        ("DROP TABLE t", "DROP"),
+        ("SELECT 1;\n\n-- next question\nCREATE TABLE t (a INT)", None),
+        ("SELECT 1; -- DROP TABLE t", None),
+        ("SELECT 1; SELECT 2", None),
+        ("```sql\nSELECT 1;\n```\nNever run DROP TABLE t.", None),
+    ],
+)
+def test_change_behind_a_query_is_part_of_the_answer(answer: str, keyword: str | None) -> None:
+    """A statement that writes, in the same fence or paragraph, is seen; a base model's next question is not."""
+    found = extract(answer)
+
+    assert found is not None
+    assert found.change == keyword
+
+
+def test_statement_too_long_is_not_read() -> None:
+    """A statement over the length cap has no candidates; prose behind a short one does not count."""
+    long = "SELECT a FROM t WHERE b IN (" + ", ".join(str(number) for number in range(MAX_STATEMENT_BYTES // 4)) + ")"
+    followed = "SELECT a FROM t\n\nThis is why. " + "It goes on. " * MAX_STATEMENT_BYTES
+
+    too_long, short = extract(long), extract(followed)
+
+    assert too_long is not None
+    assert short is not None
+    assert too_long.candidates == ()
+    assert short.candidates == ("SELECT a FROM t",)
+
+
+@given(st.text(alphabet="SELECTFROMselectfrom abt1;'\"`-/*()\n\\$#,.<>{}“’\0", max_size=200))
+def test_extraction_is_idempotent_and_never_fails(text: str) -> None:
+    """What was extracted is extracted again unchanged, whatever the text."""
+    found = extract(text)
+
+    if found is not None and found.candidates and found.change is None:
+        again = extract(found.candidates[0] + ";")
+        assert again is not None
+        assert again.candidates[0].strip() == found.candidates[0].strip()
+
+
+@given(st.text(max_size=300))
+def test_pieces_are_the_text(text: str) -> None:
+    """The pieces of a text, joined, are the text."""
+    assert "".join(piece.text for piece in pieces(text)) == text
