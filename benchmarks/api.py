@@ -27,6 +27,8 @@ from overhead import write_bare
 # hypothesis, which only our own tests need, has a plugin that imports all of it at the end of each run: 0.8 s
 QUIET = (*PLAIN, "-p", "no:hypothesispytest")
 HERE = Path(__file__).parent
+# compiled once, as where it is installed, and kept elsewhere; `warm_up` fills it
+ENVIRONMENT = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(Path(tempfile.gettempdir()) / "llmbench-pyc")}
 CASES = 1_000
 MANY = 10_000
 MOCK_ENTRY = '[mock]\nprovider = "openai"\nmodel = "mock"\nbase_url = "{url}"\n'
@@ -51,7 +53,7 @@ class Project:
     """A folder with a suite of so many cases, asked in one way; what the last run found is kept in `found`."""
 
     def __init__(self, folder: Path, cases: int):
-        folder.mkdir()
+        folder.mkdir(parents=True)
         self.folder = folder
         self.cases = cases
         self.found: dict[str, Any] = {}
@@ -77,7 +79,7 @@ class Project:
         with mock(*server) as url:
             (self.folder / "models.toml").write_text(MOCK_ENTRY.format(url=url))
             # 1 is the exit of a run that has errors
-            cost = run(["sh", "-c", '"$@"; test $? -le 1', "sh", *command], self.folder)
+            cost = run(["sh", "-c", '"$@"; test $? -le 1', "sh", *command], self.folder, ENVIRONMENT)
             totals = json.loads((self.folder / "run.json").read_text())["llmbench"]["totals"]
             self.found = {**seen(url), **totals}
         if self.found["records"] != self.cases or self.found["prompts"] != self.cases or self.found["failed"]:
@@ -87,7 +89,9 @@ class Project:
     def bare(self, script: str, in_flight: int, *server: str) -> Cost:
         """Run the same requests with a bare script."""
         with mock(*server) as url:
-            cost = run([sys.executable, str(HERE / script), url, "rows.jsonl", str(in_flight)], self.folder)
+            cost = run(
+                [sys.executable, str(HERE / script), url, "rows.jsonl", str(in_flight)], self.folder, ENVIRONMENT
+            )
         said = (self.folder / "output.txt").read_text()
         if said != f"{self.cases} right\n":
             raise RuntimeError(f"{script} did not answer all right: {said}")
@@ -116,12 +120,12 @@ def say(what: str, figures: str, ratio: float | str, aim: str) -> None:
     print(f"| {what} | {figures} | {shown} | {aim} |", flush=True)
 
 
-def measured(sides: Mapping[str, Callable[[], Cost]], rounds: int) -> dict[str, Cost]:
-    """Run each side once unmeasured where there are rounds enough, then in turn."""
-    if rounds > 1:
-        for side in sides.values():
-            side()
-    return alternate(sides, rounds)
+def warm_up(folder: Path) -> None:
+    """Have everything compiled that will be measured."""
+    one = Project(folder, 1)
+    one.ours(1)
+    for script in ("bare_aiohttp.py", "bare_openai.py"):
+        one.bare(script, 1)
 
 
 def loaded(folder: Path, rounds: int, cases: int, aim: str) -> None:
@@ -132,7 +136,7 @@ def loaded(folder: Path, rounds: int, cases: int, aim: str) -> None:
         "ours": partial(project.ours, 64, *server),
         "aiohttp": partial(project.bare, "bare_aiohttp.py", 64, *server),
     }
-    costs = measured(sides, rounds)
+    costs = alternate(sides, rounds)
     figures = ", ".join(f"{name} {cost.wall_s:.2f} s wall {cost.cpu_s:.2f} s CPU" for name, cost in costs.items())
     figures += f"; requests spread over {project.found['span_s']:.2f} s (ideal {cases * 0.05 / 64:.2f})"
     say(f"{cases:,} cases, 50 ms, 64 in flight", figures, costs["ours"].wall_s / costs["aiohttp"].wall_s, aim)
@@ -141,7 +145,9 @@ def loaded(folder: Path, rounds: int, cases: int, aim: str) -> None:
 def distant(folder: Path, rounds: int) -> None:
     """Compare wall time at 300 ms and 64 in flight with the ideal."""
     project, one = Project(folder, CASES), Project(folder / "one", 1)
-    costs = measured({"ours": partial(project.ours, 64, "--latency-ms=300"), "start-up": partial(one.ours, 64)}, rounds)
+    costs = alternate(
+        {"ours": partial(project.ours, 64, "--latency-ms=300"), "start-up": partial(one.ours, 64)}, rounds
+    )
     ideal_s = CASES * 0.3 / 64
     beyond_s = costs["ours"].wall_s - costs["start-up"].wall_s
     figures = f"{costs['ours'].wall_s:.2f} s, of it start-up {costs['start-up'].wall_s:.2f} s, ideal {ideal_s:.2f} s"
@@ -157,7 +163,7 @@ def cpu_a_case(folder: Path, rounds: int) -> None:
         "our start": partial(one.ours, 16),
         "openai start": partial(one.bare, "bare_openai.py", 16),
     }
-    costs = measured(sides, rounds)
+    costs = alternate(sides, rounds)
     ours_ms, openai_ms = (
         (costs[name].cpu_s - costs[start].cpu_s) / (CASES - 1) * 1000
         for name, start in (("ours", "our start"), ("openai", "openai start"))
@@ -201,7 +207,7 @@ def memory(folder: Path, rounds: int) -> None:
     costs = alternate(
         {
             "ours": partial(project.ours, 64),
-            "bare": lambda: run(pytest_command(*QUIET, "test_bare.py"), folder / "bare"),
+            "bare": lambda: run(pytest_command(*QUIET, "test_bare.py"), folder / "bare", ENVIRONMENT),
         },
         rounds,
     )
@@ -232,6 +238,7 @@ def main() -> None:
     names = [options.only] if options.only else [*PARTS, *(FULL_PARTS if options.full else ())]
     print("| what | measured | found | aim |\n|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
+        warm_up(Path(folder) / "warm")
         for name in names:
             parts[name](Path(folder) / name, options.rounds)
 

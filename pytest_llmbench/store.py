@@ -185,6 +185,8 @@ def request_key(identity: Identity, request: Request) -> str:
         "prompt": request.prompt.sha256,
         "sampling": asdict(request.sampling),
         "sample": request.sample,
+        "choices": list(request.choices),
+        "is_choice": request.is_choice,
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
 

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmbench.classification import Confusion, LabelTable, auroc, label_tables, last_label
+from pytest_llmbench.classification import LabelTable, label_tables, last_label
+from pytest_llmbench.confusion import Confusion, auroc
 from pytest_llmbench.records import Record, Sample
 from pytest_llmbench.values import Json, Message, Outcome, Prompt
 

@@ -51,7 +51,7 @@ FLOORS: Mapping[int, Mapping[str, tuple[str, ...]]] = {
             "units",
             "verdicts",
         ),
-        "the reading of many": ("classification", "history", "human_verdicts"),
+        "the reading of many": ("classification", "confusion", "history", "human_verdicts"),
     },
     3: {"answers ahead": ("generation",)},
     2: {"graders": ("grading",), "SQL": ("sql",), "records": ("records",)},

@@ -12,7 +12,7 @@ is in the time of each of its rows; in another batch it is fed again.
 
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,13 +66,23 @@ class Decoder:
         eos: the ids that end a text.
         is_sharing: compute a beginning that rows share once, and keep it for the rows to come.
             Needs plain attention over all that went before in every layer (`can_share`).
+        clock: seconds from anywhere.
     """
 
-    def __init__(self, network: Any, tokenizer: Any, eos: frozenset[int], *, is_sharing: bool):
+    def __init__(
+        self,
+        network: Any,
+        tokenizer: Any,
+        eos: frozenset[int],
+        *,
+        is_sharing: bool,
+        clock: Callable[[], float] = time.perf_counter,
+    ):
         self._network = network
         self._tokenizer = tokenizer
         self._eos = eos
         self._is_sharing = is_sharing
+        self._clock = clock
         self._kept = Kept()
 
     def forget(self) -> None:
@@ -118,30 +128,30 @@ class Decoder:
         """
         try:
             self._share(rows[0].tokens[:n_shared], halt)
-            started = time.perf_counter()
+            started = self._clock()
             batch = self._prefill([row.tokens for row in rows], n_shared, halt)
         except Halted:
             return
-        scoring = time.perf_counter()
+        scoring = self._clock()
         logprobs = score_choices(batch, [row.choices for row in rows], len(rows))
         if rows[0].is_choice:
-            elapsed_s = time.perf_counter() - started
+            elapsed_s = self._clock() - started
             yield from ((index, _chosen(logprobs[index] or {}, elapsed_s)) for index in range(len(rows)))
             return
         # Beside a generated answer the choices are an observation, and in no time.
-        started += time.perf_counter() - scoring
+        started += self._clock() - scoring
         growing = [_Growing(index, row, self._tokenizer, self._eos) for index, row in enumerate(rows)]
         while not halt.is_set():
             tokens = _choose(batch.logits, growing)
-            elapsed_s = time.perf_counter() - started
+            elapsed_s = self._clock() - started
             for row, token in zip(growing, tokens, strict=True):
                 row.take(token, elapsed_s)
             for row in growing:
                 if row.finish_reason is not None:
-                    given = time.perf_counter()
+                    given = self._clock()
                     yield row.index, row.continuation(elapsed_s, logprobs[row.index])
                     # What is done with an answer is in no other row's time.
-                    started += time.perf_counter() - given
+                    started += self._clock() - given
             left = [place for place, row in enumerate(growing) if row.finish_reason is None]
             if not left:
                 return

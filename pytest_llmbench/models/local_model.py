@@ -3,6 +3,7 @@
 import hashlib
 import json
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -50,6 +51,7 @@ class TransformersModel(Opened):
         concurrency: rows a batch.
         is_sharing: compute what prompts share once.
         on_close: called once when the model is closed.
+        clock: seconds from anywhere, for the times of answers.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class TransformersModel(Opened):
         concurrency: int,
         is_sharing: bool,
         on_close: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.perf_counter,
     ):
         self.identity = identity
         self.concurrency = concurrency
@@ -68,7 +71,7 @@ class TransformersModel(Opened):
         self._choices: dict[tuple[str, ...], ChoiceTokens | Broken] = {}
         self._on_close = on_close
         network, tokenizer = loaded.network, loaded.tokenizer
-        self._decoder = Decoder(network, tokenizer, _end_tokens(network, tokenizer), is_sharing=is_sharing)
+        self._decoder = Decoder(network, tokenizer, _end_tokens(network, tokenizer), is_sharing=is_sharing, clock=clock)
         self._context: int | None = getattr(network.config.get_text_config(), "max_position_embeddings", None)
 
     def answer(

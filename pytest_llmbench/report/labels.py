@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
-from pytest_llmbench.classification import NO_PROMPTS, Confusion, LabelTable, label_tables
+from pytest_llmbench.classification import NO_PROMPTS, LabelTable, label_tables
+from pytest_llmbench.confusion import Confusion
 from pytest_llmbench.records import Record
 from pytest_llmbench.report.terminal import visible
 from pytest_llmbench.values import Prompt

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_llmbench.classification import auroc
+from pytest_llmbench.confusion import auroc
 from pytest_llmbench.grader_trust import kappa
 from pytest_llmbench.grading.registry import BUILT_IN
 from pytest_llmbench.suites import load_suite

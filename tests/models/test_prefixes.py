@@ -16,7 +16,9 @@ PROMPTS = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=60).map(tupl
 def fed(groups: Sequence[Sequence[Tokens]]) -> int:
     """Count the tokens that are fed if each group's beginning is fed once."""
     return sum(
-        common_length(group) + sum(len(prompt) - common_length(group) for prompt in group) if len(group) > 1 else len(*group)
+        common_length(group) + sum(len(prompt) - common_length(group) for prompt in group)
+        if len(group) > 1
+        else len(*group)
         for group in groups
     )
 
@@ -32,7 +34,10 @@ def fed(groups: Sequence[Sequence[Tokens]]) -> int:
         # too little in common to be worth a pass
         (((1, 2, 3), (1, 2, 4), (5, 6), (5, 7)), [((1, 2, 3), (1, 2, 4), (5, 6), (5, 7))]),
         # two of many that begin alike have more in common, but not enough more
-        (((*range(100), 1, 1), *HEADLINES, (*range(100), 1, 2)), [((*range(100), 1, 1), (*range(100), 1, 2), *HEADLINES)]),
+        (
+            ((*range(100), 1, 1), *HEADLINES, (*range(100), 1, 2)),
+            [((*range(100), 1, 1), (*range(100), 1, 2), *HEADLINES)],
+        ),
         # a prompt that is the beginning of the others
         ((tuple(range(99)), *HEADLINES), [(tuple(range(99)), *HEADLINES)]),
     ],
