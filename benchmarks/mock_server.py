@@ -16,6 +16,7 @@ import json
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any
 from zlib import crc32
 
@@ -30,7 +31,8 @@ def answer_to(prompt: str) -> str:
 
 def draw(*parts: object) -> float:
     """Draw a share in [0, 1) by a hash of the parts."""
-    return crc32(":".join(map(str, parts)).encode()) / 2**32
+    # no CRC: those of two attempts at a prompt differ by the same bits, whatever the prompt
+    return int.from_bytes(sha256(":".join(map(str, parts)).encode()).digest()[:4]) / 2**32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

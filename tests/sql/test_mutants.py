@@ -11,9 +11,9 @@ import sqlglot
 import yaml
 
 from pytest_llmbench.sql.databases import build, find_database
-from pytest_llmbench.sql.judge import Judge
 from pytest_llmbench.sql.mutants import Mutant, Operator, mutants
 from pytest_llmbench.sql.terms import Instance, Question
+from pytest_llmbench.sql.worker import shared_worker
 
 ROOT = Path(__file__).parents[2]
 SUITE = ROOT / "cases" / "sql.yaml"
@@ -119,7 +119,7 @@ def near_misses(case: dict[str, Any]) -> Iterator[tuple[str, Mutant]]:
             yield (f"{number}: {mutant.description}" if number else mutant.description), mutant
 
 
-def alive(judge: Judge, case: dict[str, Any], made: list[tuple[str, Mutant]], on: tuple[Instance, ...]) -> set[str]:
+def alive(case: dict[str, Any], made: list[tuple[str, Mutant]], on: tuple[Instance, ...]) -> set[str]:
     """Give the names of the mutants that a judge would call right."""
     question = Question(
         references=(case["reference"],) if isinstance(case["reference"], str) else tuple(case["reference"]),
@@ -127,21 +127,19 @@ def alive(judge: Judge, case: dict[str, Any], made: list[tuple[str, Mutant]], on
         is_ordered=case.get("ordered"),
         may_have_extra_columns=case.get("extra_columns", False),
     )
-    places = judge.survivors([mutant.sql for _, mutant in made], question, judge.prepare(question))
+    places = shared_worker().survivors([mutant.sql for _, mutant in made], question)
     return {made[place][0] for place in places}
 
 
 @pytest.fixture(scope="module")
-def shipped() -> tuple[Judge, tuple[Instance, ...]]:
-    return Judge(), build(find_database("events", suite_path=SUITE, root=ROOT))
+def shipped() -> tuple[Instance, ...]:
+    return build(find_database("events", suite_path=SUITE, root=ROOT))
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["id"] for case in CASES])
-def test_no_separable_mutant_survives(case: dict[str, Any], shipped: tuple[Judge, tuple[Instance, ...]]) -> None:
+def test_no_separable_mutant_survives(case: dict[str, Any], shipped: tuple[Instance, ...]) -> None:
     """On the five shipped instances only those near misses pass that are listed as meaning the same."""
-    judge, instances = shipped
-
-    survivors = alive(judge, case, list(near_misses(case)), instances)
+    survivors = alive(case, list(near_misses(case)), shipped)
 
     assert survivors == set(LISTED["mutants"].get(case["id"], ()))
 
@@ -153,12 +151,11 @@ def test_listed_mutants_mean_the_same_on_other_data(tmp_path: Path) -> None:
     others = build(find_database("others", suite_path=SUITE, root=tmp_path))
     assert len(others) >= 20
 
-    for start in range(0, len(others), 25):  # a judge holds no more than 32 databases open
-        judge = Judge()
+    for start in range(0, len(others), 25):  # the worker holds no more than 32 databases open
         for case in CASES:
             listed = LISTED["mutants"].get(case["id"], {})
             made = [(name, mutant) for name, mutant in near_misses(case) if name in listed]
-            assert alive(judge, case, made, others[start : start + 25]) == set(listed), case["id"]
+            assert alive(case, made, others[start : start + 25]) == set(listed), case["id"]
 
 
 def test_every_listed_mutant_has_a_known_reason() -> None:

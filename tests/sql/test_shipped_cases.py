@@ -19,8 +19,8 @@ import yaml
 from sqlglot import exp
 
 from pytest_llmbench.sql.databases import build, find_database
-from pytest_llmbench.sql.judge import Judge
 from pytest_llmbench.sql.terms import Instance, Question
+from pytest_llmbench.sql.worker import shared_worker
 from pytest_llmbench.values import Reason
 
 ROOT = Path(__file__).parents[2]
@@ -66,11 +66,6 @@ def question(case: dict[str, Any]) -> Question:
         is_ordered=case.get("ordered"),
         may_have_extra_columns=case.get("extra_columns", False),
     )
-
-
-@pytest.fixture(scope="module")
-def shipped_judge() -> Judge:
-    return Judge()
 
 
 def rows(name: str) -> list[tuple[int, datetime, int, str]]:
@@ -166,30 +161,30 @@ def test_moments_are_odd() -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["id"] for case in CASES])
-def test_reference_gives_rows_that_do_not_hang_on_their_order(case: dict[str, Any], shipped_judge: Judge) -> None:
+def test_reference_gives_rows_that_do_not_hang_on_their_order(case: dict[str, Any]) -> None:
     """A reference gives rows on every instance, the same ones when the table is filled in another order."""
     for reference in references(case):
-        shipped = shipped_judge.trials(reference, instances(), 2.0)
-        refilled = shipped_judge.trials(reference, instances(order=1), 2.0)
+        shipped = shared_worker().trials(reference, instances(), 2.0)
+        refilled = shared_worker().trials(reference, instances(order=1), 2.0)
 
         assert all(trial.fault is None and trial.n_rows for trial in shipped)
         digest = "ordered_rows_sha256" if is_ordered(reference) else "rows_sha256"
         assert [getattr(trial, digest) for trial in shipped] == [getattr(trial, digest) for trial in refilled]
 
 
-def test_results_differ_between_instances(shipped_judge: Judge) -> None:
+def test_results_differ_between_instances() -> None:
     """No reference gives the same result on all instances, and hardly one gives fewer than three different ones."""
     few = []
     for case in CASES:
         for reference in references(case):
-            different = len({trial.rows_sha256 for trial in shipped_judge.trials(reference, instances(), 2.0)})
+            different = len({trial.rows_sha256 for trial in shared_worker().trials(reference, instances(), 2.0)})
             assert different > 1, case["id"]
             few += [case["id"]] * (different < 3)
 
     assert len(few) <= 8, few
 
 
-def test_no_case_is_answered_by_another_or_by_a_trivial_query(shipped_judge: Judge) -> None:
+def test_no_case_is_answered_by_another_or_by_a_trivial_query() -> None:
     """A reference of another case, or a query that knows nothing, is not right for a case."""
     everything = [(case["id"], reference) for case in CASES for reference in references(case)]
     everything += [("trivial", query) for query in TRIVIAL]
@@ -202,11 +197,11 @@ def test_no_case_is_answered_by_another_or_by_a_trivial_query(shipped_judge: Jud
             for name, sql in everything
             if name not in (case["id"], "trivial" if case["id"] in meant else "")
         ]
-        alive = shipped_judge.survivors([sql for _, sql in others], asked, shipped_judge.prepare(asked))
+        alive = shared_worker().survivors([sql for _, sql in others], asked)
         assert [others[place] for place in alive] == [], case["id"]
 
 
-def test_rounding_is_never_close(shipped_judge: Judge) -> None:
+def test_rounding_is_never_close() -> None:
     """No rounded result stands near the middle of two roundings, where binary and decimal fractions part."""
     for case in CASES:
         for reference in references(case):
@@ -227,22 +222,21 @@ def _least(query: str, instance: Instance) -> float:
 
 
 @pytest.mark.parametrize("model", PUBLISHED)
-def test_published_answer_gets_its_verdict(model: str, shipped_judge: Judge) -> None:
+def test_published_answer_gets_its_verdict(model: str) -> None:
     """Of the four published answers to the one question, three are wrong and the last one is right."""
     file = ROOT / "fixtures" / "answers" / f"{model}-published.jsonl"
     (line,) = file.read_text(encoding="utf-8").splitlines()
     case = next(case for case in CASES if case["id"] == json.loads(line)["case"])
 
-    asked = question(case)
-    verdict = shipped_judge.verdict(json.loads(line)["answer"], asked, shipped_judge.prepare(asked))
+    verdict = shared_worker().judge(json.loads(line)["answer"], question(case))
 
     assert verdict.reason is Reason(PUBLISHED[model])
 
 
-def test_readings_of_the_published_question_differ(shipped_judge: Judge) -> None:
+def test_readings_of_the_published_question_differ() -> None:
     """The accepted readings of the published question are four different questions: on some instance each two part."""
     case = next(case for case in CASES if case["id"] == "login-users-last-week")
-    prepared = shipped_judge.prepare(question(case))
 
-    results = [tuple(table.rows for table in reading.results) for reading in prepared]
+    results = [shared_worker().trials(reference, instances(), 2.0) for reference in references(case)]
+
     assert len(set(results)) == len(results) == 4
