@@ -170,9 +170,7 @@ def job_of(task: Task, limit: int) -> dict[str, Any]:
     from pytest_llmbench.suites import load_suite
     from pytest_llmbench.values import PromptStyle
 
-    loaded = load_suite(
-        ROOT / "cases" / f"{task.suite}.yaml", lambda name: grader_kind(name, {}), _no_table
-    )
+    loaded = load_suite(ROOT / "cases" / f"{task.suite}.yaml", lambda name: grader_kind(name, {}), _no_table)
     assert loaded is not None
     template = loaded.templates[PromptStyle.COMPLETION]
     cases = loaded.suite.cases[: min(task.n, limit)]
@@ -217,7 +215,10 @@ def compare(folder: Path, python: str, limit: int, rounds: int) -> None:
     for number in range(rounds):
         for task in TASKS:
             for name, side, rows in runs if number % 2 == 0 else reversed(runs):
-                done.setdefault((task.name, name), []).append(side.work(jobs[task.name], rows))
+                work = side.work(jobs[task.name], rows)
+                done.setdefault((task.name, name), []).append(work)
+                told = f"round {number + 1}, {task.name}, {name}: {work.cpu_s:.1f} s CPU, {work.wall_s:.1f} s wall"
+                print(told, file=sys.stderr, flush=True)
     one.close()
     other.close()
     cpu_s = {key: median(work.cpu_s for work in works) for key, works in done.items()}

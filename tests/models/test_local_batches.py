@@ -205,6 +205,18 @@ def test_choices_observed_are_in_no_time(network: Counting) -> None:
     assert tuple(replace(answer, choice_logprobs=None) for answer in whole(scored)) == plain
 
 
+def test_warm_up_leaves_nothing(network: Counting) -> None:
+    """The first pass is made before anything is asked, and what it computed is kept for no prompt."""
+    model = opened(network, 1)
+
+    model.warm_up()
+    fed = network.clock()
+    (answer,) = whole(model.answer([asked("\0" * 40)]))
+
+    assert fed > 0
+    assert answer.ttft_s == 40
+
+
 def test_calls_one_by_one_share_what_came_before(network: Counting) -> None:
     """Requests that come one call at a time share with the one before; only the first of all is fed whole."""
     model = opened(network, 1)
