@@ -43,7 +43,18 @@ def test_the_published_answers_come_out_as_published() -> None:
     options = [option for model in models for option in ("--llm-model", model)]
 
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rA", *options, "-k", "login-users-last-week", "cases/sql.yaml"],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-p",
+            "no:cacheprovider",
+            "-rA",
+            *options,
+            "-k",
+            "login-users-last-week",
+            "cases/sql.yaml",
+        ],
         cwd=ROOT,
         capture_output=True,
         text=True,
