@@ -145,6 +145,44 @@ class Batch:
         return [(layer.keys, layer.values) for layer in self._cache.layers]
 
 
+def join(batches: Sequence[Batch], places: Sequence[Sequence[int]]) -> Batch:
+    """Put batches into one, padded on the left; needs the kind of layers that `can_share`.
+
+    Args:
+        batches: not used any more after it.
+        places: which rows of the whole those of each batch are.
+    """
+    import torch
+    import transformers
+
+    if len(batches) == 1:
+        return batches[0]
+    n_rows = sum(len(rows) for rows in places)
+    n_slots = max(batch._mask.shape[1] for batch in batches)
+
+    def gathered(parts: Sequence[Any], slots: int) -> Any:
+        """Put tensors [rows, ..., slots, ...] into one."""
+        shape = list(parts[0].shape)
+        shape[0], shape[slots] = n_rows, n_slots
+        whole = parts[0].new_zeros(shape)
+        for part, rows in zip(parts, places, strict=True):
+            target = whole.narrow(slots, n_slots - part.shape[slots], part.shape[slots])
+            target[torch.tensor(rows, device=part.device)] = part
+        return whole
+
+    whole = copy.copy(batches[0])
+    whole._mask = gathered([batch._mask for batch in batches], 1)
+    whole.logits = batches[0].logits.new_zeros((n_rows, batches[0].logits.shape[1]))
+    for batch, rows in zip(batches, places, strict=True):
+        whole.logits[torch.tensor(rows, device=whole.logits.device)] = batch.logits.to(whole.logits.device)
+    whole._cache = transformers.DynamicCache(config=batches[0]._network.config)
+    for place, layers in enumerate(zip(*(batch.layers() for batch in batches), strict=True)):
+        whole._cache.update(
+            gathered([keys for keys, _ in layers], 2), gathered([values for _, values in layers], 2), place
+        )
+    return whole
+
+
 def _copied(layer: Any) -> Any:
     """Copy a layer of a cache, so that reordering and feeding the copy leaves the layer as it is."""
     twin = copy.copy(layer)

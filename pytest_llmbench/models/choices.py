@@ -11,6 +11,9 @@ What an answer begins with decides, and the longest form does: where the tokens 
 beginning of those of "no idea", the probability of "no" is without that of "no idea".  So the
 probabilities of different choices are of events that exclude each other, and sum to at most 1; the
 rest is on neither.  What comes after a form is not asked for: "no" counts in "no, never" too.
+
+A form of several tokens is left out if its first token has less than a thousandth of the probability
+that the choice's forms of one token have, which it could not change by more; its tokens need not be fed.
 """
 
 import math
@@ -24,6 +27,8 @@ from pytest_llmbench.models.prefixes import Tokens
 _LEAD = "\n"
 """Before a form while it is put into tokens: no tokenizer joins a line's end with a word, some join ":"."""
 
+_NEGLIGIBLE = 1e-3
+
 _LEAST = 5e-324
 """The least probability told, so that a logarithm is always a number."""
 
@@ -35,9 +40,14 @@ class ChoiceTokens:
     forms: Mapping[str, tuple[Tokens, ...]]
 
     @property
+    def all_forms(self) -> tuple[Tokens, ...]:
+        """The forms of all choices."""
+        return tuple(form for forms in self.forms.values() for form in forms)
+
+    @property
     def longest(self) -> int:
         """The number of tokens of the longest form."""
-        return max(len(form) for forms in self.forms.values() for form in forms)
+        return max(len(form) for form in self.all_forms)
 
 
 def choice_tokens(choices: Sequence[str], tokenizer: Any) -> ChoiceTokens:
@@ -104,13 +114,13 @@ def score_choices(
         return (None,) * len(rows)
     told = _Told(batch.logits)
     wanted = []
+    kept: list[ChoiceTokens | None] = []
     for place, choices in enumerate(rows):
-        if choices is not None:
-            forms = {form for forms in choices.forms.values() for form in forms}
-            told.read(place, (), batch.logits[place], forms)
-            fed = {form[:-1] for form in forms if len(form) > 1}
-            # What is the beginning of another is read on the way.
-            wanted += [(place, form, forms) for form in fed if not any(_extends(other, form) for other in fed)]
+        kept.append(None if choices is None else told.begin(place, batch.logits[place], choices))
+        forms = kept[-1].all_forms if kept[-1] is not None else ()
+        fed = {form[:-1] for form in forms if len(form) > 1}
+        # What is the beginning of another is read on the way.
+        wanted += [(place, form, forms) for form in fed if not any(_extends(other, form) for other in fed)]
     wanted.sort(key=lambda want: (len(want[1]), want[0], want[1]))
     for first in range(0, len(wanted), size):
         chunk = wanted[first : first + size]
@@ -123,7 +133,7 @@ def score_choices(
                 told.read(place, form[:length], logits[length - 1], forms)
     return tuple(
         None if choices is None else {choice: told.logprob(place, choice, choices) for choice in choices.forms}
-        for place, choices in enumerate(rows)
+        for place, choices in enumerate(kept)
     )
 
 
@@ -135,7 +145,22 @@ class _Told:
         # Of all rows at once: the sum over the vocabulary is what costs.
         self._first_sums: list[float] = logits.double().logsumexp(dim=-1).tolist()
 
-    def read(self, place: int, before: Tokens, logits: Any, forms: set[Tokens]) -> None:
+    def begin(self, place: int, logits: Any, choices: ChoiceTokens) -> ChoiceTokens:
+        """Read from the logits [V] after a row's prompt; give the choices without forms that cannot matter."""
+        self.read(place, (), logits, choices.all_forms)
+        forms = {}
+        for choice, own in choices.forms.items():
+            enough = _NEGLIGIBLE * sum(self._share(place, form) for form in own if len(form) == 1)
+            forms[choice] = tuple(
+                form
+                for form in own
+                if len(form) == 1
+                or self._share(place, form[:1]) >= enough
+                or any(_extends(form, other) for other in choices.all_forms)
+            )
+        return ChoiceTokens(forms=forms)
+
+    def read(self, place: int, before: Tokens, logits: Any, forms: Sequence[Tokens]) -> None:
         """Read from the logits [V] after `before` what the forms need of them."""
         length = len(before)
         after = sorted({form[: length + 1] for form in forms if len(form) > length and form[:length] == before})
@@ -148,9 +173,9 @@ class _Told:
 
     def logprob(self, place: int, choice: str, choices: ChoiceTokens) -> float:
         """Sum up the forms of a choice, each without the longer ones that begin with it."""
-        everything = [form for forms in choices.forms.values() for form in forms]
         share = sum(
-            self._share(place, form) - sum(self._share(place, longer) for longer in _next_longer(form, everything))
+            self._share(place, form)
+            - sum(self._share(place, longer) for longer in _next_longer(form, choices.all_forms))
             for form in choices.forms[choice]
         )
         return math.log(max(share, _LEAST))

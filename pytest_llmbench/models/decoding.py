@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_llmbench.models.batches import NOT_A_NUMBER, Batch, Halted, Kept
+from pytest_llmbench.models.batches import NOT_A_NUMBER, Batch, Halted, Kept, join
 from pytest_llmbench.models.choices import ChoiceTokens, score_choices
-from pytest_llmbench.models.prefixes import WORTH_SHARING_TOKENS, Tokens, common_length, overlap
+from pytest_llmbench.models.prefixes import WORTH_SHARING_TOKENS, Tokens, common_length, overlap, split_by_length
 from pytest_llmbench.values import Sampling
 
 LEAD_TOKENS = 4
@@ -28,6 +28,12 @@ CHOICE = "choice"
 """The finish reason of a row whose likeliest choice is its answer."""
 
 WARM_UP_TOKENS = 16
+
+PASS_TOKENS = 48
+"""What a pass costs beside its tokens, as a number of tokens: reading the weights, on a CPU."""
+
+GPU_PASS_TOKENS = 4096
+"""The same on a GPU, which computes many tokens in the time of starting a pass."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,8 +179,16 @@ class Decoder:
     def _prefill(self, prompts: Sequence[Tokens], n_shared: int, halt: threading.Event) -> Batch:
         """Feed the prompts after their shared beginning, equal ones once."""
         different = list(dict.fromkeys(prompts))
-        batch = Batch(self._network, len(different), self._kept, n_shared)
-        batch.feed_in_pieces([prompt[n_shared:] for prompt in different], halt)
+        rests = [prompt[n_shared:] for prompt in different]
+        parts: Sequence[Sequence[int]] = [range(len(rests))]
+        if self._is_sharing:
+            is_on_cpu = self._network.device.type == "cpu"
+            parts = split_by_length([len(rest) for rest in rests], PASS_TOKENS if is_on_cpu else GPU_PASS_TOKENS)
+        batches = []
+        for part in parts:
+            batches.append(Batch(self._network, len(part), self._kept, n_shared))
+            batches[-1].feed_in_pieces([rests[place] for place in part], halt)
+        batch = join(batches, parts)
         if self._is_sharing and len(different) == 1 and not n_shared:
             # What the prompts to come share with this one is not known yet.
             self._kept = Kept(tokens=different[0], layers=batch.layers())

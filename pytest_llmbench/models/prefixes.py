@@ -98,3 +98,27 @@ def fill_batches(prompts: Sequence[Tokens], size: int) -> tuple[tuple[int, ...],
         filled = [tuple(ordered[first : first + size]) for first in range(0, len(ordered), size)]
         batches.extend(sorted(filled, key=min))
     return tuple(batches)
+
+
+def split_by_length(lengths: Sequence[int], pass_tokens: int) -> tuple[tuple[int, ...], ...]:
+    """Divide rows into parts that are fed one after the other, so that little padding is fed.
+
+    Args:
+        lengths: tokens of each row.
+        pass_tokens: what a further pass costs, in tokens fed.
+
+    Returns:
+        Places in `lengths`, so divided that the tokens of all parts, padding and passes included, are fewest.
+    """
+    ordered = sorted(range(len(lengths)), key=lambda place: lengths[place])
+    # The least cost of the first so many rows, and where their last part begins.
+    least = [(0, 0)]
+    for end in range(1, len(ordered) + 1):
+        longest = lengths[ordered[end - 1]]
+        least.append(min((least[first][0] + (end - first) * longest + pass_tokens, first) for first in range(end)))
+    parts, end = [], len(ordered)
+    while end:
+        first = least[end][1]
+        parts.append(tuple(sorted(ordered[first:end])))
+        end = first
+    return tuple(reversed(parts))
