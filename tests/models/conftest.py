@@ -139,6 +139,15 @@ class OpenAIServer:
 
         return behave
 
+    def sent(self, raw: bytes) -> Behaviour:
+        """Send these bytes as they are, then close."""
+
+        def behave(handler: BaseHTTPRequestHandler) -> None:
+            handler.wfile.write(raw)
+            handler.close_connection = True
+
+        return behave
+
     def respond(self, status: int, body: bytes | dict[str, Any], **headers: str) -> Behaviour:
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
 

@@ -122,8 +122,9 @@ FAULTS = {
     "extra key": (
         FILE.replace("price =", "prize ="),
         "chatgpt",
-        'models.toml: [chatgpt] has the unknown key "prize"; its keys are: price, provider, api, stream, base_url, model, '
-        "timeout_s, prompt_style, sampling, api_key_env, extra_body, max_retries, concurrency, headers_env, max_tokens_field.",
+        'models.toml: [chatgpt] has the unknown key "prize"; its keys are: price, provider, api, serve, api_key_env, '
+        "max_retries, stream, prompt_style, sampling, serve_timeout_s, timeout_s, concurrency, headers_env, model, "
+        "max_tokens_field, base_url, extra_body.",
     ),
     "wrong type": (
         FILE.replace("max_tokens = 64", "max_tokens = 'many'"),

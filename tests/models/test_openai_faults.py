@@ -25,6 +25,10 @@ BROKEN = {
     "500": lambda server: server.refuse(500),
     "503 page": lambda server: server.respond(503, b"<html>maintenance</html>", Content_Type="text/html"),
     "no response": lambda server: server.dropped(),
+    "headers alone": lambda server: server.sent(
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 400\r\n\r\n"
+    ),
+    "headers cut off": lambda server: server.sent(b"HTTP/1.1 200 OK\r\nContent-Ty"),
     "headers only": lambda server: server.dropped(b": nothing yet\n\n"),
     "dropped mid-stream": lambda server: server.dropped(*server.events("half", "way", finish=None, done=False)),
     "ended mid-stream": lambda server: server.stream("half", "way", finish=None, done=False),

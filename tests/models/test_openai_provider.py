@@ -162,6 +162,19 @@ def test_concurrency(openai_server, openai_model, openai_requests, of_command_li
     assert {(answer.text, answer.concurrency) for answer in answers} == {("ok", expected)}
 
 
+@pytest.mark.parametrize("openai_may_use_aiohttp", [True, False])
+def test_more_than_a_hundred(openai_server, openai_model, openai_requests):
+    """No limit of a library stands below the concurrency asked for."""
+    prompts = [f"p{number}" for number in range(110)]
+    barrier = threading.Barrier(110)
+    for prompt in prompts:
+        openai_server.on(prompt, openai_server.together(barrier))
+
+    openai_model(concurrency=110).answer(openai_requests(*prompts))
+
+    assert openai_server.most_in_flight == 110
+
+
 def test_fewer_requests_than_slots(openai_ask):
     """An answer that was alone in flight says so, whatever was allowed."""
     answer = openai_ask(concurrency=8)
