@@ -51,14 +51,12 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marks, and the session's hooks where a model is named."""
+    """Register the marks and, where a model is named, the session's hooks."""
     config.addinivalue_line("markers", "llm_suite(path): run this test for each case of a suite and each model.")
     if config.getoption("llm_model") or config.getini("llm_model"):
-        import pytest_llmbench.plugin.fixtures as fixtures
-        from pytest_llmbench.plugin.session import NAME, LlmSession
+        from pytest_llmbench.plugin.active import activate
 
-        config.pluginmanager.register(fixtures, "llmbench-fixtures")
-        config.pluginmanager.register(LlmSession(config), NAME)
+        activate(config)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -11,9 +11,6 @@ from pytest_llmbench.models.catalog import Choice
 from pytest_llmbench.runner import Item, Result, Runner
 from pytest_llmbench.suites import LoadedSuite
 from pytest_llmbench.values import Case, Finding, Grade
-
-if TYPE_CHECKING:
-    from pytest_llmbench.plugin.session import LlmSession
 
 ITEM = pytest.StashKey[Item]()
 """Where a test function keeps the item it is."""
@@ -34,16 +31,16 @@ class WrongAnswer(AssertionError):
 class SuiteFile(pytest.File):
     """A suite file: one test function for each case and model."""
 
-    session_hooks: "LlmSession"
+    runner: Runner
 
     def collect(self) -> Iterator[pytest.Function]:
         """Load the suite and give its test functions; faults are collection errors without traceback."""
-        loaded = load_for(self, self.session_hooks.runner, self.path)
+        loaded = load_for(self, self.runner, self.path)
         if loaded is None:
             return
         fixtureinfo = None
-        for case in self.session_hooks.runner.cases(loaded):
-            for choice in self.session_hooks.runner.choices:
+        for case in self.runner.cases(loaded):
+            for choice in self.runner.choices:
                 item = self._function(loaded, case, choice, fixtureinfo)
                 fixtureinfo = item._fixtureinfo
                 yield item

@@ -7,10 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 import hypothesis  # noqa: F401
 import pytest
 
-import pytest_llmbench.models.recorded
-import pytest_llmbench.plugin.fixtures
-import pytest_llmbench.plugin.session  # noqa: F401
-
 SUITE = """\
 suite: capitals
 grader: exact

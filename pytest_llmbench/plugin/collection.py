@@ -1,0 +1,84 @@
+"""The hooks of collection: suite files and marked Python tests become tests of cases."""
+
+from pathlib import Path
+
+import pytest
+
+from pytest_llmbench._xdist import is_other_worker
+from pytest_llmbench.plugin.collect import ITEM, SuiteFile, SuiteWarning, load_for, mark
+from pytest_llmbench.plugin.session import LlmSession
+from pytest_llmbench.runner import Item
+from pytest_llmbench.suites import may_be_suite
+
+
+class Collection:
+    """Collects the tests of cases, and orders them by model."""
+
+    def __init__(self, session: LlmSession):
+        self._session = session
+
+    def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> SuiteFile | None:
+        """Collect suite files."""
+        if file_path.suffix not in (".yaml", ".yml") or not may_be_suite(file_path):
+            return None
+        file: SuiteFile = SuiteFile.from_parent(parent, path=file_path)
+        file.runner = self._session.runner
+        return file
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Run a marked Python test for each case and model."""
+        marker = metafunc.definition.get_closest_marker("llm_suite")
+        if marker is None:
+            return
+        if len(marker.args) != 1 or marker.kwargs or not isinstance(marker.args[0], str):
+            message = (
+                f'{metafunc.definition.nodeid}: write @pytest.mark.llm_suite("FILE"), a path relative to the test file.'
+            )
+            raise pytest.UsageError(message)
+        path = metafunc.definition.path.parent / marker.args[0]
+        if not path.is_file():
+            raise pytest.UsageError(f"{metafunc.definition.nodeid}: there is no suite file {path}.")
+        loaded = load_for(metafunc.definition, self._session.runner, path)
+        if loaded is None:
+            raise pytest.UsageError(f"{path}: this is no suite file; it needs `suite` and `grader` at its top level.")
+        items = [
+            Item(key="", loaded=loaded, case=case, choice=choice)
+            for case in self._session.runner.cases(loaded)
+            for choice in self._session.runner.choices
+        ]
+        metafunc.fixturenames.append("_llm_result")
+        ids = [f"{item.case.id}-{item.choice.role}" for item in items]
+        metafunc.parametrize("_llm_result", items, ids=ids, indirect=True)
+
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        """Settle which case and model a Python test was parametrized with, before marks choose tests."""
+        callspec = getattr(item, "callspec", None)
+        if callspec is not None and isinstance(callspec.params.get("_llm_result"), Item):
+            found: Item = callspec.params["_llm_result"]
+            names = getattr(item, "fixturenames", ())
+            item.stash[ITEM] = found.with_key(item.nodeid, needs_model="llm_model" in names)
+            mark(item, found.loaded, found.case)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Order the tests of cases by model: one is open at a time."""
+        places = [index for index, function in enumerate(items) if ITEM in function.stash]
+        roles = [choice.role for choice in self._session.runner.choices]
+        ours = sorted(
+            (items[index] for index in places), key=lambda function: roles.index(function.stash[ITEM].choice.role)
+        )
+        for index, function in zip(places, ours, strict=True):
+            items[index] = function
+        self._session.benchmarks.settle_marks(ours)
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Warn of samples that will hardly differ, once the plan is settled."""
+        if session.config.option.collectonly or is_other_worker(session.config):
+            return
+        functions = {function.nodeid: function for function in session.items if ITEM in function.stash}
+        remarks = self._session.runner.sampling_remarks(function.stash[ITEM] for function in functions.values())
+        for nodeid, remark in remarks.items():
+            try:
+                functions[nodeid].warn(SuiteWarning(remark))
+            except SuiteWarning as warning:  # warnings are errors
+                self._session.refuse(str(warning))

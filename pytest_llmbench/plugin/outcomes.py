@@ -1,0 +1,101 @@
+"""The hooks of a test's end: what its answer makes of it, and the story it tells."""
+
+import json
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from pytest_llmbench._xdist import is_worker
+from pytest_llmbench.plugin.collect import ITEM, CaseFunction
+from pytest_llmbench.plugin.fixtures import RESULT, NoAnswer
+from pytest_llmbench.plugin.session import LlmSession
+from pytest_llmbench.records import Record, record_to_json
+from pytest_llmbench.report.story import error_story, failure_story
+from pytest_llmbench.report.terminal import visible
+from pytest_llmbench.runner import Result
+from pytest_llmbench.values import Outcome
+
+WRONG = pytest.StashKey[bool]()
+"""Set where a test was about to fail for a wrong answer, and the run does not fail for those."""
+
+
+class Outcomes:
+    """Turns graded answers into reports, each with its record on it."""
+
+    def __init__(self, session: LlmSession):
+        self._session = session
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+        """Let a wrong answer pass where the run does not fail for it."""
+        try:
+            return (yield)
+        except AssertionError:
+            result = pyfuncitem.stash.get(RESULT, None)
+            if result is None or not self._session.is_lenient or result.record.outcome is not Outcome.FAILED:
+                raise
+            if pyfuncitem.stash[ITEM].case.xfail is not None:
+                raise
+            pyfuncitem.stash[WRONG] = True
+            return True
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Carry the record on the report, and tell the case's story instead of a traceback."""
+        result = item.stash.get(RESULT, None)
+        if result is not None and call.when == "setup":
+            item.user_properties.extend(_properties(result.record))
+        report = yield
+        if result is None:
+            return report
+        if call.when == "setup":
+            self._carry(report, result.record)
+        if item.stash.get(WRONG, False) and call.when == "call":
+            report.llm_wrong = True  # type: ignore[attr-defined]
+        if report.failed and call.excinfo is not None:
+            self._tell(report, item, result, call.excinfo)
+        return report
+
+    def _carry(self, report: pytest.TestReport, record: Record) -> None:
+        carried: Any = record
+        if is_worker(self._session.config):
+            # in ASCII: xdist sends no text with half a character in it
+            carried = json.dumps(record_to_json(record))
+        report.llmbench = carried  # type: ignore[attr-defined]
+
+    def _tell(
+        self, report: pytest.TestReport, function: pytest.Item, result: Result, raised: pytest.ExceptionInfo[Any]
+    ) -> None:
+        item = function.stash[ITEM]
+        if raised.errisinstance(NoAnswer):
+            report.longrepr = error_story(item, result)
+            if result.is_fatal and not any(choice.role != item.choice.role for choice in self._session.runner.choices):
+                function.session.shouldfail = visible(str(raised.value))
+        elif isinstance(function, CaseFunction) and report.when == "call":
+            report.longrepr = failure_story(item, result)
+        elif report.when == "call" and raised.errisinstance(AssertionError):
+            report.sections.append(("case", failure_story(item, result)))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(
+        self, report: pytest.TestReport
+    ) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
+        """Show a wrong answer that fails nothing as `w`."""
+        if report.when == "call" and getattr(report, "llm_wrong", False):
+            return "wrong", "w", ("WRONG", {"yellow": True})
+        return None
+
+
+def _properties(record: Record) -> list[tuple[str, object]]:
+    properties: list[tuple[str, object]] = [("outcome", str(record.outcome)), ("model", record.model)]
+    if record.score is not None:
+        properties.append(("score", record.score))
+    reasons = sorted({sample.reason for sample in record.samples if sample.reason is not None})
+    if reasons:
+        properties.append(("reason", ",".join(reasons)))
+    if record.latencies_s:
+        properties.append(("latency_s", round(sum(record.latencies_s) / len(record.latencies_s), 6)))
+    return properties

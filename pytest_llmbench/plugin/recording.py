@@ -1,0 +1,53 @@
+"""The hooks that gather the records and write them: on reports, into pytest-benchmark, into its JSON."""
+
+import json
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from pytest_llmbench._benchmark import add_block
+from pytest_llmbench._xdist import WorkerFacts, is_worker
+from pytest_llmbench.plugin.session import LlmSession
+from pytest_llmbench.records import Record, record_from_json
+
+
+class Recording:
+    """Takes records off reports and sees that they are written."""
+
+    def __init__(self, session: LlmSession):
+        self._session = session
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take the record off its report and replay its latencies; in a worker, leave it to the controller."""
+        carried = getattr(report, "llmbench", None)
+        if carried is None or is_worker(self._session.config):
+            return
+        record = record_from_json(json.loads(carried)) if isinstance(carried, str) else carried
+        del report.llmbench
+        self._keep(report.nodeid, record)
+
+    def _keep(self, nodeid: str, record: Record) -> None:
+        self._session.records[nodeid] = record
+        self._session.benchmarks.replay(record, name=nodeid.rsplit("::", 1)[-1], nodeid=nodeid)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> Generator[None, None, None]:
+        """Keep what arrived, and see that the file is written."""
+        self._session.runner.close()
+        if is_worker(self._session.config):
+            WorkerFacts.send(self._session.config, self._session.runner.facts())
+        elif not session.config.option.collectonly:
+            if exitstatus == pytest.ExitCode.INTERRUPTED:
+                for nodeid, record in self._session.runner.keep_arrived():
+                    self._keep(nodeid, record)
+            if self._session.records:
+                self._session.benchmarks.make_sure_a_file_is_written()
+            elif exitstatus == pytest.ExitCode.USAGE_ERROR:
+                self._session.benchmarks.expect_no_file()
+        yield
+
+    def pytest_benchmark_update_json(self, output_json: dict[str, Any]) -> None:
+        """Put the run's block into the benchmark JSON."""
+        add_block(output_json, self._session.run)

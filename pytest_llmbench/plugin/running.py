@@ -1,0 +1,72 @@
+"""The hooks of the run: the plan is answered ahead, and each test waits for its own answers."""
+
+from collections.abc import Generator
+
+import pytest
+
+from pytest_llmbench._xdist import is_worker
+from pytest_llmbench.errors import LlmbenchError
+from pytest_llmbench.generation import Progress
+from pytest_llmbench.plugin.collect import ITEM
+from pytest_llmbench.plugin.fixtures import RESULT
+from pytest_llmbench.plugin.session import LlmSession
+
+
+class Running:
+    """Starts the plan, and gives each test its result."""
+
+    def __init__(self, session: LlmSession):
+        self._session = session
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
+        """Plan what survived selection and begin to answer it, ahead of the tests."""
+        option = session.config.option
+        has_errors = session.testsfailed and not option.continue_on_collection_errors
+        if not (option.collectonly or has_errors or getattr(option, "setupplan", False)):
+            items = [
+                function.stash[ITEM]
+                for function in session.items
+                if ITEM in function.stash and not _is_skipped(function)
+            ]
+            if items and self._session.refusal is None:
+                try:
+                    self._session.runner.start(items, is_ahead=not is_worker(session.config))
+                except LlmbenchError as fault:
+                    self._session.refuse(str(fault))
+        try:
+            return (yield)
+        finally:
+            self._session.progress_line.clear()
+            self._session.runner.close()
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Wait for the answers of a case before its test begins: here progress can be shown and Ctrl-C gets through."""
+        if ITEM in item.stash and self._session.runner.is_started and not _is_skipped(item):
+            item.stash[RESULT] = self._session.runner.result(item.stash[ITEM].key, self._show_progress)
+            self._session.progress_line.clear()
+        try:
+            return (yield)
+        finally:
+            if ITEM in item.stash:
+                self._session.runner.release(item.stash[ITEM].key)
+                if RESULT in item.stash:
+                    del item.stash[RESULT]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """End the run where nothing can be asked."""
+        if self._session.refusal is not None and ITEM in item.stash:
+            item.session.shouldfail = self._session.refusal
+            pytest.fail(self._session.refusal, pytrace=False)
+
+    def _show_progress(self, progress: Progress) -> None:
+        if self._session.config.get_verbosity() >= 0:
+            writer = self._session.config.get_terminal_writer()
+            self._session.progress_line.show(progress, writer.fullwidth - writer.width_of_current_line - 1)
+
+
+def _is_skipped(function: pytest.Item) -> bool:
+    """Tell whether a test is sure to be skipped, so that nothing is asked for it."""
+    return any(mark.name == "skip" for mark in function.iter_markers())
