@@ -100,12 +100,16 @@ class SuiteFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What a run was made with. `prompts` holds those sent, by `prompt_sha256`."""
+    """What a run was made with.
+
+    `prompts` holds those sent, by `prompt_sha256`; `expected` what a right answer is, for people, by `case_sha256`.
+    """
 
     models: tuple[ModelFacts, ...] = ()
     suites: tuple[SuiteFacts, ...] = ()
     options: Mapping[str, Json] = field(default_factory=dict)
     prompts: Mapping[str, Prompt] = field(default_factory=dict)
+    expected: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -307,6 +311,7 @@ def facts_to_json(facts: Facts) -> JsonObject:
         },
         "options": dict(facts.options),
         "prompts": {digest: prompt_to_json(prompt) for digest, prompt in facts.prompts.items()},
+        "expected": dict(facts.expected),
     }
     return {name: _strict(value) for name, value in found.items()}
 
@@ -333,6 +338,7 @@ def facts_from_json(found: JsonObject) -> Facts:
         suites=tuple(_known(SuiteFacts, {**suite, "suite": name}) for name, suite in found.get("suites", {}).items()),
         options=found.get("options", {}),
         prompts={digest: _prompt_from_json(prompt) for digest, prompt in found.get("prompts", {}).items()},
+        expected={digest: str(text) for digest, text in found.get("expected", {}).items()},
     )
 
 
@@ -353,6 +359,7 @@ def merged_facts(several: Sequence[Facts]) -> Facts:
         suites=tuple({suite.suite: suite for facts in several for suite in facts.suites}.values()),
         options={key: value for facts in several for key, value in facts.options.items()},
         prompts={digest: prompt for facts in several for digest, prompt in facts.prompts.items()},
+        expected={digest: text for facts in several for digest, text in facts.expected.items()},
     )
 
 

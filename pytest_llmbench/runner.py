@@ -125,6 +125,7 @@ class Runner:
         self._styles: dict[str, PromptStyle | None] = {}
         self._answers: Generation | OnDemand | None = None
         self._prompts: dict[str, Prompt] = {}
+        self._expected: dict[str, str] = {}
         self._rendered: dict[str, Prompt] = {}
         self._items: dict[str, Item] = {}
 
@@ -333,6 +334,7 @@ class Runner:
         prompt = self.prompt(item)
         digest = prompt.sha256
         self._prompts.setdefault(digest, prompt)
+        self._expect(item)
         record = Record(
             suite=item.loaded.suite.name,
             case=item.case.id,
@@ -349,6 +351,12 @@ class Runner:
         )
         is_fatal = any(isinstance(answer, AnswerError) and answer.is_fatal for answer in answers)
         return Result(record=record, answers=answers, grades=tuple(grade for _, grade in graded), is_fatal=is_fatal)
+
+    def _expect(self, item: Item) -> None:
+        """Keep what a right answer to a case is, as far as its grader can say."""
+        if item.case.sha256 not in self._expected:
+            told = caught(lambda: item.loaded.kind.expected_text(item.case))
+            self._expected[item.case.sha256] = told if isinstance(told, str) else ""
 
     def _sample(self, item: Item, answer: Answer | AnswerError) -> tuple[Sample, Grade | None]:
         if isinstance(answer, AnswerError):
@@ -392,6 +400,7 @@ class Runner:
             ),
             options=self.settings.options,
             prompts=dict(self._prompts),
+            expected={digest: text for digest, text in self._expected.items() if text},
         )
 
 

@@ -76,6 +76,7 @@ FACTS = Facts(
     suites=(SuiteFacts(suite="capitals", sha256="5" * 64, grader="exact", grader_version=1, path="cases/c.yaml"),),
     options={"samples": 1, "limit": None},
     prompts={"p" * 64: Prompt(text="Q"), "q" * 64: Prompt(messages=(Message(role="user", content="Q"),))},
+    expected={"c" * 64: "Paris"},
 )
 
 
@@ -248,7 +249,7 @@ def test_what_json_has_no_word_for_is_a_text() -> None:
 
 
 def test_facts_come_back_from_json_as_they_were() -> None:
-    """Models with identity and sampling, suites, options and prompts survive."""
+    """Models with identity and sampling, suites, options, prompts and what was expected survive."""
     assert facts_from_json(strict(facts_to_json(FACTS))) == FACTS
 
 
@@ -281,6 +282,7 @@ def test_facts_of_several_processes_become_one() -> None:
         models=(replace(FACTS.models[0], sampling={"jokes": Sampling()}),),
         suites=(replace(FACTS.suites[0], suite="jokes"),),
         prompts={"r" * 64: Prompt(text="R")},
+        expected={"d" * 64: "Lima"},
     )
 
     merged = merged_facts([FACTS, other])
@@ -289,6 +291,7 @@ def test_facts_of_several_processes_become_one() -> None:
     assert list(model.sampling) == ["capitals", "jokes"]
     assert [suite.suite for suite in merged.suites] == ["capitals", "jokes"]
     assert len(merged.prompts) == 3
+    assert merged.expected == {"c" * 64: "Paris", "d" * 64: "Lima"}
 
 
 # -- files
@@ -347,7 +350,9 @@ def test_records_without_a_latency_stand_in_the_block_alone() -> None:
         "input_tokens": 18,
         "output_tokens": 4,
     }
-    assert set(block) == {"schema", "unmeasured", "models", "suites", "options", "prompts", "totals", "gate"}
+    assert set(block) == {
+        "schema", "unmeasured", "models", "suites", "options", "prompts", "expected", "totals", "gate",
+    }  # fmt: skip
 
 
 def _broken(**changes: object) -> Mapping[str, Any]:

@@ -591,6 +591,19 @@ def test_facts_tell_what_the_run_was_made_with(tmp_path: Path, started: Start) -
     assert prompt.messages[0].content == "Capital of France?"
 
 
+def test_facts_tell_what_was_expected(tmp_path: Path, started: Start) -> None:
+    """The grader's words for a right answer stand by the case's digest; one that breaks over it says nothing."""
+    runner = started(make(tmp_path, choice(Replies(RIGHT))))
+    record = runner.result("france[m]").record
+    mine = replace(grading(gives(GRADE))["mine"], expected_text=lambda case: str(1 / 0))
+    suite = SUITE.replace("grader: exact", "grader: mine")
+    mute = started(make(tmp_path, choice(Replies(RIGHT)), suite=suite, kinds={"mine": mine}))
+    mute.result("france[m]")
+
+    assert runner.facts().expected == {record.case_sha256: "Paris"}
+    assert mute.facts().expected == {}
+
+
 def test_facts_leave_out_models_that_were_never_opened(tmp_path: Path, started: Start) -> None:
     """Before anything is asked there is nothing to tell; a model that cannot be opened has no identity."""
     before, _ = make(tmp_path, choice(Replies(RIGHT)))

@@ -14,6 +14,9 @@ def record_lines(record: Record, run: Run) -> Iterator[str]:
     prompt = run.facts.prompts.get(record.prompt_sha256)
     if prompt is not None:
         yield from _prompt_lines(prompt)
+    expected = run.facts.expected.get(record.case_sha256)
+    if expected is not None:
+        yield from _block("expected", expected)
     for number, sample in enumerate(record.samples, start=1):
         which = f" {number}" if len(record.samples) > 1 else ""
         yield from _sample_lines(sample, which)

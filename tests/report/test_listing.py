@@ -27,19 +27,22 @@ RECORD = Record(
 )
 
 
-def lines(record: Record, prompt: Prompt | None = None) -> list[str]:
+def lines(record: Record, prompt: Prompt | None = None, expected: str | None = None) -> list[str]:
     prompts = {} if prompt is None else {"p": prompt}
-    return list(record_lines(record, Run(records=(record,), facts=Facts(prompts=prompts))))
+    told = {} if expected is None else {record.case_sha256: expected}
+    return list(record_lines(record, Run(records=(record,), facts=Facts(prompts=prompts, expected=told))))
 
 
 def test_a_record_is_told_from_prompt_to_cost() -> None:
-    """What was sent, the answer, the grade, times and tokens, a blank line."""
-    assert lines(RECORD, Prompt(text="Q: Capital of France?\n\nA:")) == [
+    """What was sent and expected, the answer, the grade, times and tokens, a blank line."""
+    assert lines(RECORD, Prompt(text="Q: Capital of France?\n\nA:"), "Paris") == [
         "== capitals/france [old]: passed, score 1.00",
         "-- prompt",
         "   Q: Capital of France?",
         "",
         "   A:",
+        "-- expected",
+        "   Paris",
         "-- answer",
         "   Paris.",
         "   Of course.",
