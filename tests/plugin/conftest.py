@@ -7,6 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 import hypothesis  # noqa: F401
 import pytest
 
+import pytest_llmbench.models.recorded
+import pytest_llmbench.plugin.active
+import pytest_llmbench.plugin.fixtures  # noqa: F401
+
 SUITE = """\
 suite: capitals
 grader: exact
