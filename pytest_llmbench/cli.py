@@ -219,7 +219,7 @@ def _review(options: argparse.Namespace) -> int:
 
 
 def _agreement(options: argparse.Namespace) -> int:
-    from pytest_llmbench.grader_trust import agreement_of_files
+    from pytest_llmbench.weighing import agreement_of_files
 
     return agreement_of_files(options.run_files, options.verdicts, _print)
 

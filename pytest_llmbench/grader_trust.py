@@ -1,4 +1,4 @@
-"""`llmbench agreement`: how far the graders of runs agree with people, and so how far they can be trusted.
+"""How far the graders of runs agree with people, and so how far they can be trusted. Pure functions.
 
 A person's `part` is no pass, as the grader's part marks are none.  Several people on one answer are one verdict: that
 of the most; where they tie there is none.  Only the random share counts (see `review.py`).
@@ -7,14 +7,12 @@ Source: Cohen's kappa (1960) with a percentile bootstrap; the corrected rate is 
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from random import Random
 
-from pytest_llmbench.human_verdicts import Drawn, HumanVerdict, Said, VerdictFile, answer_key, read_verdicts
-from pytest_llmbench.records import Record, Sample, read_run
-from pytest_llmbench.report.terminal import clipped, visible
+from pytest_llmbench.human_verdicts import Drawn, HumanVerdict, Said, answer_key
+from pytest_llmbench.records import Record, Sample
 from pytest_llmbench.stats import mean, quantile
 from pytest_llmbench.values import Outcome, Trust
 
@@ -22,7 +20,6 @@ ENOUGH = 60
 """Below, kappa's interval spans most of what it may be: 0.41 to 0.93 of 30 verdicts where it is 0.70."""
 
 _RESAMPLES = 2_000
-_SHOWN_CHARACTERS = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,67 +206,3 @@ def kappa_interval(pairs: Sequence[tuple[bool, bool]], seed: int = 0) -> tuple[f
         if value is not None:
             found.append(value)
     return quantile(found, 0.025), quantile(found, 0.975)
-
-
-def trust_lines(findings: Findings, faults: Sequence[str] = ()) -> Iterator[str]:
-    """Tell what was found: each grader with its disagreements, then what was left out."""
-    for grader in findings.graders:
-        yield from _grader_lines(grader)
-    if not findings.graders:
-        yield "No answer of these runs has a verdict; write some with: llmbench review RUN.json"
-    if findings.older:
-        yield f"{findings.older} verdicts are on another answer or an older form of a case here, and are left out."
-    if findings.foreign:
-        yield f"{findings.foreign} verdicts are on cases that are not in these runs."
-    if findings.tied:
-        yield f"{findings.tied} answers are left out: as many people pass them as do not."
-    yield from map(visible, faults)
-
-
-def _grader_lines(trust: GraderTrust) -> Iterator[str]:
-    right = sum(pair.people_pass == pair.grader_passes for pair in trust.pairs)
-    yield visible(f"{trust.suite} ({trust.grader}): {trust.n} verdicts, agreement {_percent(trust.rate)} ({right})")
-    if not trust.is_enough:
-        yield f"  kappa, TPR, TNR: too few to say (at least {ENOUGH})"
-    else:
-        low, high = trust.kappa_interval or (0.0, 0.0)
-        found = "undefined, all say the same" if trust.kappa is None else f"{trust.kappa:.2f} ({low:.2f} to {high:.2f})"
-        yield f"  kappa {found}, TPR {_percent(trust.tpr)}, TNR {_percent(trust.tnr)}"
-        for role, rate in trust.pass_rates:
-            corrected = trust.corrected(rate)
-            says = "cannot be corrected" if corrected is None else f"{_percent(corrected)} corrected"
-            yield visible(f"  pass rate of {role}: {_percent(rate)}, {says}")
-    if trust.not_random:
-        yield f"  left out: {trust.not_random} verdicts on answers that were chosen, not drawn at random"
-    if trust.is_all_used:
-        yield "  no answer was drawn at random, so these figures may be better or worse than the truth"
-    for pair in trust.disagreements:
-        yield from _disagreement(pair)
-
-
-def _disagreement(pair: Pair) -> Iterator[str]:
-    verdict, sample = pair.verdict, pair.sample
-    note = f" ({verdict.note})" if verdict.note else ""
-    yield visible(
-        f"  {pair.record.suite}/{pair.record.case}: {verdict.by} says {verdict.verdict}{note}, "
-        f"the grader {sample.outcome} ({sample.reason}, score {sample.score or 0:.2f})"
-    )
-    answer = " ".join(clipped(sample.answer or "", _SHOWN_CHARACTERS).split())
-    yield visible(f"    {answer or '(empty)'}")
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{share * 100:.1f}%"
-
-
-def agreement_of_files(run_files: Sequence[Path], verdicts: Path, say: Callable[[str], None]) -> int:
-    """Say how far the graders of runs agree with the verdicts of a file; gives the exit status.
-
-    Raises:
-        RunFileFault, UsageFault: a file cannot be read.
-    """
-    found: VerdictFile = read_verdicts(verdicts)
-    records = [record for run_file in run_files for record in read_run(run_file).records]
-    for line in trust_lines(weigh(records, found.verdicts), found.faults):
-        say(line)
-    return 0

@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_llmbench.errors import SuiteFault
-from pytest_llmbench.grader_trust import Findings, GraderTrust, kappa, kappa_interval, trust_lines, weigh
+from pytest_llmbench.grader_trust import Findings, GraderTrust, kappa, kappa_interval, weigh
 from pytest_llmbench.grading.registry import BUILT_IN
 from pytest_llmbench.human_verdicts import Drawn, HumanVerdict, Said, answer_key, answer_sha256
 from pytest_llmbench.records import Facts, Record, Run, Sample, block_to_json
+from pytest_llmbench.report.trust import trust_lines
 from pytest_llmbench.suites import load_suite
 from pytest_llmbench.values import Outcome, Trust
 
