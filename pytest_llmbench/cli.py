@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status: int = options.run(options)
         sys.stdout.flush()
     except LlmbenchError as fault:
-        from pytest_llmbench.report.terminal import visible
+        from pytest_llmbench.report.text import visible
 
         print(f"llmbench: {visible(str(fault))}", file=sys.stderr)  # noqa: T201 - a command speaks by printing
         return 2
@@ -116,7 +116,7 @@ def _init(options: argparse.Namespace) -> int:
 
 
 def _validate(options: argparse.Namespace) -> int:
-    from pytest_llmbench.report.terminal import visible
+    from pytest_llmbench.report.text import visible
     from pytest_llmbench.validate import validate
     from pytest_llmbench.values import Severity
 
@@ -130,7 +130,7 @@ def _validate(options: argparse.Namespace) -> int:
 def _show(options: argparse.Namespace) -> int:
     from pytest_llmbench.records import read_run
     from pytest_llmbench.report.listing import record_lines
-    from pytest_llmbench.report.terminal import scoreboard, scoreboard_lines
+    from pytest_llmbench.report.scoreboard import scoreboard, scoreboard_lines
 
     run = read_run(options.run_file)
     records = run.records

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from pytest_llmbench.human_verdicts import Drawn, Said, add_verdict, answer_key, read_verdicts, verdict_on
 from pytest_llmbench.records import Record, Run, Sample, read_run
-from pytest_llmbench.report.terminal import clipped, visible
+from pytest_llmbench.report.text import clipped, visible
 from pytest_llmbench.values import Outcome
 
 RANDOM_SHARE = 0.5

@@ -12,7 +12,7 @@ from pytest_llmbench.plugin.fixtures import RESULT, NoAnswer
 from pytest_llmbench.plugin.session import LlmSession
 from pytest_llmbench.records import Record, record_to_json
 from pytest_llmbench.report.story import error_story, failure_story
-from pytest_llmbench.report.terminal import visible
+from pytest_llmbench.report.text import visible
 from pytest_llmbench.runner import Result
 from pytest_llmbench.values import Outcome
 

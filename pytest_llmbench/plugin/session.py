@@ -10,7 +10,7 @@ from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.plugin import settings
 from pytest_llmbench.plugin.fixtures import RUNNER
 from pytest_llmbench.records import Record, Run, merged_facts
-from pytest_llmbench.report.terminal import ProgressLine
+from pytest_llmbench.report.progress import ProgressLine
 from pytest_llmbench.runner import Runner
 
 

@@ -4,7 +4,8 @@ import pytest
 
 from pytest_llmbench.plugin.session import LlmSession
 from pytest_llmbench.report.labels import label_lines
-from pytest_llmbench.report.terminal import reason_lines, scoreboard, scoreboard_lines, visible
+from pytest_llmbench.report.scoreboard import reason_lines, scoreboard, scoreboard_lines
+from pytest_llmbench.report.text import visible
 from pytest_llmbench.values import Outcome
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 
 from pytest_llmbench.calibrate import Calibration, LatencyNoise, SuiteNoise
-from pytest_llmbench.report.terminal import visible
+from pytest_llmbench.report.text import visible
 
 
 def calibration_lines(found: Calibration, form: str = "text") -> Iterator[str]:

@@ -9,7 +9,7 @@ from pytest_llmbench.gate_options import FloorRuling
 from pytest_llmbench.latency import LatencyFacts, Ratio
 from pytest_llmbench.planning import Advice
 from pytest_llmbench.records import Record, Sample
-from pytest_llmbench.report.terminal import clipped, visible
+from pytest_llmbench.report.text import clipped, visible
 from pytest_llmbench.values import Outcome
 from pytest_llmbench.verdicts import Verdict
 

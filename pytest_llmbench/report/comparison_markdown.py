@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from pytest_llmbench.gate import Gate, MovedCase
 from pytest_llmbench.report.comparison import everything_said, telling_sample
-from pytest_llmbench.report.terminal import clipped, visible
+from pytest_llmbench.report.text import clipped, visible
 
 _MAX_CHARACTERS = 600
 

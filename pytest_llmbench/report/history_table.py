@@ -8,7 +8,7 @@ from dataclasses import asdict, fields
 
 from pytest_llmbench.history import Entry, History
 from pytest_llmbench.report.comparison import share
-from pytest_llmbench.report.terminal import seconds, visible
+from pytest_llmbench.report.text import seconds, visible
 
 FORMATS = ("text", "csv", "json")
 

@@ -6,7 +6,7 @@ from itertools import groupby
 from pytest_llmbench.classification import NO_PROMPTS, LabelTable, label_tables
 from pytest_llmbench.confusion import Confusion
 from pytest_llmbench.records import Record
-from pytest_llmbench.report.terminal import visible
+from pytest_llmbench.report.text import visible
 from pytest_llmbench.values import Prompt
 
 _LABELS_IN_FULL = 4

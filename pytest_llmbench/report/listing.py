@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from pytest_llmbench.records import Record, Run, Sample
-from pytest_llmbench.report.terminal import seconds, visible
+from pytest_llmbench.report.text import seconds, visible
 from pytest_llmbench.values import Outcome, Prompt
 
 

@@ -8,7 +8,7 @@ from pytest_llmbench.records import JsonObject, Record, Run
 from pytest_llmbench.report.comparison import counted, share
 from pytest_llmbench.report.comparison_json import comparison_json
 from pytest_llmbench.report.comparison_markdown import escaped
-from pytest_llmbench.report.terminal import visible
+from pytest_llmbench.report.text import visible
 from pytest_llmbench.stats import mean
 from pytest_llmbench.values import Outcome
 from pytest_llmbench.verdicts import overall

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from pytest_llmbench.report.terminal import clipped, visible
+from pytest_llmbench.report.text import clipped, visible
 from pytest_llmbench.runner import Item, Result
 from pytest_llmbench.values import Outcome
 

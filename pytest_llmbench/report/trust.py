@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from pytest_llmbench.grader_trust import ENOUGH, Findings, GraderTrust, Pair
-from pytest_llmbench.report.terminal import clipped, visible
+from pytest_llmbench.report.text import clipped, visible
 
 _SHOWN_CHARACTERS = 200
 

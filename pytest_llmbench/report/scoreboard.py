@@ -1,42 +1,13 @@
-"""What the terminal shows: the scoreboard, the text of a failed case, progress. Pure functions."""
+"""The scoreboard: a line a suite and model. Pure functions of records."""
 
-import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TextIO
 
-from pytest_llmbench.generation import Progress
 from pytest_llmbench.records import Record
+from pytest_llmbench.report.text import seconds, visible
 from pytest_llmbench.stats import mean, quantile, wilson_interval
 from pytest_llmbench.values import Outcome
-
-# C0 and C1 controls, line and paragraph separators, bidirectional overrides and isolates, zero-width characters,
-# soft hyphen, interlinear marks, tags, lone surrogates
-_UNSAFE = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
-    r"\U000e0000-\U000e007f]"
-)
-
-
-def visible(text: str) -> str:
-    r"""Make a text from outside safe to print: what could act on a terminal becomes its `\x1b`-like escape."""
-    return _UNSAFE.sub(lambda found: found.group().encode("unicode_escape", "surrogatepass").decode(), text)
-
-
-def clipped(text: str, max_characters: int) -> str:
-    """Cut a text in its middle, saying how much was left out."""
-    if len(text) <= max_characters:
-        return text
-    half = max_characters // 2
-    return f"{text[:half]} [... {len(text) - 2 * half:,} characters ...] {text[-half:]}"
-
-
-def seconds(value_s: float) -> str:
-    """Write a duration with three digits that matter."""
-    if value_s < 0.0995:
-        return f"{value_s * 1000:.3g}ms"
-    return f"{value_s:.2f}s" if value_s < 9.995 else f"{value_s:.1f}s"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,42 +152,3 @@ def reason_lines(records: Sequence[Record]) -> list[str]:
         visible(f"{suite} {role}: " + ", ".join(f"{count} {reason}" for reason, count in found.most_common()))
         for (suite, role), found in counts.items()
     ]
-
-
-def progress_text(progress: Progress) -> str:
-    """Tell how far a model is: answered of total, rate, and time left."""
-    text = f"{progress.role}: {progress.answered}/{progress.total} answered"
-    if progress.answered and progress.elapsed_s > 0:
-        rate = progress.answered / progress.elapsed_s
-        left_s = (progress.total - progress.answered) / rate
-        text += f", {rate:.1f}/s, {_clock(left_s)} left"
-    return text
-
-
-def _clock(value_s: float) -> str:
-    minutes, rest = divmod(round(value_s), 60)
-    return f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"
-
-
-class ProgressLine:
-    """Shows progress behind what stands on a terminal's line, and takes it away again; silent elsewhere."""
-
-    def __init__(self, stream: TextIO):
-        self._stream = stream
-        self._is_terminal = stream.isatty()
-        self._is_shown = False
-
-    def show(self, progress: Progress, width: int) -> None:
-        """Show how far a model is, in at most `width` characters."""
-        if self._is_terminal and width > 0 and progress.total:
-            # save the cursor, write, clear what an earlier text left, go back
-            self._stream.write(f"\x1b7 {progress_text(progress)[: width - 1]}\x1b[K\x1b8")
-            self._stream.flush()
-            self._is_shown = True
-
-    def clear(self) -> None:
-        """Take the text away."""
-        if self._is_shown:
-            self._stream.write("\x1b[K")
-            self._stream.flush()
-            self._is_shown = False

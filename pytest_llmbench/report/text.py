@@ -1,0 +1,38 @@
+"""Texts from outside made safe to print, and numbers as people write them. Pure functions.
+
+What a model, a grader or a run file says may hold anything.  `visible` keeps it from acting on a
+terminal and on the log of a CI service; it does not make it safe for Markdown, HTML or a shell.
+"""
+
+import re
+
+# C0 and C1 controls, line and paragraph separators, bidirectional overrides and isolates, zero-width characters,
+# soft hyphen, fillers that show nothing, interlinear marks, tags, further variation selectors, lone surrogates
+_UNSAFE = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u115f\u1160\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff"
+    r"\uffa0\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e0fff]"
+)
+# What CI services obey in a log: GitHub `::command ...::` at the start of a line, blanks before it or not, and
+# `##[command]` anywhere; Azure `##vso[`, TeamCity `##teamcity[`
+_COMMAND = re.compile(r"^([^\S\n]*):(?=:[\w-]+[^\n]*::)|(?<=#)#(?=\[|vso\[|teamcity\[)", re.MULTILINE)
+
+
+def visible(text: str) -> str:
+    r"""Make a text from outside safe to print: what could act on a terminal or a log becomes its `\x1b`-like escape."""
+    shown = _UNSAFE.sub(lambda found: found.group().encode("unicode_escape", "surrogatepass").decode(), text)
+    return _COMMAND.sub(lambda found: r"\x23" if found[1] is None else rf"{found[1]}\x3a", shown)
+
+
+def clipped(text: str, max_characters: int) -> str:
+    """Cut a text in its middle, saying how much was left out."""
+    if len(text) <= max_characters:
+        return text
+    half = max_characters // 2
+    return f"{text[:half]} [... {len(text) - 2 * half:,} characters ...] {text[-half:]}"
+
+
+def seconds(value_s: float) -> str:
+    """Write a duration with three digits that matter."""
+    if value_s < 0.0995:
+        return f"{value_s * 1000:.3g}ms"
+    return f"{value_s:.2f}s" if value_s < 9.995 else f"{value_s:.1f}s"
