@@ -98,6 +98,7 @@ class Request:
 
     `choices` are texts whose probability as the answer is wanted beside it, where the model can tell;
     with `is_choice` the likeliest of them is the answer, and nothing is generated.
+    `reply_schema` is a JSON schema that the answer is to follow, where the model can be held to one.
     """
 
     suite: str
@@ -107,6 +108,7 @@ class Request:
     sampling: Sampling
     choices: tuple[str, ...] = ()
     is_choice: bool = False
+    reply_schema: Mapping[str, Json] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,6 +244,27 @@ class Grader(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judging:
+    """How a suite has its answers judged by a model: two pure functions, and how that model is to be asked.
+
+    `prompt(case, answer, style)` gives what the judge is sent, None where an answer needs no judge.
+    `grade(case, answer, replies)` reads what came back, a reply a vote (none where the judge was not
+    asked): the grade, or the error that the replies give none.
+    `reply_schema(case)` is the JSON schema of a reply.  `prompt_sha256` changes with the words of the prompt, not
+    with case and answer.  `sampling` is the suite's; the judge's entry may override parts of it.
+    `allow_self` lets a model judge its own answers.
+    """
+
+    prompt: Callable[[Case, Answer, PromptStyle], Prompt | None]
+    grade: Callable[[Case, Answer, Sequence[Answer | AnswerError]], Grade | AnswerError]
+    reply_schema: Callable[[Case], Mapping[str, Json]]
+    prompt_sha256: str
+    sampling: Sampling
+    votes: int = 1
+    allow_self: bool = False
+
+
 class Severity(StrEnum):
     """How much a finding weighs."""
 
@@ -269,6 +292,12 @@ def no_choices(suite: Suite) -> tuple[tuple[str, ...], bool]:
     """Ask for no choices: those of a grader that reads only text."""
     del suite
     return (), False
+
+
+def no_judging(suite: Suite, root: Path) -> Judging | None:
+    """Ask no judge: the grader does all by itself."""
+    del suite, root
+    return None
 
 
 def plain_expected(case: Case) -> str:
@@ -300,6 +329,8 @@ class GraderKind:
     `version` changes when the same answer may get another grade.
     `choices` gives the texts of a suite whose probability as the answer is wanted, and whether the likeliest
     of them is to be the answer (`Request.choices`, `Request.is_choice`).
+    `judging(suite, root)` says how a judge model is asked in place of `build`'s grader where one is named; None for
+    a suite that asks none.
     """
 
     name: str
@@ -312,3 +343,4 @@ class GraderKind:
     expected_text: Callable[[Case], str] = plain_expected
     version: int = 1
     choices: Callable[[Suite], tuple[tuple[str, ...], bool]] = no_choices
+    judging: Callable[[Suite, Path], Judging | None] = no_judging

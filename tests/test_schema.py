@@ -81,6 +81,8 @@ def test_the_shipped_suites_are_found() -> None:
     assert {"clickbait.yaml", "jokes.yaml", "sql.yaml", "capitals.yaml"} <= {path.name for path in SUITES}
 
 
+POINTS = SUITE.replace("exact", "key_points").replace("expected: Paris", "points: [{name: city, any: [Paris]}]")
+
 RIGHT = {
     "as it is": SUITE,
     "a list of stops": SUITE.replace('stop: "."', 'stop: [".", "x"]'),
@@ -97,6 +99,8 @@ RIGHT = {
     "several queries": SUITE.replace("grader: exact", "grader: sql\ndatabase: events").replace(
         "expected: Paris", "reference: [SELECT 1, SELECT 2]"
     ),
+    "points that no judge is asked about": POINTS + "judge: false\n",
+    "how a judge is asked": POINTS + 'judge: {votes: 3, instructions: "Be strict."}\n',
     "a function": SUITE.replace("exact", "mine.graders:grade"),
     "a method of a class": SUITE.replace("exact", "mine.graders:Grader.grade"),
     "an expected failure": SUITE.replace("id: france", "id: france, xfail: known gap, cluster: 7"),
@@ -117,6 +121,8 @@ WRONG = {
     "an unknown key": (SUITE + "treshold: 1\n", ["suite"]),
     "a field of another grader": (SUITE + "threshold: 0.5\n", ["suite"]),
     "a field that a function does not have": (SUITE.replace("exact", "a:b") + "ignore_case: true\n", ["suite"]),
+    "a judge named in the suite": (POINTS + "judge: {model: x}\n", ["judge"]),
+    "no votes": (POINTS + "judge: {votes: 0}\n", ["judge"]),
     "an unknown grader": (SUITE.replace("exact", "exakt"), ["grader"]),
     "a name with blanks": (SUITE.replace("suite: capitals", "suite: my suite"), ["suite"]),
     "an unknown style": (SUITE.replace("completion:", "complete:"), ["prompt"]),

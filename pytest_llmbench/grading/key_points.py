@@ -16,6 +16,7 @@ reasoning are judged; all patterns of a case together have 1 s for an answer.
 from pathlib import Path
 
 from pytest_llmbench.grading.claims import Claim
+from pytest_llmbench.grading.judged import judging
 from pytest_llmbench.grading.key_points_check import check
 from pytest_llmbench.grading.rubric import KeyPointsCase, KeyPointsSuite, Marks, Rubric, mark
 from pytest_llmbench.grading.rules import rules_of
@@ -86,4 +87,5 @@ KIND = GraderKind(
     build=build,
     check=check,
     expected_text=expected_text,
+    judging=judging,
 )

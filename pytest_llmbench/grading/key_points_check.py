@@ -17,11 +17,12 @@ from pytest_llmbench.grading.rubric import (
     KeyPointsSuite,
     Point,
     Rubric,
+    input_texts,
     mark,
 )
 from pytest_llmbench.grading.rules import rules_of
 from pytest_llmbench.grading.text import clip
-from pytest_llmbench.values import Case, Finding, Json, Severity, Suite
+from pytest_llmbench.values import Case, Finding, Severity, Suite
 
 STRANGERS = 20
 """How many other cases' references a rubric is tried on."""
@@ -49,7 +50,7 @@ def check(suite: Suite, root: Path, *, is_thorough: bool) -> tuple[Finding, ...]
 
 
 def _echoes(case: Case, rubric: Rubric) -> Iterator[str]:
-    texts = [text for value in case.inputs.values() for text in _texts(value)]
+    texts = input_texts(case)
     for point in rubric.points:
         claim = None if point.is_echo_ok else _found_in(texts, point)
         if claim:
@@ -85,7 +86,7 @@ def _tried(case: Case, rubric: Rubric, others: Sequence[Case]) -> Iterator[Findi
 
 def _wrong_answers(case: Case, others: Sequence[Case]) -> Iterator[tuple[str, str]]:
     yield "an empty answer", ""
-    yield "an echo of the case's inputs", "\n".join(text for value in case.inputs.values() for text in _texts(value))
+    yield "an echo of the case's inputs", "\n".join(input_texts(case))
     strange = [(other.id, text) for other in others for text in rules_of(other, KeyPointsCase).references[:1]]
     for other_id, text in strange:
         yield f'the reference of case "{other_id}"', text
@@ -101,14 +102,3 @@ def _finding(case: Case, message: str, severity: Severity = Severity.ERROR) -> F
 
 def _is_other(case: Case, other: Case) -> bool:
     return other.id != case.id and (case.cluster is None or case.cluster != other.cluster)
-
-
-def _texts(value: Json) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for inner in value.values():
-            yield from _texts(inner)
-    elif isinstance(value, (list, tuple)):
-        for inner in value:
-            yield from _texts(inner)

@@ -1,10 +1,11 @@
 """The scoring rule of `key_points`: what a case asks of an explanation, and what one answer earns."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil, fsum, sqrt
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from pytest_llmbench.errors import SuiteFault
 from pytest_llmbench.grading.claims import Claim, Explanation, Phrases
@@ -12,7 +13,7 @@ from pytest_llmbench.grading.rules import rules_of
 from pytest_llmbench.grading.run_on import run_on_start
 from pytest_llmbench.grading.text import clip
 from pytest_llmbench.models.entries import Strict
-from pytest_llmbench.values import Case, Reason
+from pytest_llmbench.values import Case, Json, Reason, Sampling
 
 JUDGED_CHARACTERS = 20_000
 PATTERNS_TIME_S = 1.0
@@ -21,6 +22,7 @@ WORDS_OF_REFERENCE = 2.5
 HEDGE_FACTOR = 0.6
 HEDGES_COUNTED = 3
 FORBIDDEN_CAP = 0.4
+SEVERAL_VOTES_TEMPERATURE = 0.7
 ROUNDING = 1e-9
 """A score this close under the threshold reaches it: weights such as 0.1 do not add up exactly."""
 
@@ -57,10 +59,67 @@ class KeyPointsCase(Strict):
         return self
 
 
+class JudgeFields(Strict):
+    """How a judge model is asked: so many votes an answer, at this temperature (default 0, for several votes 0.7).
+
+    `instructions` are added to what the judge is told; `allow_self` lets a model judge its own answers.
+    """
+
+    votes: int = Field(default=1, ge=1, le=15)
+    temperature: float | None = Field(default=None, ge=0)
+    max_tokens: int = Field(default=1024, ge=1)
+    instructions: str = ""
+    allow_self: bool = False
+
+    @model_validator(mode="after")
+    def _votes_can_decide(self) -> Self:
+        if self.votes % 2 == 0:
+            raise ValueError(f"votes must be odd, so that they cannot tie; ask {self.votes + 1} times")
+        if self.votes > 1 and self.temperature == 0:
+            raise ValueError("several votes at temperature 0 hardly differ; ask once, or raise the temperature")
+        return self
+
+    @property
+    def sampling(self) -> Sampling:
+        """How the judge is to generate."""
+        usual = SEVERAL_VOTES_TEMPERATURE if self.votes > 1 else 0.0
+        temperature = usual if self.temperature is None else self.temperature
+        return Sampling(max_tokens=self.max_tokens, temperature=temperature)
+
+
+def _judge_fields(given: object) -> object:
+    if isinstance(given, bool):
+        return JudgeFields() if given else None
+    if not isinstance(given, dict | JudgeFields):
+        raise ValueError("write true, false, or how to ask, as {votes: 3}; the model is named with --llm-judge")
+    return given
+
+
 class KeyPointsSuite(Strict):
-    """A suite: the score an answer must reach to pass."""
+    """A suite: the score an answer must reach to pass; `judge` is None where no model is to judge it."""
 
     threshold: float = Field(default=0.75, ge=0, le=1)
+    judge: Annotated[
+        JudgeFields | None,
+        BeforeValidator(_judge_fields),
+        WithJsonSchema({"anyOf": [{"type": "boolean"}, JudgeFields.model_json_schema()]}),
+    ] = JudgeFields()
+
+
+def input_texts(case: Case) -> tuple[str, ...]:
+    """Give the texts in a case's inputs, as deep as they stand."""
+    return tuple(text for value in case.inputs.values() for text in _texts(value))
+
+
+def _texts(value: Json) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from _texts(inner)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from _texts(inner)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,22 +215,46 @@ class Marks:
         return f"The answer {'; '.join(filter(None, says))}."
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """The part of an answer that is judged: its beginning, up to where it runs on into a next example."""
+
+    text: str
+    ran_on: bool
+
+    @classmethod
+    def of(cls, answer: str) -> Self:
+        """Cut an answer."""
+        window = answer[: len(answer) - len(answer.lstrip()) + JUDGED_CHARACTERS]
+        run_on = run_on_start(window)
+        return cls(text=window[:run_on], ran_on=run_on is not None)
+
+
+def length_factor(limit: int, words: int) -> float:
+    """Give what the length of an answer leaves of its score."""
+    return min(1.0, sqrt(limit / words)) if words else 1.0
+
+
+def coverage(rubric: Rubric, points: Sequence[Claim | None]) -> float:
+    """Give the share of the points made, by weight."""
+    made = fsum(point.weight for point, claim in zip(rubric.points, points, strict=True) if claim)
+    return made / fsum(point.weight for point in rubric.points)
+
+
 def mark(rubric: Rubric, text: str) -> Marks:
     """Look for every point and forbidden claim in an answer, up to where it runs on."""
-    window = text[: len(text) - len(text.lstrip()) + JUDGED_CHARACTERS]
-    run_on = run_on_start(window)
-    judged = Explanation(window[:run_on], limit=JUDGED_CHARACTERS, time_s=PATTERNS_TIME_S)
+    cut = Judged.of(text)
+    judged = Explanation(cut.text, limit=JUDGED_CHARACTERS, time_s=PATTERNS_TIME_S)
     points = tuple(judged.find(point.phrases) for point in rubric.points)
-    made = fsum(point.weight for point, claim in zip(rubric.points, points, strict=True) if claim)
     return Marks(
         rubric=rubric,
         points=points,
         forbidden=tuple(judged.find(phrases) for phrases in rubric.forbidden),
-        coverage=made / fsum(point.weight for point in rubric.points),
-        length_factor=min(1.0, sqrt(rubric.limit / judged.words)) if judged.words else 1.0,
+        coverage=coverage(rubric, points),
+        length_factor=length_factor(rubric.limit, judged.words),
         hedges=judged.hedges,
         words=judged.words,
-        ran_on=run_on is not None,
+        ran_on=cut.ran_on,
     )
 
 

@@ -98,15 +98,19 @@ def graded_unless_void(judge: Grader) -> Grader:
 
     def grade(case: Case, answer: Answer) -> Grade:
         text = without_reasoning(answer.text)
-        judged = judge(case, replace(answer, text=text))
-        if is_empty(text):
-            what = "nothing but reasoning" if answer.text.strip() else "empty"
-            return _void(judged, Reason.EMPTY, f"The answer is {what}.")
-        if not judged.passed and is_refusal(text):
-            return _void(judged, Reason.REFUSAL, f"The model declined: {clip(text)}")
-        return judged
+        return void_or(judge(case, replace(answer, text=text)), answer.text, text)
 
     return grade
+
+
+def void_or(judged: Grade, answer: str, text: str) -> Grade:
+    """Give the grade of an answer, or that of an empty one or a refusal; `text` is the answer without its reasoning."""
+    if is_empty(text):
+        what = "nothing but reasoning" if answer.strip() else "empty"
+        return _void(judged, Reason.EMPTY, f"The answer is {what}.")
+    if not judged.passed and is_refusal(text):
+        return _void(judged, Reason.REFUSAL, f"The model declined: {clip(text)}")
+    return judged
 
 
 def _void(judged: Grade, reason: Reason, explanation: str) -> Grade:
