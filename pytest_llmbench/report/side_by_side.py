@@ -7,7 +7,7 @@ from pytest_llmbench.gate import Gate, SuiteRuling
 from pytest_llmbench.records import JsonObject, Record, Run
 from pytest_llmbench.report.comparison import counted, share
 from pytest_llmbench.report.comparison_json import comparison_json
-from pytest_llmbench.report.comparison_markdown import escaped
+from pytest_llmbench.report.markdown import escaped, table_head, table_row
 from pytest_llmbench.report.text import visible
 from pytest_llmbench.stats import mean
 from pytest_llmbench.values import Outcome
@@ -121,7 +121,6 @@ def _aligned(table: Table) -> Iterator[str]:
 
 
 def _markdown(table: Table) -> Iterator[str]:
-    head, *rows = table
-    yield f"| {' | '.join(map(escaped, head))} |"
-    yield "|" + "---|" * len(head)
-    yield from (f"| {' | '.join(map(escaped, row))} |" for row in rows)
+    head, *rows = (list(map(escaped, cells)) for cells in table)
+    yield from table_head(head)
+    yield from map(table_row, rows)

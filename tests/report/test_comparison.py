@@ -227,11 +227,11 @@ def test_markdown_is_a_table_with_the_verdict_last_that_answers_cannot_break() -
     told = list(comparison_markdown(gate_of(old, new), is_verbose=True))
 
     assert told[2].startswith(
-        r"| nl2sql | too few cases | 100% -\> 99% right on 71 cases: anything from -6 to +2 points"
+        "| nl2sql | too few cases | 100% -&gt; 99% right on 71 cases: anything from -6 to +2 points"
     )
     assert told[-1] == "**Verdict: too few cases**"
-    start = told.index("``````")
-    assert told[start : start + 4] == ["``````", "```", "</details>|`````", "``````"]
+    start = told.index(" ``````")
+    assert told[start : start + 4] == [" ``````", " ```", " </details>|`````", " ``````"]
 
 
 def columns(*names: str) -> list[Column]:
@@ -268,7 +268,7 @@ def test_several_runs_as_markdown_and_json() -> None:
 
     assert told[:3] == [
         "| suite | old | new | newer |",
-        "|---|---|---|---|",
+        "| --- | --- | --- | --- |",
         "| capitals | 66.7% | 33.3%, too few cases | 100.0%, 1 error, too few cases |",
     ]
     assert (found["verdict"], found["baseline"], list(found["candidates"])) == (

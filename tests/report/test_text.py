@@ -48,7 +48,18 @@ ACTING = frozenset(
     chr(code)
     for first, _, last in (
         part.partition("-")
-        for part in ["00-08", "0b-1f", "7f-9f", "61c", "200b-200f", "2028-202e", "2060-2069", "feff", "d800-dfff", "e0000-e007f"]
+        for part in [
+            "00-08",
+            "0b-1f",
+            "7f-9f",
+            "61c",
+            "200b-200f",
+            "2028-202e",
+            "2060-2069",
+            "feff",
+            "d800-dfff",
+            "e0000-e007f",
+        ]
     )
     for code in range(int(first, 16), int(last or first, 16) + 1)
 )
