@@ -105,12 +105,22 @@ def _say(sink: IO[str], message: dict[str, Any]) -> None:
 
 def _is_spent() -> bool:
     """Tell whether the process has ever used so much memory that the next answer should have another."""
+    return _peak_bytes() > _SPENT_BYTES
+
+
+def _peak_bytes() -> int:
+    """Give the most memory the process has used; 0 where nothing tells."""
+    try:
+        # not ru_maxrss: on Linux a new process takes over its parent's, and ours may have a model loaded
+        with open("/proc/self/status", encoding="ascii", errors="replace") as status:
+            return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM:"))
+    except (OSError, StopIteration):
+        pass
     try:
         import resource
     except ImportError:
-        return False
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak * (1 if sys.platform == "darwin" else 1024) > _SPENT_BYTES
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _judge(judge: Judge, task: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -202,6 +202,13 @@ instances = build(find_database("events", suite_path=root / "cases" / "sql.yaml"
 worker = shared_worker()
 question = Question(references=("SELECT COUNT(*) FROM events",), instances=instances, limit_s=30.0)
 print(worker.judge("SELECT COUNT(*) FROM events", question).reason, worker.pid, flush=True)
+if sys.argv[2] == "large":
+    kept, first = bytearray(600 * 2**20), worker.pid
+    kept[:: 4096] = b"x" * len(kept[:: 4096])
+    worker.close()
+    worker.judge("SELECT COUNT(*) FROM events", question)
+    started = worker.pid
+    print(worker.judge("SELECT COUNT(*) FROM events", question).reason, started == worker.pid != first)
 if sys.argv[2] == "busy":
     worker.judge("SELECT COUNT(*) FROM range(1000000000000)", question)
 """
@@ -234,6 +241,14 @@ def test_process_that_ends_takes_its_worker_along(events_root: Path) -> None:
     reason, pid = out.split()
     assert (reason, process.returncode, err) == ("correct", 0, "")
     assert _is_gone(int(pid), 5)
+
+
+def test_memory_of_the_parent_is_not_the_workers(events_root: Path) -> None:
+    """A worker that a process with a loaded model starts judges more than one answer."""
+    with _run_script(events_root, "large") as process:
+        out, _ = process.communicate(timeout=60)
+
+    assert out.splitlines()[1] == "correct True"
 
 
 def test_parent_that_is_killed_takes_its_worker_along(events_root: Path) -> None:
