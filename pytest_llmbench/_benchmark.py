@@ -3,7 +3,7 @@
 Latencies are measured where a model is called and replayed into pytest-benchmark with a
 timer that tells what was measured, so that its table, files and comparisons work on
 them.  Used here and not documented there: `config._benchmarksession`, its `benchmarks`,
-`options` and `logger`, and the constructor of `BenchmarkFixture`.
+`options`, `logger`, `storage` and `get_machine_info`, and the constructor of `BenchmarkFixture`.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pytest_llmbench.records import Record, Run, block_to_json, record_to_json
+from pytest_llmbench.records import Machine, Record, Run, block_to_json, machine_from_json, record_to_json
 
 
 class ReplayTimer:
@@ -103,6 +103,17 @@ class Benchmarks:
         benchmark.extra_info["llmbench"] = record_to_json(record)
         self._timer.load(latencies)
         benchmark.pedantic(_nothing, rounds=len(latencies))
+
+    @property
+    def machine(self) -> Machine | None:
+        """What this run is made on, as its file will say."""
+        return machine_from_json(self._session.get_machine_info())
+
+    @property
+    def storage_folder(self) -> Path | None:
+        """Where saved runs are; None where they are in no files."""
+        folder = getattr(self._session.storage, "path", None)
+        return folder if isinstance(folder, Path) else None
 
     def make_sure_a_file_is_written(self) -> None:
         """See that a requested file is written even if no record has a latency."""

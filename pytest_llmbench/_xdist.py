@@ -6,6 +6,7 @@ get, so it asks item by item.
 """
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -45,3 +46,27 @@ class WorkerFacts:
         sent = getattr(node, "workeroutput", {}).get("llmbench")
         if sent is not None:
             self.received.append(facts_from_json(json.loads(sent)))
+
+
+class BaselineFile:
+    """Tells each worker which file the run is compared with, so that it can see whether that fits its plan."""
+
+    def __init__(self, path: Path):
+        self._path = path
+
+    @classmethod
+    def register(cls, config: pytest.Config, path: Path) -> None:
+        """Have the workers told that are about to start."""
+        if is_controller(config):
+            config.pluginmanager.register(cls(path.absolute()), "llmbench-baseline")
+
+    @staticmethod
+    def told(config: pytest.Config) -> Path | None:
+        """Give a worker the file; None where there is none."""
+        path: str | None = config.workerinput.get("llmbench_baseline")  # type: ignore[attr-defined]
+        return None if path is None else Path(path)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Write it into what a worker is started with."""
+        node.workerinput["llmbench_baseline"] = str(self._path)

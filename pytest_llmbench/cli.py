@@ -199,8 +199,8 @@ def _history(options: argparse.Namespace) -> int:
 
 
 def _calibrate(options: argparse.Namespace) -> int:
+    from pytest_llmbench.baselines import read_checked
     from pytest_llmbench.calibrate import calibrate
-    from pytest_llmbench.comparing import read_checked
     from pytest_llmbench.gate_options import gate_settings
     from pytest_llmbench.report.calibration import calibration_lines
 

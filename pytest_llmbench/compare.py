@@ -117,7 +117,7 @@ def join(baseline: Run, candidate: Run, allowed: Iterable[Kind] = ()) -> Compari
     """
     permitted = frozenset(allowed)
     old, new = index(baseline), index(candidate)
-    pairing = _role_pairs(list(old), list(new))
+    pairing = role_pairs(list(old), list(new))
     suites: list[SuitePairs] = []
     left_out: list[LeftOut] = []
     for old_role, new_role in pairing:
@@ -184,7 +184,12 @@ def suite_facts(facts: Facts, suite: str) -> SuiteFacts | None:
     return next((known for known in facts.suites if known.suite == suite), None)
 
 
-def _role_pairs(old: Sequence[str], new: Sequence[str]) -> list[tuple[str, str]]:
+def role_pairs(old: Sequence[str], new: Sequence[str]) -> list[tuple[str, str]]:
+    """Pair the roles of a baseline and a candidate: by name, or the only two whatever their names.
+
+    Raises:
+        UsageFault: one side has none, or they have none in common.
+    """
     if not old or not new:
         side = "baseline" if not old else "candidate"
         raise UsageFault(f"the {side} has no record at all; nothing can be compared.")
@@ -193,8 +198,8 @@ def _role_pairs(old: Sequence[str], new: Sequence[str]) -> list[tuple[str, str]]
     common = [(role, role) for role in old if role in new]
     if not common:
         raise UsageFault(
-            f"the runs have no role in common (baseline: {', '.join(old)}; candidate: {', '.join(new)}); "
-            "run with --llm-model ROLE=NAME, or name the two with --models."
+            f"the runs have no role in common (baseline: {', '.join(old)}; candidate: {', '.join(new)}); give the "
+            "candidate a role of the baseline with --llm-model ROLE=NAME, or pair two with llmbench compare --models."
         )
     return common
 

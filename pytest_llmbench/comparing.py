@@ -5,11 +5,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_llmbench.compare import index, join, only_role
-from pytest_llmbench.errors import RunFileFault, UsageFault
+from pytest_llmbench.baselines import read_checked
+from pytest_llmbench.compare import join, only_role
+from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.gate import Gate, GateSettings, judge
 from pytest_llmbench.pooling import pool
-from pytest_llmbench.records import Run, read_run
+from pytest_llmbench.records import Run
 from pytest_llmbench.report.comparison import comparison_lines
 from pytest_llmbench.report.comparison_json import comparison_json
 from pytest_llmbench.report.comparison_markdown import comparison_markdown
@@ -49,20 +50,6 @@ def compare_files(asked: Asked) -> tuple[Iterable[str], int]:
     gates = [column.gate for column in columns if column.gate is not None]
     status = exit_status(overall([gate.verdict for gate in gates]))
     return (_one(gates[0], asked) if len(gates) == 1 else _several(columns, asked)), status
-
-
-def read_checked(path: Path) -> Run:
-    """Read a run whose records can be judged.
-
-    Raises:
-        RunFileFault: it cannot be read, has a case twice, or an impossible score.
-    """
-    run = read_run(path)
-    try:
-        index(run)
-    except RunFileFault as fault:
-        raise RunFileFault(f"{path}: {fault}") from None
-    return run
 
 
 def _named_runs(asked: Asked) -> list[tuple[str, Run]]:

@@ -1,4 +1,4 @@
-"""What the gate's options say, and the checks that need no candidate: floors of the score, a baseline that fits.
+"""What the gate's options say, and floors of the score.
 
 Pure functions, used by the command and by pytest's options.  Margins are given in points and kept
 as shares.
@@ -11,9 +11,10 @@ from math import isfinite
 from pytest_llmbench.compare import Kind
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.gate import GateSettings
-from pytest_llmbench.records import Record, Run
+from pytest_llmbench.records import Record
 from pytest_llmbench.stats import mean
 from pytest_llmbench.values import Outcome
+from pytest_llmbench.verdicts import Verdict
 
 
 def parse_margin(text: str, option: str = "--margin") -> float:
@@ -56,16 +57,24 @@ def parse_allowed(kinds: Iterable[str], option: str = "--allow-different") -> fr
     return frozenset(Kind(kind) for kind in found)
 
 
-def gate_settings(margin: str, latency_margin: str | None, allowed: Iterable[str]) -> GateSettings:
-    """Read what the gate tolerates, as the command gives it.
+def gate_settings(margin: str, latency_margin: str | None, allowed: Iterable[str], prefix: str = "--") -> GateSettings:
+    """Read what the gate tolerates.
+
+    Args:
+        margin: points of score.
+        latency_margin: a ratio, None where latency is not gated.
+        allowed: kinds of difference.
+        prefix: of the options' names, as messages are to show them.
 
     Raises:
         UsageFault: one of them is wrong.
     """
     return GateSettings(
-        margin=parse_margin(margin),
-        latency_margin=None if latency_margin is None else parse_latency_margin(latency_margin),
-        allowed=parse_allowed(allowed),
+        margin=parse_margin(margin, f"{prefix}margin"),
+        latency_margin=None
+        if latency_margin is None
+        else parse_latency_margin(latency_margin, f"{prefix}latency-margin"),
+        allowed=parse_allowed(allowed, f"{prefix}allow-different"),
     )
 
 
@@ -113,20 +122,27 @@ class FloorRuling:
         """Whether the score reaches the floor; float noise does not decide."""
         return self.score >= self.floor - 1e-9
 
+    @property
+    def verdict(self) -> Verdict:
+        """A score below its minimum is worse than what may be taken; one that reaches it is no worse."""
+        return Verdict.NO_WORSE if self.is_reached else Verdict.WORSE
 
-def rule_min_scores(records: Sequence[Record], floors: Sequence[MinScore]) -> tuple[FloorRuling, ...]:
-    """Hold each suite under each role against its floor: its own where it has one, else the nameless one.
+
+def check_min_scores(floors: Sequence[MinScore], suites: Iterable[str]) -> None:
+    """See that every named suite is among those that are run.
 
     Raises:
-        UsageFault: a floor names a suite that was not run.
+        UsageFault: one is not; a misspelt name would be a floor that never holds anything.
     """
-    suites = {record.suite for record in records}
-    by_suite = {floor.suite: floor.score for floor in floors}
-    missing = [name for name in by_suite if name is not None and name not in suites]
+    run = set(suites)
+    missing = [floor.suite for floor in floors if floor.suite is not None and floor.suite not in run]
     if missing:
-        raise UsageFault(
-            f'there is no suite "{missing[0]}" to hold to a minimum score; run: {", ".join(sorted(suites))}.'
-        )
+        raise UsageFault(f'there is no suite "{missing[0]}" to hold to a minimum score; run: {", ".join(sorted(run))}.')
+
+
+def rule_min_scores(records: Sequence[Record], floors: Sequence[MinScore]) -> tuple[FloorRuling, ...]:
+    """Hold each suite under each role against its floor: its own where it has one, else the nameless one."""
+    by_suite = {floor.suite: floor.score for floor in floors}
     groups: dict[tuple[str, str], list[float]] = {}
     for record in records:
         if record.suite in by_suite or None in by_suite:
@@ -142,27 +158,3 @@ def rule_min_scores(records: Sequence[Record], floors: Sequence[MinScore]) -> tu
         )
         for (suite, role), scores in groups.items()
     )
-
-
-def check_baseline(baseline: Run, planned: Iterable[tuple[str, str, str]]) -> None:
-    """See before any model is called that a baseline has something to say about the plan.
-
-    Args:
-        baseline: the run to be compared with.
-        planned: (suite, case, case_sha256) of what is about to be asked.
-
-    Raises:
-        UsageFault: they share no case.
-    """
-    known = {(record.suite, record.case): record.case_sha256 for record in baseline.records}
-    wanted = list(planned)
-    if any(known.get((suite, case)) == digest for suite, case, digest in wanted):
-        return
-    changed = sum((suite, case) in known for suite, case, _ in wanted)
-    if changed:
-        raise UsageFault(
-            f"the baseline shares no case with this run: {changed} were changed since (another digest). "
-            "Run the baseline's model again on the suites as they are."
-        )
-    names = ", ".join(sorted({suite for suite, _ in known})) or "no record"
-    raise UsageFault(f"the baseline shares no case with this run; it has: {names}.")

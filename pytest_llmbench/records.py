@@ -290,7 +290,7 @@ def block_to_json(run: Run) -> JsonObject:
         "unmeasured": [record_to_json(record) for record in run.records if not record.latencies_s],
         **facts_to_json(run.facts),
         "totals": _totals(run.records),
-        "gate": [],
+        "gate": None,
     }
 
 

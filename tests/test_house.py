@@ -41,6 +41,7 @@ FLOORS: Mapping[int, Mapping[str, tuple[str, ...]]] = {
         "the conductor": ("runner",),
         "the judging of two runs": (
             "agreement",
+            "baselines",
             "calibrate",
             "compare",
             "gate",
@@ -48,6 +49,7 @@ FLOORS: Mapping[int, Mapping[str, tuple[str, ...]]] = {
             "latency",
             "planning",
             "pooling",
+            "run_gate",
             "units",
             "verdicts",
         ),

@@ -31,6 +31,40 @@ OPTIONS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ),
     ("--llm-timeout", "string", {"metavar": "S", "help": "Seconds for one request."}),
     ("--llm-no-fail", "bool", {"action": "store_true", "default": None, "help": "A wrong answer fails no test."}),
+    (
+        "--llm-baseline",
+        "linelist",
+        {
+            "action": "append",
+            "metavar": "FILE",
+            "help": "Gate this run against that benchmark JSON, or `latest` of the benchmark storage. Repeatable: "
+            "older runs of the same model are pooled.",
+        },
+    ),
+    ("--llm-margin", "string", {"metavar": "P", "help": "Points of score that may be lost; default 5."}),
+    (
+        "--llm-latency-margin",
+        "string",
+        {"metavar": "R", "help": "Gate latency too, at this ratio of medians, as 1.25."},
+    ),
+    (
+        "--llm-min-score",
+        "linelist",
+        {
+            "action": "append",
+            "metavar": "[SUITE=]S",
+            "help": "Gate: the suite's score (a share, errors counted wrong) must reach S. Repeatable.",
+        },
+    ),
+    (
+        "--llm-allow-different",
+        "linelist",
+        {
+            "action": "append",
+            "metavar": "KIND",
+            "help": "Compare runs that differ in prompt, grader, judge, samples, machine or concurrency. Repeatable.",
+        },
+    ),
 )
 """Flag, type of its ini twin, and what argparse needs. Numbers are checked when models are named."""
 

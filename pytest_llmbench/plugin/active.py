@@ -5,6 +5,7 @@ import pytest
 import pytest_llmbench.plugin.fixtures as fixtures
 from pytest_llmbench._xdist import is_controller
 from pytest_llmbench.plugin.collection import Collection
+from pytest_llmbench.plugin.gating import register_gate
 from pytest_llmbench.plugin.outcomes import Outcomes
 from pytest_llmbench.plugin.recording import Recording
 from pytest_llmbench.plugin.running import Running
@@ -27,3 +28,4 @@ def activate(config: pytest.Config) -> None:
         config.pluginmanager.register(session.workers, "llmbench-workers")
     for hooks in (Collection, Running, Outcomes, Recording, Summary):
         config.pluginmanager.register(hooks(session), f"llmbench-{hooks.__name__.lower()}")
+    register_gate(session)

@@ -9,6 +9,7 @@ from pytest_llmbench._xdist import WorkerFacts, is_worker
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.plugin import settings
 from pytest_llmbench.plugin.fixtures import RUNNER
+from pytest_llmbench.plugin.gate_settings import has_gate
 from pytest_llmbench.records import Record, Run, merged_facts
 from pytest_llmbench.report.progress import ProgressLine
 from pytest_llmbench.runner import Runner
@@ -34,7 +35,7 @@ class LlmSession:
             name: kind for kinds in config.hook.pytest_llmbench_graders(config=config) for name, kind in kinds.items()
         }
         self.runner = config.stash[RUNNER] = Runner(run_settings, choices, kinds)
-        self.is_lenient = settings.flag(config, "llm_no_fail")
+        self.is_lenient = settings.flag(config, "llm_no_fail") or has_gate(config)
         self.records: dict[str, Record] = {}
         self.refusal: str | None = None
         self.workers = WorkerFacts()

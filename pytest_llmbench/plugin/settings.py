@@ -58,6 +58,17 @@ def run_settings(config: pytest.Config) -> RunSettings:
     )
 
 
+def listed(config: pytest.Config, name: str) -> tuple[list[str], bool]:
+    """Read a repeatable option; tells too whether the command line gave it, which comes before the ini file."""
+    given: list[str] | None = config.getoption(name)
+    return (list(given), True) if given else (list(config.getini(name) or ()), False)
+
+
+def folder_of(config: pytest.Config, *, is_given: bool) -> Path:
+    """Give the folder that a path is relative to: on the command line where pytest was called, else the ini file's."""
+    return config.invocation_params.dir if is_given else _ini_folder(config)
+
+
 def flag(config: pytest.Config, name: str) -> bool:
     """Read a switch."""
     given = config.getoption(name)

@@ -31,13 +31,18 @@ class Said:
 
 def comparison_lines(gate: Gate, *, is_verbose: bool = False) -> Iterator[str]:
     """Tell a judged comparison: a line a suite with what moved, latency, what was left out, the verdict."""
-    said = list(everything_said(gate, is_verbose=is_verbose))
-    width = max(len(line.name) for line in said)
+    yield from said_lines(list(everything_said(gate, is_verbose=is_verbose)))
+    yield f"verdict: {gate.verdict}"
+
+
+def said_lines(said: Sequence[Said], *, has_details: bool = True) -> Iterator[str]:
+    """Lay out what is said: names and verdicts in columns, the details below each."""
+    width = max((len(line.name) for line in said), default=0)
     for line in said:
         verdict = line.verdict or ""
         yield visible(f"{line.name.ljust(width)}  {verdict.ljust(_VERDICT_WIDTH)} {line.sentence}".rstrip())
-        yield from (f"  {visible(detail)}" for detail in line.details)
-    yield f"verdict: {gate.verdict}"
+        if has_details:
+            yield from (f"  {visible(detail)}" for detail in line.details)
 
 
 def everything_said(gate: Gate, *, is_verbose: bool) -> Iterator[Said]:
@@ -57,13 +62,16 @@ def everything_said(gate: Gate, *, is_verbose: bool) -> Iterator[Said]:
             yield Said(name=name, verdict=None, sentence=texts[0], details=tuple(texts[1:]))
 
 
-def floor_lines(floors: Sequence[FloorRuling]) -> Iterator[str]:
+def floors_said(floors: Sequence[FloorRuling]) -> Iterator[Said]:
     """Tell each suite's score against its minimum."""
+    has_roles = len({floor.role for floor in floors}) > 1
     for floor in floors:
         word = "reached" if floor.is_reached else "missed"
-        yield visible(
-            f"{floor.suite} [{floor.role}]: minimum score {floor.floor:.1%} {word} with {floor.score:.1%} "
-            f"on {floor.cases} cases (errors count as wrong)"
+        yield Said(
+            name=_name(floor.suite, floor.role, has_roles),
+            verdict=floor.verdict,
+            sentence=f"minimum score {floor.floor:.1%} {word} with {floor.score:.1%} on {counted(floor.cases, 'case')} "
+            "(errors count as wrong)",
         )
 
 

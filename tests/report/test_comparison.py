@@ -12,7 +12,7 @@ from pytest_llmbench.gate_options import MinScore, rule_min_scores
 from pytest_llmbench.models import Identity
 from pytest_llmbench.planning import planned
 from pytest_llmbench.records import Facts, ModelFacts, Record, Run, Sample, settle
-from pytest_llmbench.report.comparison import comparison_lines, floor_lines, plan_lines
+from pytest_llmbench.report.comparison import comparison_lines, floors_said, plan_lines, said_lines
 from pytest_llmbench.report.comparison_json import comparison_json, floor_json
 from pytest_llmbench.report.comparison_markdown import comparison_markdown
 from pytest_llmbench.report.side_by_side import Column, side_by_side_json, side_by_side_lines, side_by_side_markdown
@@ -195,8 +195,8 @@ def test_minimum_scores_on_a_line_each() -> None:
     """Reached or missed, with errors counted as wrong."""
     floors = rule_min_scores(scored([1.0, None]), [MinScore(suite=None, score=0.8)])
 
-    assert list(floor_lines(floors)) == [
-        "nl2sql [m]: minimum score 80.0% missed with 50.0% on 2 cases (errors count as wrong)"
+    assert list(said_lines(list(floors_said(floors)))) == [
+        "nl2sql  worse         minimum score 80.0% missed with 50.0% on 2 cases (errors count as wrong)"
     ]
     assert floor_json(floors[0])["reached"] is False
 

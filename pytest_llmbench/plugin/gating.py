@@ -1,0 +1,188 @@
+"""The hooks of a session whose run is gated: against earlier runs, against minimum scores.
+
+The process that writes the benchmark JSON judges, under xdist the controller.  What is asked
+cannot be seen to fit the plan there, since only workers collect: they are told which file it is.
+"""
+
+from collections.abc import Generator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from pytest_llmbench._xdist import BaselineFile, is_worker
+from pytest_llmbench.baselines import Baseline, PlannedCase, check_plan, read_baselines
+from pytest_llmbench.errors import LlmbenchError, UsageFault
+from pytest_llmbench.gate_options import check_min_scores
+from pytest_llmbench.plugin import gate_settings
+from pytest_llmbench.plugin.collect import ITEM
+from pytest_llmbench.plugin.session import LlmSession
+from pytest_llmbench.records import Run
+from pytest_llmbench.report.run_ruling import asked_text, ruling_json, ruling_lines, ruling_properties
+from pytest_llmbench.run_gate import RunGate, RunRuling, judge_run
+from pytest_llmbench.values import Outcome
+
+NAME = "llmbench-gating"
+
+
+def register_gate(session: LlmSession) -> None:
+    """Register the gate's hooks where the run is gated.
+
+    Raises:
+        pytest.UsageError: a fault of its options.
+    """
+    config = session.config
+    try:
+        settings = gate_settings.tolerated(config)
+        floors, are_given = gate_settings.min_scores(config)
+    except UsageFault as fault:
+        raise pytest.UsageError(str(fault)) from None
+    if gate_settings.has_gate(config):
+        asked = RunGate(floors=floors, settings=settings)
+        config.pluginmanager.register(Gating(session, asked, are_floors_given=are_given), NAME)
+
+
+class Gating:
+    """Judges a run when it ends.
+
+    Args:
+        session: what it judges.
+        asked: what is asked, but for the baselines.
+        are_floors_given: the minimum scores are from the command line, so that each must hold a suite.
+    """
+
+    def __init__(self, session: LlmSession, asked: RunGate, *, are_floors_given: bool):
+        self.config = session.config
+        self.asked = asked
+        self.ruling: RunRuling | None = None
+        self._session = session
+        self._are_floors_given = are_floors_given
+        self._reported: set[str] = set()
+        self._errors = 0
+
+    # -- before anything is asked
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        """Read the baselines, before this run saves anything itself.
+
+        Raises:
+            pytest.UsageError: one cannot be read, or there is none.
+        """
+        if is_worker(self.config):
+            return
+        try:
+            found = gate_settings.baselines(self.config, lambda: self._session.benchmarks.storage_folder)
+        except LlmbenchError as fault:
+            raise pytest.UsageError(str(fault)) from None
+        self.asked = replace(self.asked, baselines=found)
+        if found:
+            BaselineFile.register(self.config, found[0].path)
+
+    def pytest_report_header(self) -> str:
+        """Say what the run is held against."""
+        return f"llmbench gate: {asked_text(self.asked)}"
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """See that what is asked fits the plan, before any model is called."""
+        option = session.config.option
+        if option.collectonly or (session.testsfailed and not option.continue_on_collection_errors):
+            return
+        planned = [_planned(item) for item in session.items if ITEM in item.stash]
+        if not planned:
+            return
+        try:
+            if self._are_floors_given:
+                check_min_scores(self.asked.floors, [case.suite for case in planned])
+            for baseline in self._newest():
+                check_plan(baseline, planned)
+        except LlmbenchError as fault:
+            self._session.refuse(str(fault))
+
+    def _newest(self) -> tuple[Baseline, ...]:
+        if is_worker(self.config):
+            path = BaselineFile.told(self.config)
+            return () if path is None else read_baselines([path])
+        return self.asked.baselines[:1]
+
+    # -- the end
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Count the errors of cases, which are unknowns to the gate and no failures of the run."""
+        self._reported.add(report.nodeid)
+        record = self._session.records.get(report.nodeid)
+        if report.failed and report.when == "setup" and record is not None and record.outcome is Outcome.ERROR:
+            self._errors += 1
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> Generator[None, None, None]:
+        """Judge the run before its file is written, and give pytest the gate's exit status where it has none itself."""
+        option = session.config.option
+        is_run = not (option.collectonly or getattr(option, "setupplan", False) or is_worker(self.config))
+        if not is_run or exitstatus not in _JUDGED:
+            return (yield)
+        self.ruling = judge_run(self._run(), self.asked, stopped=self._stopped(session, exitstatus))
+        self._tell_junit(self.ruling)
+        if exitstatus == pytest.ExitCode.TESTS_FAILED and 0 < session.testsfailed == self._errors:
+            # nothing failed but cases without an answer: what those mean is the gate's to say
+            session.exitstatus = pytest.ExitCode.OK
+        yield
+        # behind pytest's own last look at it, which may find too many warnings
+        if session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = self.ruling.exit_status
+        return None
+
+    def _stopped(self, session: pytest.Session, exitstatus: int) -> str | None:
+        """Say why the run ended before its time; None if it did not."""
+        is_whole = exitstatus != pytest.ExitCode.INTERRUPTED and all(
+            item.nodeid in self._reported for item in session.items
+        )
+        why = str(session.shouldfail or session.shouldstop or "interrupted")
+        return None if is_whole else f"the run ended before its time ({why})"
+
+    def _run(self) -> Run:
+        run = self._session.run
+        has_latency = any(record.latencies_s for record in run.records)
+        return replace(run, machine=self._session.benchmarks.machine) if has_latency and self.asked.baselines else run
+
+    def _tell_junit(self, ruling: RunRuling) -> None:
+        # pytest 9.2 keeps its writer in a private stash key, and offers a fixture that workers of xdist do not have
+        for plugin in self.config.pluginmanager.get_plugins():
+            add_property = getattr(plugin, "add_global_property", None)
+            if add_property is not None:
+                for name, value in ruling_properties(ruling):
+                    add_property(name, value)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_benchmark_update_json(self, output_json: dict[str, Any]) -> None:
+        """Put the verdicts into the run's block."""
+        if self.ruling is not None:
+            output_json["llmbench"]["gate"] = ruling_json(self.ruling)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Tell the verdicts, the overall one last."""
+        if self.ruling is None:
+            return
+        *lines, verdict = ruling_lines(self.ruling, self.config.get_verbosity())
+        terminalreporter.write_sep("=", "llmbench gate")
+        for line in lines:
+            terminalreporter.write_line(line)
+        terminalreporter.write_line(verdict, bold=True, **{_COLOURS[self.ruling.exit_status]: True})
+
+
+_JUDGED = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED)
+"""Ends of a run that has something to be judged, or to be told that it is not."""
+
+_COLOURS = {0: "green", 1: "red", 8: "yellow"}
+
+
+def _planned(item: pytest.Item) -> PlannedCase:
+    found = item.stash[ITEM]
+    return PlannedCase(
+        role=found.choice.role,
+        suite=found.loaded.suite.name,
+        case=found.case.id,
+        case_sha256=found.case.sha256,
+    )

@@ -1,0 +1,86 @@
+"""What the gate of a run says: as text for the end of a run, as JSON for its block, as properties for JUnit.
+
+Pure functions.
+"""
+
+from collections.abc import Iterator
+
+from pytest_llmbench.baselines import Baseline
+from pytest_llmbench.records import JsonObject
+from pytest_llmbench.report.comparison import everything_said, floors_said, said_lines
+from pytest_llmbench.report.comparison_json import comparison_json, floor_json
+from pytest_llmbench.report.text import visible
+from pytest_llmbench.run_gate import RunGate, RunRuling
+
+
+def asked_text(asked: RunGate) -> str:
+    """Say in a line what a run is held against."""
+    told = []
+    if asked.baselines:
+        newest, *older = asked.baselines
+        told.append(f"against {_baseline_text(newest)}")
+        if older:
+            told.append(f"{len(older)} older run{'' if len(older) == 1 else 's'} to pool")
+        told.append(f"margin {asked.settings.margin * 100:g} points")
+        if asked.settings.latency_margin is not None:
+            told.append(f"latency {asked.settings.latency_margin:g}x")
+    for floor in asked.floors:
+        told.append(f"minimum score {'' if floor.suite is None else f'of {floor.suite} '}{floor.score:.1%}")
+    return visible(", ".join(told))
+
+
+def _baseline_text(baseline: Baseline) -> str:
+    run = baseline.run
+    names = ", ".join(
+        dict.fromkeys(r.role if r.model == r.role else f"{r.role}={r.model}" for r in run.records)
+    )  # fmt: skip
+    facts = (names, run.datetime[:16].replace("T", " "), "" if run.commit == "unversioned" else run.commit[:7])
+    return f"{baseline.path} ({', '.join(filter(None, facts))})"
+
+
+def ruling_lines(ruling: RunRuling, verbosity: int = 0) -> Iterator[str]:
+    """Tell what the gate says, the overall verdict last.
+
+    Args:
+        ruling: what it says.
+        verbosity: pytest's; the answers of what moved over 0, no details under 0, only the verdict under -1.
+    """
+    if ruling.refusal is not None:
+        yield visible(f"not judged: {ruling.refusal}")
+    elif verbosity >= -1:
+        said = [] if ruling.gate is None else list(everything_said(ruling.gate, is_verbose=verbosity > 0))
+        said += floors_said(ruling.floors)
+        yield from said_lines(said, has_details=verbosity >= 0)
+    yield f"verdict: {ruling.verdict}"
+
+
+def ruling_json(ruling: RunRuling) -> JsonObject:
+    """Give what the gate says as it stands in a run's block: a comparison, the baselines, the minimum scores."""
+    compared = {} if ruling.gate is None else comparison_json(ruling.gate)
+    return {
+        **compared,
+        "verdict": ruling.verdict,
+        "exit_status": ruling.exit_status,
+        "not_judged": ruling.refusal,
+        "baselines": [
+            {"file": str(baseline.path), "datetime": baseline.run.datetime, "commit": baseline.run.commit}
+            for baseline in ruling.asked.baselines
+        ],
+        "min_scores": [floor_json(floor) for floor in ruling.floors],
+    }
+
+
+def ruling_properties(ruling: RunRuling) -> Iterator[tuple[str, str]]:
+    """Give the verdicts as names and values for the properties of a JUnit test suite."""
+    yield "llmbench.verdict", ruling.verdict
+    if ruling.refusal is not None:
+        yield "llmbench.not_judged", ruling.refusal
+    for baseline in ruling.asked.baselines:
+        yield "llmbench.baseline", str(baseline.path)
+    for suite in () if ruling.gate is None else ruling.gate.suites:
+        yield f"llmbench.verdict.{suite.pairs.suite}[{suite.pairs.role}]", suite.verdict
+    for latency in () if ruling.gate is None else ruling.gate.latency:
+        if latency.verdict is not None:
+            yield f"llmbench.verdict.latency[{latency.facts.role}]", latency.verdict
+    for floor in ruling.floors:
+        yield f"llmbench.min_score.{floor.suite}[{floor.role}]", f"{floor.score:.6g} of {floor.floor:g}"

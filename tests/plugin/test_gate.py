@@ -1,0 +1,646 @@
+"""The gate in pytest: outcomes, exit status, verdicts in every output, usage errors before any model is called."""
+
+import json
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_llmbench.cli import main
+
+GateProject = Callable[..., pytest.Pytester]
+
+CASES = 100
+FAST = ("--benchmark-quiet", "-p", "no:cacheprovider")
+SUITE_HEAD = 'suite: sums\ngrader: exact\nprompt:\n  completion: "{{ question }}"\ncases:\n'
+BASE = {"wrong": range(10)}
+"""The incumbent: nine cases in ten right."""
+
+
+def answers(*, wrong: Collection[int] = (), missing: Collection[int] = (), slow: float = 1.0) -> str:
+    """Give recorded answers to all cases but the missing ones, as JSON lines."""
+    rows = (
+        {"case": f"c{i}", "answer": "x" if i in wrong else f"{i}", "latency_s": (0.5 + i / 50) * slow}
+        for i in range(CASES)
+        if i not in missing
+    )
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+@pytest.fixture(scope="module")
+def bases() -> dict[int, str]:
+    """Keep the incumbent's run by the number of cases: it is the same in every project."""
+    return {}
+
+
+@pytest.fixture
+def gated(pytester: pytest.Pytester, bases: dict[int, str]) -> GateProject:
+    """Make a project of one suite of 100 cases and models of these names: `gated(new={"wrong": [1]})`; base is there."""
+
+    def make(*, cases: int = CASES, **models: Mapping[str, Any]) -> pytest.Pytester:
+        folder = pytester.mkdir("cases")
+        rows = (f'  - {{id: c{i}, question: "{i}?", expected: "{i}"}}\n' for i in range(cases))
+        (folder / "sums.yaml").write_text(SUITE_HEAD + "".join(rows))
+        fixtures = pytester.mkdir("fixtures")
+        entries = ""
+        for name, made in {"base": BASE, **models}.items():
+            (fixtures / f"{name}.jsonl").write_text(answers(**made))
+            entries += f'[{name}]\nprovider = "recorded"\nanswers = "{name}.jsonl"\n'
+        (fixtures / "models.toml").write_text(entries)
+        pytester.makeini("[pytest]\n")
+        path = pytester.path / "base.json"
+        if cases not in bases:
+            options = ("--llm-no-fail", f"--benchmark-json={path}", *FAST)
+            assert pytester.runpytest("--llm-model", "base", *options, "cases").ret == 0
+            bases[cases] = path.read_text()
+        path.write_text(bases[cases])
+        return pytester
+
+    return make
+
+
+def run_new(pytester: pytest.Pytester, *options: str) -> pytest.RunResult:
+    return pytester.runpytest("--llm-model", "new", "--llm-baseline=base.json", *FAST, *options, "cases")
+
+
+def block(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text())["llmbench"]
+    return found
+
+
+def gate_lines(result: pytest.RunResult) -> list[str]:
+    """Give what stands below the gate's heading, up to the verdict."""
+    start = next(place for place, line in enumerate(result.outlines) if " llmbench gate =" in line) + 1
+    verdict = next(place for place in range(start, len(result.outlines)) if "verdict: " in result.outlines[place])
+    return result.outlines[start : verdict + 1]
+
+
+# -- verdicts
+
+
+@pytest.mark.parametrize(
+    ("new", "cases", "verdict", "status"),
+    [
+        ({"wrong": range(10)}, 100, "no worse", 0),
+        ({}, 100, "better", 0),
+        ({"wrong": range(40)}, 100, "worse", 1),
+        ({"wrong": range(10)}, 20, "too few cases", 8),
+        ({"wrong": range(10), "missing": range(50, 60)}, 100, "inconclusive", 8),
+    ],
+    ids=["no worse", "better", "worse", "too few cases", "inconclusive"],
+)
+def test_the_gate_s_verdict_is_the_exit_status(
+    gated: GateProject, new: Mapping[str, Any], cases: int, verdict: str, status: int
+) -> None:
+    """0 for better and no worse, 1 for worse, 8 where it cannot be told; the verdict stands last and in the file."""
+    pytester = gated(cases=cases, new=new)
+
+    result = run_new(pytester, "--benchmark-json=new.json")
+
+    assert result.ret == status
+    assert gate_lines(result)[-1] == f"verdict: {verdict}"
+    gate = block(pytester.path / "new.json")["gate"]
+    assert (gate["verdict"], gate["exit_status"]) == (verdict, status)
+
+
+def test_wrong_answers_of_a_gated_run_fail_no_test(gated: GateProject) -> None:
+    """Wrong answers are `w`, JUnit calls them passed with the property outcome=failed; what decides is told at the end."""
+    pytester = gated(new={"wrong": range(5, 40)})
+
+    result = run_new(pytester, "--junitxml=run.xml")
+
+    result.stdout.fnmatch_lines(
+        [
+            "llmbench: new",
+            "llmbench gate: against base.json (base, 20??-??-?? ??:??), margin 5 points",
+            "cases/sums.yaml .....wwwwwwwwww*",
+            "=* llmbench gate =*",
+            "sums     worse         90.0% -> 65.0% right on 100 cases (-25.0 points, 90% interval *; you tolerate -5)",
+            "  30 got worse: c10, c11, c12, c13, c14, c15, c16, c17, c18, c19, c20, c21 and 18 more",
+            "  5 got better: c0, c1, c2, c3, c4",
+            "  answers: 65% have the same grade, 65% the same text",
+            "latency                median case 1.00x as long on 100 cases (between 0.89x and 1.12x)",
+            "  allowing for run-to-run noise of 5% (assumed)",
+            "verdict: worse",
+            "=* 65 passed, 35 wrong in *",
+        ]
+    )
+    (suite,) = ET.parse(pytester.path / "run.xml").getroot()
+    assert (suite.get("failures"), suite.get("errors")) == ("0", "0")
+    assert sum(one.get("value") == "failed" for one in suite.iterfind("testcase/properties/property")) == 35
+
+
+def test_lf_and_x_ignore_wrong_answers_of_a_gated_run(gated: GateProject) -> None:
+    """A gated run with -x asks every case, and --lf has nothing to run again."""
+    pytester = gated(new={"wrong": range(10)})
+    options = ("--llm-model", "new", "--llm-baseline=base.json", "--benchmark-quiet")
+
+    first = pytester.runpytest(*options, "-x", "cases")
+    again = pytester.runpytest(*options, "--lf", "--collect-only", "-q", "cases")
+
+    assert first.ret == 0
+    first.assert_outcomes(passed=90)
+    assert "100 tests collected" in again.stdout.str()
+
+
+# -- errors and failures
+
+
+def test_a_case_without_an_answer_is_an_error_and_the_gate_s_to_weigh(gated: GateProject) -> None:
+    """One ERROR among 100 cases cannot change the verdict: it is shown as ERROR, and the exit status is the gate's."""
+    pytester = gated(new={"wrong": range(10), "missing": [50]})
+
+    result = run_new(pytester, "--junitxml=run.xml")
+
+    assert result.ret == 0
+    result.assert_outcomes(passed=89, errors=1)
+    assert "  1 case with errors: c50" in gate_lines(result)
+    (suite,) = ET.parse(pytester.path / "run.xml").getroot()
+    assert (suite.get("failures"), suite.get("errors")) == ("0", "1")
+
+
+def test_an_error_fails_a_run_without_a_gate(gated: GateProject) -> None:
+    """With --llm-no-fail alone nobody weighs an ERROR: exit 1."""
+    pytester = gated(new={"missing": [50]})
+
+    result = pytester.runpytest("--llm-model", "new", "--llm-no-fail", *FAST, "cases")
+
+    assert result.ret == 1
+
+
+@pytest.mark.parametrize("cases", [100, 20])
+def test_a_failed_ordinary_test_is_exit_1_whatever_the_gate_says(gated: GateProject, cases: int) -> None:
+    """The verdict is told all the same: no worse with 100 cases, too few with 20."""
+    pytester = gated(cases=cases, new={"wrong": range(10), "missing": [15]})
+    path = pytester.makepyfile("def test_ordinary():\n    assert not 'broken'\n")
+
+    result = run_new(pytester, str(path))
+
+    assert result.ret == 1
+    result.assert_outcomes(passed=cases - 11, failed=1, errors=1)
+    assert gate_lines(result)[-1] == ("verdict: no worse" if cases == 100 else "verdict: too few cases")
+
+
+def test_an_error_of_a_fixture_is_no_unknown_answer(gated: GateProject) -> None:
+    """A fixture that breaks fails the run: the case has its answer, and the gate has nothing to weigh."""
+    pytester = gated(new={"wrong": range(10)})
+    path = pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.fixture
+        def broken():
+            raise OSError("no disk")
+
+        @pytest.mark.llm_suite("cases/sums.yaml")
+        def test_sums(broken, llm_grade):
+            assert llm_grade.passed
+        """
+    )
+
+    result = pytester.runpytest("--llm-model", "new", "--llm-baseline=base.json", *FAST, "-k", "c50-", str(path))
+
+    assert result.ret == 1
+    result.assert_outcomes(errors=1, deselected=99)
+
+
+def test_in_a_python_test_the_failed_grade_alone_is_forgiven(gated: GateProject) -> None:
+    """Of a marked test only an AssertionError whose llm_grade failed becomes `w`; one on a right answer fails the run."""
+    pytester = gated(new={"wrong": range(10)})
+    path = pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.llm_suite("cases/sums.yaml")
+        def test_sums(llm_case, llm_grade):
+            assert llm_grade.passed and llm_case.id != "c50"
+        """
+    )
+    options = ("--llm-model", "new", "--llm-baseline=base.json", *FAST)
+
+    whole = pytester.runpytest(*options, str(path))
+    without = pytester.runpytest(*options, "--deselect", f"{path.name}::test_sums[c50-new]", str(path))
+
+    whole.assert_outcomes(passed=89, failed=1)
+    assert (whole.ret, without.ret) == (1, 0)
+
+
+# -- runs that are not whole
+
+
+def test_a_run_stopped_by_x_is_not_judged_as_if_whole(gated: GateProject) -> None:
+    """-x stops at an ERROR; what was answered until then says nothing about the rest: inconclusive, exit 8."""
+    pytester = gated(new={"missing": [70]})
+
+    result = run_new(pytester, "-x", "--benchmark-json=new.json")
+
+    assert result.ret == 8
+    assert gate_lines(result) == [
+        "not judged: the run ended before its time (stopping after 1 failures)",
+        "verdict: inconclusive",
+    ]
+    gate = block(pytester.path / "new.json")["gate"]
+    assert gate["not_judged"] == "the run ended before its time (stopping after 1 failures)"
+    assert "suites" not in gate
+
+
+def test_x_at_the_last_case_has_stopped_nothing(gated: GateProject) -> None:
+    """A run whose last case is the ERROR that -x stops at is whole, and judged."""
+    pytester = gated(new={"wrong": range(10), "missing": [99]})
+
+    result = run_new(pytester, "-x")
+
+    assert result.ret == 0
+    assert gate_lines(result)[-1] == "verdict: no worse"
+
+
+def test_an_interrupted_run_is_not_judged(gated: GateProject) -> None:
+    """Ctrl-C is exit 2, and the file says why there is no verdict."""
+    pytester = gated(new={})
+    pytester.makeconftest(
+        "import os, signal\n"
+        "def pytest_runtest_logreport(report):\n"
+        "    if report.when == 'teardown' and 'c70' in report.nodeid:\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+    )
+
+    result = pytester.runpytest_subprocess(
+        "--llm-model", "new", "--llm-baseline=base.json", "--benchmark-json=new.json", *FAST, "cases"
+    )
+
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert gate_lines(result) == [
+        "not judged: the run ended before its time (interrupted)",
+        "verdict: inconclusive",
+    ]
+    assert block(pytester.path / "new.json")["gate"]["verdict"] == "inconclusive"
+
+
+def test_a_gated_run_without_any_case_is_undecided(gated: GateProject) -> None:
+    """Where only ordinary tests are left a gate has seen nothing, and does not pass."""
+    pytester = gated()
+    path = pytester.makepyfile("def test_ordinary():\n    pass\n")
+
+    result = pytester.runpytest("--llm-model", "base", "--llm-baseline=base.json", *FAST, str(path))
+
+    assert result.ret == 8
+    assert gate_lines(result)[-2:] == ["not judged: no case was run", "verdict: inconclusive"]
+
+
+@pytest.mark.parametrize("option", ["--collect-only", "--setup-plan"])
+def test_what_runs_no_case_is_not_gated(gated: GateProject, option: str) -> None:
+    """Looking at what would run exits 0 and has no verdict."""
+    result = run_new(gated(new={}), option)
+
+    assert result.ret == 0
+    result.stdout.no_fnmatch_line("*verdict*")
+
+
+def test_selection_leaves_cases_out_by_name(gated: GateProject) -> None:
+    """A gate over a part of the cases says so."""
+    result = run_new(gated(new={"wrong": range(10)}), "--llm-limit=60")
+
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["  compared 60 of 100 cases, 40 only in the baseline: c60, c61, *"])
+
+
+def test_pytest_s_own_exit_status_goes_first(gated: GateProject) -> None:
+    """Too many warnings are pytest's 6, though the gate could not decide."""
+    pytester = gated(cases=20, new={"wrong": range(10)})
+    path = pytester.makepyfile("import warnings\ndef test_warns():\n    warnings.warn('old')\n")
+
+    result = pytester.runpytest_subprocess(
+        "--llm-model", "new", "--llm-baseline=base.json", "--max-warnings=0", *FAST, str(path), "cases"
+    )
+
+    assert result.ret == 6
+    assert gate_lines(result)[-1] == "verdict: too few cases"
+
+
+# -- the same as the command
+
+
+PAIRS: Mapping[str, tuple[Mapping[str, Any], tuple[str, ...]]] = {
+    "equal": ({"wrong": range(10)}, ()),
+    "better": ({}, ()),
+    "real drop": ({"wrong": range(14)}, ("--llm-margin=15",)),
+    "worse": ({"wrong": range(30)}, ()),
+    "errors": ({"wrong": range(10), "missing": range(40, 50)}, ()),
+    "slower": ({"wrong": range(10), "slow": 1.6}, ("--llm-latency-margin=1.25",)),
+    "as fast": ({"wrong": range(10)}, ("--llm-latency-margin=1.25",)),
+    "more samples": ({"wrong": range(10)}, ("--llm-samples=2",)),
+    "more samples allowed": ({"wrong": range(10)}, ("--llm-samples=2", "--llm-allow-different=samples")),
+}
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_the_command_says_the_same_of_the_files(
+    gated: GateProject, pair: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`llmbench compare` of the baseline and the run's own file gives verdict, exit status and all numbers alike."""
+    new, options = PAIRS[pair]
+    pytester = gated(new=new)
+
+    result = run_new(pytester, "--benchmark-json=new.json", *options)
+
+    capsys.readouterr()
+    same = [option.replace("--llm-", "--") for option in options if "samples=" not in option]
+    status = main(["compare", "base.json", "new.json", "--format=json", *same])
+    said = json.loads(capsys.readouterr().out)
+    gate = block(pytester.path / "new.json")["gate"]
+    assert (result.ret, gate["verdict"]) == (status, said["verdict"])
+    assert {name: gate[name] for name in said} == said
+
+
+def test_xdist_gives_the_same_verdicts(gated: GateProject) -> None:
+    """With -n 2 the controller judges: exit status, file, JUnit and text are those of a serial run."""
+    pytester = gated(new={"wrong": range(40), "missing": [50]})
+
+    serial = run_new(pytester, "--benchmark-json=serial.json", "--junitxml=serial.xml")
+    parallel = run_new(pytester, "-n", "2", "--benchmark-json=parallel.json", "--junitxml=parallel.xml")
+
+    assert (serial.ret, parallel.ret) == (1, 1)
+    assert gate_lines(parallel) == gate_lines(serial)
+    assert block(pytester.path / "parallel.json")["gate"] == block(pytester.path / "serial.json")["gate"]
+    properties = [
+        [
+            (one.get("name"), one.get("value"))
+            for one in ET.parse(pytester.path / name).iterfind("*/properties/property")
+        ]
+        for name in ("serial.xml", "parallel.xml")
+    ]
+    assert properties[0] == properties[1] == [
+        ("llmbench.verdict", "worse"),
+        ("llmbench.baseline", "base.json"),
+        ("llmbench.verdict.sums[new]", "worse"),
+    ]  # fmt: skip
+
+
+# -- minimum scores
+
+
+@pytest.mark.parametrize(
+    ("floors", "status", "line"),
+    [
+        (["0.9"], 0, "sums  no worse      minimum score 90.0% reached with 90.0% on 100 cases (errors count as wrong)"),
+        (["0.91"], 1, "sums  worse         minimum score 91.0% missed with 90.0% on 100 cases (errors count as wrong)"),
+        (["0.99", "sums=0.5"], 0, "sums  no worse      minimum score 50.0% reached with 90.0% on 100 cases *"),
+    ],
+)
+def test_a_minimum_score_is_a_gate_of_its_own(gated: GateProject, floors: list[str], status: int, line: str) -> None:
+    """Without a baseline the suite's score must reach it; wrong answers fail no test; a suite's own goes first."""
+    pytester = gated()
+
+    options = [f"--llm-min-score={floor}" for floor in floors]
+    result = pytester.runpytest("--llm-model", "base", "--benchmark-json=run.json", *options, *FAST, "cases")
+
+    assert result.ret == status
+    result.stdout.fnmatch_lines(["*wwwwwwwwww....*", line, f"verdict: {'worse' if status else 'no worse'}"])
+    gate = block(pytester.path / "run.json")["gate"]
+    (found,) = gate["min_scores"]
+    assert (found["score"], found["reached"], gate["baselines"]) == (0.9, not status, [])
+
+
+def test_errors_count_as_wrong_for_a_minimum_score(gated: GateProject) -> None:
+    """90 right of 100, the other ten without an answer: 90%, which misses 0.95, and reaches 0.9 though they are ERRORs."""
+    pytester = gated(new={"missing": range(10)})
+
+    reached, missed = (
+        pytester.runpytest("--llm-model", "new", f"--llm-min-score={floor}", *FAST, "cases") for floor in (0.9, 0.95)
+    )
+
+    assert (reached.ret, missed.ret) == (0, 1)
+
+
+def test_a_missed_minimum_score_outweighs_a_passing_baseline(gated: GateProject) -> None:
+    """No worse than the baseline and still below what is needed is worse."""
+    result = run_new(gated(new={"wrong": range(10)}), "--llm-min-score=0.95")
+
+    assert result.ret == 1
+    assert [line.split("  ")[0] for line in gate_lines(result) if not line.startswith("  ")] == [
+        "sums",
+        "latency",
+        "sums",
+        "verdict: worse",
+    ]
+
+
+# -- baselines
+
+
+def test_latest_is_the_newest_saved_run_and_never_the_run_itself(gated: GateProject) -> None:
+    """`latest` is taken before this run is saved, from the storage that pytest-benchmark uses."""
+    pytester = gated(new={"wrong": range(40)})
+    saving = ("--benchmark-autosave", "--benchmark-storage=saved", *FAST)
+    pytester.runpytest("--llm-model", "m=base", "--llm-no-fail", *saving, "cases")
+
+    first = pytester.runpytest("--llm-model", "m=new", "--llm-baseline=latest", *saving, "cases")
+    second = pytester.runpytest("--llm-model", "m=new", "--llm-baseline=latest", *saving, "cases")
+
+    assert (first.ret, second.ret) == (1, 0)
+    first.stdout.fnmatch_lines(["llmbench gate: against saved/*/0001_*.json (m=base, *"])
+    second.stdout.fnmatch_lines(["llmbench gate: against saved/*/0002_*.json (m=new, *"])
+
+
+def test_latest_passes_over_what_is_no_run_of_ours(gated: GateProject) -> None:
+    """A newer plain benchmark in the storage is no baseline."""
+    pytester = gated()
+    pytester.runpytest("--llm-model", "base", "--llm-no-fail", "--benchmark-autosave", *FAST, "cases")
+    path = pytester.makepyfile("def test_plain(benchmark):\n    benchmark.pedantic(int)\n")
+    pytester.runpytest("--benchmark-autosave", *FAST, str(path))
+
+    result = pytester.runpytest("--llm-model", "base", "--llm-baseline=latest", *FAST, "cases")
+
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["llmbench gate: against .benchmarks/*/0001_*.json (base, *"])
+
+
+def test_the_newest_of_several_baselines_is_compared_and_the_older_pooled(gated: GateProject) -> None:
+    """Whatever their order on the command line."""
+    pytester = gated(new={"wrong": range(10)})
+    older = pytester.path / "older.json"
+    older.write_text((pytester.path / "base.json").read_text().replace('"datetime": "20', '"datetime": "19'))
+
+    result = pytester.runpytest(
+        "--llm-model", "new", "--llm-baseline=older.json", "--llm-baseline=base.json", *FAST, "-v", "cases"
+    )
+
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(
+        [
+            "llmbench gate: against base.json (base, 20*), 1 older run to pool, margin 5 points",
+            "  answers of 1 older run of the baseline are pooled",
+        ]
+    )
+
+
+def test_options_may_stand_in_the_ini_file(gated: GateProject) -> None:
+    """Each has an ini twin, its paths relative to the ini file; a minimum for a suite that is not run waits."""
+    pytester = gated(new={"wrong": range(40)})
+    pytester.makeini(
+        "[pytest]\n"
+        "llm_model = new\n"
+        "llm_baseline =\n  base.json\n"
+        "llm_margin = 60\n"
+        "llm_min_score =\n  sums=0.5\n  jokes=0.9\n"
+    )
+    below = pytester.mkdir("below")
+
+    plain = pytester.runpytest("--rootdir", str(pytester.path), *FAST, "cases")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(below)
+        narrow = pytester.runpytest("--llm-margin=5", *FAST, "../cases")
+
+    assert (plain.ret, narrow.ret) == (0, 1)
+    plain.stdout.fnmatch_lines(
+        ["llmbench gate: against base.json (*), margin 60 points, minimum score of sums 50.0%, *"]
+    )
+
+
+# -- usage errors
+
+
+PLAIN = {"benchmarks": [], "datetime": "2026-01-01"}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "new.json: there is no such file; write one with pytest --benchmark-json=new.json."),
+        ("{", "new.json:1: this is not JSON, or it was cut off*"),
+        (PLAIN, "new.json: this is a plain pytest-benchmark file; only runs with --llm-model can be read here."),
+        (
+            {**PLAIN, "llmbench": {"schema": 99}},
+            "new.json: this file has schema 99, this pytest-llmbench reads up to 1; update it.",
+        ),
+        ({**PLAIN, "llmbench": {"schema": 1}}, "new.json: this run has no record; nothing can be compared with it."),
+    ],
+    ids=["missing", "cut off", "plain", "newer", "empty"],
+)
+@pytest.mark.parametrize("options", [(), ("-n", "1")], ids=["serial", "xdist"])
+def test_a_baseline_that_cannot_be_used_ends_the_run_before_it_begins(
+    gated: GateProject, content: Mapping[str, Any] | str | None, message: str, options: tuple[str, ...]
+) -> None:
+    """Exit 4 with a sentence, and nothing is asked."""
+    pytester = gated(new={})
+    if content is not None:
+        (pytester.path / "new.json").write_text(content if isinstance(content, str) else json.dumps(content))
+
+    result = pytester.runpytest("--llm-model", "new", "--llm-baseline=new.json", *FAST, *options, "cases")
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: {message}"])
+    result.stdout.no_fnmatch_line("*passed*")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (('"suite": "sums"', '"suite": "other"'), "base.json shares no case with this run; it has the suites: other."),
+        (
+            ('"case_sha256": "', '"case_sha256": "0'),
+            "base.json shares no case with this run: 100 were changed since (another digest). Run the baseline's model "
+            "again on the suites as they are.",
+        ),
+    ],
+)
+def test_a_baseline_that_shares_no_case_ends_the_run_before_it_begins(
+    gated: GateProject, change: tuple[str, str], message: str
+) -> None:
+    """Exit 4 with what the baseline has, before any model is called."""
+    pytester = gated(new={})
+    path = pytester.path / "base.json"
+    path.write_text(path.read_text().replace(*change))
+
+    result = run_new(pytester)
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: {message}"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--llm-baseline=latest"], ".benchmarks: there is no run to compare with; save one with pytest *"),
+        (["--llm-baseline=base.json", "--llm-baseline=./base.json"], "*base.json: this baseline is named twice; *"),
+        (["--llm-baseline=base.json", "--benchmark-json=base.json"], "--benchmark-json=base.json would write over *"),
+        (["--llm-margin=0"], '--llm-margin needs points of score above 0 and below 100, not "0"; that nothing at all*'),
+        (["--llm-margin=-1"], '--llm-margin needs points of score above 0 and below 100, not "-1". The default is 5.'),
+        (["--llm-margin=101"], '--llm-margin needs points of score above 0 and below 100, not "101"*'),
+        (["--llm-latency-margin=1"], '--llm-latency-margin needs a ratio above 1, such as 1.25, not "1".'),
+        (["--llm-min-score=80"], '--llm-min-score needs a share from 0 to 1, as 0.8 or SUITE=0.8, not "80".'),
+        (["--llm-min-score=sum=0.8"], 'there is no suite "sum" to hold to a minimum score; run: sums.'),
+        (["--llm-allow-different=all"], '--llm-allow-different knows prompt, grader, *, not "all".'),
+        (
+            ["--llm-baseline=base.json", "--llm-model=second=base"],
+            "the runs have no role in common (baseline: base; candidate: new, second); give the candidate a role *",
+        ),
+    ],
+)
+def test_a_fault_of_the_gate_s_options_ends_the_run_before_it_begins(
+    gated: GateProject, options: list[str], message: str
+) -> None:
+    """Exit 4 with what is wrong and the way out."""
+    pytester = gated(new={})
+
+    result = pytester.runpytest("--llm-model", "new", *options, *FAST, "cases")
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: {message}"])
+    result.stdout.no_fnmatch_line("*passed*")
+
+
+def test_a_case_that_is_planned_twice_cannot_be_gated(gated: GateProject) -> None:
+    """A suite run as a file and by a Python test under one role gives each case twice: exit 4 instead of a late surprise."""
+    pytester = gated(new={})
+    path = pytester.makepyfile(
+        "import pytest\n@pytest.mark.llm_suite('cases/sums.yaml')\ndef test_sums(llm_grade):\n    assert llm_grade.passed\n"
+    )
+
+    result = run_new(pytester, str(path))
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(['ERROR: case "c0" of suite "sums" is about to be run twice under "new", *'])
+
+
+# -- how much is told
+
+
+@pytest.mark.parametrize(
+    ("options", "lines"),
+    [
+        (["-qq"], ["verdict: no worse"]),
+        (
+            ["-q"],
+            [
+                "sums     no worse      90.0% -> 90.0% right on 100 cases (+0.0 points, *",
+                "latency                median case 1.00x as long on 100 cases (between 0.89x and 1.12x)",
+                "verdict: no worse",
+            ],
+        ),
+    ],
+)
+def test_q_shortens_what_the_gate_says(gated: GateProject, options: list[str], lines: list[str]) -> None:
+    """-q leaves the details out, -qq all but the verdict."""
+    result = run_new(gated(new={"wrong": range(10)}), *options)
+
+    found = gate_lines(result) if options == ["-q"] else result.outlines[-1:]
+    assert len(found) == len(lines)
+    result.stdout.fnmatch_lines(lines)
+
+
+def test_v_shows_both_answers_of_what_moved(gated: GateProject) -> None:
+    """With -v the answers of both sides stand below the cases that changed."""
+    result = run_new(gated(new={"wrong": range(11)}), "-v")
+
+    result.stdout.fnmatch_lines(
+        [
+            "  1 got worse: c10",
+            "    c10",
+            "      baseline   10 [[]correct[]]",
+            "      candidate  x [[]different[]]",
+        ],
+        consecutive=True,
+    )
