@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_llmbench.models.batches import NOT_A_NUMBER, Batch
+from pytest_llmbench.models.choice_forms import forms_of
 from pytest_llmbench.models.prefixes import Tokens
 
 _LEAD = "\n"
@@ -59,7 +60,7 @@ def choice_tokens(choices: Sequence[str], tokenizer: Any) -> ChoiceTokens:
     owner: dict[Tokens, str] = {}
     forms: dict[str, tuple[Tokens, ...]] = {}
     for choice in dict.fromkeys(choices):
-        written = [_tokens(text, tokenizer) for text in _texts(choice, choices)]
+        written = [_tokens(text, tokenizer) for text in forms_of(choice, choices)]
         forms[choice] = tuple(dict.fromkeys(form for form in written if form))
         if not forms[choice]:
             raise ValueError(f'the choice "{choice}" cannot be written in the tokens of this model')
@@ -67,14 +68,6 @@ def choice_tokens(choices: Sequence[str], tokenizer: Any) -> ChoiceTokens:
             if owner.setdefault(form, choice) != choice:
                 raise ValueError(f'the choices "{owner[form]}" and "{choice}" have the same tokens in this model')
     return ChoiceTokens(forms=forms)
-
-
-def _texts(choice: str, choices: Sequence[str]) -> tuple[str, ...]:
-    plain = choice.strip()
-    cased = [plain, plain.lower(), plain.upper(), plain[:1].upper() + plain[1:]]
-    if sum(other.strip().casefold() == plain.casefold() for other in set(choices)) > 1:
-        cased = [plain]
-    return tuple(dict.fromkeys(blank + text for text in cased if text for blank in ("", " ")))
 
 
 def _tokens(text: str, tokenizer: Any) -> Tokens:

@@ -7,17 +7,20 @@ the last byte.  Nothing is sent to warm a server up.
 
 import asyncio
 import json
+import math
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pytest_llmbench.errors import ModelFault, UsageFault
 from pytest_llmbench.models import STOPPED, Identity, Opened, OpenSettings
 from pytest_llmbench.models.entries import OpenAIEntry
-from pytest_llmbench.models.openai_body import PATHS, check_body, request_body, style_of
+from pytest_llmbench.models.openai_body import PATHS, Extra, check_body, extras_of, sent_body, style_of
 from pytest_llmbench.models.openai_client import Failure, OfficialClient, endpoint_of, is_retried
 from pytest_llmbench.models.openai_dispatch import Dispatch, Load, RetryPolicy, Tried
+from pytest_llmbench.models.openai_logprobs import LEAST_TOLD, choice_logprobs, steps_of
 from pytest_llmbench.models.openai_reply import BodyReader, EventReader, Reader, ReplyFault, cut_at_stop
 from pytest_llmbench.models.serve import Server, addressed, check_serve, served_name
 from pytest_llmbench.values import Answer, AnswerError, Arrived, PromptStyle, Request
@@ -101,7 +104,7 @@ class OpenAIModel(Opened):
         self._runner: asyncio.Runner | None = asyncio.Runner(loop_factory=asyncio.new_event_loop)
         self._lock = threading.Lock()  # answer() and close() may come from two threads
         self._is_closing = threading.Event()
-        self._asks_usage = entry.stream and "stream_options" not in entry.extra_body
+        self._unknown: frozenset[Extra] = frozenset()
         self._refusal: AnswerError | None = None
         self._server_models: set[str] = set()
         self._fingerprints: set[str] = set()
@@ -199,19 +202,10 @@ class OpenAIModel(Opened):
         self, request: Request, attempts: int, in_flight: int
     ) -> tuple[Answer | AnswerError | None, Tried]:
         """Try once; gives the answer or the error, or neither where it is to be tried again."""
-        asks_usage = self._asks_usage
-        try:
-            return await self._exchange(request, attempts, in_flight), Tried(load=Load.SERVED)
-        except Failure as fault:
-            failure = fault
-        except ReplyFault as fault:
-            is_retryable = fault.status is None or is_retried(fault.status)
-            failure = Failure(self._endpoint.masked(str(fault)), is_retryable=is_retryable, status=fault.status)
-        except Exception as fault:  # the one place where whatever broke becomes the error of its request
-            failure = Failure(f"{type(fault).__name__}: {self._endpoint.masked(str(fault))}")
-        if asks_usage and failure.blames_stream_options:
-            self._asks_usage = False
-            return await self._attempt(request, attempts, in_flight)
+        result = await self._try(request, attempts, in_flight)
+        if isinstance(result, Answer):
+            return result, Tried(load=Load.SERVED)
+        failure = result
         end = None if self._server is None else self._server.end
         if end is not None:  # nobody will answer any more
             failure = Failure(end, is_fatal=True)
@@ -221,7 +215,39 @@ class OpenAIModel(Opened):
         error = AnswerError(cause=cause, attempts=attempts, concurrency=in_flight, is_fatal=failure.is_fatal)
         return error, Tried(load=failure.load)
 
-    async def _exchange(self, request: Request, attempts: int, in_flight: int) -> Answer:
+    async def _try(self, request: Request, attempts: int, in_flight: int) -> Answer | Failure:
+        """Send a request with the extras its server is not known to refuse, and without those it now refuses.
+
+        Servers that do not know an extra say so in a 400, not all in words that can be understood.
+        """
+        extras = extras_of(self._entry, request) - self._unknown
+        result = await self._caught(request, attempts, in_flight, extras)
+        if isinstance(result, Answer) or not (extras and result.is_about_body):
+            return result
+        if blamed := result.blamed & extras:
+            self._unknown |= blamed
+            return await self._try(request, attempts, in_flight)
+        if doubtful := extras - {Extra.USAGE}:
+            plain = await self._caught(request, attempts, in_flight, extras - doubtful)
+            if isinstance(plain, Answer) or not plain.is_about_body:
+                self._unknown |= doubtful
+                return plain
+        return result
+
+    async def _caught(
+        self, request: Request, attempts: int, in_flight: int, extras: frozenset[Extra]
+    ) -> Answer | Failure:
+        try:
+            return await self._exchange(request, attempts, in_flight, extras)
+        except Failure as fault:
+            return fault
+        except ReplyFault as fault:
+            is_retryable = fault.status is None or is_retried(fault.status)
+            return Failure(self._endpoint.masked(str(fault)), is_retryable=is_retryable, status=fault.status)
+        except Exception as fault:  # the one place where whatever broke becomes the error of its request
+            return Failure(f"{type(fault).__name__}: {self._endpoint.masked(str(fault))}")
+
+    async def _exchange(self, request: Request, attempts: int, in_flight: int, extras: frozenset[Extra]) -> Answer:
         """Send a request and read its answer.
 
         Raises:
@@ -229,7 +255,7 @@ class OpenAIModel(Opened):
             ReplyFault: what came back holds no answer.
         """
         reader: Reader = EventReader() if self._entry.stream else BodyReader()
-        body = self._body(request)
+        body = self._body(request, extras)
         loop = asyncio.get_running_loop()
         sent = last = time.perf_counter()
         try:
@@ -250,6 +276,9 @@ class OpenAIModel(Opened):
             self._server_models.add(reply.server_model)
         if reply.fingerprint:
             self._fingerprints.add(reply.fingerprint)
+        logprobs = choice_logprobs(steps_of(reply.logprobs), request.choices) if request.choices else None
+        if request.is_choice:
+            reply = replace(reply, text=_chosen(logprobs))
         cut = cut_at_stop(reply.text, request.sampling.stop)
         return Answer(
             text=reply.text if cut is None else cut,
@@ -260,17 +289,31 @@ class OpenAIModel(Opened):
             ttft_s=None if reader.text_at is None else reader.text_at - sent,
             concurrency=in_flight,
             attempts=attempts,
+            choice_logprobs=logprobs,
         )
 
-    def _body(self, request: Request) -> bytes:
+    def _body(self, request: Request, extras: frozenset[Extra]) -> bytes:
         if request.prompt.style is not style_of(self._entry):
             raise Failure(f'a {request.prompt.style} prompt cannot be sent to api = "{self._entry.api}"')
-        body = request_body(self._entry, request)
-        if self._entry.stream:
-            body["stream"] = True
-        if self._asks_usage:
-            body["stream_options"] = {"include_usage": True}
-        return json.dumps(body).encode()
+        return json.dumps(sent_body(self._entry, request, extras)).encode()
+
+
+def _chosen(logprobs: Mapping[str, float] | None) -> str:
+    """Give the likeliest choice.
+
+    Raises:
+        Failure: the server does not tell.
+    """
+    if logprobs is None:
+        raise Failure(
+            "the server tells no probabilities (logprobs), so the model cannot choose; let it write its answer"
+        )
+    choice = max(logprobs, key=lambda name: logprobs[name])
+    if math.exp(logprobs[choice]) < LEAST_TOLD:
+        raise Failure(
+            "none of the choices is among the likeliest tokens that the server tells, so none is known to be it"
+        )
+    return choice
 
 
 PROVIDER = OpenAIProvider()

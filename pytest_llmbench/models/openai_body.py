@@ -1,11 +1,15 @@
 """What one request says to a server that speaks OpenAI's protocol, in the body of its POST."""
 
 import json
+from collections.abc import Collection
+from dataclasses import replace
+from enum import StrEnum
 from typing import Any
 
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.models.entries import OpenAIEntry
-from pytest_llmbench.values import PromptStyle, Request
+from pytest_llmbench.models.openai_logprobs import LONGEST_CHOICE, TOKENS_TOLD, TOKENS_TOLD_OF_COMPLETIONS
+from pytest_llmbench.values import PromptStyle, Request, Sampling
 
 PATHS = {"chat": "/chat/completions", "completions": "/completions"}
 """The paths of the APIs, below the base URL."""
@@ -16,8 +20,26 @@ def style_of(entry: OpenAIEntry) -> PromptStyle:
     return PromptStyle.CHAT if entry.api == "chat" else PromptStyle.COMPLETION
 
 
+class Extra(StrEnum):
+    """What not every server knows, and a request can do without; the word by which servers blame it."""
+
+    USAGE = "stream_options"
+    SCHEMA = "response_format"
+    LOGPROBS = "logprobs"
+
+
+def extras_of(entry: OpenAIEntry, request: Request) -> frozenset[Extra]:
+    """Say which extras a request would like; what the entry sets itself is not ours to leave out."""
+    wanted = {
+        Extra.USAGE: entry.stream,
+        Extra.SCHEMA: request.reply_schema is not None,
+        Extra.LOGPROBS: bool(request.choices),
+    }
+    return frozenset(extra for extra, is_wanted in wanted.items() if is_wanted and extra not in entry.extra_body)
+
+
 def request_body(entry: OpenAIEntry, request: Request) -> dict[str, Any]:
-    """Give what is sent for a request, but for how the answer is to come back (streamed or not)."""
+    """Give what is sent for a request that is to be answered in words, without extras and not streamed."""
     sampling, prompt = request.sampling, request.prompt
     optional = {
         "top_p": sampling.top_p,
@@ -35,6 +57,28 @@ def request_body(entry: OpenAIEntry, request: Request) -> dict[str, Any]:
         **{key: value for key, value in optional.items() if value is not None},
         **entry.extra_body,
     }
+
+
+def sent_body(entry: OpenAIEntry, request: Request, extras: Collection[Extra]) -> dict[str, Any]:
+    """Give what is sent for a request, with these extras, streamed where the entry says so."""
+    found: dict[str, Any] = {"stream": True} if entry.stream else {}
+    if Extra.USAGE in extras:
+        found["stream_options"] = {"include_usage": True}
+    if Extra.SCHEMA in extras:
+        schema = {"name": "reply", "strict": True, "schema": request.reply_schema}
+        found["response_format"] = {"type": "json_schema", "json_schema": schema}
+    if Extra.LOGPROBS in extras and entry.api == "chat":
+        found |= {"logprobs": True, "top_logprobs": TOKENS_TOLD}
+    elif Extra.LOGPROBS in extras:
+        found["logprobs"] = TOKENS_TOLD_OF_COMPLETIONS if entry.base_url is None else TOKENS_TOLD
+    return {**request_body(entry, _choosing(request) if request.is_choice else request), **found}
+
+
+def _choosing(request: Request) -> Request:
+    """Have a few tokens written greedily, as many as the longest choice can have: their likeliest others tell."""
+    longest = max((len(choice) for choice in request.choices), default=0) + 1
+    sampling = Sampling(max_tokens=min(LONGEST_CHOICE, longest), seed=request.sampling.seed)
+    return replace(request, sampling=sampling)
 
 
 def check_body(entry: OpenAIEntry) -> None:

@@ -14,11 +14,13 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.models.entries import OpenAIEntry
+from pytest_llmbench.models.openai_body import Extra
 from pytest_llmbench.models.openai_dispatch import Load
 from pytest_llmbench.models.openai_reply import server_message
 
@@ -26,6 +28,7 @@ OFFICIAL_URL = "https://api.openai.com/v1"
 PLACEHOLDER_KEY = "no-key"
 RETRIED_STATUSES = frozenset({408, 409, 429})
 FULL_STATUSES = frozenset({429, 503})
+BODY_STATUSES = frozenset({400, 422})
 MESSAGE_LENGTH = 200
 
 
@@ -38,7 +41,7 @@ class Failure(Exception):
         is_fatal: no request of this model can succeed.
         status: the HTTP status it met; None where there was none.
         asked_pause_s: the pause the server asked for.
-        blames_stream_options: the server does not know `stream_options`, as older ones do not.
+        blamed: the extras that the server does not know, by its own words.
     """
 
     def __init__(
@@ -49,7 +52,7 @@ class Failure(Exception):
         is_fatal: bool = False,
         status: int | None = None,
         asked_pause_s: float | None = None,
-        blames_stream_options: bool = False,
+        blamed: frozenset[Extra] = frozenset(),
     ):
         super().__init__(cause)
         self.cause = cause
@@ -57,7 +60,12 @@ class Failure(Exception):
         self.is_fatal = is_fatal
         self.status = status
         self.asked_pause_s = asked_pause_s
-        self.blames_stream_options = blames_stream_options
+        self.blamed = blamed
+
+    @property
+    def is_about_body(self) -> bool:
+        """Whether the server could not take what it was sent."""
+        return self.status in BODY_STATUSES
 
     @property
     def load(self) -> Load:
@@ -267,8 +275,22 @@ class OfficialClient:
             is_retryable=is_retried(status),
             status=status,
             asked_pause_s=asked_pause_s(fault.response.headers),
-            blames_stream_options=status in (400, 422) and "stream_options" in server_message(fault.body),
+            blamed=blamed_extras(server_message(fault.body)) if status in BODY_STATUSES else frozenset(),
         )
+
+
+def blamed_extras(message: str) -> frozenset[Extra]:
+    """Tell which extras a server's message is about."""
+    return frozenset(extra for extra, words in _BLAMING.items() if any(word in message for word in words))
+
+
+_BLAMING = MappingProxyType(
+    {
+        Extra.USAGE: ("stream_options",),
+        Extra.SCHEMA: ("response_format", "json_schema", "guided", "grammar"),
+        Extra.LOGPROBS: ("logprobs",),
+    }
+)
 
 
 def is_retried(status: int) -> bool:

@@ -25,7 +25,10 @@ class ReplyFault(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What was read: the text, and what the server said about it."""
+    """What was read: the text, and what the server said about it.
+
+    `logprobs` are the objects in which it told of probabilities, a stream's in their order.
+    """
 
     text: str
     finish_reason: str | None = None
@@ -33,6 +36,7 @@ class Reply:
     output_tokens: int | None = None
     server_model: str | None = None
     fingerprint: str | None = None
+    logprobs: tuple[Mapping[str, Any], ...] = ()
 
 
 class Reader(Protocol):
@@ -152,7 +156,8 @@ def read_completion(body: Any) -> Reply:
         text = _text(_table(message))
         if text is None and "message" not in choice:
             break
-        return Reply(text=text or "", finish_reason=_word(choice, "finish_reason"), **_about(body))
+        about = {**_about(body), "logprobs": tuple(_logprobs(choice))}
+        return Reply(text=text or "", finish_reason=_word(choice, "finish_reason"), **about)
     raise ReplyFault("the reply holds no message")
 
 
@@ -167,6 +172,7 @@ def cut_at_stop(text: str, stop: Iterable[str]) -> str | None:
 
 def _assemble(events: Iterable[Any], *, is_complete: bool) -> Reply:
     pieces: list[str] = []
+    logprobs: list[Mapping[str, Any]] = []
     finish_reason: str | None = None
     has_choice = False
     about: dict[str, Any] = {}
@@ -177,6 +183,7 @@ def _assemble(events: Iterable[Any], *, is_complete: bool) -> Reply:
         for choice in _first_choices(table):
             has_choice = True
             pieces.append(_delta_text(choice))
+            logprobs.extend(_logprobs(choice))
             finish_reason = _word(choice, "finish_reason") or finish_reason
         if not about or table.get("usage"):  # the name stands in each event, the usage in the last
             about.update((key, value) for key, value in _about(table).items() if value is not None)
@@ -184,7 +191,12 @@ def _assemble(events: Iterable[Any], *, is_complete: bool) -> Reply:
         raise ReplyFault("the stream broke off before its end")
     if not has_choice:
         raise ReplyFault("the reply holds no message")
-    return Reply(text="".join(pieces), finish_reason=finish_reason, **about)
+    return Reply(text="".join(pieces), finish_reason=finish_reason, logprobs=tuple(logprobs), **about)
+
+
+def _logprobs(choice: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+    told = choice.get("logprobs")
+    return [told] if isinstance(told, dict) else []
 
 
 def _has_text(event: Any) -> bool:

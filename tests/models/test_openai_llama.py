@@ -1,6 +1,9 @@
 """The provider against a real server: llama.cpp's, with SmolLM2."""
 
 import importlib.util
+import json
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -34,10 +37,11 @@ def openai_llama_url():
 
 @pytest.fixture
 def openai_ask_llama(openai_llama_url, openai_requests):
-    def ask(*prompts, style="chat", entry=None, **sampling):
+    def ask(*prompts, style="chat", entry=None, fields=None, **sampling):
         table = {"provider": "openai", "model": "smollm2", "base_url": openai_llama_url, **(entry or {})}
+        requests = [replace(one, **(fields or {})) for one in openai_requests(*prompts, style=style, **sampling)]
         with PROVIDER.open(OpenAIEntry.model_validate(table), OpenSettings(concurrency=2, timeout_s=60)) as model:
-            return model.answer(openai_requests(*prompts, style=style, **sampling)), model.identity
+            return model.answer(requests), model.identity
 
     return ask
 
@@ -102,6 +106,37 @@ def test_several_in_flight(openai_ask_llama):
     answers, _ = openai_ask_llama(*prompts, style="completion", entry={"api": "completions"}, max_tokens=3)
 
     assert [city in answer.text for city, answer in zip(cities.values(), answers, strict=True)] == [True] * 4
+
+
+@pytest.mark.parametrize(("api", "style"), [("chat", "chat"), ("completions", "completion")])
+@pytest.mark.parametrize("stream", [True, False])
+def test_choices(openai_ask_llama, api, style, stream):
+    """The model chooses between labels by their probabilities, which a local run of the same weights tells alike."""
+    question = "Is the sky green? Answer yes or no."
+    prompt = question if api == "chat" else f"Q: {question}\nA:"
+
+    (answer,), _ = openai_ask_llama(
+        prompt, style=style, entry={"api": api, "stream": stream}, fields={"choices": ("yes", "no"), "is_choice": True}
+    )
+
+    shares = {choice: math.exp(logprob) for choice, logprob in answer.choice_logprobs.items()}
+    local = {"chat": {"yes": 0.080, "no": 0.315}, "completions": {"yes": 0.081, "no": 0.201}}[api]
+    assert answer.text == "no"
+    assert shares == pytest.approx(local, abs=0.05)
+
+
+def test_schema(openai_ask_llama):
+    """A reply is held to the request's schema, whatever the model would have written."""
+    schema = {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["quote", "hit"],
+        "properties": {"quote": {"type": "string"}, "hit": {"type": "boolean"}},
+    }
+
+    (answer,), _ = openai_ask_llama("Is the sky green?", fields={"reply_schema": schema}, max_tokens=96)
+
+    assert set(json.loads(answer.text)) == {"quote", "hit"}
 
 
 def test_request_it_refuses(openai_ask_llama):
