@@ -1,12 +1,30 @@
 """The hook of the summary: what the terminal shows at the end."""
 
+from collections.abc import Iterable, Mapping
+
 import pytest
 
 from pytest_llmbench.plugin.session import LlmSession
 from pytest_llmbench.report.labels import label_lines
-from pytest_llmbench.report.scoreboard import reason_lines, scoreboard, scoreboard_lines
-from pytest_llmbench.report.text import visible
-from pytest_llmbench.values import Outcome
+from pytest_llmbench.report.look import Style, Styled, folded
+from pytest_llmbench.report.scoreboard import reason_lines, scoreboard, scoreboard_table, times_left_out
+from pytest_llmbench.report.story import wrong_line
+
+_MARKUP: Mapping[Style, dict[str, bool]] = {
+    Style.PLAIN: {},
+    Style.TITLE: {"bold": True},
+    Style.GOOD: {"green": True, "bold": True},
+    Style.BAD: {"red": True, "bold": True},
+    Style.DOUBTFUL: {"yellow": True},
+}
+
+
+def write(reporter: pytest.TerminalReporter, lines: Iterable[Styled]) -> None:
+    """Write lines in the colours of pytest's own reporter, which knows whether there are to be any."""
+    for line in lines:
+        for span in line:
+            reporter.write(span.text, **_MARKUP[span.style])
+        reporter.line("")
 
 
 class Summary:
@@ -19,22 +37,18 @@ class Summary:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Show the scoreboard, behind pytest-benchmark's table."""
         verbosity = self._session.config.get_verbosity()
-        if not self._session.records or verbosity < -1:
+        records = list(self._session.records.values())
+        if not records or verbosity < -1:
             return
-        terminalreporter.section("llmbench", sep="=")
-        lines = scoreboard(list(self._session.records.values()))
+        terminalreporter.write_sep("=", "llmbench")
         width = self._session.config.get_terminal_writer().fullwidth
-        for line in scoreboard_lines(lines, width, is_short=verbosity < 0):
-            terminalreporter.write_line(line)
+        board = scoreboard(records)
+        write(terminalreporter, scoreboard_table(board, width, is_short=verbosity < 0))
+        if left_out := times_left_out(board):
+            write(terminalreporter, folded((), left_out, width))
         if verbosity >= 0:
-            for line in reason_lines(list(self._session.records.values())):
-                terminalreporter.write_line(line)
-            for line in label_lines(list(self._session.records.values()), self._session.run.facts.prompts, width):
-                terminalreporter.write_line(line)
+            write(terminalreporter, reason_lines(records, width))
+            write(terminalreporter, label_lines(records, self._session.run.facts.prompts, width))
         if verbosity > 0:
-            for report in terminalreporter.getreports("wrong"):
-                record = self._session.records[report.nodeid]
-                failed = next(sample for sample in record.samples if sample.outcome is Outcome.FAILED)
-                terminalreporter.write_line(
-                    f"WRONG {report.nodeid} - {failed.reason}: {visible(failed.explanation or '')}"
-                )
+            wrong = (report.nodeid for report in terminalreporter.getreports("wrong"))
+            write(terminalreporter, (wrong_line(nodeid, self._session.records[nodeid]) for nodeid in wrong))

@@ -6,6 +6,7 @@ from itertools import groupby
 from pytest_llmbench.classification import NO_PROMPTS, LabelTable, label_tables
 from pytest_llmbench.confusion import Confusion
 from pytest_llmbench.records import Record
+from pytest_llmbench.report.look import Span, Style, Styled, folded, table
 from pytest_llmbench.report.text import visible
 from pytest_llmbench.values import Prompt
 
@@ -19,7 +20,7 @@ _GIVEN_UP = ("95% interval", "bal.acc", "F1", "neither", "Brier", "AUROC", "form
 _Row = dict[str, str]
 
 
-def label_lines(records: Sequence[Record], prompts: Mapping[str, Prompt] = NO_PROMPTS, width: int = 80) -> list[str]:
+def label_lines(records: Sequence[Record], prompts: Mapping[str, Prompt] = NO_PROMPTS, width: int = 80) -> list[Styled]:
     """Tell each suite of labels in a table: its models, the baselines under them, and what to beware of."""
     tables = label_tables(records, prompts)
     return [line for _, suite in groupby(_by_suite(tables), key=lambda t: t.suite) for line in _lines([*suite], width)]
@@ -30,7 +31,7 @@ def _by_suite(tables: Sequence[LabelTable]) -> list[LabelTable]:
     return sorted(tables, key=lambda table: names.index(table.suite))
 
 
-def _lines(tables: Sequence[LabelTable], width: int) -> list[str]:
+def _lines(tables: Sequence[LabelTable], width: int) -> list[Styled]:
     widest = max(tables, key=lambda table: table.confusion.n)
     rows = [_model_row(table) for table in tables]
     rows += [
@@ -38,15 +39,20 @@ def _lines(tables: Sequence[LabelTable], width: int) -> list[str]:
         | _of_confusion(baseline.confusion, widest.positive)
         for baseline in widest.baselines
     ]
-    lines = [visible(f'{widest.suite}: labels {", ".join(widest.labels)}; positive is "{widest.positive}"')]
+    heading = visible(f'{widest.suite}: labels {", ".join(widest.labels)}; positive is "{widest.positive}"')
     titles = _titles(rows, width - 2)
-    lines += [f"  {line}" for line in _laid_out(rows, titles)]
+    below: list[tuple[str, Style]] = []
     if "MCC" in titles and any("0*" in row.values() for row in rows):
-        lines.append("  * MCC is undefined where one label only is expected or answered; it counts as 0.")
+        text = "* MCC is undefined where one label only is expected or answered; it counts as 0."
+        below.append((text, Style.PLAIN))
     if not any(" as " in title for title in titles):
-        lines += [f"  {visible(f'{table.role}: {text}')}" for table in tables if (text := _matrix(table.confusion))]
-    lines += [f"  {visible(_warning(table))}" for table in tables if not table.is_above_baselines]
-    return lines
+        below += [(f"{table.role}: {text}", Style.PLAIN) for table in tables if (text := _matrix(table.confusion))]
+    below += [(_warning(table), Style.DOUBTFUL) for table in tables if not table.is_above_baselines]
+    return [
+        *folded((), heading, width),
+        *_laid_out(rows, titles),
+        *(line for text, style in below for line in folded((Span("  "),), visible(text), width, style)),
+    ]
 
 
 def _matrix(confusion: Confusion) -> str:
@@ -118,16 +124,10 @@ def _titles(rows: Sequence[_Row], width: int) -> list[str]:
     return titles
 
 
-def _laid_out(rows: Sequence[_Row], titles: Sequence[str]) -> list[str]:
-    sizes = [_size(rows, title) for title in titles]
-    table = [list(titles), *([row.get(title, "-") for title in titles] for row in rows)]
-    return [
-        "  ".join(
-            visible(cell).ljust(size) if title == "model" else visible(cell).rjust(size)
-            for cell, size, title in zip(cells, sizes, titles, strict=True)
-        ).rstrip()
-        for cells in table
-    ]
+def _laid_out(rows: Sequence[_Row], titles: Sequence[str]) -> list[Styled]:
+    head = [Span(visible(title), Style.TITLE) for title in titles]
+    cells = [[Span(visible(row.get(title, "-"))) for title in titles] for row in rows]
+    return [(Span("  "), *line) for line in table([head, *cells], [title == "model" for title in titles])]
 
 
 def _width(rows: Sequence[_Row], titles: Sequence[str]) -> int:

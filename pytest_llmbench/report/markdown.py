@@ -8,6 +8,7 @@ to link (`TEAM-1`) stay as they are.
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from html import escape
 
 from pytest_llmbench.report.text import clipped, visible
 
@@ -43,10 +44,18 @@ _NUMBER = re.compile(r"^(\d{1,9})(?=[.)](?: |$))")  # of a list
 
 def escaped(text: str) -> str:
     """Make a text from outside plain in Markdown, on one line, in a table too."""
-    plain = " ".join(visible(text).split())
-    apart = _COMMIT.sub(lambda found: APART.join(re.findall(".{1,6}", found.group())), _CALLS.sub(APART, plain))
-    plain = _MARKUP.sub(lambda found: _ENTITIES.get(found.group(), "\\" + found.group()), apart)
+    plain = _MARKUP.sub(lambda found: _ENTITIES.get(found.group(), "\\" + found.group()), _apart(text))
     return _NUMBER.sub(r"\1\\", plain)
+
+
+def in_html(text: str) -> str:
+    """Make a text from outside plain, on one line, within an element of HTML that stands in Markdown."""
+    return escape(_apart(text))
+
+
+def _apart(text: str) -> str:
+    plain = _CALLS.sub(APART, " ".join(visible(text).split()))
+    return _COMMIT.sub(lambda found: APART.join(re.findall(".{1,6}", found.group())), plain)
 
 
 def cell(text: str, max_characters: int) -> str:

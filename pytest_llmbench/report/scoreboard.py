@@ -1,10 +1,15 @@
-"""The scoreboard: a line a suite and model. Pure functions of records."""
+"""The scoreboard: a line a suite and model. Pure functions of records.
+
+Times measured alone and times measured beside others are no one figure: a line tells those of the
+concurrency (requests in flight, rows in a batch) most of its answers were measured under.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from pytest_llmbench.records import Record
+from pytest_llmbench.records import Record, Sample
+from pytest_llmbench.report.look import Span, Style, Styled, folded, plain, table
 from pytest_llmbench.report.text import seconds, visible
 from pytest_llmbench.stats import mean, quantile, wilson_interval
 from pytest_llmbench.values import Outcome
@@ -12,7 +17,11 @@ from pytest_llmbench.values import Outcome
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One line of the scoreboard: a suite under a model. Rates are shares; None where there is nothing to tell."""
+    """One line of the scoreboard: a suite under a model. Rates are shares; None where there is nothing to tell.
+
+    The times are those of `timed` answers, all measured at `concurrency` (None where that is not known);
+    `measured` answers have a time in all.
+    """
 
     suite: str
     role: str
@@ -26,7 +35,9 @@ class Line:
     p95_s: float | None
     ttft_p50_s: float | None
     tokens_per_s: float | None
-    concurrency: tuple[int, ...]
+    concurrency: int | None
+    timed: int
+    measured: int
     errors: int
 
 
@@ -42,9 +53,12 @@ def _line(suite: str, role: str, records: Sequence[Record]) -> Line:
     scores = [record.score for record in records if record.score is not None]
     samples = [sample for record in records for sample in record.answered]
     formats = [sample.format_ok for sample in samples if sample.format_ok is not None]
-    latencies = [sample.latency_s for sample in samples if sample.latency_s is not None]
-    ttfts = [sample.ttft_s for sample in samples if sample.ttft_s is not None]
-    rates = [s.output_tokens / s.latency_s for s in samples if s.output_tokens and s.latency_s]
+    measured = [sample for sample in samples if sample.latency_s is not None]
+    concurrency = _most_common(measured)
+    timed = [sample for sample in measured if sample.concurrency == concurrency]
+    latencies = [sample.latency_s for sample in timed if sample.latency_s is not None]
+    ttfts = [sample.ttft_s for sample in timed if sample.ttft_s is not None]
+    rates = [s.output_tokens / s.latency_s for s in timed if s.output_tokens and s.latency_s]
     return Line(
         suite=suite,
         role=role,
@@ -58,11 +72,17 @@ def _line(suite: str, role: str, records: Sequence[Record]) -> Line:
         p95_s=quantile(latencies, 0.95) if latencies else None,
         ttft_p50_s=quantile(ttfts, 0.5) if ttfts else None,
         tokens_per_s=quantile(rates, 0.5) if rates else None,
-        concurrency=tuple(
-            sorted({s.concurrency for s in samples if s.concurrency is not None and s.latency_s is not None})
-        ),
+        concurrency=concurrency,
+        timed=len(timed),
+        measured=len(measured),
         errors=sum(record.outcome is Outcome.ERROR for record in records),
     )
+
+
+def _most_common(measured: Sequence[Sample]) -> int | None:
+    """Give the concurrency most samples were measured under; the higher one of two, which a run was made with."""
+    counts = Counter(sample.concurrency for sample in measured)
+    return max(counts, key=lambda found: (counts[found], found or 0), default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +93,7 @@ class _Column:
     cell: Callable[[Line], str]
     weight: int
     is_left: bool = False
+    style: Callable[[Line], Style] | None = None
 
 
 def _share(rate: float | None) -> str:
@@ -87,6 +108,18 @@ def _duration(value_s: float | None) -> str:
     return "-" if value_s is None else seconds(value_s)
 
 
+def _style(column: "_Column", line: Line) -> Style:
+    return Style.PLAIN if column.style is None else column.style(line)
+
+
+def _format_style(line: Line) -> Style:
+    return Style.PLAIN if line.format_rate in (None, 1.0) else Style.DOUBTFUL
+
+
+def _errors_style(line: Line) -> Style:
+    return Style.BAD if line.errors else Style.PLAIN
+
+
 _COLUMNS = (
     _Column(title="suite", cell=lambda line: line.suite, weight=13, is_left=True),
     _Column(title="model", cell=lambda line: line.role, weight=13, is_left=True),
@@ -94,61 +127,74 @@ _COLUMNS = (
     _Column(title="passed", cell=lambda line: str(line.passed), weight=3),
     _Column(title="score", cell=lambda line: _share(line.score), weight=13),
     _Column(title="95% interval", cell=_interval, weight=11),
-    _Column(title="format", cell=lambda line: _share(line.format_rate), weight=8),
+    _Column(title="format", cell=lambda line: _share(line.format_rate), weight=8, style=_format_style),
     _Column(title="p50", cell=lambda line: _duration(line.p50_s), weight=10),
     _Column(title="p95", cell=lambda line: _duration(line.p95_s), weight=6),
     _Column(title="TTFT", cell=lambda line: _duration(line.ttft_p50_s), weight=5),
     _Column(
         title="tok/s", cell=lambda line: "-" if line.tokens_per_s is None else f"{line.tokens_per_s:.1f}", weight=4
     ),
-    _Column(title="at", cell=lambda line: _spans(line.concurrency), weight=2),
-    _Column(title="errors", cell=lambda line: str(line.errors), weight=12),
+    _Column(title="at", cell=lambda line: "-" if line.concurrency is None else f"x{line.concurrency}", weight=2),
+    _Column(title="errors", cell=lambda line: str(line.errors), weight=12, style=_errors_style),
 )
 
 
 _SHORT_WEIGHT = 10
 
 
-def _spans(concurrency: Sequence[int]) -> str:
-    if not concurrency:
-        return "-"
-    low, high = concurrency[0], concurrency[-1]
-    return f"x{low}" if low == high else f"x{low}-{high}"
+def scoreboard_cells(lines: Sequence[Line]) -> tuple[list[str], list[list[str]]]:
+    """Give the titles and cells of all columns that have something to tell."""
+    rows = [[column.cell(line) for column in _COLUMNS] for line in lines]
+    told = [place for place in range(len(_COLUMNS)) if any(row[place] != "-" for row in rows)]
+    return [_COLUMNS[place].title for place in told], [[row[place] for place in told] for row in rows]
 
 
-def scoreboard_lines(lines: Sequence[Line], width: int, *, is_short: bool = False) -> list[str]:
-    """Lay the scoreboard out as text.
+def scoreboard_table(lines: Sequence[Line], width: int, *, is_short: bool = False) -> list[Styled]:
+    """Lay the scoreboard out for a terminal.
 
     The least needed columns are left out where it would be wider than `width`; all but the most
     needed ones with `is_short`.
     """
     columns = [column for column in _COLUMNS if not is_short or column.weight >= _SHORT_WEIGHT]
     while True:
-        cells = [[visible(column.cell(line)) for column in columns] for line in lines]
-        table = [[column.title for column in columns], *cells]
-        widths = [max(len(row[i]) for row in table) for i in range(len(columns))]
-        if sum(widths) + 2 * (len(widths) - 1) <= width or max(c.weight for c in columns) == min(
-            c.weight for c in columns
-        ):
-            break
+        cells = [[Span(visible(column.cell(line)), _style(column, line)) for column in columns] for line in lines]
+        titles = [Span(column.title, Style.TITLE) for column in columns]
+        laid_out = list(table([titles, *cells], [column.is_left for column in columns]))
         lightest = min(column.weight for column in columns)
-        columns = [column for column in columns if column.weight > lightest]
-    return [
-        "  ".join(
-            text.ljust(size) if column.is_left else text.rjust(size)
-            for text, size, column in zip(row, widths, columns, strict=True)
-        ).rstrip()
-        for row in table
+        rest = [column for column in columns if column.weight > lightest]
+        if not rest or max(len(plain(line)) for line in laid_out) <= width:
+            return laid_out
+        columns = rest
+
+
+def scoreboard_lines(lines: Sequence[Line], width: int, *, is_short: bool = False) -> list[str]:
+    """Lay the scoreboard out as text."""
+    return [plain(line) for line in scoreboard_table(lines, width, is_short=is_short)]
+
+
+def times_left_out(lines: Sequence[Line]) -> str:
+    """Say which times stand in no figure, because they were measured under another concurrency; empty if all do."""
+    told = [
+        f"{line.timed:,} of {line.measured:,} of {line.suite} {line.role} ("
+        f"{'unknown' if line.concurrency is None else f'x{line.concurrency}'})"
+        for line in lines
+        if line.timed < line.measured
     ]
+    return visible(f"times are of the answers measured beside as many others: {', '.join(told)}") if told else ""
 
 
-def reason_lines(records: Sequence[Record]) -> list[str]:
-    """Count the reasons of the samples, a line a suite and role that has other than right answers."""
+def reason_lines(records: Sequence[Record], width: int | None = None) -> list[Styled]:
+    """Count the reasons of the samples, a line a suite and role."""
     counts: dict[tuple[str, str], Counter[str]] = {}
     for record in records:
         reasons = counts.setdefault((record.suite, record.role), Counter())
         reasons.update(sample.reason or "error" for sample in record.samples)
     return [
-        visible(f"{suite} {role}: " + ", ".join(f"{count} {reason}" for reason, count in found.most_common()))
+        line
         for (suite, role), found in counts.items()
+        for line in folded(
+            (Span(visible(f"{suite} {role}: ")),),
+            visible(", ".join(f"{count} {reason}" for reason, count in found.most_common())),
+            width,
+        )
     ]

@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 
+from pytest_llmbench.records import Record
+from pytest_llmbench.report.look import Span, Style, Styled
 from pytest_llmbench.report.text import clipped, visible
 from pytest_llmbench.runner import Item, Result
 from pytest_llmbench.values import Outcome
 
 _MAX_INPUTS = 6
 _MAX_CHARACTERS = 1200
+_MAX_LINE = 300
 
 
 def failure_story(item: Item, result: Result) -> str:
@@ -37,6 +40,13 @@ def error_story(item: Item, result: Result) -> str:
     if result.record.samples[0].answer is not None:
         rows = [*_inputs(item), ("answer", result.record.samples[0].answer), *rows]
     return layout(_first_line(cause), [*rows, ("case", _place(item))])
+
+
+def wrong_line(nodeid: str, record: Record) -> Styled:
+    """Tell in a line which test was wrong without failing, and why."""
+    failed = next(sample for sample in record.samples if sample.outcome is Outcome.FAILED)
+    why = clipped(_first_line(failed.explanation or ""), _MAX_LINE)
+    return Span("WRONG", Style.DOUBTFUL), Span(visible(f" {nodeid} - {failed.reason}: {why}"))
 
 
 def layout(heading: str, rows: Sequence[tuple[str, str]]) -> str:

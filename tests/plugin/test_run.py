@@ -239,6 +239,33 @@ def test_quiet_shortens_the_scoreboard(project: Project) -> None:
     quieter.stdout.no_fnmatch_line("suite *")
 
 
+def test_colours_are_those_of_pytest_s_own_reporter(project: Project) -> None:
+    """--color=yes shows titles bold and errors red, --color=no sends no escape at all."""
+    pytester = project(NO_PERU)
+    run = ("--llm-model", "old", "--benchmark-quiet", "cases")
+
+    coloured = pytester.runpytest("--color=yes", *run).stdout.str()
+    plain = pytester.runpytest("--color=no", *run).stdout.str()
+
+    assert "\x1b[1msuite\x1b[0m     \x1b[1mmodel\x1b[0m" in coloured
+    assert "       \x1b[31m\x1b[1m1\x1b[0m\n" in coloured
+    assert "\x1b" not in plain
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_on_a_narrow_terminal_nothing_of_the_summary_is_wider(
+    project: Project, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    """Columns are left out and sentences folded; what is left out is in the file and the report."""
+    monkeypatch.setenv("COLUMNS", str(width))
+
+    result = project(WRONG_PERU).runpytest("--llm-model", "old", "--llm-no-fail", "-v", *QUIET, "cases")
+
+    shown = result.outlines[next(place for place, line in enumerate(result.outlines) if " llmbench =" in line) :]
+    assert len(shown) > 4
+    assert [line for line in shown if len(line) > width and not line.startswith("WRONG ")] == []
+
+
 def test_without_a_model_nothing_is_collected(project: Project) -> None:
     """Without --llm-model suites are left alone, marked tests are deselected, and nothing is printed."""
     pytester = project()

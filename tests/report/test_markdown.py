@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmbench.report.markdown import APART, cell, escaped, fenced, table_head, table_row
+from pytest_llmbench.report.markdown import APART, cell, escaped, fenced, in_html, table_head, table_row
 from pytest_llmbench.report.text import clipped, visible
 
 Render = Callable[[str], Any]
@@ -33,6 +33,18 @@ def test_a_payload_becomes_nothing_but_its_text(payload: Any, render: Render) ->
             assert page.tags == harmless.tags
         assert (page.comments, page.calls) == ([], [])
         assert " ".join(visible(text).split()) in page.text
+
+
+def test_a_payload_stays_in_the_element_it_stands_in(payload: Any, render: Render) -> None:
+    """The line that a reader unfolds is HTML, where no Markdown is read."""
+    text = clipped(payload.text, 2000)
+    fold = "<details><summary>{}</summary>\n\n- end\n\n</details>\n"
+
+    page = render(fold.format(in_html(text)))
+
+    assert page.tags == render(fold.format("word")).tags
+    assert (page.comments, page.calls) == ([], [])
+    assert " ".join(visible(text).split()) in page.text
 
 
 def test_a_payload_stays_in_its_cell_with_its_lines(payload: Any, render: Render) -> None:

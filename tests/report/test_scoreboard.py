@@ -5,7 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_llmbench.records import Record, Sample, error_sample, graded_sample, settle, ungraded_sample
-from pytest_llmbench.report.scoreboard import reason_lines, scoreboard, scoreboard_lines
+from pytest_llmbench.report.look import Style, plain
+from pytest_llmbench.report.scoreboard import (
+    reason_lines,
+    scoreboard,
+    scoreboard_cells,
+    scoreboard_lines,
+    scoreboard_table,
+    times_left_out,
+)
 from pytest_llmbench.values import Answer, AnswerError, Grade
 
 ERROR = error_sample(AnswerError(cause="HTTP 500"))
@@ -45,7 +53,7 @@ def record(case: str, *samples: Sample, suite: str = "clickbait", role: str = "l
 
 RECORDS = (
     record("a", sample(0.5, ttft_s=0.04, is_format=True)),
-    record("b", sample(1.5, ttft_s=0.06, is_format=False, reason="format", concurrency=4)),
+    record("b", sample(1.5, ttft_s=0.06, is_format=False, reason="format")),
     record("c", ERROR),
     record("a", sample(12.0), suite="jokes"),
     record("a", ERROR, suite="jokes", role="new"),
@@ -73,10 +81,10 @@ LAYOUTS = {
         "jokes      new            1       -             -       -      -      -       1",
     ],
     120: [
-        "suite      model      cases  passed   score  95% interval  format    p50    p95  TTFT  tok/s    at  errors",
-        "clickbait  llama-13b      3       1   50.0%      9.5-90.5   50.0%  1.00s  1.45s  50ms   13.3  x1-4       1",
-        "jokes      llama-13b      1       1  100.0%    20.7-100.0       -  12.0s  12.0s     -    0.8    x1       0",
-        "jokes      new            1       0       -             -       -      -      -     -      -     -       1",
+        "suite      model      cases  passed   score  95% interval  format    p50    p95  TTFT  tok/s  at  errors",
+        "clickbait  llama-13b      3       1   50.0%      9.5-90.5   50.0%  1.00s  1.45s  50ms   13.3  x1       1",
+        "jokes      llama-13b      1       1  100.0%    20.7-100.0       -  12.0s  12.0s     -    0.8  x1       0",
+        "jokes      new            1       0       -             -       -      -      -     -      -   -       1",
     ],
 }
 LAYOUTS[200] = LAYOUTS[120]
@@ -121,11 +129,50 @@ def test_errors_are_no_part_of_score_and_times() -> None:
     assert (line.score, line.p50_s) == (0.5, pytest.approx(0.6))
 
 
+def test_times_of_unlike_concurrency_are_in_no_one_figure() -> None:
+    """The times are those of the concurrency most answers were measured under, and what is left out is said."""
+    records = [
+        record("a", sample(1.0, ttft_s=0.1, output_tokens=10, concurrency=8)),
+        record("b", sample(3.0, ttft_s=0.3, output_tokens=90, concurrency=8)),
+        record("c", sample(50.0, ttft_s=5.0, output_tokens=1, concurrency=1)),
+        record("d", sample(None)),
+    ]
+
+    (line,) = scoreboard(records)
+
+    assert (line.p50_s, line.ttft_p50_s, line.tokens_per_s) == (2.0, pytest.approx(0.2), 20.0)
+    assert (line.p95_s, line.concurrency) == (pytest.approx(2.9), 8)
+    assert times_left_out([line]) == (
+        "times are of the answers measured beside as many others: 2 of 3 of clickbait llama-13b (x8)"
+    )
+    assert times_left_out(scoreboard(records[:2])) == ""
+
+
+def test_colours_say_what_to_look_at() -> None:
+    """Errors are bad, a format that is not always kept is doubtful, the rest has no colour."""
+    table = scoreboard_table(scoreboard(RECORDS), 80)
+
+    found = {(span.text, span.style) for line in table for span in line if span.style is not Style.PLAIN}
+    assert {text for text, style in found if style is Style.TITLE} == set(LAYOUTS[80][0].split()) - {
+        "95%",
+        "interval",
+    } | {"95% interval"}
+    assert {found for found in found if found[1] is not Style.TITLE} == {("50.0%", Style.DOUBTFUL), ("1", Style.BAD)}
+
+
+def test_for_a_page_the_columns_that_say_something_are_given_whole() -> None:
+    """However wide: what is unknown in every line is no column."""
+    titles, rows = scoreboard_cells(scoreboard([record("a", sample(None)), record("b", ERROR)]))
+
+    assert titles == ["suite", "model", "cases", "passed", "score", "95% interval", "errors"]
+    assert rows == [["clickbait", "llama-13b", "2", "1", "100.0%", "20.7-100.0", "1"]]
+
+
 def test_names_of_a_file_cannot_act_on_the_terminal() -> None:
     """A run file may come from anywhere: what stands in it as a suite, role or reason is escaped."""
     records = [record("a", sample(reason="\x07bell"), suite="\x1b[2J", role="\u202em")]
 
-    lines = [*scoreboard_lines(scoreboard(records), 60), *reason_lines(records)]
+    lines = [*scoreboard_lines(scoreboard(records), 60), *map(plain, reason_lines(records))]
 
     assert lines[1].split()[:2] == [r"\x1b[2J", r"\u202em"]
     assert lines[2] == r"\x1b[2J \u202em: 1 \x07bell"
@@ -139,4 +186,7 @@ def test_reasons_are_counted_by_suite_and_model() -> None:
         record("c", sample(), suite="jokes"),
     ]
 
-    assert reason_lines(records) == ["clickbait llama-13b: 2 correct, 1 format, 1 error", "jokes llama-13b: 1 correct"]
+    assert [plain(line) for line in reason_lines(records)] == [
+        "clickbait llama-13b: 2 correct, 1 format, 1 error",
+        "jokes llama-13b: 1 correct",
+    ]
