@@ -62,6 +62,16 @@ _MEANING_DENIED = regex.compile(
 """A denial of what the joke is about.  It denies a phrase that holds it, too: alternatives that allow for a
 negation, such as "(not|n't) .{0,20}money" for "could not earn money", would count "not about money"."""
 
+_SENTENCE_DENIED = regex.compile(
+    r"(?:\bnot|n't) (?:really |actually |quite )?(?:true|the case|correct|right|so)"
+    r" (?:to (?:say|think|claim|believe) )?that\b"
+    r"|\b(?:false|wrong|untrue|incorrect|mistaken) (?:to (?:say|think|claim|believe|assume) )?that\b",
+    regex.IGNORECASE,
+)
+"""What denies all the rest of its sentence, however many clauses it has."""
+
+_SENTENCE_END = regex.compile(r"[.!?](?=[\s\"')\]]|$)|\n")
+
 _NEAR = regex.compile(r"(?:\W*[\w'-]+){0,4}")
 
 _BRACKETS_ONLY = regex.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|[^()]", regex.DOTALL)
@@ -200,8 +210,19 @@ def _denied_stretches(text: str) -> list[tuple[int, int]]:
         end = borders[next_border] if next_border < len(borders) else len(text)
         if negation["near"] and (near := _NEAR.match(text, begin, end)):
             end = near.end()
-        if stretches and begin <= stretches[-1][1]:
-            earlier = stretches.pop()
-            begin, end = earlier[0], max(end, earlier[1])
         stretches.append((begin, end))
-    return stretches
+    sentence_ends = [*(end.start() for end in _SENTENCE_END.finditer(text)), len(text)]
+    denials = (denial.end() for denial in _SENTENCE_DENIED.finditer(text))
+    stretches += [(begin, sentence_ends[bisect_left(sentence_ends, begin)]) for begin in denials]
+    return _merged(stretches)
+
+
+def _merged(stretches: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Sort stretches, and make one of those that touch."""
+    merged: list[tuple[int, int]] = []
+    for begin, end in sorted(stretches):
+        if merged and begin <= merged[-1][1]:
+            merged[-1] = merged[-1][0], max(end, merged[-1][1])
+        else:
+            merged.append((begin, end))
+    return merged

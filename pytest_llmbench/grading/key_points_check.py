@@ -1,10 +1,11 @@
 """What can be said about the rubrics of a `key_points` suite before a model is asked.
 
 A rubric is tried on answers whose verdict is known: its own references must pass; the prompt's inputs
-given back, nothing at all and another case's reference must fail; and a reference must no
-longer pass when another explanation is added to it.
+given back, nothing at all and another case's reference must fail; a reference must no
+longer pass when another explanation is added to it, and must lose marks when it is denied.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from pytest_llmbench.grading.rubric import (
 from pytest_llmbench.grading.rules import rules_of
 from pytest_llmbench.grading.text import clip
 from pytest_llmbench.values import Case, Finding, Severity, Suite
+
+_BETWEEN_SENTENCES = re.compile(r"(?<=[.!?])\s+")
 
 STRANGERS = 20
 """How many other cases' references a rubric is tried on."""
@@ -73,6 +76,9 @@ def _tried(case: Case, rubric: Rubric, others: Sequence[Case]) -> Iterator[Findi
     for text in rules.references:
         if not (marks := mark(rubric, text)).passed:
             yield _finding(case, f'the reference "{clip(text, 60)}" fails: {marks} Widen the points, or mend it.')
+        elif mark(rubric, _denied(text)).score >= marks.score:
+            message = f'the reference "{clip(text, 60)}" loses no marks when it is denied; narrow the points.'
+            yield _finding(case, message)
     for what, text in _wrong_answers(case, others):
         if mark(rubric, text).passed:
             yield _finding(case, f"{what} passes; narrow the points, or raise the threshold.")
@@ -94,6 +100,12 @@ def _wrong_answers(case: Case, others: Sequence[Case]) -> Iterator[tuple[str, st
     for own in rules_of(case, KeyPointsCase).references[:1]:
         for other_id, text in strange[:1]:
             yield f'its reference with that of case "{other_id}" added', f"{own} Alternatively, {text}"
+
+
+def _denied(text: str) -> str:
+    """Deny each sentence of a text, without a negation that an alternative may hold itself."""
+    sentences = (sentence for sentence in _BETWEEN_SENTENCES.split(text) if sentence)
+    return " ".join(f"It is wrong to say that {sentence[:1].lower()}{sentence[1:]}" for sentence in sentences)
 
 
 def _finding(case: Case, message: str, severity: Severity = Severity.ERROR) -> Finding:

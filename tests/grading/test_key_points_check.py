@@ -103,11 +103,16 @@ def echoing() -> Suite:
             suite(DOUGH, SUIT, threshold=0.6),
             'its reference with that of case "case-1" added passes; narrow the points, or raise the threshold.',
         ),
+        (
+            suite(DOUGH | {"points": [{"name": name, "any": [f".*{name}"]} for name in ("money", "bread")]}, SUIT),
+            'the reference "Dough is slang for money and what is kneaded for bread." loses no marks when it is denied; '
+            "narrow the points.",
+        ),
         (suite(DOUGH, threshold=0), "an empty answer passes; narrow the points, or raise the threshold."),
     ],
 )
 def test_rubric_that_judges_known_answers_wrongly_is_an_error(found: Suite, message: str) -> None:
-    """References must pass; echoes, nothing, other explanations, and references with one more must not."""
+    """References must pass and lose when denied; echoes, nothing, other explanations, and one more must not pass."""
     findings = checked(found)
 
     assert Finding(severity=Severity.ERROR, message=message, case="case-0") in findings
