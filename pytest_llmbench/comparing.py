@@ -11,10 +11,10 @@ from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.gate import Gate, GateSettings, judge
 from pytest_llmbench.pooling import pool
 from pytest_llmbench.records import Run
-from pytest_llmbench.report.comparison import comparison_lines
 from pytest_llmbench.report.comparison_json import comparison_json
 from pytest_llmbench.report.comparison_markdown import comparison_markdown
 from pytest_llmbench.report.side_by_side import Column, side_by_side_json, side_by_side_lines, side_by_side_markdown
+from pytest_llmbench.report.verdict_lines import comparison_lines
 from pytest_llmbench.verdicts import exit_status, overall
 
 FORMATS = ("text", "markdown", "json")

@@ -17,6 +17,7 @@ from pytest_llmbench.gate_options import check_min_scores
 from pytest_llmbench.plugin import gate_settings
 from pytest_llmbench.plugin.collect import ITEM
 from pytest_llmbench.plugin.session import LlmSession
+from pytest_llmbench.plugin.summary import write
 from pytest_llmbench.records import Run
 from pytest_llmbench.report.run_ruling import asked_text, ruling_json, ruling_lines, ruling_properties
 from pytest_llmbench.run_gate import RunGate, RunRuling, judge_run
@@ -165,17 +166,13 @@ class Gating:
         """Tell the verdicts, the overall one last."""
         if self.ruling is None:
             return
-        *lines, verdict = ruling_lines(self.ruling, self.config.get_verbosity())
+        width = self.config.get_terminal_writer().fullwidth
         terminalreporter.write_sep("=", "llmbench gate")
-        for line in lines:
-            terminalreporter.write_line(line)
-        terminalreporter.write_line(verdict, bold=True, **{_COLOURS[self.ruling.exit_status]: True})
+        write(terminalreporter, ruling_lines(self.ruling, width, self.config.get_verbosity()))
 
 
 _JUDGED = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED)
 """Ends of a run that has something to be judged, or to be told that it is not."""
-
-_COLOURS = {0: "green", 1: "red", 8: "yellow"}
 
 
 def _planned(item: pytest.Item) -> PlannedCase:

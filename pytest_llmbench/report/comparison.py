@@ -1,4 +1,4 @@
-"""What the gate says, as text for a terminal: a line a suite, what moved, the overall verdict last. Pure functions."""
+"""What the gate says, in words: a sentence a suite, what moved, latency, what was left out. Pure functions."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,6 @@ from pytest_llmbench.verdicts import Verdict
 _SHOWN_IDS = 12
 _MAX_CHARACTERS = 600
 _PRECISE_FROM = 100  # cases, before a digit behind the point means something
-_VERDICT_WIDTH = max(len(verdict) for verdict in Verdict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,22 +26,6 @@ class Said:
     verdict: Verdict | None
     sentence: str
     details: tuple[str, ...] = ()
-
-
-def comparison_lines(gate: Gate, *, is_verbose: bool = False) -> Iterator[str]:
-    """Tell a judged comparison: a line a suite with what moved, latency, what was left out, the verdict."""
-    yield from said_lines(list(everything_said(gate, is_verbose=is_verbose)))
-    yield f"verdict: {gate.verdict}"
-
-
-def said_lines(said: Sequence[Said], *, has_details: bool = True) -> Iterator[str]:
-    """Lay out what is said: names and verdicts in columns, the details below each."""
-    width = max((len(line.name) for line in said), default=0)
-    for line in said:
-        verdict = line.verdict or ""
-        yield visible(f"{line.name.ljust(width)}  {verdict.ljust(_VERDICT_WIDTH)} {line.sentence}".rstrip())
-        if has_details:
-            yield from (f"  {visible(detail)}" for detail in line.details)
 
 
 def everything_said(gate: Gate, *, is_verbose: bool) -> Iterator[Said]:

@@ -37,11 +37,6 @@ def plain(line: Styled) -> str:
     return "".join(span.text for span in line)
 
 
-def styled(text: str, style: Style = Style.PLAIN) -> Styled:
-    """Make a line of one style."""
-    return (Span(text, style),)
-
-
 def folded(first: Sequence[Span], text: str, width: int | None, style: Style = Style.PLAIN) -> Iterator[Styled]:
     """Fold a text that follows the beginning of its line; the lines below it stand further in.
 

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 
 from pytest_llmbench.baselines import Baseline
 from pytest_llmbench.records import JsonObject
-from pytest_llmbench.report.comparison import everything_said, floors_said, said_lines
+from pytest_llmbench.report.comparison import everything_said, floors_said
 from pytest_llmbench.report.comparison_json import comparison_json, floor_json
+from pytest_llmbench.report.look import Styled, folded
 from pytest_llmbench.report.text import visible
+from pytest_llmbench.report.verdict_lines import said_lines, verdict_line
 from pytest_llmbench.run_gate import RunGate, RunRuling
 
 
@@ -38,20 +40,21 @@ def _baseline_text(baseline: Baseline) -> str:
     return f"{baseline.path} ({', '.join(filter(None, facts))})"
 
 
-def ruling_lines(ruling: RunRuling, verbosity: int = 0) -> Iterator[str]:
+def ruling_lines(ruling: RunRuling, width: int | None = None, verbosity: int = 0) -> Iterator[Styled]:
     """Tell what the gate says, the overall verdict last.
 
     Args:
         ruling: what it says.
+        width: of the terminal; None where lines may be of any length.
         verbosity: pytest's; the answers of what moved over 0, no details under 0, only the verdict under -1.
     """
     if ruling.refusal is not None:
-        yield visible(f"not judged: {ruling.refusal}")
+        yield from folded((), visible(f"not judged: {ruling.refusal}"), width)
     elif verbosity >= -1:
         said = [] if ruling.gate is None else list(everything_said(ruling.gate, is_verbose=verbosity > 0))
         said += floors_said(ruling.floors)
-        yield from said_lines(said, has_details=verbosity >= 0)
-    yield f"verdict: {ruling.verdict}"
+        yield from said_lines(said, width, has_details=verbosity >= 0)
+    yield verdict_line(ruling.verdict)
 
 
 def ruling_json(ruling: RunRuling) -> JsonObject:

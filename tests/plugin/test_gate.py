@@ -36,8 +36,9 @@ def bases() -> dict[int, str]:
 
 
 @pytest.fixture
-def gated(pytester: pytest.Pytester, bases: dict[int, str]) -> GateProject:
+def gated(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, bases: dict[int, str]) -> GateProject:
     """Make a project of one suite of 100 cases and models of these names: `gated(new={"wrong": [1]})`; base is there."""
+    monkeypatch.setenv("COLUMNS", "250")  # no line is folded
 
     def make(*, cases: int = CASES, **models: Mapping[str, Any]) -> pytest.Pytester:
         folder = pytester.mkdir("cases")

@@ -12,11 +12,14 @@ from pytest_llmbench.gate_options import MinScore, rule_min_scores
 from pytest_llmbench.models import Identity
 from pytest_llmbench.planning import planned
 from pytest_llmbench.records import Facts, ModelFacts, Record, Run, Sample, settle
-from pytest_llmbench.report.comparison import comparison_lines, floors_said, plan_lines, said_lines
+from pytest_llmbench.report.comparison import everything_said, floors_said, plan_lines
 from pytest_llmbench.report.comparison_json import comparison_json, floor_json
 from pytest_llmbench.report.comparison_markdown import comparison_markdown
+from pytest_llmbench.report.look import Span, Style, plain
 from pytest_llmbench.report.side_by_side import Column, side_by_side_json, side_by_side_lines, side_by_side_markdown
+from pytest_llmbench.report.verdict_lines import comparison_lines, said_lines, verdict_line
 from pytest_llmbench.values import Outcome, Sampling
+from pytest_llmbench.verdicts import Verdict
 
 
 def sample(score: float | None, answer: str = "x", **others: object) -> Sample:
@@ -195,10 +198,43 @@ def test_minimum_scores_on_a_line_each() -> None:
     """Reached or missed, with errors counted as wrong."""
     floors = rule_min_scores(scored([1.0, None]), [MinScore(suite=None, score=0.8)])
 
-    assert list(said_lines(list(floors_said(floors)))) == [
+    assert [plain(line) for line in said_lines(list(floors_said(floors)))] == [
         "nl2sql  worse         minimum score 80.0% missed with 50.0% on 2 cases (errors count as wrong)"
     ]
     assert floor_json(floors[0])["reached"] is False
+
+
+def test_on_a_narrow_terminal_sentences_are_folded_beside_their_verdicts_or_below() -> None:
+    """No line is wider, and nothing is left out."""
+    said = list(everything_said(gate_of(scored(MOVED_20[0]), scored(MOVED_20[1])), is_verbose=False))
+
+    wide = [plain(line) for line in said_lines(said)]
+    for width in (40, 60, 80):
+        told = [plain(line) for line in said_lines(said, width)]
+
+        assert all(len(line) <= width for line in told)
+        assert " ".join(told).split() == " ".join(wide).split()
+    assert [plain(line) for line in said_lines(said, 60)][:3] == [
+        "nl2sql  too few cases 75% -> 70% right on 20 cases: anything",
+        "                      from -24 to +13 points fits. About 390",
+        "                      cases would settle it at -5.",
+    ]
+
+
+def test_a_verdict_has_the_colour_of_what_it_means() -> None:
+    """Worse is bad, better and no worse are good, what is undecided is doubtful."""
+    gate = gate_of(scored([1.0] * 60), scored([0.0] * 60))
+
+    (first, *_) = said_lines(list(everything_said(gate, is_verbose=False)))
+
+    assert first[1] == Span("worse", Style.BAD)
+    assert [verdict_line(verdict)[-1].style for verdict in Verdict] == [
+        Style.GOOD,
+        Style.GOOD,
+        Style.BAD,
+        Style.DOUBTFUL,
+        Style.DOUBTFUL,
+    ]
 
 
 def test_the_json_has_the_promised_keys() -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmbench.report.look import Span, Style, Styled, folded, plain, styled, table
+from pytest_llmbench.report.look import Span, Style, Styled, folded, plain, table
 
 WORDS = "one two three four five six seven eight nine ten"
 
@@ -60,8 +60,3 @@ def test_cells_stand_in_columns() -> None:
 
     assert texts(lines) == ["a     number  b", "long       1"]
     assert lines[0][0] == Span("a", Style.TITLE)
-
-
-def test_a_line_of_one_style() -> None:
-    """A text becomes a line."""
-    assert styled("x", Style.GOOD) == (Span("x", Style.GOOD),)
