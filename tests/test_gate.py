@@ -1,9 +1,8 @@
-"""The gate: verdicts of whole runs, errors, several suites, latency, options, error rates by simulation."""
+"""The gate: verdicts of whole runs, errors, several suites, latency, options."""
 
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from math import exp, sqrt
 from time import process_time
 
 import pytest
@@ -23,10 +22,8 @@ from pytest_llmbench.gate_options import (
 from pytest_llmbench.models import Identity
 from pytest_llmbench.planning import planned_margin
 from pytest_llmbench.records import Facts, Machine, ModelFacts, Record, Run, Sample, settle
-from pytest_llmbench.score_test import count_differences
-from pytest_llmbench.stats import holm
 from pytest_llmbench.values import Outcome, Sampling
-from pytest_llmbench.verdicts import Verdict, claims_of, rule, same_at_both_ends
+from pytest_llmbench.verdicts import Verdict
 
 IDENTITY = Identity(provider="recorded", model="m")
 
@@ -435,106 +432,7 @@ def test_a_minimum_score_for_a_suite_that_was_not_run_is_wrong_usage() -> None:
         check_min_scores([MinScore(suite=None, score=0.5), MinScore(suite="sqll", score=0.5)], ["sql"])
 
 
-# -- error rates
-
-
-def simulated_differences(noise: random.Random, n: int, samples: int, drop: float, world: str) -> list[float]:
-    """Give per-case differences of two models whose true scores differ by `drop`.
-
-    `even`: cases are right with a chance spread over 0..1, mostly near an end. `one-way`: nothing
-    moves but the cases that are lost for certain.
-    """
-    if world == "one-way":
-        return [-1.0 if noise.random() < drop else 0.0 for _ in range(n)]
-    found = []
-    for _ in range(n):
-        chance = noise.betavariate(0.8, 0.2)
-        # the candidate loses its part of what the baseline gets right
-        worse = chance * (1 - drop / 0.8)
-        old = sum(noise.random() < chance for _ in range(samples))
-        new = sum(noise.random() < worse for _ in range(samples))
-        found.append((new - old) / samples)
-    return found
-
-
-def rate(verdicts: Iterable[Verdict], *wanted: Verdict) -> float:
-    found = [verdict in wanted for verdict in verdicts]
-    return sum(found) / len(found)
-
-
-PAIRS = 1200
-TOLERANCE = 2.5 * sqrt(0.05 * 0.95 / PAIRS)
-
-
-@pytest.mark.parametrize("samples", [1, 4])
-@pytest.mark.parametrize("n", [20, 100, 500])
-def test_error_rates_by_simulation(n: int, samples: int) -> None:
-    """A 5-point drop passes in about 5% of pairs, an unchanged model alarms in about 5%, within 2.5 standard errors."""
-    noise = random.Random(n + samples)
-    drops: dict[float, list[Verdict]] = {0.0: [], 0.05: []}
-    for drop, verdicts in drops.items():
-        verdicts.extend(
-            rule(simulated_differences(noise, n, samples, drop, "even")) for _ in range(PAIRS * 100 // max(100, n))
-        )
-
-    assert rate(drops[0.05], Verdict.BETTER, Verdict.NO_WORSE) <= 0.05 + TOLERANCE * max(1, n / 100) ** 0.5
-    assert rate(drops[0.0], Verdict.WORSE) <= 0.05 + TOLERANCE * max(1, n / 100) ** 0.5
-
-
-@pytest.mark.parametrize("n", [20, 100, 500])
-def test_a_loss_in_one_direction_only_is_not_waved_through(n: int) -> None:
-    """Where nothing moves but 5% of cases that are lost for certain, about 5% of pairs pass."""
-    noise = random.Random(n)
-
-    verdicts = [rule(simulated_differences(noise, n, 1, 0.05, "one-way")) for _ in range(PAIRS)]
-
-    assert rate(verdicts, Verdict.BETTER, Verdict.NO_WORSE) <= 0.05 + TOLERANCE
-
-
-def test_lost_samples_never_raise_the_error_rates() -> None:
-    """With 5% of samples lost at random the verdict must hold at both ends, so fewer pairs are decided, none wrongly."""
-    noise = random.Random(5)
-    found: dict[float, list[Verdict]] = {0.0: [], 0.05: []}
-    for drop, verdicts in found.items():
-        for _ in range(PAIRS // 2):
-            differences = simulated_differences(noise, 100, 1, drop, "even")
-            ends = ([end if noise.random() < 0.05 else value for value in differences] for end in (-1.0, 1.0))
-            verdicts.append(same_at_both_ends(*(rule(end) for end in ends)))
-
-    assert rate(found[0.05], Verdict.BETTER, Verdict.NO_WORSE) <= 0.05
-    assert rate(found[0.0], Verdict.WORSE) <= 0.05
-
-
-def test_several_suites_alarm_no_more_often_than_one() -> None:
-    """Five suites of 50 unchanged cases: some suite alarms in at most about 5% of runs."""
-    noise = random.Random(11)
-    alarms = 0
-    for _ in range(PAIRS // 2):
-        claims = [
-            claims_of(count_differences(simulated_differences(noise, 50, 1, 0.0, "even")), 0.05) for _ in range(5)
-        ]
-        taken = holm([claim.alarm for claim in claims])
-        alarms += any(
-            claim.verdict(is_alarmed=alarm) is Verdict.WORSE for claim, alarm in zip(claims, taken, strict=True)
-        )
-
-    assert alarms / (PAIRS // 2) <= 0.05 + TOLERANCE * sqrt(2)
-
-
-@pytest.mark.parametrize(("factor", "wrong"), [(1.0, [Verdict.WORSE]), (1.25, [Verdict.NO_WORSE, Verdict.BETTER])])
-def test_error_rates_of_latency_with_run_noise(factor: float, wrong: Sequence[Verdict]) -> None:
-    """With 5% noise between runs a model as fast is hardly ever worse, one 1.25 times as slow hardly ever no worse."""
-    noise = random.Random(7)
-    verdicts = []
-    for _ in range(250):
-        weather = [exp(noise.gauss(0, 0.05)) for _ in range(2)]
-        sides = [
-            timed([value * side * exp(noise.gauss(0, 0.25)) * slow for value in BASE_S])
-            for side, slow in zip(weather, (1.0, factor), strict=True)
-        ]
-        verdicts.append(latency(gate_of(*sides, GateSettings(latency_margin=1.25))) or Verdict.INCONCLUSIVE)
-
-    assert rate(verdicts, *wrong) <= 0.05 + 2.5 * sqrt(0.05 * 0.95 / 250)
+# -- cost
 
 
 def test_the_verdict_on_500_cases_is_fast() -> None:
