@@ -15,11 +15,12 @@ from pytest_llmbench.agreement import agreement
 from pytest_llmbench.compare import Comparison, SuitePairs, join, model_facts
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.gate import GateSettings
+from pytest_llmbench.identities import REPORTED, identity_differences
 from pytest_llmbench.latency import ASSUMED_RUN_NOISE, LatencyFacts, RunNoise, latency_facts, run_noise
 from pytest_llmbench.planning import USUAL_BETWEEN, planned_margin
 from pytest_llmbench.records import Run
-from pytest_llmbench.score_test import POWER, Differences, smallest_margin
-from pytest_llmbench.stats import mean, t_quantile
+from pytest_llmbench.score_test import POWER, Differences, noise_floor, smallest_margin
+from pytest_llmbench.stats import mean
 from pytest_llmbench.units import differences_of, units_of
 
 _MAX_PAIRS = 45  # ten runs each with each
@@ -78,23 +79,31 @@ def calibrate(runs: Sequence[Run], settings: GateSettings) -> Calibration:
     if len(runs) < 2:
         raise UsageFault("name at least two runs of the same model; three or more tell the noise of latency too.")
     comparisons = [join(old, new) for old, new in list(combinations(runs, 2))[:_MAX_PAIRS]]
-    _refuse_several_models(comparisons)
+    changed = tuple(dict.fromkeys(_model_warnings(comparisons)))
     keys = dict.fromkeys((suite.suite, suite.role) for comparison in comparisons for suite in comparison.suites)
     suites = tuple(found for suite, role in keys if (found := _suite_noise(suite, role, comparisons, len(runs))))
     latency = tuple(_latency_noise(runs, comparisons))
-    return Calibration(suites=suites, latency=latency, warnings=tuple(_warnings(suites, latency, settings)))
+    return Calibration(suites=suites, latency=latency, warnings=(*changed, *_warnings(suites, latency, settings)))
 
 
-def _refuse_several_models(comparisons: Sequence[Comparison]) -> None:
+def _model_warnings(comparisons: Sequence[Comparison]) -> Iterator[str]:
+    """Name what else changed under the model.
+
+    Raises:
+        UsageFault: the runs met different models.
+    """
     for comparison in comparisons:
         for suite in comparison.suites:
             was = model_facts(comparison.baseline.facts, suite.baseline_role)
             now = model_facts(comparison.candidate.facts, suite.role)
-            if was and now and was.identity != now.identity:
+            changed = identity_differences(was.identity, now.identity) if was and now else ()
+            if others := [name for name in changed if name not in REPORTED]:
                 raise UsageFault(
-                    f'the runs met different models as "{suite.role}"; calibrate compares a model with itself. '
-                    "To judge one against the other: llmbench compare."
+                    f'the runs met different models as "{suite.role}" ({", ".join(others)}); calibrate compares a '
+                    "model with itself. To judge one against the other: llmbench compare."
                 )
+            for name in changed:
+                yield f"{suite.role}: {name} changed between the runs; what is noise here may be that change"
 
 
 def _suite_noise(suite: str, role: str, comparisons: Sequence[Comparison], runs: int) -> SuiteNoise | None:
@@ -115,7 +124,7 @@ def _suite_noise(suite: str, role: str, comparisons: Sequence[Comparison], runs:
         cases=round(n),
         runs=runs,
         flip_rate=flips,
-        noise_floor=t_quantile(0.95, max(2, round(n) - 1)) * sqrt(variance / n),
+        noise_floor=noise_floor(together, n),
         smallest_drop=drop,
         margin=_recommended(together, n, variance),
         same_text_rate=_text_rate(pairs for pairs in found if _is_as_concurrent(pairs)),

@@ -65,7 +65,9 @@ class Difference:
 class SuitePairs:
     """What two runs have in common of one suite under one role.
 
-    `role` is the candidate's; `notes` are differences that only are to be known.
+    `role` is the candidate's; `notes` are differences that only are to be known; `pooled` are the
+    dates of the earlier runs of the baseline that gave answers, and `noise_floor` is how far two such
+    runs lie apart (a share; None without any).
     `can_samples_help` is whether either model samples at a temperature over 0; None where nobody tells.
     """
 
@@ -77,6 +79,8 @@ class SuitePairs:
     differences: tuple[Difference, ...] = ()
     notes: tuple[str, ...] = ()
     can_samples_help: bool | None = None
+    pooled: tuple[str, ...] = ()
+    noise_floor: float | None = None
 
     @property
     def blocked_by(self) -> tuple[Difference, ...]:
@@ -88,9 +92,8 @@ class SuitePairs:
 class Comparison:
     """Two runs joined.
 
-    `left_out` holds the suites and roles that only one of them has.
-    `pooled_runs` is how many earlier runs of the baseline gave answers; `baselines` are all of
-    the baseline's runs, the one compared first, for what their spread tells.
+    `left_out` holds the suites and roles that only one of them has; `baselines` are all of the
+    baseline's runs, the one compared first, for what their spread tells.
     """
 
     baseline: Run
@@ -99,7 +102,11 @@ class Comparison:
     left_out: tuple[LeftOut, ...] = ()
     notes: tuple[str, ...] = ()
     baselines: tuple[Run, ...] = ()
-    pooled_runs: int = 0
+
+    @property
+    def pooled_runs(self) -> int:
+        """How many earlier runs of the baseline gave answers, in the suite where most did."""
+        return max((len(suite.pooled) for suite in self.suites), default=0)
 
 
 Key = tuple[str, str]

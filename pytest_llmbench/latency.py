@@ -193,9 +193,15 @@ def _measured_noise(comparison: Comparison, role: str) -> RunNoise | None:
         run
         for run in comparison.baselines
         if (facts := model_facts(run.facts, role)) and known and facts.identity == known.identity
-        if run.machine == today.machine
+        if _is_measured_alike(run, today, role)
     ]
     return run_noise(alike, role)
+
+
+def _is_measured_alike(run: Run, today: Run, role: str) -> bool:
+    machines = [None if one.machine is None else _hardware(one.machine) for one in (run, today)]
+    in_flight = [_concurrency([record for record in one.records if record.role == role]) for one in (run, today)]
+    return machines[0] == machines[1] and in_flight[0] == in_flight[1]
 
 
 def run_noise(runs: Sequence[Run], role: str) -> RunNoise | None:

@@ -11,18 +11,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from pytest_llmbench.compare import Comparison, Key, Pair, SuitePairs, index, model_facts, suite_facts
+from pytest_llmbench.identities import identity_differences
 from pytest_llmbench.records import Record, Run, Sample
-from pytest_llmbench.score_test import MIN_UNITS, count_differences, evidence
+from pytest_llmbench.score_test import MIN_UNITS, count_differences, evidence, noise_floor
 from pytest_llmbench.stats import mean, t_quantile
 from pytest_llmbench.values import Outcome
+
+UNDATED = "unknown date"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Past:
-    """What old runs answered to the cases of one suite, and why some of them do not count."""
+    """What old runs answered to the cases of one suite, the dates of those that count, and why others do not.
+
+    `apart` are the differences of today's scores to those of each run that counts.
+    """
 
     answers: dict[str, tuple[Sample, ...]]
-    runs: int
+    dates: tuple[str, ...]
+    apart: tuple[float, ...]
     refusals: tuple[str, ...]
 
 
@@ -39,49 +46,60 @@ def pool(comparison: Comparison, older: Sequence[Run]) -> Comparison:
     """
     indexed = [(run, index(run)) for run in older]
     suites: list[SuitePairs] = []
-    counted = 0
     for suite in comparison.suites:
         past = _past(comparison.baseline, suite, indexed)
         notes = list(past.refusals)
         if past.answers and _has_drifted(suite, past):
             notes.append("today's baseline differs from its own past: older runs are not pooled")
         elif past.answers:
-            counted = max(counted, past.runs)
-            runs = f"{past.runs} older run{'' if past.runs == 1 else 's'}"
-            notes.append(f"answers of {runs} of the baseline are pooled")
+            notes.append(_pooled_text(suite, past))
             suite = _with_past(suite, past)
         suites.append(replace(suite, notes=(*suite.notes, *notes)))
-    return replace(comparison, suites=tuple(suites), baselines=(*comparison.baselines, *older), pooled_runs=counted)
+    return replace(comparison, suites=tuple(suites), baselines=(*comparison.baselines, *older))
+
+
+def _pooled_text(suite: SuitePairs, past: _Past) -> str:
+    runs = f"{len(past.dates)} older run{'' if len(past.dates) == 1 else 's'}"
+    part = "" if len(past.answers) == len(suite.pairs) else f", to {len(past.answers)} of {len(suite.pairs)} cases"
+    return f"answers of {runs} of the baseline are pooled{part}"
 
 
 def _past(today: Run, suite: SuitePairs, older: Sequence[tuple[Run, dict[str, dict[Key, Record]]]]) -> _Past:
     answers: dict[str, tuple[Sample, ...]] = {}
     refusals: list[str] = []
-    runs = 0
+    dates: list[str] = []
+    apart: list[float] = []
     for run, roles in older:
-        refusal = _refusal(today, run, suite)
-        if refusal is not None:
-            refusals.append(f"the run of {run.datetime or 'unknown date'} is not pooled: {refusal}")
-            continue
-        records = roles.get(suite.baseline_role, {})
-        found = {
-            pair.baseline.case: record.samples
+        # as where two runs are joined: the only role pairs whatever its name
+        role = next(iter(roles)) if len(roles) == 1 else suite.baseline_role
+        records = roles.get(role, {})
+        found = [
+            (pair.baseline, record)
             for pair in suite.pairs
             if (record := records.get((suite.suite, pair.baseline.case))) and _qualifies(record, pair.baseline)
-        }
-        runs += bool(found)
-        for case, samples in found.items():
-            answers[case] = (*answers.get(case, ()), *samples)
-    return _Past(answers=answers, runs=runs, refusals=tuple(refusals))
+        ]
+        refusal = _refusal(today, run, suite, role) or (None if found else _NONE_QUALIFIES)
+        if refusal is not None:
+            refusals.append(f"the run of {run.datetime or UNDATED} is not pooled: {refusal}")
+            continue
+        dates.append(run.datetime or UNDATED)
+        for now, was in found:
+            answers[now.case] = (*answers.get(now.case, ()), *was.samples)
+            if now.score is not None and was.score is not None:
+                apart.append(now.score - was.score)
+    return _Past(answers=answers, dates=tuple(dates), apart=tuple(apart), refusals=tuple(refusals))
 
 
-def _refusal(today: Run, old: Run, suite: SuitePairs) -> str | None:
+_NONE_QUALIFIES = "it has no case of this suite that is the same and was answered anew"
+
+
+def _refusal(today: Run, old: Run, suite: SuitePairs, old_role: str) -> str | None:
     """Say why a whole run does not count for a suite; None if it does."""
-    now, was = model_facts(today.facts, suite.baseline_role), model_facts(old.facts, suite.baseline_role)
+    now, was = model_facts(today.facts, suite.baseline_role), model_facts(old.facts, old_role)
     if now is None or was is None:
         return "it does not tell which model it met"
-    if now.identity != was.identity:
-        return "it met another model"
+    if differences := identity_differences(was.identity, now.identity):
+        return f"it met another model ({', '.join(differences)})"
     if now.sampling.get(suite.suite) != was.sampling.get(suite.suite):
         return "it has another sampling"
     graders = suite_facts(today.facts, suite.suite), suite_facts(old.facts, suite.suite)
@@ -122,4 +140,5 @@ def _with_past(suite: SuitePairs, past: _Past) -> SuitePairs:
         Pair(baseline=pair.baseline, candidate=pair.candidate, older=past.answers.get(pair.baseline.case, ()))
         for pair in suite.pairs
     )
-    return replace(suite, pairs=pairs)
+    floor = noise_floor(count_differences(past.apart), len(suite.pairs)) if past.apart else None
+    return replace(suite, pairs=pairs, pooled=past.dates, noise_floor=floor)

@@ -133,6 +133,18 @@ def silence_floor(margin: float, error_rate: float = (1 - CONFIDENCE) / 2) -> in
     return ceil(log(error_rate) / log(1 - margin) - 1e-9)
 
 
+def noise_floor(differences: Differences, n: float | None = None) -> float:
+    """Give how far the scores of two runs of an unchanged model lie apart in at most 9 of 10 cases.
+
+    Args:
+        differences: between such runs, of all pairs of them.
+        n: units of the suite, if not as many as these.
+    """
+    n = differences.n if n is None else n
+    variance = sum(value * value * count for value, count in differences.counts) / differences.n
+    return t_quantile(0.5 + CONFIDENCE / 2, max(2, round(n) - 1)) * sqrt(variance / n)
+
+
 def smallest_margin(differences: Differences, n: float | None = None) -> float:
     """Give the smallest margin that an unchanged candidate would clear with a chance of 80%.
 

@@ -119,13 +119,26 @@ def test_a_calibration_is_told_as_json_too() -> None:
     assert json.loads(told)["suites"][0]["cases"] == 50
 
 
+def test_what_else_changed_under_the_model_warns() -> None:
+    """Another library version or another deployment behind a name is told: what looks like noise may be that."""
+    runs = [run([1.0] * 100) for _ in range(2)]
+    (model,) = runs[1].facts.models
+    updated = replace(model.identity, libraries={"torch": "3"}, settings={"system_fingerprint": "f"})
+    runs[1] = replace(runs[1], facts=Facts(models=(replace(model, identity=updated),)))
+
+    assert calibrate(runs, SETTINGS).warnings == (
+        "m: libraries changed between the runs; what is noise here may be that change",
+        "m: settings.system_fingerprint changed between the runs; what is noise here may be that change",
+    )
+
+
 def test_one_run_or_two_models_are_wrong_usage() -> None:
     """A calibration needs the same model twice."""
     one = run([1.0] * 5)
 
     with pytest.raises(UsageFault, match="name at least two runs of the same model"):
         calibrate([one], SETTINGS)
-    with pytest.raises(UsageFault, match='the runs met different models as "m"'):
+    with pytest.raises(UsageFault, match=r'the runs met different models as "m" \(weights\)'):
         calibrate([one, run([1.0] * 5, weights="other")], SETTINGS)
     with pytest.raises(UsageFault, match="no case in common"):
         calibrate([one, replace(one, records=tuple(replace(r, case=f"x{r.case}") for r in one.records))], SETTINGS)

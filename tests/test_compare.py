@@ -26,6 +26,7 @@ from pytest_llmbench.records import (
     record_to_json,
     settle,
 )
+from pytest_llmbench.report.comparison import comparison_lines
 from pytest_llmbench.values import Json, Outcome, Sampling
 
 
@@ -244,7 +245,7 @@ def test_older_runs_of_the_same_incumbent_count_as_baseline_answers() -> None:
 @pytest.mark.parametrize(
     ("old", "why"),
     [
-        (incumbent(1, 1, date="old", weights="other"), "it met another model"),
+        (incumbent(1, 1, date="old", weights="other"), "it met another model (weights)"),
         (incumbent(1, 1, date="old", temperature=0.5), "it has another sampling"),
         (incumbent(1, 1, date="old", version=3), "it has another grader"),
     ],
@@ -271,6 +272,34 @@ def test_an_old_record_that_is_not_the_same_or_not_new_does_not_count(old: Recor
     comparison = pool(join(incumbent(1, date="today"), incumbent(1, date="new")), [run(old, date="old")])
 
     assert only_suite(comparison).pairs[0].older == ()
+    assert only_suite(comparison).notes == (
+        "the run of old is not pooled: it has no case of this suite that is the same and was answered anew",
+    )
+
+
+def test_an_old_run_pairs_by_its_only_role_and_counts_for_the_cases_it_has() -> None:
+    """The incumbent may have had another role then; what it lacks is told."""
+    old = run(*cases("c0", "c1", role="production"), date="old")
+
+    comparison = pool(join(incumbent(1, 1, 1, date="today"), incumbent(1, 1, 1, date="new")), [old])
+
+    suite = only_suite(comparison)
+    assert [len(pair.older) for pair in suite.pairs] == [1, 1, 0]
+    assert suite.notes == ("answers of 1 older run of the baseline are pooled, to 2 of 3 cases",)
+    assert suite.pooled == ("old",)
+
+
+def test_a_margin_below_the_noise_of_the_baseline_s_own_runs_is_told() -> None:
+    """Two runs that differ in 8 of 40 cases lie up to 12 points apart: a margin of 5 is below that, one of 20 is not."""
+    today, old = ([1.0] * 28 + [0.0] * 4 + [1.0] * 4 + [0.0] * 4, [1.0] * 28 + [1.0] * 4 + [0.0] * 8)
+    joined = join(incumbent(*today, date="today"), incumbent(*today, date="new"))
+
+    pooled = pool(joined, [incumbent(*old, date="old")])
+
+    warning = "  a margin of 5 points lies below the noise floor: two runs of the baseline lie up to 11.9 points apart"
+    assert warning in comparison_lines(judge(pooled, GateSettings()))
+    assert not any("noise floor" in line for line in comparison_lines(judge(pooled, GateSettings(margin=0.2))))
+    assert not any("noise floor" in line for line in comparison_lines(judge(joined, GateSettings())))
 
 
 def test_a_past_that_differs_from_today_is_not_pooled() -> None:

@@ -371,6 +371,21 @@ def test_three_runs_of_the_baseline_replace_the_assumed_run_noise() -> None:
     assert measured.facts.noise.runs == 3
 
 
+def test_the_run_noise_is_measured_on_runs_that_were_measured_alike() -> None:
+    """Another name of the machine is none; another processor or other requests in flight leave a run out."""
+
+    def noise_runs(**change: object) -> int:
+        machines = [Machine(node=f"n{i}", cpu="A", cpu_count=2) for i in range(3)]
+        runs = [run(timed(BASE_S), machine=machine) for machine in machines]
+        runs[2] = replace(runs[2], **change)  # type: ignore[arg-type]
+        comparison = replace(join(runs[0], run(timed(BASE_S))), baselines=tuple(runs))
+        return judge(comparison, GateSettings()).latency[0].facts.noise.runs
+
+    assert noise_runs() == 3
+    assert noise_runs(machine=Machine(cpu="B", cpu_count=2)) == 0
+    assert noise_runs(records=tuple(timed(BASE_S, concurrency=8))) == 0
+
+
 # -- options
 
 

@@ -46,6 +46,7 @@ FLOORS: Mapping[int, Mapping[str, tuple[str, ...]]] = {
             "compare",
             "gate",
             "gate_options",
+            "identities",
             "latency",
             "planning",
             "pooling",

@@ -70,8 +70,15 @@ def _said_of_suite(ruling: SuiteRuling, gate: Gate, *, has_roles: bool, is_verbo
         name=_name(ruling.pairs.suite, ruling.pairs.role, has_roles),
         verdict=ruling.verdict,
         sentence=_sentence(ruling, gate.settings.margin),
-        details=tuple(_details(ruling, is_verbose=is_verbose)),
+        details=(*_noise_lines(ruling, gate.settings.margin), *_details(ruling, is_verbose=is_verbose)),
     )
+
+
+def _noise_lines(ruling: SuiteRuling, margin: float) -> Iterator[str]:
+    floor = ruling.pairs.noise_floor
+    if floor is not None and margin < floor:
+        apart = f"two runs of the baseline lie up to {floor * 100:.1f} points apart"
+        yield f"a margin of {margin * 100:g} points lies below the noise floor: {apart}"
 
 
 def _sentence(ruling: SuiteRuling, margin: float) -> str:

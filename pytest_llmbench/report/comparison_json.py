@@ -77,6 +77,8 @@ def _suite(ruling: SuiteRuling) -> JsonObject:
         "real_drop_inside_margin": ruling.is_real_drop,
         "fractional_scores": ruling.is_fractional,
         "k_baseline": max((len(pair.baseline.answered) + len(pair.older) for pair in pairs), default=0),
+        "pooled_runs": list(ruling.pairs.pooled),
+        "noise_floor": _rounded(ruling.pairs.noise_floor),
         "k_candidate": max((len(pair.candidate.answered) for pair in pairs), default=0),
         "agreement": {
             "answers": ruling.agreement.answers,
