@@ -26,7 +26,7 @@ from pytest_llmbench.records import (
     record_to_json,
     settle,
 )
-from pytest_llmbench.report.comparison import comparison_lines
+from pytest_llmbench.report.verdict_lines import comparison_lines
 from pytest_llmbench.values import Json, Outcome, Sampling
 
 
