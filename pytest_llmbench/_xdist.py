@@ -6,8 +6,10 @@ get, so it asks item by item.
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -29,23 +31,48 @@ def is_other_worker(config: pytest.Config) -> bool:
     return is_worker(config) and config.workerinput["workerid"] != "gw0"  # type: ignore[attr-defined]
 
 
-class WorkerFacts:
-    """Brings the facts of a run from the workers to the controller."""
+def run_token(config: pytest.Config) -> str:
+    """Give what tells this run from all others, the same in each of its processes."""
+    if is_worker(config):
+        token: str = config.workerinput["llmbench_token"]  # type: ignore[attr-defined]
+        return token
+    return config.stash.setdefault(_TOKEN, uuid4().hex)
 
-    def __init__(self) -> None:
+
+_TOKEN = pytest.StashKey[str]()
+
+
+class WorkerFacts:
+    """Tells the workers which run they are of, and brings what they know of it to the controller.
+
+    Args:
+        config: of the controller.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
         self.received: list[Facts] = []
+        self.remarks: list[str] = []
+        self._config = config
 
     @staticmethod
-    def send(config: pytest.Config, facts: Facts) -> None:
-        """Leave a worker's facts for the controller."""
-        config.workeroutput["llmbench"] = json.dumps(facts_to_json(facts))  # type: ignore[attr-defined]
+    def send(config: pytest.Config, facts: Facts, remarks: Sequence[str]) -> None:
+        """Leave a worker's facts and remarks for the controller."""
+        sent = {"facts": facts_to_json(facts), "remarks": list(remarks)}
+        config.workeroutput["llmbench"] = json.dumps(sent)  # type: ignore[attr-defined]
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Give a worker the token of the run."""
+        node.workerinput["llmbench_token"] = run_token(self._config)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
         """Take the facts of a worker that ended; one that crashed left none."""
         sent = getattr(node, "workeroutput", {}).get("llmbench")
         if sent is not None:
-            self.received.append(facts_from_json(json.loads(sent)))
+            found = json.loads(sent)
+            self.received.append(facts_from_json(found["facts"]))
+            self.remarks.extend(found["remarks"])
 
 
 class BaselineFile:

@@ -33,23 +33,37 @@ class Ask:
     needs_model: bool = False
 
 
+def directly(model: Model) -> Model:
+    """Put nothing between a plan and its model."""
+    return model
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelPlan:
-    """What one model is asked."""
+    """What one model is asked.
+
+    `through` gives what the plan's requests go through, such as the answer store; what tests ask the
+    model themselves does not.
+    """
 
     role: str
     open: Callable[[], Model]
     asks: tuple[Ask, ...]
+    through: Callable[[Model], Model] = directly
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far the producer is: `answered` of `total` requests, `elapsed_s` since the first was asked."""
+    """How far the producer is: `answered` of `total` requests, `elapsed_s` since the first was asked.
+
+    `reused` of the answered ones took no time.
+    """
 
     role: str
     answered: int
     total: int
     elapsed_s: float
+    reused: int = 0
 
 
 class SharedModel:
@@ -106,6 +120,29 @@ class _Slot:
     def whole(self) -> tuple[Answer | AnswerError, ...]:
         """Give an answer to each sample; what has none was given up."""
         return tuple(_STOPPED if answer is None else answer for answer in self.answers)
+
+
+class _Tally:
+    """Counts what arrives of one model."""
+
+    def __init__(self, role: str, total: int):
+        self._role = role
+        self._total = total
+        self._answered = self._reused = 0
+        self._started = time.perf_counter()
+
+    def after(self, answer: Answer | AnswerError) -> Progress:
+        """Count an answer, and give the progress."""
+        self._answered += 1
+        self._reused += isinstance(answer, Answer) and answer.reused
+        return self.now()
+
+    def now(self) -> Progress:
+        """Give the progress."""
+        elapsed = time.perf_counter() - self._started
+        return Progress(
+            role=self._role, answered=self._answered, total=self._total, elapsed_s=elapsed, reused=self._reused
+        )
 
 
 _STOPPED = AnswerError(cause=STOPPED, attempts=0)
@@ -208,45 +245,38 @@ class Generation:
         try:
             shared = self._models[plan.role] = SharedModel(opened)
             self.identities[plan.role] = opened.identity
-            self._ask_all(plan, shared)
+            self._ask_all(plan, plan.through(shared))
             self.identities[plan.role] = opened.identity
             keys = {ask.key for ask in plan.asks if ask.needs_model}
             self._wait_for_tests(lambda: keys <= self._released)
         finally:
             _close(opened)
 
-    def _ask_all(self, plan: ModelPlan, model: SharedModel) -> None:
+    def _ask_all(self, plan: ModelPlan, model: Model) -> None:
         todo = [(self._slots[ask.key], sample) for ask in plan.asks for sample in range(len(ask.requests))]
         step = model.concurrency if self._is_bounded else max(len(todo), 1)
-        started = time.perf_counter()
+        tally = _Tally(plan.role, len(todo))
         for first in range(0, len(todo), step):
             if self._is_bounded:
                 ahead = {slot.ask.key for slot, _ in todo[: max(0, first - step)]}
                 self._wait_for_tests(lambda ahead=ahead: ahead <= self._taken)  # type: ignore[misc]
             if self._halt.is_set():
                 return
-            fatal = self._ask(plan.role, model, todo, first, step, started)
+            fatal = self._ask(model, todo[first : first + step], tally)
             if fatal is not None:
                 self._fill(plan, fatal)
                 return
 
-    def _ask(
-        self, role: str, model: SharedModel, todo: Sequence[tuple[_Slot, int]], first: int, step: int, started: float
-    ) -> AnswerError | None:
+    def _ask(self, model: Model, chunk: Sequence[tuple[_Slot, int]], tally: "_Tally") -> AnswerError | None:
         """Ask a part of a plan; gives the error, if any, after which the model can answer nothing more."""
-        chunk = todo[first : first + step]
-        answered = first
 
         def arrived(index: int, answer: Answer | AnswerError) -> None:
-            nonlocal answered
             slot, sample = chunk[index]
             if slot.put(sample, answer):
-                answered += 1
-                elapsed = time.perf_counter() - started
-                self._progress = Progress(role=role, answered=answered, total=len(todo), elapsed_s=elapsed)
+                self._progress = tally.after(answer)
 
         requests = [slot.ask.requests[sample] for slot, sample in chunk]
-        self._progress = Progress(role=role, answered=first, total=len(todo), elapsed_s=time.perf_counter() - started)
+        self._progress = tally.now()
         answers = _answers(lambda: model.answer(requests, arrived=arrived, halt=self._halt), len(requests))
         for (slot, sample), answer in zip(chunk, answers, strict=True):
             slot.put(sample, answer)
@@ -323,6 +353,7 @@ class OnDemand:
         self._asks = {ask.key: (plan, ask) for plan in plans for ask in plan.asks}
         self._role: str | None = None
         self._model: SharedModel | None = None
+        self._asked: Model | None = None
         self._opened: Model | None = None
         self._fault: AnswerError | None = None
 
@@ -333,7 +364,7 @@ class OnDemand:
         del while_waiting  # nobody is there to call it
         plan, ask = self._asks[key]
         self._open(plan)
-        model = self._model
+        model = self._asked
         if model is None or self._fault is not None:
             return tuple(self._fault or _STOPPED for _ in ask.requests)
         answers = _answers(lambda: model.answer(ask.requests), len(ask.requests))
@@ -358,7 +389,7 @@ class OnDemand:
         """Close the open model."""
         if self._opened is not None:
             _close(self._opened)
-        self._opened = self._model = self._role = None
+        self._opened = self._model = self._asked = self._role = None
 
     def _open(self, plan: ModelPlan) -> None:
         if self._role == plan.role:
@@ -370,3 +401,4 @@ class OnDemand:
             self._fault = opened
         else:
             self._opened, self._model = opened, SharedModel(opened)
+            self._asked = plan.through(self._model)

@@ -1,9 +1,11 @@
 """The conductor: plan, answers, grades and records of one run. Knows no pytest."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from uuid import uuid4
 
 from pytest_llmbench.errors import Caught, SuiteFault, UsageFault, caught
 from pytest_llmbench.generation import Ask, Generation, ModelPlan, OnDemand, Progress, SharedModel
@@ -22,6 +24,8 @@ from pytest_llmbench.records import (
     settle,
     ungraded_sample,
 )
+from pytest_llmbench.store import AnswerStore, Reuse
+from pytest_llmbench.stored_model import StoredModel
 from pytest_llmbench.suites import LoadedSuite, load_suite
 from pytest_llmbench.values import (
     Answer,
@@ -42,11 +46,21 @@ from pytest_llmbench.values import (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AnswersSettings:
+    """Which answer store a run uses, and how: see `AnswerStore`."""
+
+    path: Path
+    reuse: Reuse = Reuse.AUTO
+    token: str = ""
+    is_owner: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunSettings:
     """What the command line says about a run.
 
-    `root` is the project's root directory; `limit` the number of cases a suite; the rest
-    is told at the options in docs/options.md.
+    `root` is the project's root directory; `limit` the number of cases a suite; `answers` is None for a run
+    without a store; the rest is told at the options in docs/options.md.
     """
 
     root: Path
@@ -55,6 +69,7 @@ class RunSettings:
     is_bounded: bool = False
     open_settings: OpenSettings = field(default_factory=OpenSettings)
     options: Mapping[str, Json] = field(default_factory=dict)
+    answers: AnswersSettings | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +139,8 @@ class Runner:
         self._checked: set[str] = set()
         self._styles: dict[str, PromptStyle | None] = {}
         self._answers: Generation | OnDemand | None = None
+        self._store: AnswerStore | None = None
+        self._copies: Counter[Hashable] = Counter()
         self._prompts: dict[str, Prompt] = {}
         self._expected: dict[str, str] = {}
         self._rendered: dict[str, Prompt] = {}
@@ -230,9 +247,10 @@ class Runner:
                 process that does not know which items of the plan it will get.
 
         Raises:
-            UsageFault: see `check_styles`.
+            UsageFault: see `check_styles` and `AnswerStore`.
         """
         self.check_styles(items)
+        self.open_store(item.choice for item in items)
         plans: dict[str, list[Ask]] = {}
         openers: dict[str, Choice] = {}
         for item in items:
@@ -241,7 +259,12 @@ class Runner:
             plans.setdefault(item.choice.role, []).append(ask)
             openers[item.choice.role] = item.choice
         model_plans = [
-            ModelPlan(role=role, open=partial(self._open, openers[role]), asks=tuple(asks))
+            ModelPlan(
+                role=role,
+                open=partial(self._open, openers[role]),
+                asks=tuple(asks),
+                through=partial(self.through_store, openers[role]),
+            )
             for role, asks in plans.items()
         ]
         if is_ahead:
@@ -253,10 +276,31 @@ class Runner:
     def _open(self, choice: Choice) -> Model:
         return choice.provider.open(choice.entry, self.settings.open_settings)
 
+    def open_store(self, choices: Iterable[Choice]) -> None:
+        """Open the answer store, if the run has one and any of the models needs it: recorded answers are kept already.
+
+        Raises:
+            UsageFault: see `AnswerStore`.
+        """
+        answers = self.settings.answers
+        if self._store is None and answers is not None and any(_is_stored(choice) for choice in choices):
+            self._store = AnswerStore(
+                answers.path, reuse=answers.reuse, token=answers.token or uuid4().hex, is_owner=answers.is_owner
+            )
+
+    def through_store(self, choice: Choice, model: Model) -> Model:
+        """Put the answer store before a model, where the run has one."""
+        if self._store is None or not _is_stored(choice):
+            return model
+        return StoredModel(model, self._store.answers_of(model.identity, choice.role))
+
     def _requests(self, item: Item) -> tuple[Request, ...]:
         prompt = self.prompt(item)
         sampling = self.sampling(item)
         choices, is_choice = item.loaded.kind.choices(item.loaded.suite)
+        equal = (item.choice.role, prompt, sampling, choices, is_choice)
+        copy = self._copies[equal]
+        self._copies[equal] += 1
         return tuple(
             Request(
                 suite=item.loaded.suite.name,
@@ -267,6 +311,7 @@ class Runner:
                 sampling=sampling if sampling.seed is None else replace(sampling, seed=sampling.seed + sample),
                 choices=choices,
                 is_choice=is_choice,
+                copy=copy,
             )
             for sample in range(self.settings.samples)
         )
@@ -326,6 +371,18 @@ class Runner:
         """Stop asking."""
         if self._answers is not None:
             self._answers.close()
+
+    def end(self, *, is_finished: bool) -> None:
+        """Close the answer store, after `close`; a run that did not finish is continued by the next one."""
+        if self._store is not None:
+            if is_finished:
+                self._store.finish()
+            self._store.close()
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What the user must know of the run beside its records, a sentence each."""
+        return (self._store.fault,) if self._store is not None and self._store.fault is not None else ()
 
     def _settle(self, item: Item, answers: tuple[Answer | AnswerError, ...]) -> Result:
         graded = [self._sample(item, answer) for answer in answers]
@@ -415,6 +472,10 @@ def _valid(grade: object) -> Grade:
     if not 0 <= grade.score <= 1:
         raise ValueError(f"it gave the score {grade.score}; a score lies in 0..1")
     return grade
+
+
+def _is_stored(choice: Choice) -> bool:
+    return not isinstance(choice.entry, RecordedEntry)
 
 
 def fault_of(finding: Finding, loaded: LoadedSuite) -> SuiteFault:

@@ -1,21 +1,28 @@
 """The answer store: every answer is kept in SQLite the moment it arrives, so that no run pays twice.
 
 A request is known by the model's identity, the prompt, the sampling and the number of the
-sample.  A run that did not finish is continued by the next one; errors are never kept.
-Several processes may share a store: the journal is a write-ahead log, each answer its own
-transaction.  After a kill of the process nothing is lost; after a loss of power the last
-answers may be (`synchronous=NORMAL`), the store itself is not.
+sample.  A run that did not finish is continued by the next one of the same model in the same role;
+errors are never kept.  Several processes may share a store: the journal is a write-ahead log, each
+answer its own transaction.  After a kill of the process nothing is lost; after a loss of power the
+last answers may be (`synchronous=NORMAL`), the store itself is not.
+
+Several processes may be one run (its token says so).  The one that owns the run holds a lock for as long
+as it lives, so that a run at work is not taken for one that did not finish; where the system has no such
+locks, it is.
 """
 
+import contextlib
 import hashlib
 import json
+import os
 import sqlite3
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
+from typing import NamedTuple
 
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.models import Identity
@@ -34,20 +41,37 @@ CREATE TABLE run (
     started REAL NOT NULL,
     is_finished INTEGER NOT NULL DEFAULT 0
 );
+CREATE TABLE asked (
+    model TEXT NOT NULL,
+    role TEXT NOT NULL,
+    run INTEGER NOT NULL REFERENCES run (id),
+    PRIMARY KEY (model, role, run)
+) WITHOUT ROWID;
 CREATE TABLE answer (
     request TEXT NOT NULL,
     run INTEGER NOT NULL REFERENCES run (id),
+    role TEXT NOT NULL,
+    copy INTEGER NOT NULL,
     answer TEXT NOT NULL,
-    PRIMARY KEY (request, run)
+    PRIMARY KEY (request, run, role, copy)
 ) WITHOUT ROWID;
 """
+
+_FIND = (
+    "SELECT answer, run FROM answer WHERE request = ? AND role = ? AND copy = ? AND run IN (?, ?) "
+    "ORDER BY run DESC LIMIT 1"
+)
+_FIND_ALL = (
+    "SELECT answer, run FROM answer WHERE request = ? AND (run <> ? OR (role = ? AND copy = ?)) "
+    "ORDER BY role = ? DESC, copy = ? DESC, run DESC LIMIT 1"
+)
 
 
 class Reuse(StrEnum):
     """Which stored answers are used again."""
 
     AUTO = "auto"
-    """Those of the last run, if it did not finish."""
+    """Those of the last run of the model in its role, if it did not finish."""
     ALL = "all"
     """Any with the same request, the newest first."""
     NONE = "none"
@@ -56,21 +80,25 @@ class Reuse(StrEnum):
 class AnswerStore:
     """One run's view of a store.
 
+    Once it cannot be read or written any more, nothing is found or kept, and `fault` says why.
+
     Args:
         path: the SQLite file; made if it is not there.
         reuse: which stored answers this run may use.
         token: what the processes of one run have in common; the run is begun by the first of them.
+        is_owner: this process lives as long as the run.
 
     Raises:
         UsageFault: the file cannot be opened or written, is no store, is damaged, or newer.
     """
 
-    def __init__(self, path: Path, *, reuse: Reuse, token: str):
+    def __init__(self, path: Path, *, reuse: Reuse, token: str, is_owner: bool = True):
         self.path = path
+        self.fault: str | None = None
         self._reuse = reuse
         self._lock = threading.Lock()
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(path.parent)
             self._connection = sqlite3.connect(
                 path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False, cached_statements=16
             )
@@ -78,54 +106,82 @@ class AnswerStore:
             raise UsageFault(_cannot(path, "be opened", fault)) from None
         try:
             self._prepare()
-            self._begin(token)
-        except sqlite3.Error as fault:
+            self._run = self._begin(token)
+            self._life = _Life(path.with_name(f"{path.name}-runs"), self._run if is_owner else None)
+        except (sqlite3.Error, OSError) as fault:
             self._connection.close()
-            what = (
-                "be written" if isinstance(fault, sqlite3.OperationalError) else "be read: it is damaged, or no store"
-            )
+            is_writing = isinstance(fault, sqlite3.OperationalError | OSError)
+            what = "be written" if is_writing else "be read: it is damaged, or no store"
             raise UsageFault(_cannot(path, what, fault)) from None
         except UsageFault:
             self._connection.close()
             raise
 
-    def find(self, key: str) -> Answer | None:
-        """Give the stored answer of a request, marked as reused, or None."""
-        if self._reuse is Reuse.NONE:
+    def answers_of(self, identity: Identity, role: str) -> "ModelAnswers":
+        """Give what is stored of a model in a role; from now on, this run is the last that asked it."""
+        model = model_key(identity)
+        previous = None
+        with self._lock:
+            try:
+                if self._reuse is Reuse.AUTO:
+                    previous = self._previous(model, role)
+                self._connection.execute("INSERT OR IGNORE INTO asked VALUES (?, ?, ?)", (model, role, self._run))
+            except sqlite3.Error as fault:
+                self._give_up("be used any more", fault)
+        return ModelAnswers(self, model, role, previous)
+
+    def find(self, key: "Key", role: str, previous: int | None) -> Answer | None:
+        """Give a stored answer; see `ModelAnswers.find`."""
+        if self._reuse is Reuse.ALL:
+            # the same role first: two roles of one model in one run have answers of their own
+            query = _FIND_ALL
+            values: tuple[object, ...] = (key.request, self._run, role, key.copy, role, key.copy)
+        else:
+            query = _FIND
+            values = (key.request, role, key.copy, self._run, self._run if previous is None else previous)
+        with self._lock:
+            if self.fault is not None:
+                return None
+            try:
+                row = self._connection.execute(query, values).fetchone()
+            except sqlite3.Error as fault:
+                self._give_up("be read any more", fault)
+                return None
+        if row is None:
             return None
-        with self._lock:
-            if self._reuse is Reuse.ALL:
-                row = self._connection.execute(
-                    "SELECT answer FROM answer WHERE request = ? ORDER BY run DESC LIMIT 1", (key,)
-                ).fetchone()
-            elif self._previous is None:
-                row = None
-            else:
-                row = self._connection.execute(
-                    "SELECT answer FROM answer WHERE request = ? AND run IN (?, ?) LIMIT 1",
-                    (key, self._previous, self._run),
-                ).fetchone()
-        return None if row is None else Answer(**{**json.loads(row[0]), "reused": True})
+        found = Answer(**json.loads(row[0]))
+        return found if row[1] == self._run else replace(found, reused=True)
 
-    def keep(self, key: str, answer: Answer) -> None:
-        """Keep an answer, reused or new, as one of this run.
-
-        Raises:
-            sqlite3.Error: it cannot be written (the disk is full).
-        """
-        text = json.dumps({**asdict(answer), "reused": False}, ensure_ascii=True)
-        with self._lock:
-            self._connection.execute("INSERT OR REPLACE INTO answer VALUES (?, ?, ?)", (key, self._run, text))
+    def keep(self, key: "Key", role: str, answer: Answer) -> None:
+        """Keep an answer, reused or new, as one of this run."""
+        text = json.dumps(asdict(answer), ensure_ascii=True)
+        self._write(
+            "INSERT OR REPLACE INTO answer VALUES (?, ?, ?, ?, ?)", (key.request, self._run, role, key.copy, text)
+        )
 
     def finish(self) -> None:
         """Say that this run asked all it wanted, so that the next one begins anew."""
-        with self._lock:
-            self._connection.execute("UPDATE run SET is_finished = 1 WHERE id = ?", (self._run,))
+        self._write("UPDATE run SET is_finished = 1 WHERE id = ?", (self._run,))
 
     def close(self) -> None:
         """Close the file; safe to call twice."""
         with self._lock:
             self._connection.close()
+            self._life.end()
+
+    def _write(self, statement: str, values: tuple[object, ...]) -> None:
+        with self._lock:
+            if self.fault is None:
+                try:
+                    self._connection.execute(statement, values)
+                except sqlite3.Error as fault:
+                    self._give_up("be written any more", fault)
+
+    def _give_up(self, what: str, fault: Exception) -> None:
+        self.fault = (
+            f"{self.path}: the answer store cannot {what} ({fault}); the run went on without it, "
+            "and what was answered since then is asked again by the next one."
+        )
 
     def _prepare(self) -> None:
         execute = self._connection.execute
@@ -158,20 +214,108 @@ class AnswerStore:
             execute(f"PRAGMA user_version = {VERSION}")
         execute("COMMIT")
 
-    def _begin(self, token: str) -> None:
+    def _begin(self, token: str) -> int:
         execute = self._connection.execute
         execute("BEGIN IMMEDIATE")
         execute("INSERT OR IGNORE INTO run (token, started) VALUES (?, ?)", (token, time.time()))
-        self._run: int = execute("SELECT id FROM run WHERE token = ?", (token,)).fetchone()[0]
-        before = execute(
-            "SELECT id, is_finished FROM run WHERE id < ? ORDER BY id DESC LIMIT 1", (self._run,)
-        ).fetchone()
+        run: int = execute("SELECT id FROM run WHERE token = ?", (token,)).fetchone()[0]
         execute("COMMIT")
-        self._previous: int | None = before[0] if before is not None and not before[1] else None
+        return run
+
+    def _previous(self, model: str, role: str) -> int | None:
+        """Give the run before this one that asked the model, if it did not finish and is not at work."""
+        before = self._connection.execute(
+            "SELECT run.id, run.is_finished FROM asked JOIN run ON run.id = asked.run "
+            "WHERE asked.model = ? AND asked.role = ? AND run.id < ? ORDER BY run.id DESC LIMIT 1",
+            (model, role, self._run),
+        ).fetchone()
+        is_left = before is not None and not before[1] and not self._life.is_alive(before[0])
+        return before[0] if is_left else None
 
 
-def request_key(identity: Identity, request: Request) -> str:
-    """Give the digest that tells a request: model identity, prompt, sampling, number of the sample.
+class Key(NamedTuple):
+    """Tells a request from all others of a model: its digest, and which of the equal ones of a plan it is."""
+
+    request: str
+    copy: int
+
+
+class ModelAnswers:
+    """What is stored of one model in one role; see `AnswerStore.answers_of`."""
+
+    def __init__(self, store: AnswerStore, model: str, role: str, previous: int | None):
+        self._store = store
+        self._model = model
+        self._role = role
+        self._previous = previous
+
+    def key(self, request: Request) -> Key:
+        """Give the key of a request."""
+        return Key(request_key(self._model, request), request.copy)
+
+    def find(self, key: Key) -> Answer | None:
+        """Give the stored answer of a request; None if there is none that may be used.
+
+        It is marked as reused, unless another process of this very run got it.
+        """
+        return self._store.find(key, self._role, self._previous)
+
+    def keep(self, key: Key, answer: Answer) -> None:
+        """Keep an answer, reused or new, as one of this run."""
+        self._store.keep(key, self._role, answer)
+
+
+class _Life:
+    """Tells the runs at work from those that ended: each locks a byte of a file for as long as it lives.
+
+    Args:
+        path: the file.
+        run: the run this process owns, if any.
+    """
+
+    def __init__(self, path: Path, run: int | None):
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
+        if run is not None:
+            _lock(self._file, run)
+
+    def is_alive(self, run: int) -> bool:
+        """Tell whether the process that owns a run still lives."""
+        if not _lock(self._file, run):
+            return True
+        _unlock(self._file, run)
+        return False
+
+    def end(self) -> None:
+        """Close the file, and with it the lock; safe to call twice."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+
+def _lock(file: int, place: int) -> bool:
+    """Lock a byte of a file; False if another process has it. Without such locks every run seems to have ended."""
+    try:
+        import fcntl
+    except ImportError:
+        return True
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
+
+
+def _unlock(file: int, place: int) -> None:
+    with contextlib.suppress(ImportError, OSError):
+        import fcntl
+
+        fcntl.lockf(file, fcntl.LOCK_UN, 1, place)
+
+
+def model_key(identity: Identity) -> str:
+    """Give the digest that tells a model.
 
     What a server calls its model is left out, since it is known only after the first answer.
     """
@@ -182,13 +326,29 @@ def request_key(identity: Identity, request: Request) -> str:
         "template": identity.template_sha256,
         "libraries": dict(identity.libraries),
         "settings": dict(identity.settings),
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def request_key(model: str, request: Request) -> str:
+    """Give the digest that tells a request: `model_key`, prompt, sampling, number of the sample."""
+    facts: Mapping[str, Json] = {
+        "model": model,
         "prompt": request.prompt.sha256,
         "sampling": asdict(request.sampling),
         "sample": request.sample,
         "choices": list(request.choices),
         "is_choice": request.is_choice,
+        "reply_schema": request.reply_schema,
     }
-    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _make_folder(folder: Path) -> None:
+    """Make the folder of a store; one that is made for it is left out of version control."""
+    if not folder.is_dir():
+        folder.mkdir(parents=True)
+        (folder / ".gitignore").write_text("*\n")
 
 
 def _cannot(path: Path, what: str, fault: Exception) -> str:

@@ -99,6 +99,7 @@ class Request:
     `choices` are texts whose probability as the answer is wanted beside it, where the model can tell;
     with `is_choice` the likeliest of them is the answer, and nothing is generated.
     `reply_schema` is a JSON schema that the answer is to follow, where the model can be held to one.
+    `copy` counts the requests of one plan that are equal in all but suite and case, from 0.
     """
 
     suite: str
@@ -109,6 +110,7 @@ class Request:
     choices: tuple[str, ...] = ()
     is_choice: bool = False
     reply_schema: Mapping[str, Json] | None = None
+    copy: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,7 +58,11 @@ FLOORS: Mapping[int, Mapping[str, tuple[str, ...]]] = {
     },
     3: {"answers ahead": ("generation",)},
     2: {"graders": ("grading",), "SQL": ("sql",), "records": ("records",)},
-    1: {"models": ("models",), "suite files": ("suites", "prompts", "rows", "yaml12"), "answer store": ("store",)},
+    1: {
+        "models": ("models",),
+        "suite files": ("suites", "prompts", "rows", "yaml12"),
+        "answer store": ("store", "stored_model"),
+    },
     0: {"values": ("values",), "numbers": ("stats", "score_test"), "faults": ("errors",), "hooks": ("hookspecs",)},
 }
 """What stands on which floor, by room. Imports point down, or stay in their room."""
@@ -66,6 +70,7 @@ FLOORS: Mapping[int, Mapping[str, tuple[str, ...]]] = {
 ACROSS = {
     ("suites", "models"): "a suite's sampling has the keys of a model's",
     ("store", "models"): "answers are stored by the identity of their model",
+    ("stored_model", "models"): "a model behind its stored answers is a model",
     ("grading", "sql"): "the sql grader judges by running",
 }
 """Imports between rooms of one floor, with their reason."""

@@ -3,13 +3,15 @@
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.models import Identity
-from pytest_llmbench.store import AnswerStore, Reuse, request_key
+from pytest_llmbench.store import AnswerStore, Reuse, model_key, request_key
 from pytest_llmbench.values import Answer, Prompt, Request, Sampling
 
 ANSWER = Answer(
@@ -17,13 +19,30 @@ ANSWER = Answer(
 )
 
 
+REQUEST = Request(suite="s", case="c", sample=0, prompt=Prompt(text="x"), sampling=Sampling())
+OTHER = replace(REQUEST, prompt=Prompt(text="y"))
+IDENTITY = Identity(provider="p", model="m", settings={"dtype": "float32"})
+
+
 def opened(path: Path, reuse: Reuse = Reuse.AUTO, token: str = "first") -> AnswerStore:
     return AnswerStore(path / "answers.sqlite", reuse=reuse, token=token)
 
 
-def left_behind(path: Path, key: str = "k", *, is_finished: bool = False, token: str = "first") -> None:
+def keep(store: AnswerStore, request: Request = REQUEST, answer: Answer = ANSWER, role: str = "m") -> None:
+    answers = store.answers_of(IDENTITY, role)
+    answers.keep(answers.key(request), answer)
+
+
+def find(store: AnswerStore, request: Request = REQUEST, role: str = "m") -> Answer | None:
+    answers = store.answers_of(IDENTITY, role)
+    return answers.find(answers.key(request))
+
+
+def left_behind(
+    path: Path, request: Request = REQUEST, *, is_finished: bool = False, token: str = "first", role: str = "m"
+) -> None:
     store = opened(path, token=token)
-    store.keep(key, ANSWER)
+    keep(store, request, role=role)
     if is_finished:
         store.finish()
     store.close()
@@ -35,7 +54,7 @@ def test_an_unfinished_run_is_continued(tmp_path: Path) -> None:
 
     store = opened(tmp_path, token="second")
 
-    found = store.find("k")
+    found = find(store)
     store.close()
     assert found == Answer(
         text=ANSWER.text, latency_s=0.5, ttft_s=0.25, output_tokens=2, concurrency=4, finish_reason="stop", reused=True
@@ -48,7 +67,7 @@ def test_a_finished_run_is_not_continued(tmp_path: Path) -> None:
 
     store = opened(tmp_path, token="second")
 
-    assert store.find("k") is None
+    assert find(store) is None
     store.close()
 
 
@@ -56,25 +75,25 @@ def test_a_run_interrupted_twice_is_continued_twice(tmp_path: Path) -> None:
     """What a run used again counts as its own, so a third run finds it too."""
     left_behind(tmp_path)
     second = opened(tmp_path, token="second")
-    found = second.find("k")
+    found = find(second)
     assert found is not None
-    second.keep("k", found)
+    keep(second, answer=found)
     second.close()
 
     third = opened(tmp_path, token="third")
 
-    assert third.find("k") is not None
+    assert find(third) is not None
     third.close()
 
 
 def test_only_the_last_run_is_continued(tmp_path: Path) -> None:
     """An unfinished run before a finished one is past."""
     left_behind(tmp_path)
-    left_behind(tmp_path, "other", is_finished=True, token="second")
+    left_behind(tmp_path, OTHER, is_finished=True, token="second")
 
     store = opened(tmp_path, token="third")
 
-    assert store.find("k") is None
+    assert find(store) is None
     store.close()
 
 
@@ -85,21 +104,21 @@ def test_all_finds_any_equal_request_and_none_finds_nothing(tmp_path: Path, reus
 
     store = opened(tmp_path, reuse, token="second")
 
-    assert (store.find("k") is not None) == is_found
+    assert (find(store) is not None) == is_found
     store.close()
 
 
 def test_processes_of_one_run_share_what_they_keep(tmp_path: Path) -> None:
     """Two processes with one token are one run: what one keeps, the next run finds beside the other's."""
     one, two = opened(tmp_path, token="run"), opened(tmp_path, token="run")
-    one.keep("a", ANSWER)
-    two.keep("b", ANSWER)
+    keep(one)
+    keep(two, OTHER)
     one.close()
     two.close()
 
     store = opened(tmp_path, token="next")
 
-    assert (store.find("a"), store.find("b")) != (None, None)
+    assert None not in (find(store), find(store, OTHER))
     store.close()
 
 
@@ -107,9 +126,13 @@ def test_kill_9_loses_nothing_that_was_kept(tmp_path: Path) -> None:
     """A process killed the moment after it kept an answer leaves it to the next run."""
     program = (
         "import os, signal, sys; from pathlib import Path\n"
-        "from pytest_llmbench.store import AnswerStore, Reuse; from pytest_llmbench.values import Answer\n"
+        "from pytest_llmbench.models import Identity; from pytest_llmbench.values import *\n"
+        "from pytest_llmbench.store import AnswerStore, Reuse\n"
         "store = AnswerStore(Path(sys.argv[1]) / 'answers.sqlite', reuse=Reuse.AUTO, token='killed')\n"
-        "for i in range(100): store.keep(f'k{i}', Answer(text=str(i)))\n"
+        "answers = store.answers_of(Identity(provider='p', model='m', settings={'dtype': 'float32'}), 'm')\n"
+        "for i in range(100):\n"
+        "    request = Request(suite='s', case='c', sample=i, prompt=Prompt(text='x'), sampling=Sampling())\n"
+        "    answers.keep(answers.key(request), Answer(text=str(i)))\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
 
@@ -117,35 +140,158 @@ def test_kill_9_loses_nothing_that_was_kept(tmp_path: Path) -> None:
 
     assert killed.returncode == -9
     store = opened(tmp_path, token="next")
-    found = [store.find(f"k{i}") for i in range(100)]
+    found = [find(store, replace(REQUEST, sample=i)) for i in range(100)]
     store.close()
     assert [answer.text if answer else None for answer in found] == [str(i) for i in range(100)]
 
 
-REQUEST = Request(suite="s", case="c", sample=0, prompt=Prompt(text="x"), sampling=Sampling())
-IDENTITY = Identity(provider="p", model="m", settings={"dtype": "float32"})
+def test_a_run_at_work_is_not_taken_for_one_that_stopped(tmp_path: Path) -> None:
+    """While the process of a run lives, another run of the same model asks anew: the two have answers of their own."""
+    program = (
+        "import sys; from pathlib import Path\n"
+        "from pytest_llmbench.models import Identity; from pytest_llmbench.values import *\n"
+        "from pytest_llmbench.store import AnswerStore, Reuse\n"
+        "store = AnswerStore(Path(sys.argv[1]) / 'answers.sqlite', reuse=Reuse.AUTO, token='at work')\n"
+        "answers = store.answers_of(Identity(provider='p', model='m', settings={'dtype': 'float32'}), 'm')\n"
+        "request = Request(suite='s', case='c', sample=0, prompt=Prompt(text='x'), sampling=Sampling())\n"
+        "answers.keep(answers.key(request), Answer(text='its own'))\n"
+        "print('kept', flush=True); sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        beside = opened(tmp_path, token="beside")
+        found_beside = find(beside)
+        other.kill()
+    beside.close()
+
+    assert found_beside is None
+
+
+def test_what_a_process_of_the_same_run_kept_is_new(tmp_path: Path) -> None:
+    """A worker in place of one that died finds what that one got in this run, and it counts as asked in this run."""
+    dead, instead = opened(tmp_path, token="run"), opened(tmp_path, token="run")
+    keep(dead)
+
+    found = find(instead)
+
+    dead.close()
+    instead.close()
+    assert found == ANSWER
+
+
+def test_another_model_in_between_takes_nothing_away(tmp_path: Path) -> None:
+    """The last run is that of the same model in the same role: one of another role between the two is no end."""
+    left_behind(tmp_path)
+    left_behind(tmp_path, is_finished=True, token="second", role="other")
+
+    store = opened(tmp_path, token="third")
+
+    assert find(store) is not None
+    store.close()
+
+
+def test_two_roles_of_one_model_have_answers_of_their_own(tmp_path: Path) -> None:
+    """What one role got is not given to the other, neither in this run nor, where it is continued, in the next."""
+    left_behind(tmp_path, role="base")
+
+    store = opened(tmp_path, token="second")
+    of_candidate = find(store, role="candidate")
+    of_base = find(store, role="base")
+    store.close()
+
+    assert (of_candidate is None, of_base is None) == (True, False)
+
+
+def test_all_prefers_the_answer_of_the_same_role(tmp_path: Path) -> None:
+    """Under `all` a role finds its own answer first, and any other's where it has none."""
+    store = opened(tmp_path)
+    keep(store, answer=Answer(text="base's"), role="base")
+    keep(store, answer=Answer(text="candidate's"), role="candidate")
+    store.close()
+
+    second = opened(tmp_path, Reuse.ALL, token="second")
+    found = [find(second, role=role) for role in ("base", "candidate", "third")]
+    second.close()
+
+    assert [answer.text if answer else None for answer in found] in (
+        ["base's", "candidate's", "base's"],
+        ["base's", "candidate's", "candidate's"],
+    )
+
+
+def test_equal_requests_of_one_plan_have_answers_of_their_own(tmp_path: Path) -> None:
+    """Two cases with one prompt are two requests, told apart by the number of the copy."""
+    store = opened(tmp_path)
+    keep(store, answer=Answer(text="first"))
+    keep(store, replace(REQUEST, copy=1), Answer(text="second"))
+    store.close()
+
+    second = opened(tmp_path, token="second")
+    found = [find(second, replace(REQUEST, copy=copy)) for copy in range(3)]
+    second.close()
+
+    assert [answer.text if answer else None for answer in found] == ["first", "second", None]
+
+
+def test_a_folder_made_for_the_store_is_left_out_of_version_control(tmp_path: Path) -> None:
+    """A new folder says so to git; one that was there is left as it is."""
+    AnswerStore(tmp_path / ".llmbench" / "answers.sqlite", reuse=Reuse.AUTO, token="t").close()
+    AnswerStore(tmp_path / "answers.sqlite", reuse=Reuse.AUTO, token="t").close()
+
+    assert (tmp_path / ".llmbench" / ".gitignore").read_text() == "*\n"
+    assert not (tmp_path / ".gitignore").exists()
+
+
+def test_a_store_that_fails_in_the_middle_is_given_up(tmp_path: Path) -> None:
+    """When the disk is full, what was kept stays, nothing is raised, and one sentence says why."""
+    store = opened(tmp_path)
+    keep(store)
+    pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
+    store._connection.execute(f"PRAGMA max_page_count = {pages}")
+
+    keep(store, OTHER, Answer(text="x" * 100_000))
+    fault = store.fault
+    store._connection.execute("PRAGMA max_page_count = 1000000")
+    keep(store, OTHER)
+    store.finish()
+    found = find(store)
+    store.close()
+
+    assert str(fault).replace(str(tmp_path), "") == (
+        "/answers.sqlite: the answer store cannot be written any more (database or disk is full); the run went on "
+        "without it, and what was answered since then is asked again by the next one."
+    )
+    assert found is None
+    next_run = opened(tmp_path, token="next")
+    assert (find(next_run) is None, find(next_run, OTHER) is None) == (False, True)
+    next_run.close()
 
 
 def test_a_request_is_known_by_identity_prompt_sampling_and_sample() -> None:
     """Each of them changes the key; the case's name and the server's word for its model do not."""
-    key = request_key(IDENTITY, REQUEST)
+
+    def key(request: Request = REQUEST, **identity: Any) -> str:
+        return request_key(model_key(replace(IDENTITY, **identity)), request)
+
     others = [
-        request_key(Identity(provider="p", model="m", settings={"dtype": "bfloat16"}), REQUEST),
-        request_key(Identity(provider="p", model="m", settings={"dtype": "float32"}, weights="w"), REQUEST),
-        request_key(IDENTITY, Request(suite="s", case="c", sample=1, prompt=Prompt(text="x"), sampling=Sampling())),
-        request_key(IDENTITY, Request(suite="s", case="c", sample=0, prompt=Prompt(text="y"), sampling=Sampling())),
-        request_key(
-            IDENTITY, Request(suite="s", case="c", sample=0, prompt=Prompt(text="x"), sampling=Sampling(seed=1))
-        ),
+        key(settings={"dtype": "bfloat16"}),
+        key(weights="w"),
+        key(replace(REQUEST, sample=1)),
+        key(OTHER),
+        key(replace(REQUEST, sampling=Sampling(seed=1))),
+        key(replace(REQUEST, choices=("yes", "no"))),
+        key(replace(REQUEST, choices=("yes", "no"), is_choice=True)),
+        key(replace(REQUEST, reply_schema={"type": "object"})),
     ]
 
-    renamed = request_key(
-        IDENTITY, Request(suite="t", case="d", sample=0, prompt=Prompt(text="x"), sampling=Sampling())
-    )
-    served = request_key(Identity(provider="p", model="m", server_model="m-1", settings={"dtype": "float32"}), REQUEST)
+    renamed = key(replace(REQUEST, suite="t", case="d"))
+    served = key(server_model="m-1")
 
-    assert len({key, *others}) == 6
-    assert renamed == served == key
+    assert len({key(), *others}) == 9
+    assert renamed == served == key()
 
 
 def fault_of(path: Path) -> str:

@@ -30,6 +30,20 @@ OPTIONS: tuple[tuple[str, str, dict[str, Any]], ...] = (
         },
     ),
     ("--llm-timeout", "string", {"metavar": "S", "help": "Seconds for one request."}),
+    (
+        "--llm-answers",
+        "string",
+        {"metavar": "FILE|off", "help": "The answer store; default .llmbench/answers.sqlite. off: none."},
+    ),
+    (
+        "--llm-reuse",
+        "string",
+        {
+            "metavar": "auto|all|none",
+            "help": "Stored answers to use again: those of the last run if it did not finish (auto, the default), "
+            "any to an equal request, or none.",
+        },
+    ),
     ("--llm-no-fail", "bool", {"action": "store_true", "default": None, "help": "A wrong answer fails no test."}),
     (
         "--llm-baseline",

@@ -37,11 +37,14 @@ class Recording:
         """Keep what arrived, and see that the file is written."""
         self._session.runner.close()
         if is_worker(self._session.config):
-            WorkerFacts.send(self._session.config, self._session.runner.facts())
+            runner = self._session.runner
+            runner.end(is_finished=False)  # the controller knows
+            WorkerFacts.send(self._session.config, runner.facts(), runner.remarks)
         elif not session.config.option.collectonly:
             if exitstatus == pytest.ExitCode.INTERRUPTED:
                 for nodeid, record in self._session.runner.keep_arrived():
                     self._keep(nodeid, record)
+            self._session.runner.end(is_finished=_is_finished(session, exitstatus))
             if self._session.records:
                 self._session.benchmarks.make_sure_a_file_is_written()
             elif exitstatus == pytest.ExitCode.USAGE_ERROR:
@@ -51,3 +54,9 @@ class Recording:
     def pytest_benchmark_update_json(self, output_json: dict[str, Any]) -> None:
         """Put the run's block into the benchmark JSON."""
         add_block(output_json, self._session.run)
+
+
+def _is_finished(session: pytest.Session, exitstatus: int) -> bool:
+    """Tell whether a run came to its end: not if it was stopped, by -x as by Ctrl-C."""
+    is_stopped = session.shouldfail or session.shouldstop
+    return not is_stopped and exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)

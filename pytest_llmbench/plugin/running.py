@@ -4,8 +4,8 @@ from collections.abc import Generator
 
 import pytest
 
-from pytest_llmbench._xdist import is_worker
-from pytest_llmbench.errors import LlmbenchError
+from pytest_llmbench._xdist import is_controller, is_worker
+from pytest_llmbench.errors import LlmbenchError, UsageFault
 from pytest_llmbench.generation import Progress
 from pytest_llmbench.plugin.collect import ITEM
 from pytest_llmbench.plugin.fixtures import RESULT
@@ -17,6 +17,15 @@ class Running:
 
     def __init__(self, session: LlmSession):
         self._session = session
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        """Begin the run in the store before workers start: a controller sees no tests, and ends the run for all."""
+        if is_controller(session.config) and not session.config.option.collectonly:
+            try:
+                self._session.runner.open_store(self._session.runner.choices)
+            except UsageFault as fault:
+                raise pytest.UsageError(str(fault)) from None
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:

@@ -38,7 +38,7 @@ class LlmSession:
         self.is_lenient = settings.flag(config, "llm_no_fail") or has_gate(config)
         self.records: dict[str, Record] = {}
         self.refusal: str | None = None
-        self.workers = WorkerFacts()
+        self.workers = WorkerFacts(config)
         self.progress_line = ProgressLine(sys.stdout)
         self._benchmarks: Benchmarks | None = None
         if not is_worker(config):
@@ -57,6 +57,11 @@ class LlmSession:
         facts = merged_facts([self.runner.facts(), *self.workers.received])
         ordered = sorted(self.records.values(), key=lambda record: (record.suite, record.case, record.role))
         return Run(records=tuple(ordered), facts=facts)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What the user must know of the run beside its records, each sentence once."""
+        return tuple(dict.fromkeys([*self.runner.remarks, *self.workers.remarks]))
 
     def refuse(self, sentence: str) -> None:
         """End the run before it begins; a worker, whose usage error xdist would lose, tells it in its first test.

@@ -6,10 +6,12 @@ from typing import Any, TypeVar
 
 import pytest
 
+from pytest_llmbench._xdist import is_worker, run_token
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.models import OpenSettings
 from pytest_llmbench.models.catalog import Catalog, Choice
-from pytest_llmbench.runner import RunSettings
+from pytest_llmbench.runner import AnswersSettings, RunSettings
+from pytest_llmbench.store import Reuse
 
 Number = TypeVar("Number", int, float)
 
@@ -55,6 +57,7 @@ def run_settings(config: pytest.Config) -> RunSettings:
         is_bounded=bool(config.getoption("maxfail")) or bool(config.getoption("stepwise", False)),
         open_settings=OpenSettings(concurrency=concurrency, timeout_s=timeout_s),
         options=options,
+        answers=_answers(config),
     )
 
 
@@ -67,6 +70,25 @@ def listed(config: pytest.Config, name: str) -> tuple[list[str], bool]:
 def folder_of(config: pytest.Config, *, is_given: bool) -> Path:
     """Give the folder that a path is relative to: on the command line where pytest was called, else the ini file's."""
     return config.invocation_params.dir if is_given else _ini_folder(config)
+
+
+def _answers(config: pytest.Config) -> AnswersSettings | None:
+    if (config.getoption("llm_answers") or config.getini("llm_answers")) == "off":
+        return None
+    return AnswersSettings(
+        path=_path(config, "llm_answers") or config.rootpath / ".llmbench" / "answers.sqlite",
+        reuse=_reuse(config),
+        token=run_token(config),
+        is_owner=not is_worker(config),
+    )
+
+
+def _reuse(config: pytest.Config) -> Reuse:
+    word = config.getoption("llm_reuse") or config.getini("llm_reuse") or Reuse.AUTO
+    try:
+        return Reuse(word)
+    except ValueError:
+        raise UsageFault(f'--llm-reuse needs auto, all or none, not "{word}".') from None
 
 
 def flag(config: pytest.Config, name: str) -> bool:

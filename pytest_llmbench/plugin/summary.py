@@ -7,8 +7,9 @@ import pytest
 from pytest_llmbench.plugin.session import LlmSession
 from pytest_llmbench.report.labels import label_lines
 from pytest_llmbench.report.look import Style, Styled, folded
-from pytest_llmbench.report.scoreboard import reason_lines, scoreboard, scoreboard_table, times_left_out
+from pytest_llmbench.report.scoreboard import reason_lines, reused_line, scoreboard, scoreboard_table, times_left_out
 from pytest_llmbench.report.story import wrong_line
+from pytest_llmbench.report.text import visible
 
 _MARKUP: Mapping[Style, dict[str, bool]] = {
     Style.PLAIN: {},
@@ -49,6 +50,8 @@ class Summary:
         if verbosity >= 0:
             write(terminalreporter, reason_lines(records, width))
             write(terminalreporter, label_lines(records, self._session.run.facts.prompts, width))
+        for remark in filter(None, (reused_line(records), *self._session.remarks)):
+            write(terminalreporter, folded((), visible(remark), width))
         if verbosity > 0:
             wrong = (report.nodeid for report in terminalreporter.getreports("wrong"))
             write(terminalreporter, (wrong_line(nodeid, self._session.records[nodeid]) for nodeid in wrong))

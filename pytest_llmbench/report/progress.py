@@ -8,8 +8,9 @@ from pytest_llmbench.generation import Progress
 def progress_text(progress: Progress) -> str:
     """Tell how far a model is: answered of total, rate, and time left."""
     text = f"{progress.role}: {progress.answered}/{progress.total} answered"
-    if progress.answered and progress.elapsed_s > 0:
-        rate = progress.answered / progress.elapsed_s
+    asked = progress.answered - progress.reused
+    if asked and progress.elapsed_s > 0:
+        rate = asked / progress.elapsed_s
         left_s = (progress.total - progress.answered) / rate
         text += f", {rate:.1f}/s, {_clock(left_s)} left"
     return text

@@ -183,6 +183,15 @@ def times_left_out(lines: Sequence[Line]) -> str:
     return visible(f"times are of the answers measured beside as many others: {', '.join(told)}") if told else ""
 
 
+def reused_line(records: Sequence[Record]) -> str:
+    """Say how many answers were not asked anew; empty if all were."""
+    samples = [sample for record in records for sample in record.samples]
+    reused = sum(sample.reused for sample in samples)
+    if not reused:
+        return ""
+    return f"{reused:,} of {len(samples):,} answers are stored ones of an earlier run; --llm-reuse none asks anew."
+
+
 def reason_lines(records: Sequence[Record], width: int | None = None) -> list[Styled]:
     """Count the reasons of the samples, a line a suite and role."""
     counts: dict[tuple[str, str], Counter[str]] = {}

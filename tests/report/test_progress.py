@@ -25,6 +25,13 @@ def test_progress_tells_rate_and_time_left(answered: int, total: int, elapsed_s:
     assert progress_text(Progress(role="m", answered=answered, total=total, elapsed_s=elapsed_s)) == text
 
 
+def test_reused_answers_are_in_no_rate() -> None:
+    """What was not asked took no time: it says nothing of the time left."""
+    progress = Progress(role="m", answered=30, total=40, elapsed_s=5.0, reused=20)
+
+    assert progress_text(progress) == "m: 30/40 answered, 2.0/s, 5s left"
+
+
 class Terminal(io.StringIO):
     """A stream that says it is a terminal."""
 

@@ -1,0 +1,359 @@
+"""Answers that are never paid for twice: the store behind a run, its options, its faults."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+# A run in this process forgets what it imported, and the client takes a second to import: once, here.
+import openai.resources.chat  # noqa: F401
+import pytest
+
+import pytest_llmbench.models.openai  # noqa: F401
+
+SUITE = """\
+suite: capitals
+grader: exact
+prompt: {chat: [{role: user, content: "{{ country }}"}]}
+cases:
+  - {id: france, country: france, expected: Paris}
+  - {id: peru, country: peru, expected: Lima}
+  - {id: kenya, country: kenya, expected: Nairobi}
+"""
+RIGHT = {"france": "Paris", "peru": "Lima", "kenya": "Nairobi"}
+QUIET = ("--benchmark-quiet",)
+
+Asking = Callable[..., pytest.Pytester]
+
+
+@pytest.fixture
+def asking(pytester: pytest.Pytester, openai_server: Any) -> Asking:
+    """Make a project whose model is the server: `asking(**entry)`; it answers each case right."""
+
+    def make(**entry: object) -> pytest.Pytester:
+        pytester.makeini("[pytest]\n")
+        pytester.mkdir("cases").joinpath("capitals.yaml").write_text(SUITE)
+        keys = {"provider": "openai", "model": "m-1", "base_url": openai_server.url, "max_retries": 0, **entry}
+        table = "".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items())
+        pytester.mkdir("fixtures").joinpath("models.toml").write_text(f"[m]\n{table}")
+        for country, capital in RIGHT.items():
+            openai_server.on(country, openai_server.stream(capital))
+        return pytester
+
+    return make
+
+
+def run(pytester: pytest.Pytester, *options: str) -> pytest.RunResult:
+    return pytester.runpytest("--llm-model", "m", *QUIET, "--benchmark-json=run.json", *options, "cases")
+
+
+def begun(pytester: pytest.Pytester) -> "subprocess.Popen[bytes]":
+    """Begin a run in a process of its own."""
+    command = [sys.executable, "-m", "pytest", "--llm-model", "m", "--benchmark-json=run.json", "cases"]
+    return pytester.popen(command, stdin=subprocess.DEVNULL)  # type: ignore[no-any-return]
+
+
+def samples(pytester: pytest.Pytester) -> dict[str, dict[str, Any]]:
+    """Give the first sample of each record of the last run, by case."""
+    found = json.loads((pytester.path / "run.json").read_text())
+    records = [benchmark["extra_info"]["llmbench"] for benchmark in found["benchmarks"]]
+    return {record["case"]: record["samples"][0] for record in (*records, *found["llmbench"]["unmeasured"])}
+
+
+# -- what is asked again
+
+
+def test_a_run_stopped_by_x_is_continued(asking: Asking, openai_server: Any) -> None:
+    """After -x the same command asks only for what is missing; the rest is marked as reused, with its first times."""
+    pytester = asking(concurrency=1)
+    openai_server.on("france", openai_server.stream("Lyon"))
+    run(pytester, "-x").assert_outcomes(failed=1)
+    first, asked = samples(pytester), openai_server.prompts()
+
+    result = run(pytester)
+
+    result.assert_outcomes(passed=2, failed=1)
+    again = samples(pytester)
+    assert sorted(openai_server.prompts()) == sorted(RIGHT)
+    assert {case: sample["reused"] for case, sample in again.items()} == {case: case in asked for case in RIGHT}
+    assert again["france"]["latency_s"] == first["france"]["latency_s"]
+    told = f"{len(asked)} of 3 answers are stored ones of an earlier run; --llm-reuse none asks anew."
+    assert told in " ".join(result.stdout.str().split())
+
+
+def test_a_finished_run_is_not_continued(asking: Asking, openai_server: Any) -> None:
+    """The next run asks everything anew, also where tests failed."""
+    pytester = asking()
+    openai_server.on("france", openai_server.stream("Lyon"))
+
+    run(pytester).assert_outcomes(passed=2, failed=1)
+    run(pytester)
+
+    assert len(openai_server.prompts()) == 6
+    assert not any(sample["reused"] for sample in samples(pytester).values())
+
+
+@pytest.mark.parametrize(("reuse", "asked"), [("all", 3), ("none", 6)])
+def test_all_grades_stored_answers_again_and_none_never(
+    asking: Asking, openai_server: Any, reuse: str, asked: int
+) -> None:
+    """`--llm-reuse all` asks nothing that was ever answered; `none` asks everything."""
+    pytester = asking()
+    run(pytester)
+
+    run(pytester, "--llm-reuse", reuse).assert_outcomes(passed=3)
+
+    assert len(openai_server.prompts()) == asked
+    assert all(sample["reused"] is (reuse == "all") for sample in samples(pytester).values())
+
+
+def test_errors_are_asked_again(asking: Asking, openai_server: Any) -> None:
+    """An error is not stored: with `all`, only its request is sent."""
+    pytester = asking()
+    openai_server.on("peru", openai_server.refuse(400, "too long"), openai_server.stream("Lima"))
+    run(pytester).assert_outcomes(passed=2, errors=1)
+
+    run(pytester, "--llm-reuse", "all").assert_outcomes(passed=3)
+
+    assert openai_server.prompts()[3:] == ["peru"]
+
+
+def test_what_changes_the_request_asks_it_again(asking: Asking, openai_server: Any) -> None:
+    """Another prompt or sampling is another request, another grader is not."""
+    pytester = asking()
+    suite = pytester.path / "cases" / "capitals.yaml"
+    run(pytester)
+
+    suite.write_text(SUITE.replace("grader: exact", "grader: contains"))
+    run(pytester, "--llm-reuse", "all")
+    regraded = len(openai_server.prompts())
+    suite.write_text(SUITE.replace("grader: exact", "grader: exact\nsampling: {max_tokens: 3}"))
+    run(pytester, "--llm-reuse", "all")
+
+    assert (regraded, len(openai_server.prompts())) == (3, 6)
+
+
+def test_roles_of_one_model_are_asked_apart(asking: Asking, openai_server: Any) -> None:
+    """Two roles of one model, and a suite's cases in a Python test too, are requests of their own."""
+    pytester = asking()
+    pytester.makepyfile(
+        'import pytest\n@pytest.mark.llm_suite("cases/capitals.yaml")\ndef test_it(llm_grade): assert llm_grade.passed'
+    )
+
+    result = pytester.runpytest("--llm-model", "a=m", "--llm-model", "b=m", "--llm-reuse", "all", *QUIET)
+
+    result.assert_outcomes(passed=12)
+    assert len(openai_server.prompts()) == 12
+
+
+def test_what_a_test_asks_itself_is_not_stored(asking: Asking, openai_server: Any) -> None:
+    """Requests beyond the plan go to the model as they are."""
+    pytester = asking()
+    pytester.makepyfile(
+        "import pytest\nfrom pytest_llmbench import Message, Prompt, Request, Sampling\n"
+        '@pytest.mark.llm_suite("cases/capitals.yaml")\ndef test_it(llm_model):\n'
+        '    prompt = Prompt(messages=(Message(role="user", content="own"),))\n'
+        '    request = Request(suite="s", case="c", sample=0, prompt=prompt, sampling=Sampling())\n'
+        '    assert llm_model.answer([request])[0].text == "ok"\n'
+    )
+    options = (
+        "--llm-model",
+        "m",
+        "--llm-reuse",
+        "all",
+        "-k",
+        "peru",
+        *QUIET,
+        "test_what_a_test_asks_itself_is_not_stored.py",
+    )
+
+    pytester.runpytest(*options).assert_outcomes(passed=1)
+    pytester.runpytest(*options).assert_outcomes(passed=1)
+
+    assert openai_server.prompts() == ["peru", "own", "own"]
+
+
+# -- interrupted runs
+
+
+def test_kill_9_in_the_middle_loses_no_answer_and_asks_none_twice(asking: Asking, openai_server: Any) -> None:
+    """A run killed while a request hangs is continued: what had been answered is not asked again."""
+    pytester = asking(concurrency=1)
+    reached = openai_server.meet("kenya")
+    killed = begun(pytester)
+    assert reached.wait(30)
+    killed.kill()
+    killed.communicate()
+    openai_server.on("kenya", openai_server.stream("Nairobi"))
+
+    result = run(pytester)
+
+    result.assert_outcomes(passed=3)
+    assert sorted(openai_server.prompts()) == ["france", "kenya", "kenya", "peru"]
+    assert {case: sample["reused"] for case, sample in samples(pytester).items()} == {
+        "france": True,
+        "kenya": False,
+        "peru": True,
+    }
+
+
+def test_ctrl_c_writes_what_arrived_and_the_next_run_asks_the_rest(asking: Asking, openai_server: Any) -> None:
+    """Answers behind a slow one are graded and written when the run is interrupted, and not asked again."""
+    pytester = asking(concurrency=2)
+    with (pytester.path / "cases" / "capitals.yaml").open("a") as suite:
+        suite.write("  - {id: chile, country: chile, expected: Santiago}\n")
+    openai_server.meet("france")
+    reached = openai_server.meet("chile")  # in the slot that has answered the two before it
+    interrupted = begun(pytester)
+    assert reached.wait(30)
+    interrupted.send_signal(signal.SIGINT)
+    out, _ = interrupted.communicate(timeout=30)
+    kept = samples(pytester)
+    openai_server.on("france", openai_server.stream("Paris"))
+    openai_server.on("chile", openai_server.stream("Santiago"))
+
+    result = run(pytester)
+
+    assert interrupted.returncode == pytest.ExitCode.INTERRUPTED, out
+    assert {case: sample["outcome"] for case, sample in kept.items()} == {"peru": "passed", "kenya": "passed"}
+    result.assert_outcomes(passed=4)
+    assert sorted(openai_server.prompts()) == ["chile", "chile", "france", "france", "kenya", "peru"]
+
+
+# -- where it is
+
+
+def test_the_store_is_made_below_the_root_directory(asking: Asking) -> None:
+    """Its default place is `.llmbench/answers.sqlite`, whatever folder pytest is called in."""
+    pytester = asking()
+    os.chdir(pytester.path / "cases")
+
+    pytester.runpytest("--llm-model", "m", "--rootdir", str(pytester.path), *QUIET, "capitals.yaml")
+
+    assert (pytester.path / ".llmbench" / "answers.sqlite").is_file()
+    assert not (pytester.path / "cases" / ".llmbench").exists()
+
+
+def test_off_keeps_nothing(asking: Asking) -> None:
+    """With `--llm-answers off` nothing is written."""
+    pytester = asking()
+
+    run(pytester, "--llm-answers", "off").assert_outcomes(passed=3)
+
+    assert not (pytester.path / ".llmbench").exists()
+
+
+def test_store_and_reuse_may_be_named_in_the_ini_file(asking: Asking, openai_server: Any) -> None:
+    """`llm_answers` is relative to the ini file; `llm_reuse` is the option's twin."""
+    pytester = asking()
+    pytester.makeini("[pytest]\nllm_answers = kept/mine.sqlite\nllm_reuse = all\n")
+
+    run(pytester)
+    run(pytester)
+
+    assert (pytester.path / "kept" / "mine.sqlite").is_file()
+    assert len(openai_server.prompts()) == 3
+
+
+@pytest.mark.parametrize("option", [(), ("--collect-only",)])
+def test_recorded_answers_and_collecting_need_no_store(
+    asking: Asking, write_answers: Callable[..., Path], option: tuple[str, ...]
+) -> None:
+    """Where nothing can be asked, no store is made."""
+    pytester = asking()
+    answers = write_answers("answers.jsonl", [{"case": case, "answer": text} for case, text in RIGHT.items()])
+
+    model = "m" if option else f"recorded:{answers}"
+    pytester.runpytest("--llm-model", model, *option, *QUIET, "cases")
+
+    assert not (pytester.path / ".llmbench").exists()
+
+
+# -- faults
+
+WAY_OUT = "name another file with --llm-answers FILE, or go without one with --llm-answers off."
+
+
+def test_a_word_that_is_no_reuse_is_a_usage_error(asking: Asking) -> None:
+    """--llm-reuse takes three words."""
+    result = run(asking(), "--llm-reuse", "some")
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(['ERROR: --llm-reuse needs auto, all or none, not "some".'])
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["one process", "xdist"])
+def test_a_damaged_store_ends_the_run_before_anything_is_asked(
+    asking: Asking, openai_server: Any, workers: tuple[str, ...]
+) -> None:
+    """A store that is none is a usage error that names the file and leaves it as it is."""
+    pytester = asking()
+    (pytester.path / "bad.sqlite").write_bytes(b"no database" * 100)
+
+    result = run(pytester, "--llm-answers", "bad.sqlite", *workers)
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: *bad.sqlite: the answer store cannot be read: it is damaged*; {WAY_OUT}"])
+    assert openai_server.prompts() == []
+    assert (pytester.path / "bad.sqlite").read_bytes() == b"no database" * 100
+
+
+def test_a_store_in_a_folder_that_cannot_be_made_is_a_usage_error(asking: Asking, openai_server: Any) -> None:
+    """Nothing is asked that could not be kept, unless the user goes without a store."""
+    pytester = asking()
+    (pytester.path / "file").write_text("")
+
+    result = run(pytester, "--llm-answers", "file/answers.sqlite")
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: *answers.sqlite: the answer store cannot be opened (*); {WAY_OUT}"])
+    assert openai_server.prompts() == []
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["one process", "xdist"])
+def test_a_disk_that_is_full_in_the_middle_ends_the_store_but_not_the_run(
+    asking: Asking, openai_server: Any, workers: tuple[str, ...]
+) -> None:
+    """The run goes on without the store, and says so once."""
+    pytester = asking(concurrency=1)
+    openai_server.on("peru", openai_server.stream("x" * 300_000))
+    # files may not grow beyond 200 kB meanwhile, in whichever process asks
+    pytester.makeconftest(
+        "import resource, signal\nimport pytest\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "HARD = resource.getrlimit(resource.RLIMIT_FSIZE)[1]\n"
+        "def pytest_sessionstart(): resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, HARD))\n"
+        "@pytest.hookimpl(wrapper=True)\ndef pytest_runtestloop():\n"
+        "    try: return (yield)\n    finally: resource.setrlimit(resource.RLIMIT_FSIZE, (HARD, HARD))\n"
+    )
+
+    result = pytester.runpytest_subprocess(
+        "--llm-model", "m", "--llm-no-fail", *QUIET, "--benchmark-json=run.json", *workers, "cases"
+    )
+
+    assert result.ret == 0
+    assert len(samples(pytester)) == 3
+    told = " ".join(result.stdout.str().split())  # it is folded to the width of the terminal
+    assert told.count("answer store") == 1
+    assert "answers.sqlite: the answer store cannot be written any more (" in told
+    assert "the run went on without it, and what was answered since then is asked again by the next one." in told
+
+
+# -- one run of several processes
+
+
+def test_a_run_of_several_workers_is_one_run(asking: Asking, openai_server: Any) -> None:
+    """Under xdist a run that finished is not continued, and one that was stopped is, whichever worker asked what."""
+    pytester = asking()
+    run(pytester, "-n", "2").assert_outcomes(passed=3)
+    openai_server.on("peru", openai_server.stream("Cusco"))
+    run(pytester, "-n", "2", "-x")
+    asked = openai_server.prompts()[3:]
+
+    run(pytester, "-n", "2")
+
+    assert asked
+    assert len(openai_server.prompts()) == 6
