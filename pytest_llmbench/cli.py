@@ -74,7 +74,18 @@ def _add_compare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     compare.add_argument("--format", choices=("text", "markdown", "json"), default="text")
     compare.add_argument("-v", "--verbose", action="store_true", help="both answers of each case that moved")
+    _add_verdicts(compare)
     compare.set_defaults(run=_compare)
+
+
+def _add_verdicts(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--verdicts",
+        type=Path,
+        default=Path("verdicts.jsonl"),
+        metavar="FILE",
+        help="verdicts of people; default: verdicts.jsonl",
+    )
 
 
 def _add_people(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -87,7 +98,7 @@ def _add_people(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     agreement.add_argument("run_files", nargs="+", type=Path, metavar="RUN.json", help="benchmark JSON of a run")
     agreement.set_defaults(run=_agreement)
     for command in (review, agreement):
-        command.add_argument("--verdicts", type=Path, default=Path("verdicts.jsonl"), metavar="FILE")
+        _add_verdicts(command)
 
 
 def _add_export_requests(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -168,10 +179,14 @@ def _add_calibrate(commands: "argparse._SubParsersAction[argparse.ArgumentParser
 
 
 def _compare(options: argparse.Namespace) -> int:
+    from dataclasses import replace
+
     from pytest_llmbench.comparing import Asked, compare_files
     from pytest_llmbench.gate_options import gate_settings
+    from pytest_llmbench.human_verdicts import read_verdicts
 
     settings = gate_settings(options.margin, options.latency_margin, options.allow_different)
+    settings = replace(settings, people=read_verdicts(options.verdicts).verdicts)
     lines, status = compare_files(
         Asked(
             files=options.files,

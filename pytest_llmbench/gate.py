@@ -6,13 +6,15 @@ all of them against the candidate and all for it.  docs/gate.md tells what it pr
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pytest_llmbench.agreement import Agreement, agreement
 from pytest_llmbench.compare import Comparison, Difference, Kind, Pair, SuitePairs
+from pytest_llmbench.grader_trust import doubts
+from pytest_llmbench.human_verdicts import HumanVerdict
 from pytest_llmbench.latency import LatencyFacts, Ratio, latency_facts
 from pytest_llmbench.planning import Advice, advise
-from pytest_llmbench.records import Record
+from pytest_llmbench.records import Record, Run
 from pytest_llmbench.score_test import interval
 from pytest_llmbench.stats import holm, mean
 from pytest_llmbench.units import Units, case_scores, differences_of, units_of
@@ -21,11 +23,15 @@ from pytest_llmbench.verdicts import Claims, Verdict, claims_of, exit_status, ov
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateSettings:
-    """What is tolerated: `margin` is a share of score, `latency_margin` a ratio, None where latency is not gated."""
+    """What is tolerated: `margin` is a share of score, `latency_margin` a ratio, None where latency is not gated.
+
+    `people` are the human verdicts by which graders are trusted, in suites that ask for trust.
+    """
 
     margin: float = 0.05
     latency_margin: float | None = None
     allowed: frozenset[Kind] = frozenset()
+    people: tuple[HumanVerdict, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +50,8 @@ class SuiteRuling:
     Scores, `delta` and `interval` are shares; None where no case has an answer on both sides.
     `units` counts clusters, or cases where there are none. `error_cases` have a sample without an
     answer on either side. `is_real_drop` is a loss that is shown but lies inside the margin.
-    `is_corrected` says that it alarmed alone but not among all suites.
+    `is_corrected` says that it alarmed alone but not among all suites. `doubt` is why the suite's grader is
+    not trusted to gate it, so that the verdict is advice only; None where it is.
     """
 
     pairs: SuitePairs
@@ -63,6 +70,7 @@ class SuiteRuling:
     advice: Advice | None = None
     agreement: Agreement | None = None
     blocked_by: tuple[Difference, ...] = ()
+    doubt: str | None = None
 
     @property
     def has_clusters(self) -> bool:
@@ -102,8 +110,8 @@ class Gate:
 
     @property
     def verdict(self) -> Verdict:
-        """The verdict on the whole: worse if any is, no worse if all are."""
-        verdicts = [suite.verdict for suite in self.suites]
+        """The verdict on the whole: worse if any is, no worse if all are; advice does not count."""
+        verdicts = [suite.verdict for suite in self.suites if suite.doubt is None]
         for ruling in self.latency:
             verdicts += [verdict for verdict in (ruling.verdict, ruling.ttft_verdict) if verdict is not None]
         return overall(verdicts)
@@ -116,20 +124,31 @@ class Gate:
 
 def judge(comparison: Comparison, settings: GateSettings) -> Gate:
     """Judge two joined runs."""
+    doubted = doubts_of((comparison.baseline, comparison.candidate), settings)
     judged = [(suite, units_of(suite.pairs)) for suite in comparison.suites if suite.pairs and not suite.blocked_by]
-    against = [claims_of(differences_of(units.against), settings.margin) for _, units in judged]
-    favour = [claims_of(differences_of(units.favour), settings.margin) for _, units in judged]
-    rulings = {
-        (suite.suite, suite.role): _ruling(suite, units, tuple(ends), settings)
-        for (suite, units), *ends in zip(judged, _with_alarms(against), _with_alarms(favour), strict=True)
-    }
+    rulings: dict[tuple[str, str], SuiteRuling] = {}
+    trusted = [entry for entry in judged if entry[0].suite not in doubted]
+    # what is advice only is no part of the family whose false alarms are bounded
+    families = [trusted, *([entry] for entry in judged if entry[0].suite in doubted)]
+    for family in families:
+        against = [claims_of(differences_of(units.against), settings.margin) for _, units in family]
+        favour = [claims_of(differences_of(units.favour), settings.margin) for _, units in family]
+        for (suite, units), *ends in zip(family, _with_alarms(against), _with_alarms(favour), strict=True):
+            rulings[suite.suite, suite.role] = _ruling(suite, units, tuple(ends), settings)
+    found = (rulings.get((suite.suite, suite.role)) or _blocked(suite) for suite in comparison.suites)
     return Gate(
         settings=settings,
         comparison=comparison,
-        suites=tuple(rulings.get((suite.suite, suite.role)) or _blocked(suite) for suite in comparison.suites),
-        together=tuple(_together(judged, settings.margin)),
+        suites=tuple(replace(ruling, doubt=doubted.get(ruling.pairs.suite)) for ruling in found),
+        together=tuple(_together(trusted, settings.margin)),
         latency=tuple(_latency_ruling(facts, settings) for facts in latency_facts(comparison, settings.allowed)),
     )
+
+
+def doubts_of(runs: Sequence[Run], settings: GateSettings) -> dict[str, str]:
+    """Say of which suites of the last run the graders are not trusted to gate it, and why."""
+    records = [record for run in runs for record in run.records]
+    return doubts(records, runs[-1].facts.suites, settings.people)
 
 
 def _with_alarms(claims: Sequence[Claims]) -> list[tuple[Claims, bool]]:

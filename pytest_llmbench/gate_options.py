@@ -4,9 +4,10 @@ Pure functions, used by the command and by pytest's options.  Margins are given 
 as shares.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
+from types import MappingProxyType
 
 from pytest_llmbench.compare import Kind
 from pytest_llmbench.errors import UsageFault
@@ -109,13 +110,17 @@ def _number(text: str) -> float | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FloorRuling:
-    """Whether a suite under a role reached its floor, samples without an answer counted as wrong."""
+    """Whether a suite under a role reached its floor, samples without an answer counted as wrong.
+
+    `doubt` is why the suite's grader is not trusted to gate it, so that the verdict is advice only.
+    """
 
     suite: str
     role: str
     floor: float
     score: float
     cases: int
+    doubt: str | None = None
 
     @property
     def is_reached(self) -> bool:
@@ -126,6 +131,9 @@ class FloorRuling:
     def verdict(self) -> Verdict:
         """A score below its minimum is worse than what may be taken; one that reaches it is no worse."""
         return Verdict.NO_WORSE if self.is_reached else Verdict.WORSE
+
+
+NOTHING_DOUBTED: Mapping[str, str] = MappingProxyType({})
 
 
 def check_min_scores(floors: Sequence[MinScore], suites: Iterable[str]) -> None:
@@ -140,8 +148,16 @@ def check_min_scores(floors: Sequence[MinScore], suites: Iterable[str]) -> None:
         raise UsageFault(f'there is no suite "{missing[0]}" to hold to a minimum score; run: {", ".join(sorted(run))}.')
 
 
-def rule_min_scores(records: Sequence[Record], floors: Sequence[MinScore]) -> tuple[FloorRuling, ...]:
-    """Hold each suite under each role against its floor: its own where it has one, else the nameless one."""
+def rule_min_scores(
+    records: Sequence[Record], floors: Sequence[MinScore], doubted: Mapping[str, str] = NOTHING_DOUBTED
+) -> tuple[FloorRuling, ...]:
+    """Hold each suite under each role against its floor: its own where it has one, else the nameless one.
+
+    Args:
+        records: of the run.
+        floors: what is asked.
+        doubted: why the graders of some suites are not trusted to gate them, by suite.
+    """
     by_suite = {floor.suite: floor.score for floor in floors}
     groups: dict[tuple[str, str], list[float]] = {}
     for record in records:
@@ -155,6 +171,7 @@ def rule_min_scores(records: Sequence[Record], floors: Sequence[MinScore]) -> tu
             floor=by_suite[suite] if suite in by_suite else by_suite[None],
             score=mean(scores),
             cases=len(scores),
+            doubt=doubted.get(suite),
         )
         for (suite, role), scores in groups.items()
     )

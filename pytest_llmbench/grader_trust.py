@@ -7,12 +7,12 @@ Source: Cohen's kappa (1960) with a percentile bootstrap; the corrected rate is 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
 
 from pytest_llmbench.human_verdicts import Drawn, HumanVerdict, Said, answer_key
-from pytest_llmbench.records import Record, Sample
+from pytest_llmbench.records import Record, Sample, SuiteFacts
 from pytest_llmbench.stats import mean, quantile
 from pytest_llmbench.values import Outcome, Trust
 
@@ -43,7 +43,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraderTrust:
-    """How a grader fares in one suite against people.
+    """How a grader fares in one suite against people; `grader` names the judge model too, where one was asked.
 
     `tpr` is the share of the answers people pass that the grader passes, `tnr` that of those people do
     not pass that it fails; None where there are none.  `kappa` is None where people and grader together
@@ -111,10 +111,12 @@ class Findings:
 
 def weigh(records: Sequence[Record], verdicts: Iterable[HumanVerdict]) -> Findings:
     """Set the grades of records against the verdicts on the same answers."""
-    answers: dict[str, tuple[Record, Sample]] = {}
+    # one answer may have been judged by several graders, as by patterns and by a model
+    answers: dict[str, dict[str, tuple[Record, Sample]]] = {}
     for record in records:
         for sample in record.answered:
-            answers[answer_key(record.case_sha256, sample.answer or "")] = record, sample
+            key = answer_key(record.case_sha256, sample.answer or "")
+            answers.setdefault(key, {})[grader_name(record)] = record, sample
     cases = {(record.suite, record.case) for record in records}
     by_key: dict[str, list[HumanVerdict]] = {}
     lost: Counter[str] = Counter()
@@ -125,17 +127,29 @@ def weigh(records: Sequence[Record], verdicts: Iterable[HumanVerdict]) -> Findin
             lost["older" if (verdict.suite, verdict.case) in cases else "foreign"] += 1
     settled = {key: _settled(several) for key, several in by_key.items()}
     pairs = [
-        Pair(record=answers[key][0], sample=answers[key][1], verdict=verdict)
+        Pair(record=record, sample=sample, verdict=verdict)
         for key, verdict in settled.items()
         if verdict is not None
+        for record, sample in answers[key].values()
     ]
-    groups = sorted({(pair.record.suite, pair.record.grader) for pair in pairs})
+    groups = sorted({_group(pair.record) for pair in pairs})
     return Findings(
         graders=tuple(_trust(group, pairs, records) for group in groups),
         older=lost["older"],
         foreign=lost["foreign"],
         tied=sum(verdict is None for verdict in settled.values()),
     )
+
+
+def grader_name(record: Record) -> str:
+    """Give the name of what judged a record: its grader, and the judge model where one was asked."""
+    judges = (sample.parts.get("judge") for sample in record.samples)
+    judge = next((judge for judge in judges if isinstance(judge, str)), None)
+    return record.grader if judge is None else f"{record.grader} by {judge}"
+
+
+def _group(record: Record) -> tuple[str, str]:
+    return record.suite, grader_name(record)
 
 
 def _settled(several: Sequence[HumanVerdict]) -> HumanVerdict | None:
@@ -148,13 +162,13 @@ def _settled(several: Sequence[HumanVerdict]) -> HumanVerdict | None:
 
 def _trust(group: tuple[str, str], pairs: Sequence[Pair], records: Sequence[Record]) -> GraderTrust:
     suite, grader = group
-    own = [pair for pair in pairs if (pair.record.suite, pair.record.grader) == group]
+    own = [pair for pair in pairs if _group(pair.record) == group]
     drawn = [pair for pair in own if pair.verdict.drawn is Drawn.RANDOM]
     used = drawn or own
     said = [(pair.people_pass, pair.grader_passes) for pair in used]
     rates: dict[str, list[bool]] = {}
     for record in records:
-        if (record.suite, record.grader) == group:
+        if _group(record) == group:
             passes = (sample.outcome is Outcome.PASSED for sample in record.answered)
             rates.setdefault(record.role, []).extend(passes)
     return GraderTrust(
@@ -169,6 +183,42 @@ def _trust(group: tuple[str, str], pairs: Sequence[Pair], records: Sequence[Reco
         tnr=_share([not grader for people, grader in said if not people]),
         pass_rates=tuple((role, mean(passed)) for role, passed in rates.items() if passed),
     )
+
+
+def doubts(records: Sequence[Record], suites: Iterable[SuiteFacts], verdicts: Sequence[HumanVerdict]) -> dict[str, str]:
+    """Say which suites' graders may not gate them, and why: those that people were not shown to agree with enough.
+
+    Args:
+        records: the answers to be gated by, and those compared with.
+        suites: what the run knows of its suites; only those that ask for trust are looked at.
+        verdicts: of people.
+    """
+    asking = {suite.suite: suite.trust for suite in suites if suite.trust is not None}
+    if not asking:
+        return {}
+    found = {trust.suite: trust for trust in weigh(_of_last_grader(records, asking), verdicts).graders}
+    reasons = ((suite, _doubt(found.get(suite), asked)) for suite, asked in asking.items())
+    return {suite: reason for suite, reason in reasons if reason is not None}
+
+
+def _of_last_grader(records: Sequence[Record], suites: Container[str]) -> list[Record]:
+    """Leave the records of these suites that were judged as the last of them was."""
+    of_suites = [record for record in records if record.suite in suites]
+    last = {record.suite: grader_name(record) for record in of_suites}
+    return [record for record in of_suites if grader_name(record) == last[record.suite]]
+
+
+def _doubt(found: GraderTrust | None, asked: Trust) -> str | None:
+    wanted = f"the suite asks for kappa from {asked.kappa:.2f} and TNR {asked.tnr:.0%}"
+    if found is None:
+        return f"nobody has judged these answers (llmbench review RUN.json), and {wanted}"
+    if found.meets(asked):
+        return None
+    if not found.is_enough:
+        return f"people have judged only {found.n} of these answers ({ENOUGH} are needed), and {wanted}"
+    low = "undefined" if found.kappa_interval is None else f"from {found.kappa_interval[0]:.2f}"
+    tnr = "unknown" if found.tnr is None else f"{found.tnr:.0%}"
+    return f"its grader agrees too little with people: kappa {low}, TNR {tnr}, and {wanted}"
 
 
 def _share(are_right: Sequence[bool]) -> float | None:

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias, TypeVar
 from pytest_llmbench.errors import RunFileFault
 from pytest_llmbench.models import Identity
 from pytest_llmbench.stats import mean
-from pytest_llmbench.values import Answer, AnswerError, Grade, Json, Message, Outcome, Prompt, Sampling
+from pytest_llmbench.values import Answer, AnswerError, Grade, Json, Message, Outcome, Prompt, Sampling, Trust
 
 T = TypeVar("T")
 
@@ -89,13 +89,14 @@ class ModelFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SuiteFacts:
-    """What a run knows of one of its suites."""
+    """What a run knows of one of its suites; `trust` is None where it asks for none in its grader."""
 
     suite: str
     sha256: str
     grader: str
     grader_version: int
     path: str
+    trust: Trust | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -335,11 +336,18 @@ def facts_from_json(found: JsonObject) -> Facts:
             )
             for role, model in found.get("models", {}).items()
         ),
-        suites=tuple(_known(SuiteFacts, {**suite, "suite": name}) for name, suite in found.get("suites", {}).items()),
+        suites=tuple(
+            _known(SuiteFacts, {**suite, "suite": name, "trust": _trust_from_json(suite.get("trust"))})
+            for name, suite in found.get("suites", {}).items()
+        ),
         options=found.get("options", {}),
         prompts={digest: _prompt_from_json(prompt) for digest, prompt in found.get("prompts", {}).items()},
         expected={digest: str(text) for digest, text in found.get("expected", {}).items()},
     )
+
+
+def _trust_from_json(found: JsonObject | None) -> Trust | None:
+    return None if found is None else _known(Trust, found)
 
 
 def _known(kind: type[T], found: JsonObject) -> T:

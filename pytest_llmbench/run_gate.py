@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pytest_llmbench.baselines import Baseline
 from pytest_llmbench.compare import join
 from pytest_llmbench.errors import LlmbenchError
-from pytest_llmbench.gate import Gate, GateSettings, judge
+from pytest_llmbench.gate import Gate, GateSettings, doubts_of, judge
 from pytest_llmbench.gate_options import FloorRuling, MinScore, rule_min_scores
 from pytest_llmbench.pooling import pool
 from pytest_llmbench.records import Run
@@ -36,10 +36,13 @@ class RunRuling:
 
     @property
     def verdict(self) -> Verdict:
-        """The verdict on the whole: a score below its minimum is worse, one that reaches it is no worse."""
+        """The verdict on the whole: a score below its minimum is worse, one that reaches it is no worse.
+
+        Advice does not count.
+        """
         if self.refusal is not None:
             return Verdict.INCONCLUSIVE
-        verdicts = [floor.verdict for floor in self.floors]
+        verdicts = [floor.verdict for floor in self.floors if floor.doubt is None]
         if self.gate is not None:
             # a minimum that is reached takes nothing from `better`
             verdicts = [self.gate.verdict, *(verdict for verdict in verdicts if verdict is Verdict.WORSE)]
@@ -67,7 +70,8 @@ def judge_run(run: Run, asked: RunGate, *, stopped: str | None = None) -> RunRul
         gate = _compare([baseline.run for baseline in asked.baselines], run, asked.settings)
     except LlmbenchError as fault:
         return RunRuling(asked=asked, refusal=str(fault))
-    return RunRuling(asked=asked, gate=gate, floors=rule_min_scores(run.records, asked.floors))
+    doubted = doubts_of([*(baseline.run for baseline in asked.baselines[:1]), run], asked.settings)
+    return RunRuling(asked=asked, gate=gate, floors=rule_min_scores(run.records, asked.floors, doubted))
 
 
 def _compare(baselines: Sequence[Run], run: Run, settings: GateSettings) -> Gate | None:

@@ -452,6 +452,7 @@ class Runner:
                     grader=loaded.suite.grader,
                     grader_version=loaded.kind.version,
                     path=str(loaded.suite.path),
+                    trust=loaded.suite.trust,
                 )
                 for name, loaded in suites.items()
             ),

@@ -19,10 +19,11 @@ from pytest_llmbench.gate_options import (
     parse_min_score,
     rule_min_scores,
 )
+from pytest_llmbench.human_verdicts import Drawn, HumanVerdict, Said, verdict_on
 from pytest_llmbench.models import Identity
 from pytest_llmbench.planning import planned_margin
-from pytest_llmbench.records import Facts, Machine, ModelFacts, Record, Run, Sample, settle
-from pytest_llmbench.values import Outcome, Sampling
+from pytest_llmbench.records import Facts, Machine, ModelFacts, Record, Run, Sample, SuiteFacts, settle
+from pytest_llmbench.values import Outcome, Sampling, Trust
 from pytest_llmbench.verdicts import Verdict
 
 IDENTITY = Identity(provider="recorded", model="m")
@@ -257,6 +258,89 @@ def test_with_several_samples_the_number_that_would_settle_it_is_known() -> None
 def test_the_margin_of_20_cases_before_anything_is_asked(samples: int, is_greedy: bool, points: int) -> None:
     """A plan of 20 cases can clear 27 points, with 4 samples 17, at temperature 0 still 27."""
     assert 100 * planned_margin(20, samples, is_greedy=is_greedy) == pytest.approx(points, abs=1)
+
+
+# -- graders that are not trusted
+
+
+def asking(records: Iterable[Record], *suites: str) -> Run:
+    """Make a run whose suites of these names ask that people agree with their grader."""
+    made = run(records)
+    facts = (
+        SuiteFacts(suite=name, sha256="", grader="exact", grader_version=1, path="", trust=Trust()) for name in suites
+    )
+    return replace(made, facts=replace(made.facts, suites=tuple(facts)))
+
+
+def people_say(records: Sequence[Record]) -> tuple[HumanVerdict, ...]:
+    """Have people say of each answer what its grader says."""
+    said = ((one, Said.PASS if one.outcome is Outcome.PASSED else Said.FAIL) for one in records)
+    return tuple(
+        verdict_on(one, one.samples[0].answer or "", word, by="ann", at="", note="", drawn=Drawn.RANDOM)
+        for one, word in said
+    )
+
+
+def test_a_suite_whose_grader_nobody_trusts_is_advice_only() -> None:
+    """Its verdict is told, and counts for nothing: another suite decides."""
+    old, new = (
+        [*mine, *others]
+        for mine, others in zip(two_runs(10, 60, 200, "jokes"), two_runs(10, 10, 200, "sums"), strict=True)
+    )
+
+    gate = judge(join(run(old), asking(new, "jokes")), GateSettings())
+
+    jokes, sums = gate.suites
+    assert (jokes.verdict, sums.verdict) == (Verdict.WORSE, Verdict.NO_WORSE)
+    assert jokes.doubt is not None
+    assert jokes.doubt.startswith("nobody has judged these answers")
+    assert sums.doubt is None
+    assert (gate.verdict, gate.exit_status) == (Verdict.NO_WORSE, 0)
+    assert gate.together == ()
+
+
+def test_advice_alone_decides_nothing() -> None:
+    """Where no suite may gate, the gate cannot tell."""
+    old, new = two_runs(10, 10, 200)
+
+    gate = judge(join(run(old), asking(new, "s")), GateSettings())
+
+    assert (only(gate).verdict, gate.verdict, gate.exit_status) == (Verdict.NO_WORSE, Verdict.INCONCLUSIVE, 8)
+
+
+def test_a_grader_that_people_agree_with_gates() -> None:
+    """The verdicts on the baseline's answers are enough."""
+    old, new = (
+        [replace(one, samples=tuple(replace(s, answer=f"{name} {one.case}") for s in one.samples)) for one in records]
+        for name, records in zip(("old", "new"), two_runs(40, 60, 200), strict=True)
+    )
+
+    gate = judge(join(run(old), asking(new, "s")), GateSettings(people=people_say(old)))
+
+    assert (only(gate).doubt, gate.verdict) == (None, Verdict.WORSE)
+
+
+def test_advice_takes_no_share_of_the_alarms_of_others() -> None:
+    """A loss that alone is shown stays shown, however many suites stand beside it as advice."""
+    old, new = two_runs(0, 6, 60, "sums")
+    beside = [f"jokes-{number}" for number in range(20)]
+    more = [two_runs(3, 3, 60, name) for name in beside]
+    whole = (run([*old, *(one for was, _ in more for one in was)]), [*new, *(one for _, now in more for one in now)])
+
+    trusted = judge(join(whole[0], run(whole[1])), GateSettings())
+    advised = judge(join(whole[0], asking(whole[1], *beside)), GateSettings())
+
+    assert trusted.suites[0].verdict is not Verdict.WORSE
+    assert advised.suites[0].verdict is judge(join(run(old), run(new)), GateSettings()).suites[0].verdict
+
+
+def test_a_minimum_score_by_a_grader_that_nobody_trusts_is_advice_only() -> None:
+    """Missed or reached, it decides nothing."""
+    records = scored([1.0, 0.0])
+
+    (floor,) = rule_min_scores(records, [MinScore(suite="s", score=0.9)], {"s": "nobody has judged these answers"})
+
+    assert (floor.is_reached, floor.doubt) == (False, "nobody has judged these answers")
 
 
 # -- latency

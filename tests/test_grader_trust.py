@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,10 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_llmbench.errors import SuiteFault
-from pytest_llmbench.grader_trust import Findings, GraderTrust, kappa, kappa_interval, weigh
+from pytest_llmbench.grader_trust import Findings, GraderTrust, doubts, kappa, kappa_interval, weigh
 from pytest_llmbench.grading.registry import BUILT_IN
 from pytest_llmbench.human_verdicts import Drawn, HumanVerdict, Said, answer_key, answer_sha256
-from pytest_llmbench.records import Facts, Record, Run, Sample, block_to_json
+from pytest_llmbench.records import (
+    Facts,
+    Record,
+    Run,
+    Sample,
+    SuiteFacts,
+    block_to_json,
+    facts_from_json,
+    facts_to_json,
+)
 from pytest_llmbench.report.trust import trust_lines
 from pytest_llmbench.suites import load_suite
 from pytest_llmbench.values import Outcome, Trust
@@ -280,3 +290,83 @@ def test_agreement_that_cannot_be_asked_for_is_refused(tmp_path: Path, field: st
 
     with pytest.raises(SuiteFault, match=r"suite\.yaml:5: trust: "):
         load_suite(path, lambda name: BUILT_IN[name], lambda path: ((), ()))
+
+
+# -- who may gate
+
+ASKED = Trust(kappa=0.4, tnr=0.8)
+PEOPLE_AGREE = [(True, True)] * 40 + [(False, False)] * 40
+PEOPLE_DIFFER = [(True, False)] * 40 + [(False, True)] * 40
+
+
+def people_and_records(said: list[tuple[bool, bool]]) -> tuple[list[Record], list[HumanVerdict]]:
+    """Give records and verdicts of (people pass, the grader passes)."""
+    records = [record(number, grader) for number, (_, grader) in enumerate(said)]
+    verdicts = [verdict(number, Said.PASS if people else Said.FAIL) for number, (people, _) in enumerate(said)]
+    return records, verdicts
+
+
+def facts(trust: Trust | None = ASKED) -> tuple[SuiteFacts, ...]:
+    return (SuiteFacts(suite="jokes", sha256="", grader="key_points", grader_version=1, path="", trust=trust),)
+
+
+@pytest.mark.parametrize(
+    ("said", "doubt"),
+    [
+        (PEOPLE_AGREE, None),
+        (
+            [],
+            "nobody has judged these answers (llmbench review RUN.json), and the suite asks for kappa from 0.40 and TNR 80%",
+        ),
+        (PEOPLE_AGREE[:10], "people have judged only 10 of these answers (60 are needed), and the suite asks for "),
+        (PEOPLE_DIFFER, "its grader agrees too little with people: kappa from -1.00, TNR 0%, and the suite asks for "),
+        ([(True, True)] * 80, "its grader agrees too little with people: kappa undefined, TNR unknown, and "),
+    ],
+)
+def test_a_grader_is_doubted_until_people_agree_with_it(said: list[tuple[bool, bool]], doubt: str | None) -> None:
+    """Where a suite asks for trust, its grader has to have earned it; the doubt says what is lacking."""
+    records, verdicts = people_and_records(said)
+    found = doubts([*records, record(1_000, True)], facts(), verdicts)
+
+    assert found.keys() == ({"jokes"} if doubt else set())
+    assert found.get("jokes", "").startswith(doubt or "")
+
+
+def test_a_suite_that_asks_for_no_trust_is_not_doubted() -> None:
+    """Nothing is asked of graders whose verdict is no matter of opinion."""
+    assert doubts([record(1, True)], facts(trust=None), ()) == {}
+
+
+def judged_by(made: Record, judge: str) -> Record:
+    samples = tuple(replace(sample, parts={"judge": judge}) for sample in made.samples)
+    return replace(made, samples=samples)
+
+
+def test_a_judge_model_is_another_grader_than_the_patterns() -> None:
+    """The same answers, judged twice, are weighed twice: patterns and each judge under a name of their own."""
+    records = [record(number, True) for number in range(3)]
+    again = [judged_by(record(number, False), "gpt") for number in range(3)]
+    verdicts = [verdict(number, Said.PASS) for number in range(3)]
+
+    found = weigh([*records, *again], verdicts).graders
+
+    assert [(trust.grader, trust.n, trust.rate) for trust in found] == [
+        ("key_points", 3, 1.0),
+        ("key_points by gpt", 3, 0.0),
+    ]
+
+
+def test_a_judge_earns_its_own_trust() -> None:
+    """That people agree with the patterns says nothing for the judge that now gates."""
+    records, verdicts = people_and_records(PEOPLE_AGREE)
+    judged = [judged_by(record(1_000 + number, True), "gpt") for number in range(3)]
+
+    assert doubts([*judged, *records], facts(), verdicts) == {}
+    assert doubts([*records, *judged], facts(), verdicts)["jokes"].startswith("nobody has judged these answers")
+
+
+def test_what_a_suite_asks_for_is_read_back_from_the_file() -> None:
+    """The gate of two files knows it without the suite."""
+    found = facts_from_json(json.loads(json.dumps(facts_to_json(Facts(suites=facts())))))
+
+    assert found.suites == facts()

@@ -54,9 +54,9 @@ FLOORS: Mapping[int, Mapping[str, tuple[str, ...]]] = {
             "units",
             "verdicts",
         ),
-        "the reading of many": ("classification", "confusion", "grader_trust", "history", "human_verdicts"),
+        "the reading of many": ("classification", "confusion", "history"),
     },
-    3: {"answers ahead": ("generation",)},
+    3: {"answers ahead": ("generation",), "what people say": ("grader_trust", "human_verdicts")},
     2: {"graders": ("grading",), "SQL": ("sql",), "records": ("records",)},
     1: {
         "models": ("models",),

@@ -64,7 +64,7 @@ def judging(suite: Suite, root: Path) -> Judging | None:
     def grade(case: Case, answer: Answer, replies: Sequence[Answer | AnswerError]) -> Grade | AnswerError:
         text = without_reasoning(answer.text)
         if is_empty(text):
-            nothing = Grade(score=0.0, passed=False, reason=Reason.EMPTY, explanation="", parts={"judged": False})
+            nothing = Grade(score=0.0, passed=False, reason=Reason.EMPTY, explanation="")
             return void_or(nothing, answer.text, text)
         judged = _grade(rubrics[case.id], case, text, replies, votes=fields.votes)
         return void_or(judged, answer.text, text) if isinstance(judged, Grade) else judged
@@ -230,7 +230,6 @@ class JudgedMarks:
 def _parts(marks: JudgedMarks, read: Sequence[Vote], faults: Sequence[str]) -> dict[str, Json]:
     verdict = marks.verdict
     return {
-        "judged": True,
         "points": [
             {"name": p.phrases.name, "hit": claim is not None, **_place(claim), "weight": p.weight}
             for p, claim in zip(marks.rubric.points, verdict.points, strict=True)

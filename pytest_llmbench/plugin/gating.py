@@ -36,11 +36,13 @@ def register_gate(session: LlmSession) -> None:
     try:
         settings = gate_settings.tolerated(config)
         floors, are_given = gate_settings.min_scores(config)
+        if not gate_settings.has_gate(config):
+            return
+        settings = replace(settings, people=gate_settings.people(config))
     except UsageFault as fault:
         raise pytest.UsageError(str(fault)) from None
-    if gate_settings.has_gate(config):
-        asked = RunGate(floors=floors, settings=settings)
-        config.pluginmanager.register(Gating(session, asked, are_floors_given=are_given), NAME)
+    asked = RunGate(floors=floors, settings=settings)
+    config.pluginmanager.register(Gating(session, asked, are_floors_given=are_given), NAME)
 
 
 class Gating:

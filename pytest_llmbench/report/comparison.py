@@ -53,9 +53,19 @@ def floors_said(floors: Sequence[FloorRuling]) -> Iterator[Said]:
         yield Said(
             name=_name(floor.suite, floor.role, has_roles),
             verdict=floor.verdict,
-            sentence=f"minimum score {floor.floor:.1%} {word} with {floor.score:.1%} on {counted(floor.cases, 'case')} "
-            "(errors count as wrong)",
+            sentence=f"{_advice(floor.doubt)}minimum score {floor.floor:.1%} {word} with {floor.score:.1%} on "
+            f"{counted(floor.cases, 'case')} (errors count as wrong)",
+            details=tuple(_doubt_lines(floor.doubt)),
         )
+
+
+def _advice(doubt: str | None) -> str:
+    return "" if doubt is None else "(advice only) "
+
+
+def _doubt_lines(doubt: str | None) -> Iterator[str]:
+    if doubt is not None:
+        yield f"advice only, and no part of the overall verdict: {doubt}"
 
 
 # -- suites
@@ -69,8 +79,12 @@ def _said_of_suite(ruling: SuiteRuling, gate: Gate, *, has_roles: bool, is_verbo
     return Said(
         name=_name(ruling.pairs.suite, ruling.pairs.role, has_roles),
         verdict=ruling.verdict,
-        sentence=_sentence(ruling, gate.settings.margin),
-        details=(*_noise_lines(ruling, gate.settings.margin), *_details(ruling, is_verbose=is_verbose)),
+        sentence=_advice(ruling.doubt) + _sentence(ruling, gate.settings.margin),
+        details=(
+            *_doubt_lines(ruling.doubt),
+            *_noise_lines(ruling, gate.settings.margin),
+            *_details(ruling, is_verbose=is_verbose),
+        ),
     )
 
 

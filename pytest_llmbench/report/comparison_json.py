@@ -49,6 +49,7 @@ def floor_json(floor: FloorRuling) -> JsonObject:
         "score": _rounded(floor.score),
         "cases": floor.cases,
         "reached": floor.is_reached,
+        "advice_only": floor.doubt,
     }
 
 
@@ -60,6 +61,7 @@ def _suite(ruling: SuiteRuling) -> JsonObject:
         "role": ruling.pairs.role,
         "baseline_role": ruling.pairs.baseline_role,
         "verdict": ruling.verdict,
+        "advice_only": ruling.doubt,
         "baseline_score": _rounded(ruling.baseline_score),
         "candidate_score": _rounded(ruling.candidate_score),
         "delta": _rounded(ruling.delta),

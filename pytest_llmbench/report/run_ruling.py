@@ -82,6 +82,8 @@ def ruling_properties(ruling: RunRuling) -> Iterator[tuple[str, str]]:
         yield "llmbench.baseline", str(baseline.path)
     for suite in () if ruling.gate is None else ruling.gate.suites:
         yield f"llmbench.verdict.{suite.pairs.suite}[{suite.pairs.role}]", suite.verdict
+        if suite.doubt is not None:
+            yield f"llmbench.advice_only.{suite.pairs.suite}[{suite.pairs.role}]", suite.doubt
     for latency in () if ruling.gate is None else ruling.gate.latency:
         if latency.verdict is not None:
             yield f"llmbench.verdict.latency[{latency.facts.role}]", latency.verdict

@@ -81,7 +81,7 @@ def _cell(column: Column, suite: str) -> str:
         return "errors only" if records else "-"
     errors = sum(record.outcome is Outcome.ERROR for record in records)
     told = [share(mean(scores), 1), *([counted(errors, "error")] if errors else [])]
-    told += [str(ruling.verdict) for ruling in _rulings(column, suite)]
+    told += [f"{r.verdict}{' (advice only)' if r.doubt else ''}" for r in _rulings(column, suite)]
     return ", ".join(told)
 
 

@@ -108,7 +108,6 @@ def test_the_parts_show_evidence_votes_and_what_patterns_say(grade_with: Any) ->
     """A verdict can be reviewed: spans in the answer, each vote, and the other grader's opinion."""
     parts = graded(grade_with(reply(bread="made-up words"))).parts
 
-    assert parts["judged"] is True
     assert [point["hit"] for point in parts["points"]] == [True, False]
     assert ANSWER[parts["points"][0]["start"] : parts["points"][0]["end"]] == "another word for cash"
     assert parts["votes"] == [{"hits": [True, False], "contradiction": False, "padding": "none", "unfounded": ["p2"]}]

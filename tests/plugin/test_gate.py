@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 
 from pytest_llmbench.cli import main
+from pytest_llmbench.human_verdicts import Drawn, Said, add_verdict, verdict_on
+from pytest_llmbench.records import read_run
+from pytest_llmbench.values import Outcome
 
 GateProject = Callable[..., pytest.Pytester]
 
@@ -645,3 +648,57 @@ def test_v_shows_both_answers_of_what_moved(gated: GateProject) -> None:
         ],
         consecutive=True,
     )
+
+
+# -- graders that people must agree with
+
+
+def ask_for_trust(pytester: pytest.Pytester) -> None:
+    suite = pytester.path / "cases" / "sums.yaml"
+    suite.write_text(suite.read_text() + "trust: {kappa: 0.4}\n")
+
+
+def write_verdicts(pytester: pytest.Pytester) -> None:
+    """Write what a person says of the baseline's answers: what the grader says."""
+    for record in read_run(pytester.path / "base.json").records:
+        said = Said.PASS if record.outcome is Outcome.PASSED else Said.FAIL
+        answer = record.samples[0].answer or ""
+        verdict = verdict_on(record, answer, said, by="ann", at="", note="", drawn=Drawn.RANDOM)
+        add_verdict(pytester.path / "verdicts.jsonl", verdict)
+
+
+def test_a_suite_whose_grader_nobody_trusts_is_advice_only(gated: GateProject) -> None:
+    """Its verdict is shown as advice, in every output, and decides nothing; `llmbench compare` says the same."""
+    pytester = gated(new={"wrong": range(40)})
+    ask_for_trust(pytester)
+
+    result = run_new(pytester, "--benchmark-json=new.json", "--junitxml=run.xml", "--llm-min-score=0.9")
+
+    assert result.ret == 8
+    result.stdout.fnmatch_lines(
+        [
+            "sums     worse         (advice only) 90.0% -> 60.0% right on 100 cases *",
+            "  advice only, and no part of the overall verdict: nobody has judged these answers (llmbench review RUN.json), and the suite *",
+            "sums     worse         (advice only) minimum score 90.0% missed with 60.0% on 100 cases (errors count as wrong)",
+            "verdict: inconclusive",
+        ]
+    )
+    gate = block(pytester.path / "new.json")["gate"]
+    assert gate["suites"][0]["advice_only"].startswith("nobody has judged")
+    assert gate["min_scores"][0]["advice_only"].startswith("nobody has judged")
+    assert 'name="llmbench.advice_only.sums[new]"' in (pytester.path / "run.xml").read_text()
+    assert main(["compare", "base.json", "new.json"]) == 8
+
+
+def test_a_grader_that_people_agree_with_gates(gated: GateProject) -> None:
+    """With verdicts in the root directory the suite decides, in pytest and in `llmbench compare`."""
+    pytester = gated(new={"wrong": range(40)})
+    ask_for_trust(pytester)
+    write_verdicts(pytester)
+
+    result = run_new(pytester, "--benchmark-json=new.json")
+
+    assert result.ret == 1
+    result.stdout.no_fnmatch_line("*advice only*")
+    assert main(["compare", "base.json", "new.json"]) == 1
+    assert main(["compare", "base.json", "new.json", "--verdicts", "none.jsonl"]) == 8
