@@ -12,8 +12,10 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from pytest_llmbench.errors import Caught, LlmbenchError, ModelFault, caught
+from pytest_llmbench.errors import Caught, caught
+from pytest_llmbench.exchanges import ask_model, broken, close_model, first_fatal, open_model
 from pytest_llmbench.models import STOPPED, Identity, Model
 from pytest_llmbench.values import Answer, AnswerError, Arrived, Request
 
@@ -95,7 +97,7 @@ class SharedModel:
 
 
 class _Slot:
-    """Where the answers of one item gather. Only the thread that asks puts any."""
+    """Where the answers of one item gather, until it is `done`. Only the thread that asks puts any."""
 
     __slots__ = ("answers", "ask", "done", "missing")
 
@@ -113,8 +115,6 @@ class _Slot:
             return False
         self.answers[sample] = answer
         self.missing -= 1
-        if not self.missing:
-            self.done.set()
         return True
 
     def whole(self) -> tuple[Answer | AnswerError, ...]:
@@ -148,17 +148,31 @@ class _Tally:
 _STOPPED = AnswerError(cause=STOPPED, attempts=0)
 
 
+class Listener(Protocol):
+    """Hears from the thread that asks what it has come to. It raises nothing."""
+
+    def answered(self, key: str, answers: tuple[Answer | AnswerError, ...]) -> None:
+        """Hear that an item has all its answers, once for each."""
+        ...
+
+    def closed(self, role: str) -> None:
+        """Hear that a model is closed; the next one is opened when this returns."""
+        ...
+
+
 class Generation:
     """One run's production of answers.
 
     Args:
         plans: the models in the order their items come, each with its asks.
         is_bounded: keep at most about a batch ahead of the tests (`-x`, `--maxfail`).
+        listener: told what has come.
     """
 
-    def __init__(self, plans: Sequence[ModelPlan], *, is_bounded: bool = False):
+    def __init__(self, plans: Sequence[ModelPlan], *, is_bounded: bool = False, listener: Listener | None = None):
         self.identities: dict[str, Identity] = {}
         self._plans = plans
+        self._listener = listener
         self._is_bounded = is_bounded
         self._slots = {ask.key: _Slot(ask) for plan in plans for ask in plan.asks}
         self._models: dict[str, SharedModel] = {}
@@ -232,13 +246,15 @@ class Generation:
                     break
                 fault = caught(lambda plan=plan: self._produce_one(plan))  # type: ignore[misc]
                 if isinstance(fault, Caught):
-                    self._fill(plan, _broken(fault))
+                    self._fill(plan, broken(fault))
+                if self._listener is not None:
+                    self._listener.closed(plan.role)
         finally:
             for plan in self._plans:
                 self._fill(plan, _STOPPED)
 
     def _produce_one(self, plan: ModelPlan) -> None:
-        opened = _opened(plan)
+        opened = open_model(plan.open)
         if isinstance(opened, AnswerError):
             self._fill(plan, opened)
             return
@@ -250,7 +266,7 @@ class Generation:
             keys = {ask.key for ask in plan.asks if ask.needs_model}
             self._wait_for_tests(lambda: keys <= self._released)
         finally:
-            _close(opened)
+            close_model(opened)
 
     def _ask_all(self, plan: ModelPlan, model: Model) -> None:
         todo = [(self._slots[ask.key], sample) for ask in plan.asks for sample in range(len(ask.requests))]
@@ -272,15 +288,15 @@ class Generation:
 
         def arrived(index: int, answer: Answer | AnswerError) -> None:
             slot, sample = chunk[index]
-            if slot.put(sample, answer):
+            if self._put(slot, sample, answer):
                 self._progress = tally.after(answer)
 
         requests = [slot.ask.requests[sample] for slot, sample in chunk]
         self._progress = tally.now()
-        answers = _answers(lambda: model.answer(requests, arrived=arrived, halt=self._halt), len(requests))
+        answers = ask_model(lambda: model.answer(requests, arrived=arrived, halt=self._halt), len(requests))
         for (slot, sample), answer in zip(chunk, answers, strict=True):
-            slot.put(sample, answer)
-        return _fatal(answers)
+            self._put(slot, sample, answer)
+        return first_fatal(answers)
 
     def _wait_for_tests(self, is_reached: Callable[[], bool]) -> None:
         """Wait for the tests to get somewhere, unless the run ends or a test waits for what is not asked yet."""
@@ -294,55 +310,16 @@ class Generation:
     def _fill(self, plan: ModelPlan, error: AnswerError) -> None:
         for ask in plan.asks:
             for sample in range(len(ask.requests)):
-                self._slots[ask.key].put(sample, error)
+                self._put(self._slots[ask.key], sample, error)
 
-
-def _opened(plan: ModelPlan) -> Model | AnswerError:
-    """Open a model; whatever hinders it is an error of all its requests."""
-
-    def open_it() -> Model | AnswerError:
-        try:
-            return plan.open()
-        except LlmbenchError as fault:
-            return AnswerError(cause=str(fault), attempts=0, is_fatal=True)
-
-    opened = caught(open_it)
-    if isinstance(opened, Caught):
-        cause = f"the model could not be opened: {opened.cause}\n{opened.details}"
-        return AnswerError(cause=cause, attempts=0, is_fatal=True)
-    return opened
-
-
-def _answers(ask: Callable[[], tuple[Answer | AnswerError, ...]], n_requests: int) -> tuple[Answer | AnswerError, ...]:
-    """Ask a model; what it raises, and what it does not answer, is an error of each request."""
-
-    def ask_it() -> tuple[Answer | AnswerError, ...] | AnswerError:
-        try:
-            return tuple(ask())
-        except ModelFault as fault:
-            return AnswerError(cause=str(fault), is_fatal=True)
-
-    answers = caught(ask_it)
-    if isinstance(answers, Caught):
-        answers = _broken(answers)
-    elif not isinstance(answers, AnswerError):
-        n_answers = sum(isinstance(answer, Answer | AnswerError) for answer in answers)
-        if n_answers != n_requests or n_answers != len(answers):
-            answers = AnswerError(cause=f"the model broke: it gave {n_answers} answers to {n_requests} requests")
-    return (answers,) * n_requests if isinstance(answers, AnswerError) else answers
-
-
-def _fatal(answers: Sequence[Answer | AnswerError]) -> AnswerError | None:
-    return next((answer for answer in answers if isinstance(answer, AnswerError) and answer.is_fatal), None)
-
-
-def _broken(fault: Caught) -> AnswerError:
-    return AnswerError(cause=f"the model broke: {fault.cause}\n{fault.details}")
-
-
-def _close(model: Model) -> None:
-    """Close a model. One that fails to close has answered before, and its answers stand."""
-    caught(model.close)
+    def _put(self, slot: _Slot, sample: int, answer: Answer | AnswerError) -> bool:
+        """Keep the first answer to a sample; tell whether it was the first."""
+        is_first = slot.put(sample, answer)
+        if is_first and not slot.missing:
+            if self._listener is not None:
+                self._listener.answered(slot.ask.key, slot.whole())
+            slot.done.set()
+        return is_first
 
 
 class OnDemand:
@@ -367,9 +344,9 @@ class OnDemand:
         model = self._asked
         if model is None or self._fault is not None:
             return tuple(self._fault or _STOPPED for _ in ask.requests)
-        answers = _answers(lambda: model.answer(ask.requests), len(ask.requests))
+        answers = ask_model(lambda: model.answer(ask.requests), len(ask.requests))
         self.identities[plan.role] = model.identity
-        self._fault = _fatal(answers)
+        self._fault = first_fatal(answers)
         return answers
 
     def arrived(self) -> dict[str, tuple[Answer | AnswerError, ...]]:
@@ -388,7 +365,7 @@ class OnDemand:
     def close(self) -> None:
         """Close the open model."""
         if self._opened is not None:
-            _close(self._opened)
+            close_model(self._opened)
         self._opened = self._model = self._asked = self._role = None
 
     def _open(self, plan: ModelPlan) -> None:
@@ -396,7 +373,7 @@ class OnDemand:
             return
         self.close()
         self._role, self._fault = plan.role, None
-        opened = _opened(plan)
+        opened = open_model(plan.open)
         if isinstance(opened, AnswerError):
             self._fault = opened
         else:

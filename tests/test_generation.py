@@ -612,3 +612,44 @@ def test_a_model_is_opened_when_its_turn_comes() -> None:
     generation.close()
 
     assert (first.log, second.log) == (["open", "close"], [])
+
+
+class Heard:
+    """Writes down what it hears."""
+
+    def __init__(self, log: list[str]):
+        self.log = log
+
+    def answered(self, key: str, answers: tuple[Answer | AnswerError, ...]) -> None:
+        self.log.append(f"{key} {', '.join(first_lines(answers))}")
+
+    def closed(self, role: str) -> None:
+        self.log.append(f"closed {role}")
+
+
+def test_a_listener_hears_of_whole_items_and_of_closed_models() -> None:
+    """Each item once, when its last answer is there; each model when it is closed, before the next is opened."""
+    log: list[str] = []
+    first, second = Scripted(log=log), Scripted(log=log)
+    plans = [plan(first, ask("a", samples=2), ask("b")), plan(second, ask("c", role="n"), role="n")]
+    generation = Generation(plans, listener=Heard(log))
+    generation.start()
+
+    within(lambda: generation.take("c[n]"))
+    generation.close()
+
+    assert log == ["open", "a[m] a/0, a/1", "b[m] b/0", "close", "closed m", "open", "c[n] c/0", "close", "closed n"]
+
+
+def test_a_listener_hears_of_errors_too() -> None:
+    """What was given up, and a model that cannot be opened, are told like answers."""
+    log: list[str] = []
+    generation = Generation(
+        [ModelPlan(role="m", open=cannot_open(UsageFault("no such model.")), asks=(ask("a"),))], listener=Heard(log)
+    )
+    generation.start()
+
+    within(lambda: generation.take("a[m]"))
+    generation.close()
+
+    assert log == ["a[m] ! no such model.", "closed m"]
