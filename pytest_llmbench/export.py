@@ -140,14 +140,14 @@ def _lines(runner: Runner, loaded: LoadedSuite, choice: Choice, entry: OpenAIEnt
         Item(key=f"{loaded.suite.name}/{case.id}", loaded=loaded, case=case, choice=choice)
         for case in runner.cases(loaded)
     ]
-    runner.check_styles(items)
+    runner.asking.check_styles(items)
     for item in items:
         for request in _requests(runner, item):
             yield json.dumps(_line(request, entry), ensure_ascii=False) + "\n"
 
 
 def _requests(runner: Runner, item: Item) -> Iterator[Request]:
-    prompt, sampling = runner.prompt(item), runner.sampling(item)
+    prompt, sampling = runner.asking.prompt(item), runner.asking.sampling(item)
     for sample in range(runner.settings.samples):
         yield Request(
             suite=item.loaded.suite.name,

@@ -1,18 +1,14 @@
 """The conductor: plan, answers, grades and records of one run. Knows no pytest."""
 
-from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
 
-from pytest_llmbench.errors import Caught, SuiteFault, UsageFault, caught
-from pytest_llmbench.generation import Ask, Generation, ModelPlan, OnDemand, Progress, SharedModel
+from pytest_llmbench.asking import AnswersSettings, Asking, Item, RunSettings
+from pytest_llmbench.errors import Caught, SuiteFault, caught
+from pytest_llmbench.generation import Generation, OnDemand, Progress, SharedModel
 from pytest_llmbench.grading.registry import grader_kind
-from pytest_llmbench.models import Model, OpenSettings
 from pytest_llmbench.models.catalog import Choice
-from pytest_llmbench.models.entries import RecordedEntry
 from pytest_llmbench.records import (
     Facts,
     ModelFacts,
@@ -24,8 +20,6 @@ from pytest_llmbench.records import (
     settle,
     ungraded_sample,
 )
-from pytest_llmbench.store import AnswerStore, Reuse
-from pytest_llmbench.stored_model import StoredModel
 from pytest_llmbench.suites import LoadedSuite, load_suite
 from pytest_llmbench.values import (
     Answer,
@@ -35,56 +29,13 @@ from pytest_llmbench.values import (
     Grade,
     Grader,
     GraderKind,
-    Json,
     Outcome,
     Prompt,
-    PromptStyle,
-    Request,
     Sampling,
     Severity,
 )
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnswersSettings:
-    """Which answer store a run uses, and how: see `AnswerStore`."""
-
-    path: Path
-    reuse: Reuse = Reuse.AUTO
-    token: str = ""
-    is_owner: bool = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunSettings:
-    """What the command line says about a run.
-
-    `root` is the project's root directory; `limit` the number of cases a suite; `answers` is None for a run
-    without a store; the rest is told at the options in docs/options.md.
-    """
-
-    root: Path
-    samples: int = 1
-    limit: int | None = None
-    is_bounded: bool = False
-    open_settings: OpenSettings = field(default_factory=OpenSettings)
-    options: Mapping[str, Json] = field(default_factory=dict)
-    answers: AnswersSettings | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Item:
-    """One case put to one model; `key` tells it from all others of the run."""
-
-    key: str
-    loaded: LoadedSuite
-    case: Case
-    choice: Choice
-    needs_model: bool = False
-
-    def with_key(self, key: str, *, needs_model: bool) -> "Item":
-        """Give the same item under another key."""
-        return replace(self, key=key, needs_model=needs_model)
+__all__ = ["AnswersSettings", "Item", "Result", "RunSettings", "Runner", "fault_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,18 +83,15 @@ class Runner:
 
     def __init__(self, settings: RunSettings, choices: Sequence[Choice], kinds: Mapping[str, GraderKind]):
         self.settings = settings
+        self.asking = Asking(settings)
         self.choices = tuple(choices)
         self._kinds = kinds
         self._loaded: dict[Path, LoadedSuite | None] = {}
         self._graders: dict[str, Grader] = {}
         self._checked: set[str] = set()
-        self._styles: dict[str, PromptStyle | None] = {}
         self._answers: Generation | OnDemand | None = None
-        self._store: AnswerStore | None = None
-        self._copies: Counter[Hashable] = Counter()
         self._prompts: dict[str, Prompt] = {}
         self._expected: dict[str, str] = {}
-        self._rendered: dict[str, Prompt] = {}
         self._items: dict[str, Item] = {}
 
     # -- suites
@@ -199,45 +147,6 @@ class Runner:
 
     # -- the plan
 
-    def check_styles(self, items: Iterable[Item]) -> None:
-        """See that every model can be opened, as far as that is cheap, and takes its suites' prompts.
-
-        Raises:
-            UsageFault: it cannot, or a suite lacks the prompt style of a model.
-        """
-        for item in items:
-            role = item.choice.role
-            if role not in self._styles:
-                self._styles[role] = item.choice.provider.prompt_style(item.choice.entry)
-            style, suite = self._styles[role], item.loaded.suite
-            if style is not None and style not in item.loaded.templates:
-                has = ", ".join(item.loaded.templates)
-                raise UsageFault(
-                    f'model "{item.choice.name}" takes {style} prompts, and the suite "{suite.name}" has only: {has}. '
-                    f'Add a {style} prompt to {suite.path}, or set prompt_style = "{has}" for the model.'
-                )
-
-    def sampling_remarks(self, items: Iterable[Item]) -> dict[str, str]:
-        """Name the models and suites whose samples will hardly differ: several, at temperature 0.
-
-        Recorded answers are left out: at which temperature they were made is not known.
-
-        Returns:
-            A sentence a model and suite, by the key of the first of its items.
-        """
-        if self.settings.samples == 1:
-            return {}
-        greedy: dict[tuple[str, str], Item] = {}
-        for item in items:
-            if self.sampling(item).temperature == 0 and not isinstance(item.choice.entry, RecordedEntry):
-                greedy.setdefault((item.choice.role, item.loaded.suite.name), item)
-        return {
-            item.key: f'model "{role}" is asked {self.settings.samples} times for each case of suite "{suite}" at '
-            f"temperature 0, so its answers hardly differ; set a temperature in {item.loaded.suite.path} or in the "
-            "model's `sampling`, or ask once."
-            for (role, suite), item in greedy.items()
-        }
-
     def start(self, items: Sequence[Item], *, is_ahead: bool = True) -> None:
         """Begin to answer a plan, in its order.
 
@@ -247,92 +156,15 @@ class Runner:
                 process that does not know which items of the plan it will get.
 
         Raises:
-            UsageFault: see `check_styles` and `AnswerStore`.
+            UsageFault: see `Asking.plans`.
         """
-        self.check_styles(items)
-        self.open_store(item.choice for item in items)
-        plans: dict[str, list[Ask]] = {}
-        openers: dict[str, Choice] = {}
-        for item in items:
-            self._items[item.key] = item
-            ask = Ask(key=item.key, requests=self._requests(item), needs_model=item.needs_model)
-            plans.setdefault(item.choice.role, []).append(ask)
-            openers[item.choice.role] = item.choice
-        model_plans = [
-            ModelPlan(
-                role=role,
-                open=partial(self._open, openers[role]),
-                asks=tuple(asks),
-                through=partial(self.through_store, openers[role]),
-            )
-            for role, asks in plans.items()
-        ]
+        model_plans = self.asking.plans(items)
+        self._items.update((item.key, item) for item in items)
         if is_ahead:
             self._answers = Generation(model_plans, is_bounded=self.settings.is_bounded)
             self._answers.start()
         else:
             self._answers = OnDemand(model_plans)
-
-    def _open(self, choice: Choice) -> Model:
-        return choice.provider.open(choice.entry, self.settings.open_settings)
-
-    def open_store(self, choices: Iterable[Choice]) -> None:
-        """Open the answer store, if the run has one and any of the models needs it: recorded answers are kept already.
-
-        Raises:
-            UsageFault: see `AnswerStore`.
-        """
-        answers = self.settings.answers
-        if self._store is None and answers is not None and any(_is_stored(choice) for choice in choices):
-            self._store = AnswerStore(
-                answers.path, reuse=answers.reuse, token=answers.token or uuid4().hex, is_owner=answers.is_owner
-            )
-
-    def through_store(self, choice: Choice, model: Model) -> Model:
-        """Put the answer store before a model, where the run has one."""
-        if self._store is None or not _is_stored(choice):
-            return model
-        return StoredModel(model, self._store.answers_of(model.identity, choice.role))
-
-    def _requests(self, item: Item) -> tuple[Request, ...]:
-        prompt = self.prompt(item)
-        sampling = self.sampling(item)
-        choices, is_choice = item.loaded.kind.choices(item.loaded.suite)
-        equal = (item.choice.role, prompt, sampling, choices, is_choice)
-        copy = self._copies[equal]
-        self._copies[equal] += 1
-        return tuple(
-            Request(
-                suite=item.loaded.suite.name,
-                case=item.case.id,
-                sample=sample,
-                prompt=prompt,
-                # one seed for all samples would give the same answer k times
-                sampling=sampling if sampling.seed is None else replace(sampling, seed=sampling.seed + sample),
-                choices=choices,
-                is_choice=is_choice,
-                copy=copy,
-            )
-            for sample in range(self.settings.samples)
-        )
-
-    def prompt(self, item: Item) -> Prompt:
-        """Render the prompt of an item, in the style its model takes."""
-        if item.key not in self._rendered:
-            self._rendered[item.key] = self._render(item)
-        return self._rendered[item.key]
-
-    def _render(self, item: Item) -> Prompt:
-        style = self._styles[item.choice.role]
-        templates = item.loaded.templates
-        if style is None:
-            style = PromptStyle.CHAT if PromptStyle.CHAT in templates else PromptStyle.COMPLETION
-        return templates[style].render(item.case.inputs)
-
-    def sampling(self, item: Item) -> Sampling:
-        """Give the suite's sampling with the model's own keys over it."""
-        own = item.choice.entry.sampling.model_dump(exclude_none=True)
-        return replace(item.loaded.suite.sampling, **own)
 
     @property
     def is_started(self) -> bool:
@@ -372,23 +204,11 @@ class Runner:
         if self._answers is not None:
             self._answers.close()
 
-    def end(self, *, is_finished: bool) -> None:
-        """Close the answer store, after `close`; a run that did not finish is continued by the next one."""
-        if self._store is not None:
-            if is_finished:
-                self._store.finish()
-            self._store.close()
-
-    @property
-    def remarks(self) -> tuple[str, ...]:
-        """What the user must know of the run beside its records, a sentence each."""
-        return (self._store.fault,) if self._store is not None and self._store.fault is not None else ()
-
     def _settle(self, item: Item, answers: tuple[Answer | AnswerError, ...]) -> Result:
         graded = [self._sample(item, answer) for answer in answers]
         samples = tuple(sample for sample, _ in graded)
         outcome, score = settle(samples)
-        prompt = self.prompt(item)
+        prompt = self.asking.prompt(item)
         digest = prompt.sha256
         self._prompts.setdefault(digest, prompt)
         self._expect(item)
@@ -432,7 +252,7 @@ class Runner:
         used: dict[str, dict[str, Sampling]] = {}
         suites: dict[str, LoadedSuite] = {}
         for item in self._items.values():
-            used.setdefault(item.choice.role, {})[item.loaded.suite.name] = self.sampling(item)
+            used.setdefault(item.choice.role, {})[item.loaded.suite.name] = self.asking.sampling(item)
             suites[item.loaded.suite.name] = item.loaded
         return Facts(
             models=tuple(
@@ -473,10 +293,6 @@ def _valid(grade: object) -> Grade:
     if not 0 <= grade.score <= 1:
         raise ValueError(f"it gave the score {grade.score}; a score lies in 0..1")
     return grade
-
-
-def _is_stored(choice: Choice) -> bool:
-    return not isinstance(choice.entry, RecordedEntry)
 
 
 def fault_of(finding: Finding, loaded: LoadedSuite) -> SuiteFault:

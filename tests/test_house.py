@@ -38,7 +38,10 @@ FLOORS: Mapping[int, Mapping[str, tuple[str, ...]]] = {
     },
     5: {"reports": ("report",), "quarantine of pytest-benchmark": ("_benchmark",), "quarantine of xdist": ("_xdist",)},
     4: {
-        "the conductor": ("runner",),
+        "the conductor": (
+            "asking",
+            "runner",
+        ),
         "the judging of two runs": (
             "agreement",
             "baselines",

@@ -426,7 +426,7 @@ def test_a_prompt_is_rendered_once(tmp_path: Path) -> None:
 
     requests = asked(made, model)
 
-    assert made[0].prompt(made[1][0]) is requests[0].prompt
+    assert made[0].asking.prompt(made[1][0]) is requests[0].prompt
 
 
 # -- several samples at temperature 0
@@ -459,7 +459,7 @@ def test_several_samples_at_temperature_0_are_remarked_on_once(
     own = SamplingKeys(temperature=temperature)
     runner, items = make(tmp_path, choice(Replies(RIGHT), sampling=own), samples=samples)
 
-    assert runner.sampling_remarks(items) == remarks
+    assert runner.asking.sampling_remarks(items) == remarks
 
 
 def test_recorded_answers_are_of_no_known_temperature(tmp_path: Path) -> None:
@@ -467,7 +467,7 @@ def test_recorded_answers_are_of_no_known_temperature(tmp_path: Path) -> None:
     one = replace(choice(Replies(RIGHT)), entry=RecordedEntry(provider="recorded", answers="x"))
     runner, items = make(tmp_path, one, suite=SUITE.replace("0.5", "0"), samples=2)
 
-    assert runner.sampling_remarks(items) == {}
+    assert runner.asking.sampling_remarks(items) == {}
 
 
 # -- suites

@@ -76,7 +76,7 @@ class Collection:
         if session.config.option.collectonly or is_other_worker(session.config):
             return
         functions = {function.nodeid: function for function in session.items if ITEM in function.stash}
-        remarks = self._session.runner.sampling_remarks(function.stash[ITEM] for function in functions.values())
+        remarks = self._session.runner.asking.sampling_remarks(function.stash[ITEM] for function in functions.values())
         for nodeid, remark in remarks.items():
             try:
                 functions[nodeid].warn(SuiteWarning(remark))

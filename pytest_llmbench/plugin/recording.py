@@ -38,13 +38,13 @@ class Recording:
         self._session.runner.close()
         if is_worker(self._session.config):
             runner = self._session.runner
-            runner.end(is_finished=False)  # the controller knows
-            WorkerFacts.send(self._session.config, runner.facts(), runner.remarks)
+            runner.asking.end(is_finished=False)  # the controller knows
+            WorkerFacts.send(self._session.config, runner.facts(), runner.asking.remarks)
         elif not session.config.option.collectonly:
             if exitstatus == pytest.ExitCode.INTERRUPTED:
                 for nodeid, record in self._session.runner.keep_arrived():
                     self._keep(nodeid, record)
-            self._session.runner.end(is_finished=_is_finished(session, exitstatus))
+            self._session.runner.asking.end(is_finished=_is_finished(session, exitstatus))
             if self._session.records:
                 self._session.benchmarks.make_sure_a_file_is_written()
             elif exitstatus == pytest.ExitCode.USAGE_ERROR:

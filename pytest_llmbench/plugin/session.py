@@ -61,7 +61,7 @@ class LlmSession:
     @property
     def remarks(self) -> tuple[str, ...]:
         """What the user must know of the run beside its records, each sentence once."""
-        return tuple(dict.fromkeys([*self.runner.remarks, *self.workers.remarks]))
+        return tuple(dict.fromkeys([*self.runner.asking.remarks, *self.workers.remarks]))
 
     def refuse(self, sentence: str) -> None:
         """End the run before it begins; a worker, whose usage error xdist would lose, tells it in its first test.
