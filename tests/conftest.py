@@ -49,6 +49,12 @@ def payloads() -> tuple[Payload, ...]:
     return _PAYLOADS
 
 
+@pytest.fixture(autouse=True)
+def _no_step_summary(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the runs that tests make out of the summary of the CI job that runs the tests."""
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+
+
 @pytest.fixture
 def write_answers(tmp_path: Path) -> WriteAnswers:
     """Write a file of recorded answers below the test's folder."""

@@ -79,6 +79,15 @@ OPTIONS: tuple[tuple[str, str, dict[str, Any]], ...] = (
             "help": "Compare runs that differ in prompt, grader, judge, samples, machine or concurrency. Repeatable.",
         },
     ),
+    (
+        "--llm-summary",
+        "string",
+        {
+            "metavar": "FILE.md|off",
+            "help": "Write a summary of the run in Markdown, for a pull request; default: the file in "
+            "$GITHUB_STEP_SUMMARY, if set. off: none.",
+        },
+    ),
 )
 """Flag, type of its ini twin, and what argparse needs. Numbers are checked when models are named."""
 

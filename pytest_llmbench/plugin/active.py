@@ -7,6 +7,7 @@ from pytest_llmbench._xdist import is_controller
 from pytest_llmbench.plugin.collection import Collection
 from pytest_llmbench.plugin.gating import register_gate
 from pytest_llmbench.plugin.outcomes import Outcomes
+from pytest_llmbench.plugin.outputs import register_outputs
 from pytest_llmbench.plugin.recording import Recording
 from pytest_llmbench.plugin.running import Running
 from pytest_llmbench.plugin.session import LlmSession
@@ -29,3 +30,4 @@ def activate(config: pytest.Config) -> None:
     for hooks in (Collection, Running, Outcomes, Recording, Summary):
         config.pluginmanager.register(hooks(session), f"llmbench-{hooks.__name__.lower()}")
     register_gate(session)
+    register_outputs(session)

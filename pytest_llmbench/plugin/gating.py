@@ -57,10 +57,8 @@ class Gating:
     def __init__(self, session: LlmSession, asked: RunGate, *, are_floors_given: bool):
         self.config = session.config
         self.asked = asked
-        self.ruling: RunRuling | None = None
         self._session = session
         self._are_floors_given = are_floors_given
-        self._reported: set[str] = set()
         self._errors = 0
 
     # -- before anything is asked
@@ -113,7 +111,6 @@ class Gating:
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Count the errors of cases, which are unknowns to the gate and no failures of the run."""
-        self._reported.add(report.nodeid)
         record = self._session.records.get(report.nodeid)
         if report.failed and report.when == "setup" and record is not None and record.outcome is Outcome.ERROR:
             self._errors += 1
@@ -125,24 +122,17 @@ class Gating:
         is_run = not (option.collectonly or getattr(option, "setupplan", False) or is_worker(self.config))
         if not is_run or exitstatus not in _JUDGED:
             return (yield)
-        self.ruling = judge_run(self._run(), self.asked, stopped=self._stopped(session, exitstatus))
-        self._tell_junit(self.ruling)
+        ruling = judge_run(self._run(), self.asked, stopped=self._session.stopped(session, exitstatus))
+        self._session.ruling = ruling
+        self._tell_junit(ruling)
         if exitstatus == pytest.ExitCode.TESTS_FAILED and 0 < session.testsfailed == self._errors:
             # nothing failed but cases without an answer: what those mean is the gate's to say
             session.exitstatus = pytest.ExitCode.OK
         yield
         # behind pytest's own last look at it, which may find too many warnings
         if session.exitstatus == pytest.ExitCode.OK:
-            session.exitstatus = self.ruling.exit_status
+            session.exitstatus = ruling.exit_status
         return None
-
-    def _stopped(self, session: pytest.Session, exitstatus: int) -> str | None:
-        """Say why the run ended before its time; None if it did not."""
-        is_whole = exitstatus != pytest.ExitCode.INTERRUPTED and all(
-            item.nodeid in self._reported for item in session.items
-        )
-        why = str(session.shouldfail or session.shouldstop or "interrupted")
-        return None if is_whole else f"the run ended before its time ({why})"
 
     def _run(self) -> Run:
         run = self._session.run
@@ -160,17 +150,17 @@ class Gating:
     @pytest.hookimpl(trylast=True)
     def pytest_benchmark_update_json(self, output_json: dict[str, Any]) -> None:
         """Put the verdicts into the run's block."""
-        if self.ruling is not None:
-            output_json["llmbench"]["gate"] = ruling_json(self.ruling)
+        if self._session.ruling is not None:
+            output_json["llmbench"]["gate"] = ruling_json(self._session.ruling)
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Tell the verdicts, the overall one last."""
-        if self.ruling is None:
+        if self._session.ruling is None:
             return
         width = self.config.get_terminal_writer().fullwidth
         terminalreporter.write_sep("=", "llmbench gate")
-        write(terminalreporter, ruling_lines(self.ruling, width, self.config.get_verbosity()))
+        write(terminalreporter, ruling_lines(self._session.ruling, width, self.config.get_verbosity()))
 
 
 _JUDGED = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED)

@@ -12,13 +12,15 @@ from pytest_llmbench.plugin.fixtures import RUNNER
 from pytest_llmbench.plugin.gate_settings import has_gate
 from pytest_llmbench.records import Record, Run, merged_facts
 from pytest_llmbench.report.progress import ProgressLine
+from pytest_llmbench.run_gate import RunRuling
 from pytest_llmbench.runner import Runner
 
 
 class LlmSession:
     """One session: its settings, the runner, and the records as they come.
 
-    `refusal` says why nothing can be asked, in a worker whose usage error xdist would lose.
+    `refusal` says why nothing can be asked, in a worker whose usage error xdist would lose; `ruling` what the gate
+    says in the end, None where the run is not gated.
 
     Raises:
         pytest.UsageError: a fault of an option or of the models file.
@@ -38,6 +40,8 @@ class LlmSession:
         self.is_lenient = settings.flag(config, "llm_no_fail") or has_gate(config)
         self.records: dict[str, Record] = {}
         self.refusal: str | None = None
+        self.ruling: RunRuling | None = None
+        self._reported: set[str] = set()
         self.workers = WorkerFacts(config)
         self.progress_line = ProgressLine(sys.stdout)
         self._benchmarks: Benchmarks | None = None
@@ -62,6 +66,20 @@ class LlmSession:
     def remarks(self) -> tuple[str, ...]:
         """What the user must know of the run beside its records, each sentence once."""
         return tuple(dict.fromkeys([*self.runner.asking.remarks, *self.workers.remarks]))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep which tests were run."""
+        self._reported.add(report.nodeid)
+
+    def stopped(self, session: pytest.Session, exitstatus: int) -> str | None:
+        """Say why the run ended before its time; None if it did not, as where -x stops it at its last test."""
+        why = session.shouldfail or session.shouldstop
+        # the controller of workers collects no items itself
+        is_whole = all(item.nodeid in self._reported for item in session.items) if session.items else not why
+        if is_whole and exitstatus != pytest.ExitCode.INTERRUPTED:
+            return None
+        return f"the run ended before its time ({why or 'interrupted'})"
 
     def refuse(self, sentence: str) -> None:
         """End the run before it begins; a worker, whose usage error xdist would lose, tells it in its first test.

@@ -29,7 +29,7 @@ def model_choices(config: pytest.Config) -> tuple[Choice, ...]:
         for providers in config.hook.pytest_llmbench_providers(config=config)
         for name, provider in providers.items()
     }
-    catalog = Catalog(_path(config, "llm_models_file") or config.rootpath / "fixtures" / "models.toml", extra)
+    catalog = Catalog(path_of(config, "llm_models_file") or config.rootpath / "fixtures" / "models.toml", extra)
     return catalog.choose(given or config.getini("llm_model"), folder)
 
 
@@ -76,7 +76,7 @@ def _answers(config: pytest.Config) -> AnswersSettings | None:
     if (config.getoption("llm_answers") or config.getini("llm_answers")) == "off":
         return None
     return AnswersSettings(
-        path=_path(config, "llm_answers") or config.rootpath / ".llmbench" / "answers.sqlite",
+        path=path_of(config, "llm_answers") or config.rootpath / ".llmbench" / "answers.sqlite",
         reuse=_reuse(config),
         token=run_token(config),
         is_owner=not is_worker(config),
@@ -125,7 +125,8 @@ def _number(
     return number
 
 
-def _path(config: pytest.Config, name: str) -> Path | None:
+def path_of(config: pytest.Config, name: str) -> Path | None:
+    """Read an option that names a file or folder; None where it is not given."""
     given = config.getoption(name)
     if given:
         return Path(config.invocation_params.dir / given)

@@ -5,6 +5,12 @@ from collections.abc import Iterator, Sequence
 from pytest_llmbench.gate import Gate, MovedCase
 from pytest_llmbench.report.comparison import Said, everything_said, telling_sample
 from pytest_llmbench.report.markdown import escaped, fenced, table_head, table_row
+from pytest_llmbench.report.text import clipped
+
+_MAX_NAME = 100
+_MAX_SENTENCE = 600
+
+VERDICT_HEAD = table_head(["", "verdict", ""])
 
 
 def comparison_markdown(gate: Gate, *, is_verbose: bool = False) -> Iterator[str]:
@@ -24,13 +30,11 @@ def comparison_markdown(gate: Gate, *, is_verbose: bool = False) -> Iterator[str
     yield f"**Verdict: {gate.verdict}**"
 
 
-VERDICT_HEAD = table_head(["", "verdict", ""])
-
-
 def verdict_rows(said: Sequence[Said]) -> Iterator[str]:
     """Give the rows of the table of verdicts."""
     for line in said:
-        yield table_row([escaped(line.name), str(line.verdict or ""), escaped(line.sentence)])
+        sentence = escaped(clipped(line.sentence, _MAX_SENTENCE))
+        yield table_row([escaped(clipped(line.name, _MAX_NAME)), str(line.verdict or ""), sentence])
 
 
 def _answers(gate: Gate) -> Iterator[str]:

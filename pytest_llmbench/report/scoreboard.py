@@ -180,7 +180,7 @@ def times_left_out(lines: Sequence[Line]) -> str:
         for line in lines
         if line.timed < line.measured
     ]
-    return visible(f"times are of the answers measured beside as many others: {', '.join(told)}") if told else ""
+    return visible(f"Times are of the answers measured beside as many others: {', '.join(told)}") if told else ""
 
 
 def reused_line(records: Sequence[Record]) -> str:

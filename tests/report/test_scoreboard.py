@@ -143,7 +143,7 @@ def test_times_of_unlike_concurrency_are_in_no_one_figure() -> None:
     assert (line.p50_s, line.ttft_p50_s, line.tokens_per_s) == (2.0, pytest.approx(0.2), 20.0)
     assert (line.p95_s, line.concurrency) == (pytest.approx(2.9), 8)
     assert times_left_out([line]) == (
-        "times are of the answers measured beside as many others: 2 of 3 of clickbait llama-13b (x8)"
+        "Times are of the answers measured beside as many others: 2 of 3 of clickbait llama-13b (x8)"
     )
     assert times_left_out(scoreboard(records[:2])) == ""
 
