@@ -52,12 +52,13 @@ class WorkerFacts:
     def __init__(self, config: pytest.Config) -> None:
         self.received: list[Facts] = []
         self.remarks: list[str] = []
+        self.refusal: str | None = None
         self._config = config
 
     @staticmethod
-    def send(config: pytest.Config, facts: Facts, remarks: Sequence[str]) -> None:
-        """Leave a worker's facts and remarks for the controller."""
-        sent = {"facts": facts_to_json(facts), "remarks": list(remarks)}
+    def send(config: pytest.Config, facts: Facts, remarks: Sequence[str], refusal: str | None) -> None:
+        """Leave a worker's facts and remarks for the controller, and why it asked nothing at all."""
+        sent = {"facts": facts_to_json(facts), "remarks": list(remarks), "refusal": refusal}
         config.workeroutput["llmbench"] = json.dumps(sent)  # type: ignore[attr-defined]
 
     @pytest.hookimpl(optionalhook=True)
@@ -73,6 +74,7 @@ class WorkerFacts:
             found = json.loads(sent)
             self.received.append(facts_from_json(found["facts"]))
             self.remarks.extend(found["remarks"])
+            self.refusal = self.refusal or found["refusal"]
 
 
 class BaselineFile:

@@ -120,7 +120,7 @@ class Gating:
         """Judge the run before its file is written, and give pytest the gate's exit status where it has none itself."""
         option = session.config.option
         is_run = not (option.collectonly or getattr(option, "setupplan", False) or is_worker(self.config))
-        if not is_run or exitstatus not in _JUDGED:
+        if not is_run or exitstatus not in _JUDGED or self._session.workers.refusal is not None:
             return (yield)
         ruling = judge_run(self._run(), self.asked, stopped=self._session.stopped(session, exitstatus))
         self._session.ruling = ruling

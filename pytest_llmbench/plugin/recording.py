@@ -39,15 +39,18 @@ class Recording:
         if is_worker(self._session.config):
             runner = self._session.runner
             runner.asking.end(is_finished=False)  # the controller knows
-            WorkerFacts.send(self._session.config, runner.facts(), runner.asking.remarks)
+            WorkerFacts.send(self._session.config, runner.facts(), runner.asking.remarks, self._session.refusal)
         elif not session.config.option.collectonly:
             if exitstatus == pytest.ExitCode.INTERRUPTED:
                 for nodeid, record in self._session.runner.keep_arrived():
                     self._keep(nodeid, record)
             self._session.runner.asking.end(is_finished=_is_finished(session, exitstatus))
+            if self._session.workers.refusal is not None:
+                # what is a usage error without workers is one with them, though they could but end the run
+                session.exitstatus = pytest.ExitCode.USAGE_ERROR
             if self._session.records:
                 self._session.benchmarks.make_sure_a_file_is_written()
-            elif exitstatus == pytest.ExitCode.USAGE_ERROR:
+            elif session.exitstatus == pytest.ExitCode.USAGE_ERROR:
                 self._session.benchmarks.expect_no_file()
         yield
 

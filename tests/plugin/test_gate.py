@@ -553,15 +553,20 @@ def test_a_baseline_that_cannot_be_used_ends_the_run_before_it_begins(
 def test_a_baseline_that_shares_no_case_ends_the_run_before_it_begins(
     gated: GateProject, change: tuple[str, str], message: str
 ) -> None:
-    """Exit 4 with what the baseline has, before any model is called."""
+    """Exit 4 with what the baseline has, before any model is called; with -n, where workers find out, it is the same."""
     pytester = gated(new={})
     path = pytester.path / "base.json"
     path.write_text(path.read_text().replace(*change))
 
-    result = run_new(pytester)
+    serial = run_new(pytester)
+    parallel = run_new(pytester, "-n", "2", "--benchmark-json=new.json")
 
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"ERROR: {message}"])
+    assert (serial.ret, parallel.ret) == (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.USAGE_ERROR)
+    serial.stderr.fnmatch_lines([f"ERROR: {message}"])
+    assert message.removeprefix("base.json") in parallel.stdout.str()
+    parallel.stdout.no_fnmatch_line("*passed*")
+    parallel.stdout.no_fnmatch_line("*llmbench gate =*")
+    assert not (pytester.path / "new.json").exists()
 
 
 @pytest.mark.parametrize(

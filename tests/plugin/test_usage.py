@@ -212,7 +212,7 @@ def test_a_prompt_style_that_a_suite_lacks_is_a_usage_error(project: Project) ->
 
 
 def test_a_usage_error_of_a_worker_is_told_by_its_tests(project: Project) -> None:
-    """With -n, where only workers know the plan, the run ends with the sentence and no traceback."""
+    """With -n, where only workers know the plan, the run ends with the sentence, no traceback, and exit status 4 too."""
     pytester = project(suite=SUITE)
     (pytester.path / "fixtures" / "models.toml").write_text(
         '[old]\nprovider = "recorded"\nanswers = "old.jsonl"\nprompt_style = "chat"\n'
@@ -220,7 +220,7 @@ def test_a_usage_error_of_a_worker_is_told_by_its_tests(project: Project) -> Non
 
     result = pytester.runpytest("--llm-model", "old", "-n", "1", "cases")
 
-    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
     no_traceback(result)
     result.stdout.fnmatch_lines(
         ['model "old" takes chat prompts, and the suite "capitals" has only: completion. Add a chat prompt to *']
