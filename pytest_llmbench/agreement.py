@@ -58,9 +58,13 @@ def _results(both: Sequence[tuple[Sample, Sample, str]]) -> Iterator[bool]:
 
 
 def _result(sample: Sample) -> str | None:
-    """Say what a query returned, as far as its grade tells: the reference's result, or how it departs from it."""
+    """Say what a query returned, as far as its grade tells; None if it did not run.
+
+    That is the reference's result, or how it departs from it: where, in how many rows, and the first of those.
+    """
     if sample.outcome is Outcome.PASSED:
         return f"reference {sample.parts.get('reference')}"
     if sample.parts.get("difference") is None:
         return None
-    return json.dumps([sample.parts.get("instance"), sample.parts["difference"]], sort_keys=True, default=str)
+    told = (sample.parts.get("instance"), sample.explanation, sample.parts["difference"])
+    return json.dumps(told, sort_keys=True, default=str)

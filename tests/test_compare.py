@@ -341,17 +341,27 @@ def test_agreement_counts_grades_texts_and_sql_results() -> None:
     rows = {"instance": "small", "difference": {"missing": [[1]]}}
     wrong, same_wrong = sample(0.0, answer="x", parts=rows), sample(0.0, answer="y", parts=dict(rows))
     other_wrong = sample(0.0, answer="x", parts={**rows, "difference": {"missing": [[2]]}})
+    more_wrong = replace(wrong, explanation="The answer lacks 9 rows of the reference.")
     invalid = sample(0.0, answer="z")
 
     found = agreement(
-        pairs_of([(right, other_text), (wrong, same_wrong), (wrong, other_wrong), (right, invalid), (invalid, invalid)])
+        pairs_of(
+            [
+                (right, other_text),
+                (wrong, same_wrong),
+                (wrong, other_wrong),
+                (wrong, more_wrong),
+                (right, invalid),
+                (invalid, invalid),
+            ]
+        )
     )
 
     assert found is not None
-    assert found.answers == 5
-    assert found.grade_rate == pytest.approx(4 / 5)
-    assert found.text_rate == pytest.approx(2 / 5)
-    assert found.result_rate == pytest.approx(2 / 4)
+    assert found.answers == 6
+    assert found.grade_rate == pytest.approx(5 / 6)
+    assert found.text_rate == pytest.approx(3 / 6)
+    assert found.result_rate == pytest.approx(2 / 5)
 
 
 def test_agreement_leaves_errors_out_and_has_no_sql_result_elsewhere() -> None:

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from time import process_time
 
 import pytest
@@ -23,6 +24,7 @@ from pytest_llmbench.human_verdicts import Drawn, HumanVerdict, Said, verdict_on
 from pytest_llmbench.models import Identity
 from pytest_llmbench.planning import planned_margin
 from pytest_llmbench.records import Facts, Machine, ModelFacts, Record, Run, Sample, SuiteFacts, settle
+from pytest_llmbench.runner import Runner, RunSettings
 from pytest_llmbench.values import Outcome, Sampling, Trust
 from pytest_llmbench.verdicts import Verdict
 
@@ -144,6 +146,19 @@ def test_a_cluster_may_bear_the_name_of_a_case() -> None:
     records = [record("a", [sample()]), record("b", [sample()], cluster="a"), record("c", [sample()], cluster="a")]
 
     assert only(gate_of(records, records)).units == 2
+
+
+SHIPPED = Path(__file__).parent.parent / "cases"
+
+
+@pytest.mark.parametrize("suite", ["clickbait", "jokes", "sql"])
+def test_a_shipped_suite_has_cases_enough_to_pass_an_unchanged_model(suite: str) -> None:
+    """A model that repeats its answers is no worse at the default margin."""
+    loaded = Runner(RunSettings(root=SHIPPED.parent), [], {}).load(SHIPPED / f"{suite}.yaml")
+    assert loaded is not None
+    scores: list[float | None] = [float(place % 3 > 0) for place in range(len(loaded.suite.cases))]
+
+    assert only(gate_of(scored(scores), scored(scores))).verdict is Verdict.NO_WORSE
 
 
 # -- errors
