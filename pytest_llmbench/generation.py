@@ -58,7 +58,7 @@ class ModelPlan:
 class Progress:
     """How far the producer is: `answered` of `total` requests, `elapsed_s` since the first was asked.
 
-    `reused` of the answered ones took no time.
+    `reused` of the answered ones took no time; `is_opening` while the model is not ready to be asked.
     """
 
     role: str
@@ -66,6 +66,7 @@ class Progress:
     total: int
     elapsed_s: float
     reused: int = 0
+    is_opening: bool = False
 
 
 class SharedModel:
@@ -254,6 +255,8 @@ class Generation:
                 self._fill(plan, _STOPPED)
 
     def _produce_one(self, plan: ModelPlan) -> None:
+        total = sum(len(ask.requests) for ask in plan.asks)
+        self._progress = Progress(role=plan.role, answered=0, total=total, elapsed_s=0.0, is_opening=True)
         opened = open_model(plan.open)
         if isinstance(opened, AnswerError):
             self._fill(plan, opened)

@@ -73,7 +73,7 @@ class Running:
     def _show_progress(self, progress: Progress) -> None:
         if self._session.config.get_verbosity() >= 0:
             writer = self._session.config.get_terminal_writer()
-            self._session.progress_line.show(progress, writer.fullwidth - writer.width_of_current_line - 1)
+            self._session.progress_line.show(progress, writer.fullwidth, writer.width_of_current_line)
 
 
 def _is_skipped(function: pytest.Item) -> bool:

@@ -1,6 +1,8 @@
 """What the hooks of a session in which models are named share."""
 
+import os
 import sys
+from typing import TextIO
 
 import pytest
 
@@ -43,7 +45,7 @@ class LlmSession:
         self.ruling: RunRuling | None = None
         self._reported: set[str] = set()
         self.workers = WorkerFacts(config)
-        self.progress_line = ProgressLine(sys.stdout)
+        self.progress_line = ProgressLine(sys.stdout, is_shown=_is_watched(sys.stdout))
         self._benchmarks: Benchmarks | None = None
         if not is_worker(config):
             Benchmarks.check_options(config)
@@ -98,3 +100,9 @@ class LlmSession:
             for choice in self.runner.choices
         )
         return f"llmbench: {', '.join(names)}"
+
+
+def _is_watched(stream: TextIO) -> bool:
+    """Tell whether a person looks at a stream: a terminal that can do more than print, and no log of a CI service."""
+    is_log = any(os.environ.get(name) for name in ("CI", "BUILD_NUMBER"))  # by which pytest knows them too
+    return stream.isatty() and os.environ.get("TERM", "dumb") != "dumb" and not is_log
