@@ -88,7 +88,7 @@ def read_history(paths: Sequence[Path], wanted: Filter) -> History:
     if not entries:
         raise RunFileFault(f"{_listed(paths)}: there is no run here; write one with pytest --benchmark-autosave.")
     shown = tuple(entry for entry in _with_breaks(entries) if _is_wanted(entry, wanted))
-    return History(entries=shown, left_out=tuple(f"{path}: {_why(path)}" for path in bad))
+    return History(entries=shown, left_out=tuple(map(_why, bad)))
 
 
 def _files(paths: Sequence[Path]) -> list[Path]:
@@ -99,7 +99,7 @@ def _files(paths: Sequence[Path]) -> list[Path]:
         elif path.is_file():
             found.append(path)
         else:
-            raise RunFileFault(f"{path}: there is no such file or folder.")
+            raise RunFileFault(f"{path}: there is no such file or folder; pytest --benchmark-autosave fills {STORAGE}.")
     return list(dict.fromkeys(found))
 
 
@@ -108,12 +108,12 @@ def _listed(paths: Sequence[Path]) -> str:
 
 
 def _why(path: Path) -> str:
-    """Say why a file cannot be used."""
+    """Say which file cannot be used, and why."""
     try:
         read_run_file(path)
     except RunFileFault as fault:
-        return str(fault).removeprefix(f"{path}: ")
-    return _NO_RECORD
+        return str(fault)
+    return f"{path}: {_NO_RECORD}"
 
 
 _NO_RECORD = "it has no record that can be read."

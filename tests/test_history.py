@@ -80,6 +80,19 @@ def test_a_break_is_marked_where_cases_prompts_grader_or_machine_changed(tmp_pat
     assert [run.breaks for run in found] == [(), (), ("cases",), ("grader",), ("prompts", "machine")]
 
 
+def test_a_role_that_another_model_took_shows_its_models(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where a role stays and its model changes, each line names its model; the numbers are of the same cases still."""
+    write(tmp_path / "1.json", entry("a", True), date="2026-01-01")
+    write(tmp_path / "2.json", {**entry("a", False), "model": "new"}, date="2026-01-02")
+
+    assert main(["history", str(tmp_path)]) == 0
+
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "s m"
+    assert [line.split()[0] for line in lines[1:]] == ["model", "m-name", "new"]
+    assert lines[3].endswith(" 0")
+
+
 def test_another_name_of_the_machine_is_no_break(tmp_path: Path) -> None:
     """Every container has its own name."""
     write(tmp_path / "1.json", entry("a", True), date="2026-01-01")
@@ -117,6 +130,7 @@ def test_in_a_folder_what_is_no_run_is_left_out_and_named(tmp_path: Path) -> Non
     assert [Path(run.file) for run in found.entries] == [good]
     told = {line.split(": ")[0].rsplit("/", 1)[-1]: line for line in found.left_out}
     assert sorted(name.split(":")[0] for name in told) == ["cut.json", "newer.json", "other.json", "plain.json"]
+    assert all(line.count(str(tmp_path)) == 1 for line in found.left_out)
     assert any("this is a plain pytest-benchmark file" in line for line in found.left_out)
     assert any("this file has schema 2" in line for line in found.left_out)
 

@@ -41,17 +41,23 @@ def _text_lines(history: History) -> Iterator[str]:
     groups: dict[tuple[str, str], list[Entry]] = {}
     for entry in history.entries:
         groups.setdefault((entry.suite, entry.role), []).append(entry)
-    rows = {key: [_cells(entry) for entry in entries] for key, entries in groups.items()}
+    # a role that several models had over time needs their names
+    has_models = any(len({entry.model for entry in entries}) > 1 for entries in groups.values())
+    titles = ("model", *_TITLES) if has_models else _TITLES
+    rows = {
+        key: [[visible(entry.model), *_cells(entry)] if has_models else _cells(entry) for entry in entries]
+        for key, entries in groups.items()
+    }
     widths = [
         max(len(title), *(len(row[place]) for group in rows.values() for row in group), 0)
-        for place, title in enumerate(_TITLES)
+        for place, title in enumerate(titles)
     ]
     for place, ((suite, role), entries) in enumerate(groups.items()):
         if place:
             yield ""
-        model = "" if entries[-1].model == role else f" ({entries[-1].model})"
+        model = "" if has_models or entries[-1].model == role else f" ({entries[-1].model})"
         yield visible(f"{suite} {role}{model}")
-        for row in (list(_TITLES), *rows[suite, role]):
+        for row in (list(titles), *rows[suite, role]):
             yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
     if not history.entries:
         yield "no run matches"
