@@ -1,7 +1,9 @@
-"""Answers for a whole plan, produced ahead of the tests in one thread while they consume them.
+"""Answers for a plan, produced ahead of the tests in one thread while they consume them.
 
 The tests take answers in the order of the plan; each waits for its own alone.  What
 arrives early is kept.  One model is open at a time.
+
+A process that shares the plan with others asks only for the items that are dealt to it, as they are.
 
 A test that waits always gets something: whatever a model does (raise, end its thread, answer too
 few requests), each request has an answer or an error in the end.  And the thread never waits for
@@ -10,7 +12,8 @@ the tests while a test waits for it, whatever order the tests run in.
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -24,6 +27,9 @@ _WAIT_SLICE_S = 0.2
 
 _JOIN_S = 1.0
 """How long the end of a run waits for the thread; a model stops within about a token's time."""
+
+_SUSPECT_BATCHES = 2
+"""How many batches can have been asked ahead of a test when its process ended: those behind and before it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,10 +106,13 @@ class SharedModel:
 class _Slot:
     """Where the answers of one item gather, until it is `done`. Only the thread that asks puts any."""
 
-    __slots__ = ("answers", "ask", "done", "missing")
+    __slots__ = ("answers", "ask", "done", "is_dealt", "is_suspect", "missing", "role")
 
-    def __init__(self, ask: Ask):
+    def __init__(self, ask: Ask, role: str):
         self.ask = ask
+        self.role = role
+        self.is_dealt = False
+        self.is_suspect = False
         self.answers: list[Answer | AnswerError | None] = [None] * len(ask.requests)
         self.missing = len(ask.requests)
         self.done = threading.Event()
@@ -123,12 +132,12 @@ class _Slot:
         return tuple(_STOPPED if answer is None else answer for answer in self.answers)
 
 
-class _Tally:
-    """Counts what arrives of one model."""
+class Tally:
+    """Counts what arrives of one model, of so many requests that have been asked for."""
 
-    def __init__(self, role: str, total: int):
+    def __init__(self, role: str, total: int = 0):
+        self.total = total
         self._role = role
-        self._total = total
         self._answered = self._reused = 0
         self._started = time.perf_counter()
 
@@ -142,8 +151,12 @@ class _Tally:
         """Give the progress."""
         elapsed = time.perf_counter() - self._started
         return Progress(
-            role=self._role, answered=self._answered, total=self._total, elapsed_s=elapsed, reused=self._reused
+            role=self._role, answered=self._answered, total=self.total, elapsed_s=elapsed, reused=self._reused
         )
+
+
+def _samples(slots: Sequence[_Slot]) -> list[tuple[_Slot, int]]:
+    return [(slot, sample) for slot in slots for sample in range(len(slot.ask.requests))]
 
 
 _STOPPED = AnswerError(cause=STOPPED, attempts=0)
@@ -167,28 +180,59 @@ class Generation:
     Args:
         plans: the models in the order their items come, each with its asks.
         is_bounded: keep at most about a batch ahead of the tests (`-x`, `--maxfail`).
+        is_dealt: ask only for what is dealt (see `deal`) or taken, not for the whole plan.
         listener: told what has come.
     """
 
-    def __init__(self, plans: Sequence[ModelPlan], *, is_bounded: bool = False, listener: Listener | None = None):
+    def __init__(
+        self,
+        plans: Sequence[ModelPlan],
+        *,
+        is_bounded: bool = False,
+        is_dealt: bool = False,
+        listener: Listener | None = None,
+    ):
         self.identities: dict[str, Identity] = {}
-        self._plans = plans
+        self._plans = {plan.role: plan for plan in plans}
         self._listener = listener
         self._is_bounded = is_bounded
-        self._slots = {ask.key: _Slot(ask) for plan in plans for ask in plan.asks}
+        self._slots = {ask.key: _Slot(ask, plan.role) for plan in plans for ask in plan.asks}
         self._models: dict[str, SharedModel] = {}
         self._halt = threading.Event()
-        # what the tests did: guards the three below
+        # what the tests did, and what is to be asked: guards the five below
         self._tests = threading.Condition()
         self._taken: set[str] = set()
         self._released: set[str] = set()
         self._wanted: _Slot | None = None
+        self._waiting: list[_Slot] = []
+        self._undealt = Counter(slot.role for slot in self._slots.values())
         self._progress = Progress(role="", answered=0, total=0, elapsed_s=0.0)
         self._thread = threading.Thread(target=self._produce, name="llmbench-generation", daemon=True)
+        if not is_dealt:
+            self.deal(self._slots)
 
     def start(self) -> None:
         """Begin asking."""
         self._thread.start()
+
+    def deal(self, keys: Iterable[str], *, are_suspect: bool = False) -> None:
+        """Have items asked, in this order, behind those that were dealt before.
+
+        Args:
+            keys: of items of the plan; those that were dealt before are left out.
+            are_suspect: one of the first may have ended a process that asked for it ahead of its test. As many as
+                can have been in flight then are asked alone, each when its test waits for it, so that a further end
+                tells which it is.
+        """
+        with self._tests:
+            for key in keys:
+                slot = self._slots[key]
+                if not slot.is_dealt:
+                    slot.is_dealt, slot.is_suspect = True, are_suspect
+                    self._undealt[slot.role] -= 1
+                    if not slot.done.is_set():
+                        self._waiting.append(slot)
+            self._tests.notify_all()
 
     @property
     def progress(self) -> Progress:
@@ -207,6 +251,7 @@ class Generation:
             while_waiting: called every 0.2 s.
         """
         slot = self._slots[key]
+        self.deal([key])
         with self._tests:
             self._wanted = slot
             self._tests.notify_all()
@@ -242,17 +287,23 @@ class Generation:
 
     def _produce(self) -> None:
         try:
-            for plan in self._plans:
-                if self._halt.is_set():
-                    break
+            while (plan := self._next_plan()) is not None:
                 fault = caught(lambda plan=plan: self._produce_one(plan))  # type: ignore[misc]
                 if isinstance(fault, Caught):
                     self._fill(plan, broken(fault))
                 if self._listener is not None:
                     self._listener.closed(plan.role)
         finally:
-            for plan in self._plans:
+            for plan in self._plans.values():
                 self._fill(plan, _STOPPED)
+
+    def _next_plan(self) -> ModelPlan | None:
+        """Wait for something to ask; None when nothing more can come, or the run ends."""
+        with self._tests:
+            # what a broken model left is an error by now
+            self._waiting = [slot for slot in self._waiting if not slot.done.is_set()]
+            self._tests.wait_for(lambda: self._halt.is_set() or self._waiting or not any(self._undealt.values()))
+            return None if self._halt.is_set() or not self._waiting else self._plans[self._waiting[0].role]
 
     def _produce_one(self, plan: ModelPlan) -> None:
         total = sum(len(ask.requests) for ask in plan.asks)
@@ -264,29 +315,53 @@ class Generation:
         try:
             shared = self._models[plan.role] = SharedModel(opened)
             self.identities[plan.role] = opened.identity
-            self._ask_all(plan, plan.through(shared))
-            self.identities[plan.role] = opened.identity
-            keys = {ask.key for ask in plan.asks if ask.needs_model}
+            model, tally = plan.through(shared), Tally(plan.role)
+            while slots := self._claim(plan.role):
+                fatal = self._ask_all(slots, model, tally)
+                self.identities[plan.role] = opened.identity
+                if fatal is not None:
+                    self._fill(plan, fatal)
+            keys = {ask.key for ask in plan.asks if ask.needs_model and self._slots[ask.key].is_dealt}
             self._wait_for_tests(lambda: keys <= self._released)
         finally:
             close_model(opened)
 
-    def _ask_all(self, plan: ModelPlan, model: Model) -> None:
-        todo = [(self._slots[ask.key], sample) for ask in plan.asks for sample in range(len(ask.requests))]
+    def _claim(self, role: str) -> list[_Slot]:
+        """Take what is to be asked of the open model; none when another's turn comes, or nothing more can come.
+
+        An idle model stays open for what may still be dealt.
+        """
+        with self._tests:
+            self._tests.wait_for(lambda: self._halt.is_set() or self._waiting or not self._undealt[role])
+            if self._halt.is_set():
+                return []
+            own = [slot for slot in self._waiting if slot.role == role and not slot.done.is_set()]
+            self._waiting = [slot for slot in self._waiting if slot.role != role]
+            return own
+
+    def _ask_all(self, slots: Sequence[_Slot], model: Model, tally: "Tally") -> AnswerError | None:
+        """Ask items; gives the error, if any, after which the model can answer nothing more."""
+        tally.total += sum(len(slot.ask.requests) for slot in slots)
+        n_alone = sum(slot.is_suspect for slot in slots[: _SUSPECT_BATCHES * model.concurrency])
+        for slot in slots[:n_alone]:
+            self._wait_for_tests(lambda slot=slot: self._wanted is slot)  # type: ignore[misc]
+            fatal = self._ask(model, _samples([slot]), tally)
+            if fatal is not None or self._halt.is_set():
+                return fatal
+        todo = _samples(slots[n_alone:])
         step = model.concurrency if self._is_bounded else max(len(todo), 1)
-        tally = _Tally(plan.role, len(todo))
         for first in range(0, len(todo), step):
             if self._is_bounded:
                 ahead = {slot.ask.key for slot, _ in todo[: max(0, first - step)]}
                 self._wait_for_tests(lambda ahead=ahead: ahead <= self._taken)  # type: ignore[misc]
             if self._halt.is_set():
-                return
+                return None
             fatal = self._ask(model, todo[first : first + step], tally)
             if fatal is not None:
-                self._fill(plan, fatal)
-                return
+                return fatal
+        return None
 
-    def _ask(self, model: Model, chunk: Sequence[tuple[_Slot, int]], tally: "_Tally") -> AnswerError | None:
+    def _ask(self, model: Model, chunk: Sequence[tuple[_Slot, int]], tally: "Tally") -> AnswerError | None:
         """Ask a part of a plan; gives the error, if any, after which the model can answer nothing more."""
 
         def arrived(index: int, answer: Answer | AnswerError) -> None:
@@ -323,62 +398,3 @@ class Generation:
                 self._listener.answered(slot.ask.key, slot.whole())
             slot.done.set()
         return is_first
-
-
-class OnDemand:
-    """Answers a plan item by item, when each is wanted: for a process that shares the plan with others."""
-
-    def __init__(self, plans: Sequence[ModelPlan]):
-        self.identities: dict[str, Identity] = {}
-        self._asks = {ask.key: (plan, ask) for plan in plans for ask in plan.asks}
-        self._role: str | None = None
-        self._model: SharedModel | None = None
-        self._asked: Model | None = None
-        self._opened: Model | None = None
-        self._fault: AnswerError | None = None
-
-    def take(
-        self, key: str, while_waiting: Callable[[Progress], None] | None = None
-    ) -> tuple[Answer | AnswerError, ...]:
-        """Ask the samples of one item, in this thread."""
-        del while_waiting  # nobody is there to call it
-        plan, ask = self._asks[key]
-        self._open(plan)
-        model = self._asked
-        if model is None or self._fault is not None:
-            return tuple(self._fault or _STOPPED for _ in ask.requests)
-        answers = ask_model(lambda: model.answer(ask.requests), len(ask.requests))
-        self.identities[plan.role] = model.identity
-        self._fault = first_fatal(answers)
-        return answers
-
-    def arrived(self) -> dict[str, tuple[Answer | AnswerError, ...]]:
-        """Give nothing: what was asked was taken."""
-        return {}
-
-    def model(self, role: str) -> SharedModel:
-        """Give the opened model of an item, after its answers were taken."""
-        if self._model is None or self._role != role:
-            raise KeyError(role)
-        return self._model
-
-    def release(self, key: str) -> None:
-        """Do nothing: the model stays open until another is needed."""
-
-    def close(self) -> None:
-        """Close the open model."""
-        if self._opened is not None:
-            close_model(self._opened)
-        self._opened = self._model = self._asked = self._role = None
-
-    def _open(self, plan: ModelPlan) -> None:
-        if self._role == plan.role:
-            return
-        self.close()
-        self._role, self._fault = plan.role, None
-        opened = open_model(plan.open)
-        if isinstance(opened, AnswerError):
-            self._fault = opened
-        else:
-            self._opened, self._model = opened, SharedModel(opened)
-            self._asked = plan.through(self._model)

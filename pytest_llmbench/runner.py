@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pytest_llmbench.asking import AnswersSettings, Asking, Item, RunSettings
 from pytest_llmbench.errors import Caught, SuiteFault, caught
-from pytest_llmbench.generation import Generation, OnDemand, Progress, SharedModel
+from pytest_llmbench.generation import Generation, Progress, SharedModel
 from pytest_llmbench.grading.registry import grader_kind
 from pytest_llmbench.models.catalog import Choice
 from pytest_llmbench.records import (
@@ -89,7 +89,7 @@ class Runner:
         self._loaded: dict[Path, LoadedSuite | None] = {}
         self._graders: dict[str, Grader] = {}
         self._checked: set[str] = set()
-        self._answers: Generation | OnDemand | None = None
+        self._answers: Generation | None = None
         self._prompts: dict[str, Prompt] = {}
         self._expected: dict[str, str] = {}
         self._items: dict[str, Item] = {}
@@ -147,24 +147,25 @@ class Runner:
 
     # -- the plan
 
-    def start(self, items: Sequence[Item], *, is_ahead: bool = True) -> None:
+    def start(self, items: Sequence[Item], *, is_dealt: bool = False) -> None:
         """Begin to answer a plan, in its order.
 
         Args:
             items: what survived selection.
-            is_ahead: ask ahead of the tests; else each item is asked when its result is wanted, for a
-                process that does not know which items of the plan it will get.
+            is_dealt: ask only for what is dealt to this process, or wanted, not for the whole plan.
 
         Raises:
             UsageFault: see `Asking.plans`.
         """
         model_plans = self.asking.plans(items)
         self._items.update((item.key, item) for item in items)
-        if is_ahead:
-            self._answers = Generation(model_plans, is_bounded=self.settings.is_bounded)
-            self._answers.start()
-        else:
-            self._answers = OnDemand(model_plans)
+        self._answers = Generation(model_plans, is_bounded=self.settings.is_bounded, is_dealt=is_dealt)
+        self._answers.start()
+
+    def deal(self, keys: Sequence[str], *, are_suspect: bool = False) -> None:
+        """Have items of the plan asked in this process; see `Generation.deal`."""
+        if self._answers is not None:
+            self._answers.deal([key for key in keys if key in self._items], are_suspect=are_suspect)
 
     @property
     def is_started(self) -> bool:

@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from pytest_llmbench.errors import ModelFault, UsageFault
-from pytest_llmbench.generation import Ask, Generation, ModelPlan, OnDemand, Progress, SharedModel
+from pytest_llmbench.generation import Ask, Generation, ModelPlan, Progress, SharedModel
 from pytest_llmbench.models import STOPPED, Identity, Model
 from pytest_llmbench.values import Answer, AnswerError, Arrived, Prompt, Request, Sampling
 
@@ -101,6 +101,14 @@ def cannot_open(fault: BaseException) -> Callable[[], Model]:
     return open_it
 
 
+def dealt(plans: Sequence[ModelPlan]) -> Generation:
+    """Make the production of a process that shares its plan with others."""
+    return Generation(plans, is_dealt=True)
+
+
+Make = Callable[[Sequence[ModelPlan]], Generation]
+
+
 def within(call: Callable[[], T]) -> T:
     """Call in a thread, so that what would wait for ever fails instead."""
     results: list[T] = []
@@ -169,7 +177,7 @@ def test_an_item_without_requests_has_no_answers() -> None:
 
 def test_an_item_outside_the_plan_is_a_mistake_of_the_caller() -> None:
     """An unknown key raises at once, instead of waiting for what never comes."""
-    for answers in (Generation([]), OnDemand([])):
+    for answers in (Generation([]), dealt([])):
         with pytest.raises(KeyError):
             answers.take("nobody[m]")
 
@@ -256,6 +264,104 @@ def test_a_bounded_run_goes_on_where_the_tests_run_in_another_order() -> None:
     assert texts(within(lambda: generation.take("f[m]"))) == ["f/0"]
 
 
+# -- what is dealt
+
+
+def test_only_what_is_dealt_is_asked_in_the_order_of_dealing() -> None:
+    """A process that shares its plan asks for its own part alone, in one call, and leaves the rest."""
+    model = Scripted()
+    answers = dealt([plan(model, *(ask(case) for case in "abcd"))])
+    answers.deal(["d[m]", "b[m]", "d[m]"])
+    answers.start()
+
+    taken = [texts(within(lambda key=key: answers.take(key))) for key in ("d[m]", "b[m]")]
+    answers.close()
+
+    assert (taken, model.batches) == ([["d/0"], ["b/0"]], [("d", "b")])
+
+
+def test_what_is_dealt_later_is_asked_of_the_open_model() -> None:
+    """A model stays open for what may still come, and is closed when its whole plan is done or another's turn comes."""
+    log: list[str] = []
+    first, second = Scripted(log=log), Scripted(log=log)
+    answers = dealt(
+        [
+            plan(first, ask("a"), ask("b")),
+            plan(second, ask("a", role="n"), ask("b", role="n"), ask("c", role="n"), role="n"),
+        ]
+    )
+    answers.start()
+
+    for key in ("a[m]", "b[m]", "a[n]", "b[n]"):
+        answers.deal([key])
+        within(lambda key=key: answers.take(key))
+    before_the_end = list(log)
+    answers.close()
+
+    assert (first.batches, second.batches) == ([("a",), ("b",)], [("a",), ("b",)])
+    assert (before_the_end, log) == (["open", "close", "open"], ["open", "close", "open", "close"])
+
+
+def test_a_model_is_opened_again_where_its_items_are_dealt_apart() -> None:
+    """Items of two models in turn get their answers, however often that opens them."""
+    first, second = Scripted(), Scripted()
+    answers = dealt([plan(first, ask("a"), ask("b")), plan(second, ask("a", role="n"), ask("b", role="n"), role="n")])
+    answers.start()
+
+    taken = [texts(within(lambda key=key: answers.take(key))) for key in ("a[m]", "a[n]", "b[m]", "b[n]")]
+    answers.close()
+
+    assert taken == [["a/0"], ["a/0"], ["b/0"], ["b/0"]]
+    assert first.log == second.log == ["open", "close", "open", "close"]
+
+
+def test_suspects_are_asked_alone_when_their_test_waits() -> None:
+    """As many as can have been in flight when a process ended are asked one by one, not ahead; the rest all at once."""
+    model = Scripted(concurrency=1)
+    answers = dealt([plan(model, *(ask(case) for case in "abcd"))])
+    answers.deal(["a[m]", "b[m]", "c[m]", "d[m]"], are_suspect=True)
+    answers.start()
+
+    within(lambda: answers.take("a[m]"))
+    after_one = list(model.batches)
+    for case in "bcd":
+        within(lambda case=case: answers.take(f"{case}[m]"))
+    answers.close()
+
+    assert (after_one, model.batches) == ([("a",)], [("a",), ("b",), ("c", "d")])
+
+
+@settings(deadline=None, max_examples=40)
+@for_all(
+    deals=st.lists(st.lists(st.integers(0, 11), max_size=5), max_size=6),
+    are_suspect=st.booleans(),
+    is_bounded=st.booleans(),
+    order=st.randoms(use_true_random=False),
+)
+def test_what_is_dealt_or_taken_is_asked_once(
+    deals: list[list[int]], are_suspect: bool, is_bounded: bool, order: Random
+) -> None:
+    """However items of several models are dealt and taken, each gets its answers, asked once."""
+    models = {role: Scripted(concurrency=2) for role in "mno"}
+    asks = {role: [ask(f"c{n}", role=role, samples=1 + n % 2) for n in range(4)] for role in models}
+    keys = [one.key for role in models for one in asks[role]]
+    answers = Generation(
+        [plan(models[role], *asks[role], role=role) for role in models], is_dealt=True, is_bounded=is_bounded
+    )
+    answers.start()
+    for deal in deals:
+        answers.deal([keys[n] for n in deal], are_suspect=are_suspect)
+    order.shuffle(keys)
+
+    for key in keys:
+        within(lambda key=key: answers.take(key))
+    answers.close()
+
+    for role, model in models.items():
+        asked = sorted(case for batch in model.batches for case in batch)
+        assert asked == ["c0", "c1", "c1", "c2", "c3", "c3"], role
+
+
 # -- the end
 
 
@@ -311,10 +417,9 @@ def test_a_run_closed_before_it_began_opens_no_model() -> None:
 def test_closing_twice_closes_the_model_once() -> None:
     """The end of the loop and the end of the session may both close."""
     model = Scripted()
-    for answers in (Generation([plan(model, ask("a"))]), OnDemand([plan(model, ask("a"))])):
+    for answers in (Generation([plan(model, ask("a"))]), dealt([plan(model, ask("a"))])):
         model.log.clear()
-        if isinstance(answers, Generation):
-            answers.start()
+        answers.start()
         within(lambda answers=answers: answers.take("a[m]"))
 
         answers.close()
@@ -334,15 +439,12 @@ OPENING = {
 
 
 @pytest.mark.parametrize(("fault", "cause"), OPENING.values(), ids=OPENING)
-@pytest.mark.parametrize("kind", [Generation, OnDemand])
-def test_a_model_that_cannot_be_opened_fails_all_its_requests(
-    kind: type[Generation | OnDemand], fault: BaseException, cause: str
-) -> None:
+@pytest.mark.parametrize("make", [Generation, dealt])
+def test_a_model_that_cannot_be_opened_fails_all_its_requests(make: Make, fault: BaseException, cause: str) -> None:
     """Each request gets the cause, as one that nothing can follow; the next model is opened and asked."""
     broken = ModelPlan(role="m", open=cannot_open(fault), asks=(ask("a", samples=2), ask("b")))
-    answers = kind([broken, plan(Scripted(), ask("a", role="n"), role="n")])
-    if isinstance(answers, Generation):
-        answers.start()
+    answers = make([broken, plan(Scripted(), ask("a", role="n"), role="n")])
+    answers.start()
 
     a, b, other = (within(lambda key=key: answers.take(key)) for key in ("a[m]", "b[m]", "a[n]"))
 
@@ -361,9 +463,9 @@ ASKING: Mapping[str, tuple[BaseException | None, Sequence[object], str, bool]] =
 
 
 @pytest.mark.parametrize(("raised", "given", "cause", "is_fatal"), ASKING.values(), ids=ASKING)
-@pytest.mark.parametrize("kind", [Generation, OnDemand])
+@pytest.mark.parametrize("make", [Generation, dealt])
 def test_a_model_that_breaks_fails_what_it_was_asked(
-    kind: type[Generation | OnDemand],
+    make: Make,
     raised: BaseException | None,
     given: Sequence[object],
     cause: str,
@@ -371,9 +473,8 @@ def test_a_model_that_breaks_fails_what_it_was_asked(
 ) -> None:
     """Whatever it raises or gives instead of answers is an error with its cause; it is closed, the next one is asked."""
     model = Raising(raised, given)
-    answers = kind([plan(model, ask("a")), plan(Scripted(), ask("a", role="n"), role="n")])
-    if isinstance(answers, Generation):
-        answers.start()
+    answers = make([plan(model, ask("a")), plan(Scripted(), ask("a", role="n"), role="n")])
+    answers.start()
 
     taken = within(lambda: answers.take("a[m]"))
     other = within(lambda: answers.take("a[n]"))
@@ -417,9 +518,8 @@ def test_after_a_fatal_error_nothing_more_is_asked(kind: str) -> None:
     """An answer that says that none can follow ends the asking of its model; all the rest get its cause."""
     model = Raising(given=[AnswerError(cause="401: wrong key", is_fatal=True)])
     plans = [plan(model, ask("a"), ask("b"), ask("c"))]
-    answers = OnDemand(plans) if kind == "on demand" else Generation(plans, is_bounded=True)
-    if isinstance(answers, Generation):
-        answers.start()
+    answers = dealt(plans) if kind == "on demand" else Generation(plans, is_bounded=True)
+    answers.start()
 
     taken = [texts(within(lambda key=key: answers.take(key))) for key in ("a[m]", "b[m]", "c[m]")]
 
@@ -435,9 +535,8 @@ def test_a_model_that_cannot_be_closed_loses_no_answer() -> None:
             raise OSError("busy")
 
     plans = [plan(Unclosable(), ask("a")), plan(Scripted(), ask("a", role="n"), role="n")]
-    for answers in (Generation(plans), OnDemand(plans)):
-        if isinstance(answers, Generation):
-            answers.start()
+    for answers in (Generation(plans), dealt(plans)):
+        answers.start()
 
         taken = [texts(within(lambda key=key, answers=answers: answers.take(key))) for key in ("a[m]", "a[n]")]
         answers.close()
@@ -448,14 +547,13 @@ def test_a_model_that_cannot_be_closed_loses_no_answer() -> None:
 # -- one model at a time
 
 
-@pytest.mark.parametrize("kind", [Generation, OnDemand])
-def test_one_model_is_open_at_a_time(kind: type[Generation | OnDemand]) -> None:
+@pytest.mark.parametrize("make", [Generation, dealt])
+def test_one_model_is_open_at_a_time(make: Make) -> None:
     """A model is closed before the next one is opened, and the last one at the end."""
     log: list[str] = []
     plans = [plan(Scripted(log=log), ask("a", role=role), role=role) for role in ("x", "y", "z")]
-    answers = kind(plans)
-    if isinstance(answers, Generation):
-        answers.start()
+    answers = make(plans)
+    answers.start()
 
     for role in ("x", "y", "z"):
         within(lambda role=role: answers.take(f"a[{role}]"))
@@ -500,15 +598,16 @@ def test_a_model_is_kept_open_for_no_longer_than_another_is_not_waited_for() -> 
 
 def test_a_model_nobody_opened_cannot_be_had() -> None:
     """`model` gives a role's model only while or after it was open."""
-    for answers in (Generation([]), OnDemand([])):
+    for answers in (Generation([]), dealt([])):
         with pytest.raises(KeyError):
             answers.model("m")
 
 
-def test_on_demand_gives_the_model_of_the_item_at_hand() -> None:
+def test_a_dealt_item_that_needs_its_model_has_it() -> None:
     """A worker's test gets the model its answers came from."""
-    answers = OnDemand([plan(Scripted(), ask("a"))])
-    answers.take("a[m]")
+    answers = dealt([plan(Scripted(), ask("a", needs_model=True))])
+    answers.start()
+    within(lambda: answers.take("a[m]"))
 
     more = answers.model("m").answer(ask("own").requests)
 
@@ -581,8 +680,8 @@ def test_an_answer_told_twice_counts_once() -> None:
     assert (texts(taken), generation.progress.answered) == (["a/0"], 1)
 
 
-@pytest.mark.parametrize("kind", [Generation, OnDemand])
-def test_what_a_model_learns_of_itself_in_answering_is_kept(kind: type[Generation | OnDemand]) -> None:
+@pytest.mark.parametrize("make", [Generation, dealt])
+def test_what_a_model_learns_of_itself_in_answering_is_kept(make: Make) -> None:
     """The identity is read again after the answers: a server tells its model's name only then."""
 
     class Learning(Scripted):
@@ -592,9 +691,8 @@ def test_what_a_model_learns_of_itself_in_answering_is_kept(kind: type[Generatio
             self.identity = Identity(provider="scripted", model="m", server_model="m-2024")
             return super().answer(requests, arrived=arrived, halt=halt)
 
-    answers = kind([plan(Learning(), ask("a"))])
-    if isinstance(answers, Generation):
-        answers.start()
+    answers = make([plan(Learning(), ask("a"))])
+    answers.start()
 
     within(lambda: answers.take("a[m]"))
     answers.close()

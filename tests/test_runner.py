@@ -141,9 +141,9 @@ def started() -> Iterator["Start"]:
     """Start runners, and close them after the test."""
     runners: list[Runner] = []
 
-    def start(made: tuple[Runner, list[Item]], *, is_ahead: bool = True) -> Runner:
+    def start(made: tuple[Runner, list[Item]], *, is_dealt: bool = False) -> Runner:
         runner, items = made
-        runner.start(items, is_ahead=is_ahead)
+        runner.start(items, is_dealt=is_dealt)
         runners.append(runner)
         return runner
 
@@ -158,11 +158,11 @@ Start = Callable[..., Runner]
 # -- results
 
 
-@pytest.mark.parametrize("is_ahead", [True, False])
-def test_a_result_has_answer_grade_and_record(tmp_path: Path, started: Start, is_ahead: bool) -> None:
+@pytest.mark.parametrize("is_dealt", [False, True])
+def test_a_result_has_answer_grade_and_record(tmp_path: Path, started: Start, is_dealt: bool) -> None:
     """An item's answer is graded and told in its record, ahead of the tests or when it is wanted."""
     model = Replies({"france": ["Paris"], "peru": ["Cusco"]})
-    runner = started(make(tmp_path, choice(model)), is_ahead=is_ahead)
+    runner = started(make(tmp_path, choice(model)), is_dealt=is_dealt)
 
     france, peru = runner.result("france[m]"), runner.result("peru[m]")
 
@@ -308,7 +308,7 @@ def test_answers_are_graded_wherever_the_process_stands(
 
 def asked(made: tuple[Runner, list[Item]], model: Replies) -> list[Request]:
     runner, items = made
-    runner.start(items, is_ahead=False)
+    runner.start(items, is_dealt=True)
     for item in items:
         runner.result(item.key)
     runner.close()

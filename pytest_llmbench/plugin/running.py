@@ -40,7 +40,7 @@ class Running:
             ]
             if items and self._session.refusal is None:
                 try:
-                    self._session.runner.start(items, is_ahead=not is_worker(session.config))
+                    self._session.runner.start(items, is_dealt=is_worker(session.config))
                 except LlmbenchError as fault:
                     self._session.refuse(str(fault))
         try:
