@@ -339,7 +339,7 @@ class Generation:
             self._waiting = [slot for slot in self._waiting if slot.role != role]
             return own
 
-    def _ask_all(self, slots: Sequence[_Slot], model: Model, tally: "Tally") -> AnswerError | None:
+    def _ask_all(self, slots: Sequence[_Slot], model: Model, tally: Tally) -> AnswerError | None:
         """Ask items; gives the error, if any, after which the model can answer nothing more."""
         tally.total += sum(len(slot.ask.requests) for slot in slots)
         n_alone = sum(slot.is_suspect for slot in slots[: _SUSPECT_BATCHES * model.concurrency])
@@ -361,7 +361,7 @@ class Generation:
                 return fatal
         return None
 
-    def _ask(self, model: Model, chunk: Sequence[tuple[_Slot, int]], tally: "Tally") -> AnswerError | None:
+    def _ask(self, model: Model, chunk: Sequence[tuple[_Slot, int]], tally: Tally) -> AnswerError | None:
         """Ask a part of a plan; gives the error, if any, after which the model can answer nothing more."""
 
         def arrived(index: int, answer: Answer | AnswerError) -> None:

@@ -59,7 +59,7 @@ FLOORS: Mapping[int, Mapping[str, tuple[str, ...]]] = {
         ),
         "the reading of many": ("classification", "confusion", "history"),
     },
-    3: {"answers ahead": ("exchanges", "generation"), "what people say": ("grader_trust", "human_verdicts")},
+    3: {"answers ahead": ("exchanges", "generation", "judging"), "what people say": ("grader_trust", "human_verdicts")},
     2: {"graders": ("grading",), "SQL": ("sql",), "records": ("records",)},
     1: {
         "models": ("models",),
