@@ -11,6 +11,7 @@ from enum import StrEnum
 from math import isfinite
 
 from pytest_llmbench.errors import RunFileFault, UsageFault
+from pytest_llmbench.identities import judge_differences
 from pytest_llmbench.records import Facts, ModelFacts, Record, Run, Sample, SuiteFacts
 
 
@@ -278,11 +279,10 @@ class _Sides:
             yield from difference(
                 Kind.GRADER, lambda pair: pair.baseline.grader != pair.candidate.grader, "another grader"
             )
-        judges = tuple(run.facts.options.get("judge") for run in (self.baseline, self.candidate))
-        if judges[0] != judges[1]:
-            yield from difference(
-                Kind.JUDGE, lambda pair: pair.candidate.grader not in _JUDGING_NOTHING, "another judge"
-            )
+        parts = judge_differences(self.baseline.facts, self.candidate.facts, suite)
+        if parts:
+            what = f"another judge ({', '.join(parts)})"
+            yield from difference(Kind.JUDGE, lambda pair: pair.candidate.grader not in _JUDGING_NOTHING, what)
 
     def _notes(self, suite: str, pairs: Sequence[Pair]) -> Iterator[str]:
         styles = sum(pair.baseline.prompt_style != pair.candidate.prompt_style for pair in pairs)

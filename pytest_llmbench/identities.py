@@ -1,9 +1,10 @@
-"""In what the models of two runs differ, by what a run says of its model."""
+"""In what the models and the judges of two runs differ, by what a run says of them."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 
 from pytest_llmbench.models import Identity
+from pytest_llmbench.records import Facts
 from pytest_llmbench.values import Json
 
 REPORTED = frozenset({"libraries", "settings.system_fingerprint"})
@@ -13,6 +14,25 @@ REPORTED = frozenset({"libraries", "settings.system_fingerprint"})
 def identity_differences(old: Identity, new: Identity) -> tuple[str, ...]:
     """Name the parts in which two identities differ, those of settings one by one; empty if they are the same."""
     return tuple(_differences(old, new))
+
+
+def judge_differences(old: Facts, new: Facts, suite: str) -> tuple[str, ...]:
+    """Name what differs in how two runs had a suite judged; empty if nothing does, or neither asked a judge.
+
+    A server's name for its model counts only where both runs know it, which takes a new reply.
+    """
+    was, now = (None if facts.judge is None else facts.judge.suites.get(suite) for facts in (old, new))
+    if was is None or now is None:
+        is_same = was is now and old.options.get("judge") == new.options.get("judge")
+        return () if is_same else ("model",)
+    found = [name for name in ("prompt_sha256", "votes", "sampling") if getattr(was, name) != getattr(now, name)]
+    identities = [facts.judge.identity for facts in (old, new) if facts.judge is not None]
+    if identities[0] is None or identities[1] is None:
+        return tuple(found)
+    ignored = set(REPORTED)
+    if None in (identities[0].server_model, identities[1].server_model):
+        ignored.add("server_model")
+    return tuple(name for name in (*identity_differences(identities[0], identities[1]), *found) if name not in ignored)
 
 
 def _differences(old: Identity, new: Identity) -> Iterator[str]:

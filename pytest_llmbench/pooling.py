@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from pytest_llmbench.compare import Comparison, Key, Pair, SuitePairs, index, model_facts, suite_facts
-from pytest_llmbench.identities import identity_differences
+from pytest_llmbench.identities import identity_differences, judge_differences
 from pytest_llmbench.records import Record, Run, Sample
 from pytest_llmbench.score_test import MIN_UNITS, count_differences, evidence, noise_floor
 from pytest_llmbench.stats import mean, t_quantile
@@ -107,7 +107,7 @@ def _refusal(today: Run, old: Run, suite: SuitePairs, old_role: str) -> str | No
         return "it does not tell which grader it had"
     if (graders[0].grader, graders[0].grader_version) != (graders[1].grader, graders[1].grader_version):
         return "it has another grader"
-    if today.facts.options.get("judge") != old.facts.options.get("judge"):
+    if judge_differences(today.facts, old.facts, suite.suite):
         return "it has another judge"
     return None
 

@@ -100,10 +100,29 @@ class SuiteFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedSuite:
+    """How a judge was asked about the answers of one suite; `prompt_sha256` is of the prompt's unchanging words."""
+
+    prompt_sha256: str
+    votes: int
+    sampling: Sampling
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeFacts:
+    """The judge model of a run: its name, what it is (None if it was never opened), and how it was asked, by suite."""
+
+    model: str
+    identity: Identity | None
+    suites: Mapping[str, JudgedSuite]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """What a run was made with.
 
     `prompts` holds those sent, by `prompt_sha256`; `expected` what a right answer is, for people, by `case_sha256`.
+    `judge` is None for a run without a judge model.
     """
 
     models: tuple[ModelFacts, ...] = ()
@@ -111,6 +130,7 @@ class Facts:
     options: Mapping[str, Json] = field(default_factory=dict)
     prompts: Mapping[str, Prompt] = field(default_factory=dict)
     expected: Mapping[str, str] = field(default_factory=dict)
+    judge: JudgeFacts | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -310,7 +330,7 @@ def facts_to_json(facts: Facts) -> JsonObject:
             suite.suite: {key: value for key, value in asdict(suite).items() if key != "suite"}
             for suite in facts.suites
         },
-        "options": dict(facts.options),
+        "options": {**facts.options, **({} if facts.judge is None else {"judge": asdict(facts.judge)})},
         "prompts": {digest: prompt_to_json(prompt) for digest, prompt in facts.prompts.items()},
         "expected": dict(facts.expected),
     }
@@ -323,16 +343,18 @@ def facts_from_json(found: JsonObject) -> Facts:
     Raises:
         TypeError, KeyError, AttributeError: it is something else.
     """
+    options = dict(found.get("options", {}))
+    judge = _judge_from_json(options.get("judge"))
+    if judge is not None:
+        del options["judge"]
     return Facts(
+        judge=judge,
         models=tuple(
             ModelFacts(
                 role=role,
                 model=model["model"],
                 identity=_known(Identity, model["identity"]),
-                sampling={
-                    suite: _known(Sampling, {**own, "stop": tuple(own["stop"])})
-                    for suite, own in model["sampling"].items()
-                },
+                sampling={suite: _sampling_from_json(own) for suite, own in model["sampling"].items()},
             )
             for role, model in found.get("models", {}).items()
         ),
@@ -340,9 +362,27 @@ def facts_from_json(found: JsonObject) -> Facts:
             _known(SuiteFacts, {**suite, "suite": name, "trust": _trust_from_json(suite.get("trust"))})
             for name, suite in found.get("suites", {}).items()
         ),
-        options=found.get("options", {}),
+        options=options,
         prompts={digest: _prompt_from_json(prompt) for digest, prompt in found.get("prompts", {}).items()},
         expected={digest: str(text) for digest, text in found.get("expected", {}).items()},
+    )
+
+
+def _sampling_from_json(found: JsonObject) -> Sampling:
+    return _known(Sampling, {**found, "stop": tuple(found["stop"])})
+
+
+def _judge_from_json(found: Any) -> JudgeFacts | None:
+    """Read a judge; None where there is none, or one that only a grader of another package knows."""
+    if not isinstance(found, dict) or "suites" not in found:
+        return None
+    return JudgeFacts(
+        model=found["model"],
+        identity=None if found["identity"] is None else _known(Identity, found["identity"]),
+        suites={
+            suite: _known(JudgedSuite, {**own, "sampling": _sampling_from_json(own["sampling"])})
+            for suite, own in found["suites"].items()
+        },
     )
 
 
@@ -368,7 +408,16 @@ def merged_facts(several: Sequence[Facts]) -> Facts:
         options={key: value for facts in several for key, value in facts.options.items()},
         prompts={digest: prompt for facts in several for digest, prompt in facts.prompts.items()},
         expected={digest: text for facts in several for digest, text in facts.expected.items()},
+        judge=_merged_judge([facts.judge for facts in several if facts.judge is not None]),
     )
+
+
+def _merged_judge(several: Sequence[JudgeFacts]) -> JudgeFacts | None:
+    if not several:
+        return None
+    suites = {suite: own for judge in several for suite, own in judge.suites.items()}
+    identities = [judge.identity for judge in several if judge.identity is not None]
+    return replace(several[-1], identity=identities[-1] if identities else None, suites=suites)
 
 
 def prompt_to_json(prompt: Prompt) -> Json:

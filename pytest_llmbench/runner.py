@@ -5,12 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_llmbench.asking import AnswersSettings, Asking, Item, RunSettings
+from pytest_llmbench.asking_judge import JudgeAsking
 from pytest_llmbench.errors import Caught, SuiteFault, caught
 from pytest_llmbench.generation import Generation, Progress, SharedModel
 from pytest_llmbench.grading.registry import grader_kind
+from pytest_llmbench.judging import Judge
+from pytest_llmbench.models import Identity
 from pytest_llmbench.models.catalog import Choice
 from pytest_llmbench.records import (
     Facts,
+    JudgeFacts,
     ModelFacts,
     Record,
     Sample,
@@ -79,20 +83,35 @@ class Runner:
         settings: what the command line says.
         choices: the models, by role.
         kinds: graders of other packages by name.
+        judge: the model for graders that ask a judge.
     """
 
-    def __init__(self, settings: RunSettings, choices: Sequence[Choice], kinds: Mapping[str, GraderKind]):
+    def __init__(
+        self,
+        settings: RunSettings,
+        choices: Sequence[Choice],
+        kinds: Mapping[str, GraderKind],
+        *,
+        judge: Choice | None = None,
+    ):
         self.settings = settings
         self.asking = Asking(settings)
+        self.judge_asking = None if judge is None else JudgeAsking(judge, self.asking)
         self.choices = tuple(choices)
         self._kinds = kinds
         self._loaded: dict[Path, LoadedSuite | None] = {}
         self._graders: dict[str, Grader] = {}
         self._checked: set[str] = set()
         self._answers: Generation | None = None
+        self._judge: Judge | None = None
         self._prompts: dict[str, Prompt] = {}
         self._expected: dict[str, str] = {}
         self._items: dict[str, Item] = {}
+
+    @property
+    def asked(self) -> tuple[Choice, ...]:
+        """The models, and the judge behind them."""
+        return self.choices if self.judge_asking is None else (*self.choices, self.judge_asking.choice)
 
     # -- suites
 
@@ -112,6 +131,8 @@ class Runner:
             if loaded is not None:
                 self._refuse_twin(loaded)
                 self._graders[loaded.suite.name] = loaded.kind.build(loaded.suite, self.settings.root)
+                if self.judge_asking is not None:
+                    self.judge_asking.add(loaded.suite.name, loaded.kind.judging(loaded.suite, self.settings.root))
             self._loaded[path] = loaded
         return self._loaded[path]
 
@@ -155,17 +176,28 @@ class Runner:
             is_dealt: ask only for what is dealt to this process, or wanted, not for the whole plan.
 
         Raises:
-            UsageFault: see `Asking.plans`.
+            UsageFault: see `Asking.plans` and `JudgeAsking.plan`.
         """
         model_plans = self.asking.plans(items)
         self._items.update((item.key, item) for item in items)
-        self._answers = Generation(model_plans, is_bounded=self.settings.is_bounded, is_dealt=is_dealt)
+        asking = self.judge_asking
+        plan = None if asking is None else asking.plan(items, self._identity, is_dealt=is_dealt)
+        if plan is not None:
+            self._judge = Judge(plan)
+            self._judge.start()
+        # a judge that waits for the end of a model's work would wait for ever for tests that wait for it
+        is_bounded = self.settings.is_bounded and not (plan is not None and plan.alone_with)
+        self._answers = Generation(model_plans, is_bounded=is_bounded, is_dealt=is_dealt, listener=self._judge)
         self._answers.start()
 
     def deal(self, keys: Sequence[str], *, are_suspect: bool = False) -> None:
         """Have items of the plan asked in this process; see `Generation.deal`."""
         if self._answers is not None:
             self._answers.deal([key for key in keys if key in self._items], are_suspect=are_suspect)
+
+    def _identity(self, role: str) -> Identity | None:
+        """Give what the model of a role is, once it is opened."""
+        return None if self._answers is None else self._answers.identities.get(role)
 
     @property
     def is_started(self) -> bool:
@@ -179,7 +211,9 @@ class Runner:
         if self._answers is None:
             raise RuntimeError("a result was asked for before the plan was started")
         answers = self._answers.take(key, while_waiting)
-        return self._settle(self._items[key], answers)
+        if self._judge is None:
+            return self._settle(self._items[key], answers)
+        return self._settle(self._items[key], answers, self._judge.take(key, while_waiting))
 
     def keep_arrived(self) -> tuple[tuple[str, Record], ...]:
         """Grade and keep what arrived and no test took, when a run is interrupted."""
@@ -187,7 +221,13 @@ class Runner:
             return ()
         arrived = self._answers.arrived()
         answered = {k: v for k, v in arrived.items() if any(isinstance(answer, Answer) for answer in v)}
-        return tuple((key, self._settle(self._items[key], answers).record) for key, answers in answered.items())
+        return tuple(
+            (
+                key,
+                self._settle(self._items[key], answers, () if self._judge is None else self._judge.arrived(key)).record,
+            )
+            for key, answers in answered.items()
+        )
 
     def model(self, item: Item) -> SharedModel:
         """Give the opened model of an item that needs it."""
@@ -202,11 +242,17 @@ class Runner:
 
     def close(self) -> None:
         """Stop asking."""
+        if self._judge is not None:
+            self._judge.close()
         if self._answers is not None:
             self._answers.close()
 
-    def _settle(self, item: Item, answers: tuple[Answer | AnswerError, ...]) -> Result:
-        graded = [self._sample(item, answer) for answer in answers]
+    def _settle(
+        self, item: Item, answers: Sequence[Answer | AnswerError], replies: Sequence[Answer | AnswerError] = ()
+    ) -> Result:
+        graded = [
+            _sample(answer, grade) for answer, grade in zip(answers, self._grades(item, answers, replies), strict=True)
+        ]
         samples = tuple(sample for sample, _ in graded)
         outcome, score = settle(samples)
         prompt = self.asking.prompt(item)
@@ -228,7 +274,9 @@ class Runner:
             cluster=item.case.cluster,
         )
         is_fatal = any(isinstance(answer, AnswerError) and answer.is_fatal for answer in answers)
-        return Result(record=record, answers=answers, grades=tuple(grade for _, grade in graded), is_fatal=is_fatal)
+        return Result(
+            record=record, answers=tuple(answers), grades=tuple(grade for _, grade in graded), is_fatal=is_fatal
+        )
 
     def _expect(self, item: Item) -> None:
         """Keep what a right answer to a case is, as far as its grader can say."""
@@ -236,14 +284,25 @@ class Runner:
             told = caught(lambda: item.loaded.kind.expected_text(item.case))
             self._expected[item.case.sha256] = told if isinstance(told, str) else ""
 
-    def _sample(self, item: Item, answer: Answer | AnswerError) -> tuple[Sample, Grade | None]:
-        if isinstance(answer, AnswerError):
-            return error_sample(answer), None
+    def _grades(
+        self, item: Item, answers: Sequence[Answer | AnswerError], replies: Sequence[Answer | AnswerError]
+    ) -> list[Grade | AnswerError | Caught]:
+        """Grade the answers of an item, by what its judge replied or by its grader; what breaks is caught."""
+        judge = self.judge_asking
+        if judge is not None and judge.judges(item):
+            each = caught(lambda: judge.by_answer(item, answers, replies))
+            if isinstance(each, Caught):
+                return [each] * len(answers)
+            return [
+                caught(lambda answer=answer, own=own: _valid(judge.grade(item, answer, own)))  # type: ignore[misc]
+                for answer, own in zip(answers, each, strict=True)
+            ]
         grader = self._graders[item.loaded.suite.name]
-        grade = caught(lambda: _valid(grader(item.case, answer)))
-        if isinstance(grade, Caught):
-            return ungraded_sample(answer, f"the grader broke: {grade.cause}\n{grade.details}"), None
-        return graded_sample(answer, grade), grade
+
+        def graded(answer: Answer | AnswerError) -> Grade | AnswerError:
+            return answer if isinstance(answer, AnswerError) else grader(item.case, answer)
+
+        return [caught(lambda answer=answer: _valid(graded(answer))) for answer in answers]  # type: ignore[misc]
 
     # -- the run
 
@@ -280,15 +339,33 @@ class Runner:
             options=self.settings.options,
             prompts=dict(self._prompts),
             expected={digest: text for digest, text in self._expected.items() if text},
+            judge=self._judge_facts(),
         )
 
+    def _judge_facts(self) -> JudgeFacts | None:
+        if self.judge_asking is None:
+            return None
+        return self.judge_asking.facts(None if self._judge is None else self._judge.identity)
 
-def _valid(grade: object) -> Grade:
-    """Let a grade pass that can be counted.
+
+def _sample(answer: Answer | AnswerError, grade: Grade | AnswerError | Caught) -> tuple[Sample, Grade | None]:
+    if isinstance(answer, AnswerError):
+        return error_sample(answer), None
+    if isinstance(grade, AnswerError):
+        return ungraded_sample(answer, grade.cause), None
+    if isinstance(grade, Caught):
+        return ungraded_sample(answer, f"the grader broke: {grade.cause}\n{grade.details}"), None
+    return graded_sample(answer, grade), grade
+
+
+def _valid(grade: object) -> Grade | AnswerError:
+    """Let a grade pass that can be counted, and an error that stands for none.
 
     Raises:
-        TypeError, ValueError: it is none, or its score is no share.
+        TypeError, ValueError: it is neither, or its score is no share.
     """
+    if isinstance(grade, AnswerError):
+        return grade
     if not isinstance(grade, Grade):
         raise TypeError(f"it gave {type(grade).__name__}; a grader must give a Grade")
     if not 0 <= grade.score <= 1:

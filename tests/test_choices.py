@@ -14,6 +14,7 @@ from pytest_llmbench.models import Identity, Opened, OpenSettings
 from pytest_llmbench.models.catalog import Choice
 from pytest_llmbench.models.entries import Entry
 from pytest_llmbench.report.labels import label_lines
+from pytest_llmbench.report.look import plain
 from pytest_llmbench.runner import Item, Runner, RunSettings
 from pytest_llmbench.values import Answer, AnswerError, Arrived, PromptStyle, Request
 
@@ -84,7 +85,7 @@ def test_a_suite_asks_its_model_for_choices(
 
     assert {(request.choices, request.is_choice) for request in model.asked} == {(choices, is_choice)}
     assert [sample.format_ok for record in records for sample in record.samples] == [None if is_choice else True] * 2
-    row = label_lines(records, width=200)[2].split()
+    row = plain(label_lines(records, width=200)[2]).split()
     assert row[1] == ("-" if is_choice else "100.0%")
     assert row[-3:] == ["0.50", "0.28", "10.0%"]
 

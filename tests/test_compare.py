@@ -13,10 +13,13 @@ from pytest_llmbench.cli import main
 from pytest_llmbench.compare import Comparison, Kind, Pair, SuitePairs, Why, join, only_role
 from pytest_llmbench.errors import RunFileFault, UsageFault
 from pytest_llmbench.gate import GateSettings, judge
+from pytest_llmbench.identities import judge_differences
 from pytest_llmbench.models import Identity
 from pytest_llmbench.pooling import newest_first, pool
 from pytest_llmbench.records import (
     Facts,
+    JudgedSuite,
+    JudgeFacts,
     ModelFacts,
     Record,
     Run,
@@ -209,6 +212,40 @@ def test_another_judge_blocks_where_a_judge_may_have_been_asked(grader: str, blo
     )
 
     assert [d.kind for d in only_suite(join(old, new)).blocked_by] == ([Kind.JUDGE] if blocks else [])
+
+
+IDENTITY = Identity(provider="openai", model="gpt")
+
+
+def judged(identity: Identity | None = IDENTITY, **fields: object) -> Facts:
+    """Make what a run knows of a judge that was asked about suite "s"."""
+    how = JudgedSuite(prompt_sha256="p", votes=1, sampling=Sampling())
+    return Facts(judge=JudgeFacts(model="j", identity=identity, suites={"s": replace(how, **fields)}))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "parts"),
+    [
+        (judged(), judged(), ()),
+        (Facts(), Facts(), ()),
+        (judged(), Facts(), ("model",)),
+        (judged(), judged(replace(IDENTITY, model="other")), ("model",)),
+        (judged(), judged(prompt_sha256="q", votes=3), ("prompt_sha256", "votes")),
+        (judged(), judged(sampling=Sampling(temperature=1)), ("sampling",)),
+        (judged(), judged(replace(IDENTITY, libraries={"openai": "9"}, settings={"system_fingerprint": "fp"})), ()),
+        (judged(), judged(replace(IDENTITY, server_model="gpt-2026")), ()),
+        (
+            judged(replace(IDENTITY, server_model="gpt-2025")),
+            judged(replace(IDENTITY, server_model="gpt-2026")),
+            ("server_model",),
+        ),
+        (judged(), judged(None), ()),
+    ],
+)
+def test_in_what_judges_differ(old: Facts, new: Facts, parts: tuple[str, ...]) -> None:
+    """What makes it another judge is named; what changes under an unchanged one, or is not known, does not count."""
+    assert judge_differences(old, new, "s") == parts
+    assert judge_differences(old, new, "unjudged") == ()
 
 
 def test_another_prompt_style_or_sampling_is_told_and_does_not_block() -> None:

@@ -40,6 +40,7 @@ FLOORS: Mapping[int, Mapping[str, tuple[str, ...]]] = {
     4: {
         "the conductor": (
             "asking",
+            "asking_judge",
             "runner",
         ),
         "the judging of two runs": (

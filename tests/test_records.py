@@ -15,6 +15,8 @@ from pytest_llmbench.errors import RunFileFault
 from pytest_llmbench.models import Identity
 from pytest_llmbench.records import (
     Facts,
+    JudgedSuite,
+    JudgeFacts,
     ModelFacts,
     Record,
     Run,
@@ -64,6 +66,11 @@ RECORD = Record(
     outcome=Outcome.PASSED,
     samples=(SAMPLE,),
 )
+JUDGE = JudgeFacts(
+    model="judge",
+    identity=Identity(provider="openai", model="gpt-judge"),
+    suites={"capitals": JudgedSuite(prompt_sha256="j" * 64, votes=3, sampling=Sampling(temperature=0.7))},
+)
 FACTS = Facts(
     models=(
         ModelFacts(
@@ -77,6 +84,7 @@ FACTS = Facts(
     options={"samples": 1, "limit": None},
     prompts={"p" * 64: Prompt(text="Q"), "q" * 64: Prompt(messages=(Message(role="user", content="Q"),))},
     expected={"c" * 64: "Paris"},
+    judge=JUDGE,
 )
 
 
@@ -283,6 +291,7 @@ def test_facts_of_several_processes_become_one() -> None:
         suites=(replace(FACTS.suites[0], suite="jokes"),),
         prompts={"r" * 64: Prompt(text="R")},
         expected={"d" * 64: "Lima"},
+        judge=replace(JUDGE, identity=None, suites={"jokes": JUDGE.suites["capitals"]}),
     )
 
     merged = merged_facts([FACTS, other])
@@ -292,6 +301,17 @@ def test_facts_of_several_processes_become_one() -> None:
     assert [suite.suite for suite in merged.suites] == ["capitals", "jokes"]
     assert len(merged.prompts) == 3
     assert merged.expected == {"c" * 64: "Paris", "d" * 64: "Lima"}
+    assert merged.judge == replace(
+        JUDGE, suites={"capitals": JUDGE.suites["capitals"], "jokes": JUDGE.suites["capitals"]}
+    )
+    assert merged_facts([replace(FACTS, judge=None)]).judge is None
+
+
+def test_a_judge_of_another_package_stays_an_option() -> None:
+    """What its grader writes there is read back as it was."""
+    facts = replace(FACTS, judge=None, options={"judge": "x"})
+
+    assert facts_from_json(strict(facts_to_json(facts))) == facts
 
 
 # -- files

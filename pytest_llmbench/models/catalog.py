@@ -41,18 +41,19 @@ class Catalog:
         self.file = file
         self._extra = extra
 
-    def choose(self, options: Sequence[str], folder: Path) -> tuple[Choice, ...]:
+    def choose(self, options: Sequence[str], folder: Path, flag: str = "--llm-model") -> tuple[Choice, ...]:
         """Resolve the `--llm-model` options, in order.
 
         Args:
             options: `[ROLE=]NAME` or `[ROLE=]PROVIDER:TARGET`.
             folder: what a relative path in a TARGET is relative to.
+            flag: how messages are to call the option.
 
         Raises:
             UsageFault: an unknown model, provider or key, a broken models file, a role named twice.
         """
         tables = self._tables()
-        choices = [self._choose(option, tables, folder) for option in options]
+        choices = [self._choose(option, tables, folder, flag) for option in options]
         roles = [choice.role for choice in choices]
         twice = next((role for role in roles if roles.count(role) > 1), None)
         if twice is not None:
@@ -73,15 +74,15 @@ class Catalog:
         known = ", ".join(nearest_first(name, (*BUILT_IN, *self._extra)))
         raise UsageFault(f'{where}there is no provider "{name}"; the known ones are: {known}.')
 
-    def _choose(self, option: str, tables: Mapping[str, Any], folder: Path) -> Choice:
-        role, name = split_role(option)
+    def _choose(self, option: str, tables: Mapping[str, Any], folder: Path, flag: str) -> Choice:
+        role, name = split_role(option, flag)
         if ":" in name:
             provider_name, target = name.split(":", 1)
-            provider = self.provider(provider_name, f'--llm-model "{option}": ')
+            provider = self.provider(provider_name, f'{flag} "{option}": ')
             if not target:
-                raise UsageFault(f'--llm-model "{option}" names no target; write it after the colon.')
+                raise UsageFault(f'{flag} "{option}" names no target; write it after the colon.')
             table = {"provider": provider_name, provider.target_field: target}
-            entry = _entry(provider, table, folder, f'--llm-model "{option}"')
+            entry = _entry(provider, table, folder, f'{flag} "{option}"')
             return Choice(role=role or _slug(target), name=name, entry=entry, provider=provider)
         if name not in tables:
             raise UsageFault(self._unknown(name, tables))
@@ -118,7 +119,7 @@ class Catalog:
         return f'there is no model "{name}" in {self.file}; it has: {known}. To use another, {way_out}.'
 
 
-def split_role(option: str) -> tuple[str | None, str]:
+def split_role(option: str, flag: str = "--llm-model") -> tuple[str | None, str]:
     """Split `[ROLE=]NAME`; a role counts only before the first colon.
 
     Raises:
@@ -128,9 +129,9 @@ def split_role(option: str) -> tuple[str | None, str]:
     role, equals, _ = head.partition("=")
     name = option[len(role) + 1 :] if equals else option
     if not name or (equals and not role):
-        raise UsageFault(f'--llm-model "{option}" is incomplete; write NAME or ROLE=NAME.')
+        raise UsageFault(f'{flag} "{option}" is incomplete; write NAME or ROLE=NAME.')
     if equals and not NAME_PATTERN.fullmatch(role):
-        raise UsageFault(f'--llm-model "{option}": "{role}" is no role; use letters, digits, ".", "_" and "-".')
+        raise UsageFault(f'{flag} "{option}": "{role}" is no role; use letters, digits, ".", "_" and "-".')
     return (role if equals else None), name
 
 

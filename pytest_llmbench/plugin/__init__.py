@@ -29,6 +29,14 @@ OPTIONS: tuple[tuple[str, str, dict[str, Any]], ...] = (
             "1 for transformers.",
         },
     ),
+    (
+        "--llm-judge",
+        "string",
+        {
+            "metavar": "NAME",
+            "help": "Have this model judge the answers of suites whose grader can ask a judge (key_points).",
+        },
+    ),
     ("--llm-timeout", "string", {"metavar": "S", "help": "Seconds for one request."}),
     (
         "--llm-answers",

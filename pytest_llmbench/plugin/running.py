@@ -23,7 +23,7 @@ class Running:
         """Begin the run in the store before workers start: a controller sees no tests, and ends the run for all."""
         if is_controller(session.config) and not session.config.option.collectonly:
             try:
-                self._session.runner.asking.open_store(self._session.runner.choices)
+                self._session.runner.asking.open_store(self._session.runner.asked)
             except UsageFault as fault:
                 raise pytest.UsageError(str(fault)) from None
 

@@ -33,12 +33,13 @@ class LlmSession:
         try:
             run_settings = settings.run_settings(config)
             choices = settings.model_choices(config)
+            judge = settings.judge_choice(config)
         except UsageFault as fault:
             raise pytest.UsageError(str(fault)) from None
         kinds = {
             name: kind for kinds in config.hook.pytest_llmbench_graders(config=config) for name, kind in kinds.items()
         }
-        self.runner = config.stash[RUNNER] = Runner(run_settings, choices, kinds)
+        self.runner = config.stash[RUNNER] = Runner(run_settings, choices, kinds, judge=judge)
         self.is_lenient = settings.flag(config, "llm_no_fail") or has_gate(config)
         self.records: dict[str, Record] = {}
         self.refusal: str | None = None
@@ -99,7 +100,9 @@ class LlmSession:
             choice.name if choice.role == choice.name else f"{choice.role}={choice.name}"
             for choice in self.runner.choices
         )
-        return f"llmbench: {', '.join(names)}"
+        judge = self.runner.judge_asking
+        judged = "" if judge is None else f"; judge: {judge.choice.name}"
+        return f"llmbench: {', '.join(names)}{judged}"
 
 
 def _is_watched(stream: TextIO) -> bool:

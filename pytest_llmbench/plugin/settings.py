@@ -1,6 +1,7 @@
 """From pytest's options to the settings of a run. The command line comes before the ini file."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,13 +25,31 @@ def model_choices(config: pytest.Config) -> tuple[Choice, ...]:
     """
     given = config.getoption("llm_model")
     folder = config.invocation_params.dir if given else _ini_folder(config)
+    return _catalog(config).choose(given or config.getini("llm_model"), folder)
+
+
+def judge_choice(config: pytest.Config) -> Choice | None:
+    """Resolve the named judge; None if none is named. Its role cannot be that of a model.
+
+    Raises:
+        UsageFault: an unknown model, a broken models file.
+    """
+    given = config.getoption("llm_judge")
+    name = given or config.getini("llm_judge")
+    if not name:
+        return None
+    folder = config.invocation_params.dir if given else _ini_folder(config)
+    (choice,) = _catalog(config).choose([name], folder, "--llm-judge")
+    return replace(choice, role=f"judge:{choice.role}")
+
+
+def _catalog(config: pytest.Config) -> Catalog:
     extra = {
         name: provider
         for providers in config.hook.pytest_llmbench_providers(config=config)
         for name, provider in providers.items()
     }
-    catalog = Catalog(path_of(config, "llm_models_file") or config.rootpath / "fixtures" / "models.toml", extra)
-    return catalog.choose(given or config.getini("llm_model"), folder)
+    return Catalog(path_of(config, "llm_models_file") or config.rootpath / "fixtures" / "models.toml", extra)
 
 
 def run_settings(config: pytest.Config) -> RunSettings:
