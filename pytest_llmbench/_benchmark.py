@@ -49,6 +49,7 @@ class Benchmarks:
     """
 
     def __init__(self, config: pytest.Config):
+        self._config = config
         self._session: Any = config._benchmarksession  # type: ignore[attr-defined]
         self._timer = ReplayTimer()
         # not the session's own `disabled`, which xdist sets too
@@ -108,6 +109,12 @@ class Benchmarks:
     def machine(self) -> Machine | None:
         """What this run is made on, as its file will say."""
         return machine_from_json(self._session.get_machine_info())
+
+    @property
+    def commit(self) -> str:
+        """The commit this run is made on, as its file will say; empty where there is none."""
+        found = self._config.hook.pytest_benchmark_generate_commit_info(config=self._config)
+        return str(found.get("id") or "") if isinstance(found, dict) else ""
 
     @property
     def storage_folder(self) -> Path | None:

@@ -55,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_history(commands)
     _add_calibrate(commands)
     _add_export_requests(commands)
+    _add_report(commands)
     return parser
 
 
@@ -67,11 +68,7 @@ def _add_compare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     compare.add_argument(
         "--pool", action="append", default=[], type=Path, metavar="OLD.json", help="older baseline run"
     )
-    compare.add_argument("--margin", default="5", metavar="P", help="points of score that may be lost; default 5")
-    compare.add_argument("--latency-margin", metavar="R", help="gate latency too, at this ratio of medians")
-    compare.add_argument(
-        "--allow-different", action="append", default=[], metavar="KIND", help="prompt, grader, judge, ..."
-    )
+    _add_tolerated(compare)
     compare.add_argument("--format", choices=("text", "markdown", "json"), default="text")
     compare.add_argument("-v", "--verbose", action="store_true", help="both answers of each case that moved")
     _add_verdicts(compare)
@@ -85,6 +82,31 @@ def _add_verdicts(command: argparse.ArgumentParser) -> None:
         default=Path("verdicts.jsonl"),
         metavar="FILE",
         help="verdicts of people; default: verdicts.jsonl",
+    )
+
+
+def _add_report(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    report = commands.add_parser("report", help="write a run as one HTML file: verdict, scores, every answer")
+    report.add_argument(
+        "files", nargs="+", type=Path, metavar="RUN.json", help="the runs, oldest first; the last is shown"
+    )
+    report.add_argument("-o", "--output", required=True, type=Path, metavar="FILE.html", help="file to write")
+    report.add_argument(
+        "--baseline", type=Path, metavar="RUN.json", help="what it is compared with; default: the run before it"
+    )
+    report.add_argument(
+        "--models", nargs=2, default=(), metavar=("OLD", "NEW"), help="two models of that run, compared with each other"
+    )
+    _add_verdicts(report)
+    _add_tolerated(report)
+    report.set_defaults(run=_report)
+
+
+def _add_tolerated(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--margin", default="5", metavar="P", help="points of score that may be lost; default 5")
+    command.add_argument("--latency-margin", metavar="R", help="gate latency too, at this ratio of medians")
+    command.add_argument(
+        "--allow-different", action="append", default=[], metavar="KIND", help="prompt, grader, judge, ..."
     )
 
 
@@ -199,6 +221,28 @@ def _compare(options: argparse.Namespace) -> int:
     )
     _print(*lines)
     return status
+
+
+def _report(options: argparse.Namespace) -> int:
+    from pytest_llmbench.gate_options import gate_settings
+    from pytest_llmbench.report.text import visible
+    from pytest_llmbench.reporting import Wanted, write_report
+
+    settings = gate_settings(options.margin, options.latency_margin, options.allow_different)
+    faults = write_report(
+        Wanted(
+            files=options.files,
+            target=options.output,
+            baseline=options.baseline,
+            models=options.models,
+            verdicts=options.verdicts,
+            settings=settings,
+        )
+    )
+    for fault in faults:
+        print(f"llmbench: {visible(fault)}", file=sys.stderr)  # noqa: T201 - a command speaks by printing
+    _print(f"wrote {options.output}")
+    return 0
 
 
 def _history(options: argparse.Namespace) -> int:

@@ -65,11 +65,20 @@ def _named_runs(asked: Asked) -> list[tuple[str, Run]]:
         raise UsageFault("--models needs two or more models of one run, or one model for each file.")
     if len(runs) < 2:
         raise UsageFault("name two runs to compare, or two models of one run with --models A B.")
-    names = [path.stem for path in asked.files]
-    labels = names if len(set(names)) == len(names) else [str(path) for path in asked.files]
+    return list(zip(run_names(asked.files), runs, strict=True))
+
+
+def run_names(files: Sequence[Path]) -> list[str]:
+    """Name runs by their files, as shortly as tells them apart.
+
+    Raises:
+        UsageFault: a file is there twice.
+    """
+    names = [path.stem for path in files]
+    labels = names if len(set(names)) == len(names) else [str(path) for path in files]
     if len(set(labels)) < len(labels):
         raise UsageFault("the same file is named twice; a run has nothing to say against itself.")
-    return list(zip(labels, runs, strict=True))
+    return labels
 
 
 def _one(gate: Gate, asked: Asked) -> Iterable[str]:

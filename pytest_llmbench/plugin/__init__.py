@@ -96,6 +96,11 @@ OPTIONS: tuple[tuple[str, str, dict[str, Any]], ...] = (
             "$GITHUB_STEP_SUMMARY, if set. off: none.",
         },
     ),
+    (
+        "--llm-report",
+        "string",
+        {"metavar": "FILE.html", "help": "Write the run as one HTML file at the end: verdict, scores, every answer."},
+    ),
 )
 """Flag, type of its ini twin, and what argparse needs. Numbers are checked when models are named."""
 

@@ -6,6 +6,7 @@ import pytest_llmbench.plugin.fixtures as fixtures
 from pytest_llmbench._xdist import is_controller
 from pytest_llmbench.plugin.collection import Collection
 from pytest_llmbench.plugin.gating import register_gate
+from pytest_llmbench.plugin.html_report import register_html_report
 from pytest_llmbench.plugin.outcomes import Outcomes
 from pytest_llmbench.plugin.outputs import register_outputs
 from pytest_llmbench.plugin.recording import Recording
@@ -31,3 +32,4 @@ def activate(config: pytest.Config) -> None:
         config.pluginmanager.register(hooks(session), f"llmbench-{hooks.__name__.lower()}")
     register_gate(session)
     register_outputs(session)
+    register_html_report(session)

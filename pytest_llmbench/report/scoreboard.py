@@ -54,7 +54,7 @@ def _line(suite: str, role: str, records: Sequence[Record]) -> Line:
     samples = [sample for record in records for sample in record.answered]
     formats = [sample.format_ok for sample in samples if sample.format_ok is not None]
     measured = [sample for sample in samples if sample.latency_s is not None]
-    concurrency = _most_common(measured)
+    concurrency = usual_concurrency(measured)
     timed = [sample for sample in measured if sample.concurrency == concurrency]
     latencies = [sample.latency_s for sample in timed if sample.latency_s is not None]
     ttfts = [sample.ttft_s for sample in timed if sample.ttft_s is not None]
@@ -79,7 +79,7 @@ def _line(suite: str, role: str, records: Sequence[Record]) -> Line:
     )
 
 
-def _most_common(measured: Sequence[Sample]) -> int | None:
+def usual_concurrency(measured: Sequence[Sample]) -> int | None:
     """Give the concurrency most samples were measured under; the higher one of two, which a run was made with."""
     counts = Counter(sample.concurrency for sample in measured)
     return max(counts, key=lambda found: (counts[found], found or 0), default=None)

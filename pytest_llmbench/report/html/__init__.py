@@ -1,0 +1,1 @@
+"""A run as one HTML file: what to decide, why, and every answer beside the others. Pure functions."""

@@ -1,0 +1,132 @@
+"""One record as the page's script reads it: its answers, why they were graded so, and where in the text that stands.
+
+Keys are short because there are many of them; page.js names them again.  A key without anything to say is left out.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pytest_llmbench.records import Record, Sample
+from pytest_llmbench.report.text import clipped
+from pytest_llmbench.values import Json, Outcome
+
+SHOWN_APART = frozenset({"points", "forbidden", "reading", "sql", "instance", "difference"})
+"""The parts of a grade that have a look of their own; the others are listed."""
+
+_SILENT = frozenset({"expected", "labels", "positive", "strict", "lenient", "lenient_correct", "rule", "reference"})
+"""Parts that say again what the explanation says, or that the section of labels sums up."""
+
+_PART_CHARACTERS = 400
+
+Packed = dict[str, Any]
+
+
+def packed_sample(sample: Sample, *, is_old: bool = False) -> Packed:
+    """Write one answer with its grade; of an old one what shows how it was judged."""
+    answer = sample.answer
+    found: Packed = {
+        "a": answer,
+        "o": str(sample.outcome),
+        "v": sample.score,
+        "w": sample.reason,
+        "x": sample.explanation,
+        "g": list(evidence(sample.parts, answer or "")),
+        "e": sample.error,
+    }
+    if not is_old:
+        found |= {
+            "k": None if sample.format_ok is not False else 1,
+            "l": None if sample.latency_s is None else round(sample.latency_s, 4),
+            "t": None if sample.ttft_s is None else round(sample.ttft_s, 4),
+            "n": sample.output_tokens,
+            "c": sample.concurrency if sample.concurrency and sample.concurrency > 1 else None,
+            "z": sample.finish_reason if sample.finish_reason not in (None, "stop") else None,
+            "u": 1 if sample.reused else None,
+            "r": sample.attempts if sample.attempts > 1 else None,
+            "q": _reading(sample.parts, answer or ""),
+            "m": list(_others(sample.parts)),
+        }
+    return {key: value for key, value in found.items() if value not in (None, [], {})}
+
+
+def bad_format(record: Record) -> bool:
+    """Tell whether an answer broke the asked format."""
+    return any(sample.format_ok is False for sample in record.samples)
+
+
+def has_error(record: Record) -> bool:
+    """Tell whether a sample has no answer, or none that was graded."""
+    return any(sample.outcome is Outcome.ERROR for sample in record.samples)
+
+
+# -- key points
+
+
+def evidence(parts: Mapping[str, Json], answer: str) -> Iterator[list[Any]]:
+    """Give what was looked for in an answer: name, whether it was found, whether it is forbidden, and where.
+
+    Places count UTF-16 units, as the page's script does; -1 where the answer does not hold it in one piece.
+    """
+    units = _Units(answer)
+    for key, is_forbidden in (("points", 0), ("forbidden", 1)):
+        listed = parts.get(key)
+        for point in listed if isinstance(listed, Sequence) and not isinstance(listed, str) else ():
+            if isinstance(point, Mapping) and "name" in point:
+                start, end = _span(point, answer)
+                yield [str(point["name"]), int(bool(point.get("hit"))), is_forbidden, units(start), units(end)]
+
+
+def _span(point: Mapping[str, Json], answer: str) -> tuple[int, int]:
+    start, end, quote = point.get("start"), point.get("end"), point.get("quote")
+    if isinstance(start, int) and isinstance(end, int) and 0 <= start < end <= len(answer):
+        return start, end
+    if isinstance(quote, str) and quote and (found := answer.find(quote)) >= 0:
+        return found, found + len(quote)
+    return -1, -1
+
+
+class _Units:
+    """Counts places of a text in UTF-16 units."""
+
+    def __init__(self, text: str):
+        self._text = text
+        self._is_plain = text.isascii() or max(text, default="") < "\U00010000"
+
+    def __call__(self, place: int) -> int:
+        if self._is_plain or place < 0:
+            return place
+        return place + sum(character >= "\U00010000" for character in self._text[:place])
+
+
+# -- SQL, and graders of other packages
+
+
+def _reading(parts: Mapping[str, Json], answer: str) -> Packed:
+    """Give how an SQL answer was read, what ran if that is another text, and the rows by which it differs."""
+    sql, difference = parts.get("sql"), parts.get("difference")
+    found: Packed = {"d": parts.get("reading"), "i": parts.get("instance")}
+    if isinstance(sql, str) and sql.strip() != answer.strip():
+        found["s"] = sql
+    if isinstance(difference, Mapping):
+        found |= {name: _rows(difference.get(name)) for name in ("missing", "unexpected")}
+        columns = difference.get("columns")
+        if isinstance(columns, Mapping):
+            found["columns"] = [_row(columns.get(side)) for side in ("reference", "answer")]
+    return {key: value for key, value in found.items() if value not in (None, [])}
+
+
+def _rows(found: Json) -> list[list[str]]:
+    return [_row(row) for row in found] if isinstance(found, Sequence) and not isinstance(found, str) else []
+
+
+def _row(found: Json) -> list[str]:
+    cells = found if isinstance(found, Sequence) and not isinstance(found, str) else [found]
+    return ["NULL" if cell is None else str(cell) for cell in cells]
+
+
+def _others(parts: Mapping[str, Json]) -> Iterator[list[str]]:
+    for name, value in parts.items():
+        if name not in SHOWN_APART and name not in _SILENT and value not in (None, 0, False, "", 1.0):
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+            yield [str(name), clipped(text, _PART_CHARACTERS)]

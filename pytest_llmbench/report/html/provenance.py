@@ -1,0 +1,82 @@
+"""What a run was made with: models, suites, settings, machine, and what went wrong on the way."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from pytest_llmbench.records import Machine, ModelFacts, Run
+from pytest_llmbench.report.html.subject import Subject
+from pytest_llmbench.report.html.words import stamp
+from pytest_llmbench.values import Json, Outcome, Sampling
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sheet:
+    """A heading with names and values below it."""
+
+    heading: str
+    lines: tuple[tuple[str, str], ...]
+
+
+def sheets(subject: Subject) -> tuple[Sheet, ...]:
+    """Tell what the run shown, and the baseline, were made with."""
+    runs = [(subject.name, subject.run)]
+    if subject.gate is not None:
+        runs.insert(0, (f"{subject.before} (baseline)", subject.gate.comparison.baseline))
+    return tuple(
+        Sheet(heading=heading, lines=tuple(lines)) for name, run in runs for heading, lines in _of_run(name, run)
+    )
+
+
+def _of_run(name: str, run: Run) -> Iterator[tuple[str, Iterator[tuple[str, str]]]]:
+    yield f"Run {name}", _about_run(run)
+    for model in run.facts.models:
+        yield f"{name}: model {model.role}", _about_model(model)
+    for suite in run.facts.suites:
+        told = {"file": suite.path, "digest": suite.sha256, "grader": f"{suite.grader}, version {suite.grader_version}"}
+        yield f"{name}: suite {suite.suite}", iter(told.items())
+
+
+def _about_run(run: Run) -> Iterator[tuple[str, str]]:
+    yield "made", stamp(run.datetime, run.commit) or "not recorded"
+    if run.machine is not None:
+        yield "machine", _machine(run.machine)
+    yield from ((name, _told(value)) for name, value in run.facts.options.items() if value is not None)
+    samples = [sample for record in run.records for sample in record.samples]
+    errors = sum(sample.outcome is Outcome.ERROR for sample in samples)
+    again = sum(sample.attempts > 1 for sample in samples)
+    counts = {"answers": len(samples) - errors, "errors": errors, "asked more than once": again}
+    counts["reused from an earlier run"] = sum(sample.reused for sample in samples)
+    yield from ((name, f"{count:,}") for name, count in counts.items())
+    ends = Counter(sample.finish_reason for sample in samples if sample.finish_reason)
+    if ends:
+        yield "ended by", ", ".join(f"{name} {count:,}" for name, count in sorted(ends.items()))
+    tokens = [sum(getattr(sample, name) or 0 for sample in samples) for name in ("input_tokens", "output_tokens")]
+    yield "tokens in, out", " · ".join(f"{count:,}" for count in tokens)
+
+
+def _machine(machine: Machine) -> str:
+    cores = f"{machine.cpu_count} × " if machine.cpu_count else ""
+    return f"{cores}{machine.cpu or machine.architecture}, {machine.system}"
+
+
+def _about_model(model: ModelFacts) -> Iterator[tuple[str, str]]:
+    yield "name", model.model
+    identity = asdict(model.identity)
+    yield from ((name.replace("_", " "), _told(value)) for name, value in identity.items() if value)
+    for suite, sampling in model.sampling.items():
+        yield f"sampling, {suite}", _sampling(sampling)
+
+
+def _sampling(sampling: Sampling) -> str:
+    return ", ".join(f"{name} {_told(value)}" for name, value in asdict(sampling).items() if value not in (None, ()))
+
+
+def _told(value: Json) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_told(each)}" for name, each in value.items())
+    if isinstance(value, Sequence):
+        return ", ".join(repr(each) for each in value)
+    return str(value).lower() if isinstance(value, bool) else str(value)

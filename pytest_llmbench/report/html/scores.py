@@ -1,0 +1,138 @@
+"""The second section: every suite under every model, with interval, change, latency and format."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from pytest_llmbench.gate import SuiteRuling
+from pytest_llmbench.report.html.drawing import stretched, tag
+from pytest_llmbench.report.html.subject import Subject, link
+from pytest_llmbench.report.html.timing import Timing, load_text, timings
+from pytest_llmbench.report.html.words import Tone, percent, points
+from pytest_llmbench.report.scoreboard import Line, scoreboard
+from pytest_llmbench.report.text import seconds
+
+_FORMAT_GOOD, _FORMAT_FAIR = 0.99, 0.9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Badge:
+    """A few words that need a look, and where to look."""
+
+    text: str
+    tone: Tone
+    link: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """How a score moved; `tone` is dim where it may be chance."""
+
+    sign: str
+    text: str
+    tone: Tone
+    label: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """A suite under a model."""
+
+    role: str
+    place: int
+    score: str
+    link: str
+    bar: Markup
+    cases: int
+    change: Change | None
+    times: str
+    badges: tuple[Badge, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreRow:
+    """A suite: a cell a model, None where the model was not asked."""
+
+    suite: str
+    cells: tuple[Cell | None, ...]
+
+
+def score_rows(subject: Subject) -> tuple[ScoreRow, ...]:
+    """Sum the run up, suite by suite."""
+    lines = {(line.suite, line.role): line for line in scoreboard(subject.run.records)}
+    rulings = {(r.pairs.suite, r.pairs.role): r for r in subject.gate.suites} if subject.gate else {}
+    times = {(timing.suite, timing.role): timing for timing in timings(subject)}
+    return tuple(
+        ScoreRow(
+            suite=suite,
+            cells=tuple(
+                _cell(lines[suite, role], place, rulings.get((suite, role)), times) if (suite, role) in lines else None
+                for place, role in enumerate(subject.roles)
+            ),
+        )
+        for suite in subject.suites
+    )
+
+
+def _cell(line: Line, place: int, ruling: SuiteRuling | None, times: Mapping[tuple[str, str], Timing]) -> Cell:
+    timing = times.get((line.suite, line.role))
+    return Cell(
+        role=line.role,
+        place=place,
+        score=percent(line.score, line.answered),
+        link=link(f="all", s=line.suite, m=line.role),
+        bar=_bar(line),
+        cases=line.cases,
+        change=_change(ruling),
+        times="" if timing is None else _times(timing),
+        badges=tuple(_badges(line)),
+    )
+
+
+def _badges(line: Line) -> list[Badge]:
+    found = []
+    if line.format_rate is not None:
+        rate = line.format_rate
+        tone = Tone.GOOD if rate >= _FORMAT_GOOD else Tone.WARN if rate >= _FORMAT_FAIR else Tone.BAD
+        where = link(f="format", s=line.suite, m=line.role)
+        found.append(Badge(text=f"format {percent(rate, line.answered)}", tone=tone, link=where))
+    if line.errors:
+        where = link(f="errors", s=line.suite, m=line.role)
+        noun = "error" if line.errors == 1 else "errors"
+        found.append(Badge(text=f"{line.errors} {noun}", tone=Tone.BAD, link=where))
+    return found
+
+
+def _times(timing: Timing) -> str:
+    told = f"p50 {seconds(timing.p50_s)} · p95 {seconds(timing.p95_s)}"
+    return told if timing.load <= 1 else f"{told}, {load_text(timing.load)}"
+
+
+def _change(ruling: SuiteRuling | None) -> Change | None:
+    if ruling is None or ruling.delta is None or ruling.interval is None:
+        return None
+    low, high = ruling.interval
+    cases = len(ruling.pairs.pairs)
+    is_chance = low <= 0 <= high
+    sign = "▲" if ruling.delta > 0 else "▼" if ruling.delta < 0 else "±"
+    tone = Tone.DIM if is_chance else Tone.GOOD if ruling.delta > 0 else Tone.BAD
+    told = f"{points(ruling.delta, cases)} points, 90% interval {points(low, cases)} to {points(high, cases)}"
+    return Change(
+        sign=sign,
+        text=points(abs(ruling.delta), cases).lstrip("+±"),
+        tone=tone,
+        label=f"{told}{', may be chance' if is_chance else ''}",
+    )
+
+
+def _bar(line: Line) -> Markup:
+    """Draw a score with its interval on 0 to 1, as wide as its cell."""
+    track = tag("rect", x=0, y=4, width=100, height=2, class_="track")
+    if line.score is None or line.interval is None:
+        return stretched(100, 10, "no score", track, class_="bar")
+    low, high = (100 * end for end in line.interval)
+    label = f"score {percent(line.score, line.answered)}, 95% interval {low:.0f}% to {high:.0f}%"
+    spread = tag("rect", x=low, y=3, width=max(high - low, 0.5), height=4, class_="range")
+    here = tag("rect", x=min(max(100 * line.score - 0.5, 0), 99), y=0, width=1, height=10, class_="point")
+    return stretched(100, 10, label, track, spread, here, class_="bar")

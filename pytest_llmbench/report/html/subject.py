@@ -1,0 +1,75 @@
+"""What a report is about: the run shown, the gate's judgement of it, and what stands around it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from pytest_llmbench.compare import Pair
+from pytest_llmbench.gate import Gate
+from pytest_llmbench.grader_trust import Findings
+from pytest_llmbench.history import Entry
+from pytest_llmbench.records import Record, Run
+from pytest_llmbench.run_gate import RunRuling
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What a report is about.
+
+    `run` is shown under `name`; `ruling` judges it, where it has a gate against the run named `before`, and is None
+    where nothing was asked of it.  `stopped` is why the run ended before its time.  `history` are the runs over time,
+    this one among them; `trust` is None where no verdicts of people are given.
+    """
+
+    name: str
+    run: Run
+    before: str | None = None
+    ruling: RunRuling | None = None
+    stopped: str | None = None
+    history: tuple[Entry, ...] = ()
+    trust: Findings | None = None
+
+    @property
+    def gate(self) -> Gate | None:
+        """What the run is compared with, where it is."""
+        return None if self.ruling is None else self.ruling.gate
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The roles that have records, in the order the models were named."""
+        named = [model.role for model in self.run.facts.models]
+        present = {record.role for record in self.run.records}
+        return tuple(dict.fromkeys([*(role for role in named if role in present), *_in_order(self.run, "role")]))
+
+    @property
+    def suites(self) -> tuple[str, ...]:
+        """The suites, in the order they first come."""
+        return tuple(_in_order(self.run, "suite"))
+
+    @property
+    def pairs(self) -> Mapping[tuple[str, str, str], Pair]:
+        """The cases that the baseline has too, by suite, role and case."""
+        if self.gate is None:
+            return {}
+        return {
+            (suite.suite, suite.role, pair.candidate.case): pair
+            for suite in self.gate.comparison.suites
+            for pair in suite.pairs
+        }
+
+
+def _in_order(run: Run, field: str) -> dict[str, None]:
+    return dict.fromkeys(str(getattr(record, field)) for record in run.records)
+
+
+def grouped(records: tuple[Record, ...]) -> Mapping[tuple[str, str], tuple[Record, ...]]:
+    """Give the records by suite and role."""
+    found: dict[tuple[str, str], list[Record]] = {}
+    for record in records:
+        found.setdefault((record.suite, record.role), []).append(record)
+    return {key: tuple(group) for key, group in found.items()}
+
+
+def link(**state: str) -> str:
+    """Give the link to a state of the list of cases: `f` filter, `s` suite, `m` model, `c` the case that is open."""
+    return "#" + urlencode({key: value for key, value in state.items() if value}, errors="replace")

@@ -1,0 +1,404 @@
+"""The page without a browser: its numbers, its policy, what it holds for who runs no script."""
+
+import base64
+import gzip
+import hashlib
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_llmbench.gate import GateSettings
+from pytest_llmbench.gate_options import FloorRuling
+from pytest_llmbench.history import Entry
+from pytest_llmbench.records import Machine
+from pytest_llmbench.report.html import page as page_module
+from pytest_llmbench.report.html.page import html_report
+from pytest_llmbench.report.html.subject import Subject
+from pytest_llmbench.run_gate import RunGate, RunRuling
+
+
+def ids(page: Any) -> list[str]:
+    return [section.attributes["id"] for section in page.tree.all("section")]
+
+
+# -- the verdict
+
+
+def test_the_first_section_says_what_to_decide(world: Any, page_of: Any) -> None:
+    """One word, why, and a row a suite with before, now, change, linked counts and verdict, the gravest first."""
+    banner = page_of(world.judged()).tree.one("section", id="verdict")
+
+    assert banner.one("h2").words == "✗ Worse"
+    assert banner.one("div", class_="word").one("p").words == "The loss is shown in: sql [moved]."
+    rows = [row.words for row in banner.one("table").one("tbody").all("tr")]
+    assert rows[0].startswith("sql moved 95% 75% −20")
+    assert rows[0].endswith("▼ 20 worse ▲ 4 better ✗ worse")
+    assert [row.split()[:2] for row in rows] == [
+        ["sql", "moved"],
+        ["yes", "moved"],
+        ["yes", "steady"],
+        ["sql", "steady"],
+    ]
+
+
+def test_what_got_worst_is_told_at_once(world: Any, page_of: Any) -> None:
+    """The first cases of each suite that lost: how they were, how they are, what was asked and why they fail."""
+    banner = page_of(world.judged()).tree.one("section", id="verdict")
+
+    items = [item.words for item in banner.one("div", class_="moved").all("li")]
+
+    assert items[0] == "sql/case-000 moved passed → wrong-result case-000? The answer counts too much."
+    assert [item.split()[0] for item in items] == [
+        "sql/case-000", "sql/case-001", "sql/case-002", "yes/head-000", "yes/head-001", "yes/head-002",
+    ]  # fmt: skip
+    assert banner.one("div", class_="moved").one("p").words == "All 23 that got worse"
+
+
+def test_the_change_is_drawn_with_its_interval(world: Any, page_of: Any) -> None:
+    """The picture's name has the numbers it shows, for who cannot see it."""
+    banner = page_of(world.judged()).tree.one("section", id="verdict")
+
+    titles = [svg.one("title").words for svg in banner.all("svg")]
+
+    assert titles[0] == "to the left of the dashed line lies more than the 5 points that are tolerated"
+    assert titles[1] == "change −20 points, 90% interval −30 to −10; tolerated −5"
+
+
+def test_of_many_rows_those_that_pass_are_folded(world: Any, page_of: Any) -> None:
+    """Seven suites of which one is worse: one row is shown, six are folded, none is lost."""
+
+    def records(lost: int) -> list[Any]:
+        return [
+            world.record(
+                f"c{place:02d}", world.sample(score=float(place >= (lost if suite == 0 else 0))), suite=f"s{suite}"
+            )
+            for suite in range(7)
+            for place in range(70)
+        ]
+
+    banner = page_of(world.compared(world.run(records(0)), world.run(records(30)))).tree.one("section", id="verdict")
+
+    shown, folded = banner.all("table")
+    assert [row.one("th", scope="row").words for row in shown.one("tbody").all("tr")] == ["s0"]
+    assert len(folded.one("tbody").all("tr")) == 6
+    assert banner.all("summary")[0].words == "6 more that pass"
+
+
+def test_a_run_alone_has_no_verdict(world: Any, page_of: Any) -> None:
+    """Without an earlier run nothing is judged, and nothing is said to be better or worse."""
+    page = page_of(Subject(name="alone", run=world.run([world.record("a")])))
+
+    assert page.tree.one("section", id="verdict").one("h2").words == "No verdict"
+    assert page.data["before"] is None
+    assert page.data["first"] == {"f": "all"}
+    assert "old" not in page.tree.one("h1").words
+
+
+def test_a_refusal_says_why_nothing_was_judged(world: Any, page_of: Any) -> None:
+    """A run that ended early, or has nothing in common with the one before, is inconclusive for that reason."""
+    ruling = RunRuling(asked=RunGate(settings=GateSettings()), refusal="the run ended before its time (Ctrl-C)")
+    banner = page_of(Subject(name="n", run=world.run([world.record("a")]), ruling=ruling)).tree.one(
+        "section", id="verdict"
+    )
+
+    assert banner.one("h2").words == "◐ Inconclusive"
+    assert banner.one("p").words == "Nothing was judged: the run ended before its time (Ctrl-C)"
+
+
+@pytest.mark.parametrize(
+    ("score", "word", "sentence"),
+    [(0.5, "✗ Worse", "A minimum score is missed."), (0.9, "✓ No worse", "Every minimum score is reached.")],
+)
+def test_minimum_scores_alone_are_a_verdict(world: Any, page_of: Any, score: float, word: str, sentence: str) -> None:
+    """A run that must reach a score says whether it did."""
+    floor = FloorRuling(suite="sql", role="m", floor=0.8, score=score, cases=10)
+    ruling = RunRuling(asked=RunGate(settings=GateSettings()), floors=(floor,))
+
+    banner = page_of(Subject(name="n", run=world.run([world.record("a")]), ruling=ruling)).tree.one(
+        "section", id="verdict"
+    )
+
+    assert (banner.one("h2").words, banner.all("p")[0].words) == (word, sentence)
+    assert f"minimum score 80.0% {'missed' if score < 0.8 else 'reached'}" in banner.one("dl").words
+
+
+# -- the other sections
+
+
+def test_scores_stand_suite_by_model(world: Any, page_of: Any) -> None:
+    """Each cell has score, change, interval, number of cases, latency, format and errors, and leads to its cases."""
+    table = page_of(world.judged()).tree.one("section", id="scores").one("table")
+
+    assert [head.words for head in table.one("thead").all("th")] == ["suite", "moved", "steady"]
+    rows = table.one("tbody").all("tr")
+    moved = rows[0].all("td")[0]
+    assert moved.one("a", class_="score").words == "75%"
+    assert moved.one("a", class_="score").attributes["href"] == "#f=all&s=sql&m=moved"
+    assert moved.one("span", class_="bad").one("span", class_="sr").words == "−20 points, 90% interval −30 to −10"
+    assert moved.one("svg", class_="bar").one("title").words == "score 75%, 95% interval 65% to 83%"
+    assert moved.all("div", class_="dim")[0].words == "80 cases · p50 0.90s · p95 1.25s"
+    format_badge = rows[1].all("td")[0].one("a", class_="chip")
+    assert (format_badge.words, format_badge.attributes["href"]) == ("format 85%", "#f=format&s=yes&m=moved")
+    errors = rows[1].all("td")[1].all("a", class_="chip")[1]
+    assert (errors.words, errors.attributes["href"]) == ("1 error", "#f=errors&s=yes&m=steady")
+
+
+def test_a_change_that_may_be_chance_is_grey(world: Any, page_of: Any) -> None:
+    """The colour of loss or gain is for what the interval shows; the words say so too."""
+    old = [world.record(f"c{place:02d}") for place in range(70)]
+    new = [world.record(f"c{place:02d}", world.sample(score=float(place > 0))) for place in range(70)]
+
+    cell = page_of(world.compared(world.run(old), world.run(new))).tree.one("section", id="scores").one("td")
+
+    assert not cell.all("span", class_="bad")
+    assert cell.one("span", class_="dim").one("span", class_="sr").words.endswith(", may be chance")
+
+
+def test_latencies_of_unlike_load_are_never_in_one_figure(world: Any, page_of: Any) -> None:
+    """One at a time and eight at a time have figures of their own, of quality against speed and of how they spread."""
+    page = page_of(world.judged())
+
+    captions = [caption.words for caption in page.tree.one("section", id="speed").all("figcaption")]
+    assert captions == ["measured one at a time", "measured 8 at a time"]
+    points = [
+        [g.one("title").words.split(":")[0] for g in figure.all("g")]
+        for figure in page.tree.one("section", id="speed").all("figure")
+    ]
+    assert points == [["sql, moved"], ["sql, steady"]]
+    latency = page.tree.one("section", id="latency")
+    assert [head.words for head in latency.all("h3")] == ["measured one at a time", "measured 8 at a time"]
+    assert [table.one("tbody").words for table in latency.all("table")] == [
+        "sql moved 80 0.90s 1.25s 0.10s 0.10s 5.6",
+        "sql steady 80 0.20s 0.20s 0.10s 0.10s 25.0",
+    ]
+
+
+def test_what_was_timed_elsewhere_is_left_out_and_said(world: Any, page_of: Any) -> None:
+    """Reused answers have their time from another run, and some were measured under another load."""
+    times = [(0.5, 8, False)] * 3 + [(9.0, 8, True), (0.1, 1, False)]
+    records = [
+        world.record(f"c{place}", world.sample(latency_s=latency, concurrency=load, reused=reused))
+        for place, (latency, load, reused) in enumerate(times)
+    ]
+
+    latency = page_of(Subject(name="n", run=world.run(records))).tree.one("section", id="latency")
+
+    assert latency.one("table").one("tbody").words == (
+        "sql m 3 0.50s 0.50s – – – 1 reused answers left out; 1 measured under another load left out"
+    )
+
+
+def test_labels_have_baselines_and_matrices(world: Any, page_of: Any) -> None:
+    """Format, strict and lenient accuracy side by side, who reads nothing below them, and each count of the matrix."""
+    labels = page_of(world.judged()).tree.one("section", id="labels")
+
+    table, *matrices = labels.all("table")
+    assert [head.words for head in table.one("thead").all("th")][:5] == [
+        "model",
+        "format",
+        "strict",
+        "95% interval",
+        "lenient",
+    ]
+    rows = [row.words for row in table.one("tbody").all("tr")]
+    assert rows[0].startswith("moved 85% 85% 64–95 100%")
+    assert rows[2:] == ["always yes – 50% – 50% 50% n/a 0.67 100%", "always no – 50% – 50% 50% n/a 0.00 0%"]
+    assert [matrix.one("tbody").words for matrix in matrices] == ["yes 10 0 0 no 0 10 0", "yes 10 0 0 no 0 9 0"]
+
+
+def test_a_model_that_is_not_above_a_baseline_is_named(world: Any, page_of: Any) -> None:
+    """A rule that reads nothing does as well: that is said in words."""
+    sample = world.sample("yes", parts={"expected": "yes", "strict": "yes", "lenient": "yes"}, format_ok=True)
+    run = world.run([world.record(f"c{place}", sample, grader="yes_no") for place in range(3)])
+
+    labels = page_of(Subject(name="n", run=run)).tree.one("section", id="labels")
+
+    assert labels.one("p", class_="warn").words == (
+        "◐ m is not above the best baseline: 100% strict, 100% by “always yes”."
+    )
+
+
+def entry(file: str, role: str, score: float, *breaks: str) -> Entry:
+    return Entry(
+        file=file, date=f"2026-0{file}-01T10:00:00+00:00", commit=f"{file}abcdef0", suite="sql", role=role, model=role,
+        cases=80, errors=0, score=score, interval=(score - 0.1, score + 0.1), format_rate=None, p50_s=None,
+        breaks=breaks,
+    )  # fmt: skip
+
+
+def test_runs_over_time_are_lines_that_break(world: Any, page_of: Any) -> None:
+    """A line a model, parted where the cases changed, which is said; a model of other runs alone is there too."""
+    history = (
+        entry("1", "m", 0.5), entry("2", "m", 0.6), entry("3", "m", 0.8, "cases"), entry("4", "m", 0.8), entry("1", "gone", 0.3),
+    )  # fmt: skip
+    run = world.run([world.record("a")])
+
+    time = page_of(Subject(name="n", run=run, history=history)).tree.one("section", id="time")
+
+    assert len(time.all("path", class_="line")) == 2
+    assert time.all("p", class_="dim")[0].words == "┆ 2026-03-01 10:00 · commit 3abcdef0: other cases"
+    assert [item.words for item in time.one("ul").all("li")] == ["m", "gone"]
+    titles = [
+        path.one("title").words
+        for path in time.all("path")
+        if path.all("title") and path.attributes["class"] != "break"
+    ]
+    assert titles[0] == "m, 2026-01-01 10:00 · commit 1abcdef0: 50%"
+
+
+def test_sections_without_anything_to_tell_are_not_there(world: Any, page_of: Any) -> None:
+    """A run of one model, no labels, no latency, no other runs, no verdicts of people."""
+    assert ids(page_of(Subject(name="n", run=world.run([world.record("a")])))) == ["verdict", "scores", "cases", "made"]
+
+
+def test_sections_stand_in_their_order(world: Any, page_of: Any) -> None:
+    """What to decide comes first, what it was made with last."""
+    history = (entry("1", "moved", 0.5), entry("2", "moved", 0.6))
+
+    page = page_of(replace(world.judged(), history=history))
+
+    assert ids(page) == ["verdict", "scores", "speed", "labels", "time", "latency", "cases", "made"]
+    links = [link.attributes["href"] for link in page.tree.one("nav").all("a")]
+    assert set(links) <= {f"#{name}" for name in ids(page)}
+
+
+def test_what_a_run_was_made_with_is_told(world: Any, page_of: Any) -> None:
+    """Both runs: date and commit, machine, options, counts; models with identity and sampling; suites with digests."""
+    subject = world.judged()
+    subject = replace(subject, run=replace(subject.run, machine=Machine(cpu="EPYC", cpu_count=2, system="Linux")))
+
+    made = page_of(subject).tree.one("section", id="made")
+
+    sheets = {card.one("h3").words: card.one("dl").words for card in made.all("div", class_="card")}
+    assert next(iter(sheets)) == "Run old (baseline)"
+    assert sheets["Run new"].startswith("made 2026-11-21 10:00 · commit e90ce90c machine 2 × EPYC, Linux samples 1")
+    assert "answers 199 errors 1" in sheets["Run new"]
+    assert "provider recorded model moved.jsonl" in sheets["new: model moved"]
+    assert "max_tokens 256, temperature 0.0" in sheets["new: model moved"]
+    assert sheets["new: suite yes"] == "file cases/yes.yaml digest s grader yes_no, version 1"
+
+
+# -- what the script reads
+
+
+def test_the_data_hold_every_answer_now_and_before(world: Any, page_of: Any) -> None:
+    """Of each case: what is asked beyond what all share, what was expected, and both answers with their grades."""
+    data = page_of(world.judged()).data
+
+    case = data["cases"][0]
+    assert (data["suites"][case["s"]], case["c"], case["x"]) == ("sql", "case-000", "expected of case-000")
+    assert data["frames"][case["p"][0][0]] == ["Answer in a word.\nQ: What of ", "\nA:"]
+    assert case["p"][0][1] == "case-000?"
+    cell = case["r"][0]
+    assert (cell["o"], cell["v"], cell["bo"], cell["bv"]) == ("failed", 0.0, "passed", 1.0)
+    assert cell["n"][0]["a"] == "SELECT count(*) FROM events"
+    assert cell["n"][0]["q"] == {"d": "mysql", "s": "SELECT 1", "missing": [["25"]], "unexpected": [["NULL"]]}
+    assert cell["b"][0]["a"] == "SELECT count(*) FROM events WHERE name = 'a'"
+
+
+def test_the_flags_of_cases_are_those_of_the_gate(world: Any, page_of: Any) -> None:
+    """As many cases are marked worse and better as the first section counts, suite by suite and model by model."""
+    subject = world.judged()
+    data = page_of(subject).data
+
+    for ruling in subject.gate.suites:
+        at = [role for role, *_ in data["roles"]].index(ruling.pairs.role)
+        flags = [case["r"][at]["f"] for case in data["cases"] if data["suites"][case["s"]] == ruling.pairs.suite]
+        assert sum(bool(flag & 1) for flag in flags) == len(ruling.worse)
+        assert sum(bool(flag & 2) for flag in flags) == len(ruling.better)
+    flags = [case["r"][0]["f"] for case in data["cases"]]
+    assert (sum(bool(f & 4) for f in flags), sum(bool(f & 8) for f in flags)) == (23, 3)
+    assert sum(bool(case["r"][1]["f"] & 16) for case in data["cases"]) == 1
+
+
+def test_the_list_opens_on_what_got_worse(world: Any, page_of: Any) -> None:
+    """In the suite with the gravest verdict, under the model it is about."""
+    assert page_of(world.judged()).data["first"] == {"f": "worse", "s": "sql", "m": "moved"}
+
+
+def test_a_model_of_another_name_is_compared_under_its_role(world: Any, page_of: Any) -> None:
+    """Where each run has one model they pair whatever their names, and the older name is told."""
+    old, new = world.run([world.record("a", role="llama-7b")]), world.run([world.record("a", role="llama-13b")])
+
+    page = page_of(world.compared(old, new))
+
+    assert page.data["roles"] == [["llama-13b", None, "llama-7b"]]
+    assert "was llama-7b" in page.tree.one("section", id="verdict").one("tbody").words
+
+
+def test_long_data_are_compressed(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From two million characters on: the script unpacks the same data."""
+    text = "".join(f"{number} " for number in range(400_000))
+    subject = Subject(name="n", run=world.run([world.record("a", world.sample(text))]))
+
+    html = html_report(subject)
+
+    coded = re.search(r'data-packing="gzip">([^<]*)</script>', html)
+    assert coded is not None
+    data = json.loads(gzip.decompress(base64.b64decode(coded[1])))
+    assert data["cases"][0]["r"][0]["n"][0]["a"] == text
+    assert len(html) < len(text)
+
+
+# -- for who runs no script
+
+
+def test_without_a_script_the_cases_can_be_read(world: Any, page_of: Any) -> None:
+    """Those that got worse come first, with both answers; how many are left out is said."""
+    cases = page_of(world.judged(cases=120)).tree.one("section", id="cases").one("noscript")
+
+    assert cases.one("p", class_="warn").words.startswith(
+        "◐ Without JavaScript there are no filters. Here are 100 of 140 cases"
+    )
+    first = cases.all("details")[0]
+    assert first.one("summary").words == ("sql/case-000 case-000? moved: passed → wrong-result steady: different")
+    assert [text.text for text in first.all("pre")][:3] == [
+        "expected of case-000", "SELECT count(*) FROM events WHERE name = 'a'", "SELECT count(*) FROM events",
+    ]  # fmt: skip
+    assert len(cases.all("details")) == 100
+
+
+# -- one file, nothing from elsewhere, always the same
+
+
+def test_the_policy_allows_the_one_script_and_the_one_style_sheet(world: Any, page_of: Any) -> None:
+    """Both by the digest of what stands in the page; everything else is forbidden, and nothing asks for it."""
+    page = page_of(world.judged())
+
+    policy = page.tree.one("meta", http_equiv="Content-Security-Policy").attributes["content"]
+    script = next(node.text for node in page.tree.all("script") if "type" not in node.attributes)
+    digests = [
+        f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+        for text in (script, page.tree.one("style").text)
+    ]
+    assert policy == (
+        f"default-src 'none'; script-src {digests[0]}; style-src {digests[1]}; base-uri 'none'; form-action 'none'"
+    )
+    assert not re.search(r"\b(?:src|srcset|action|data)=", page.html.replace(script, ""))
+    assert not [node for node in page.tree.all("a") if not (node.attributes["href"] or "").startswith("#")]
+    assert not [name for name in ("link", "img", "iframe", "object", "form") if page.tree.all(name)]
+    assert not re.search(r"\son\w+=|\sstyle=", page.html.replace(script, ""))
+    for forbidden in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function"):
+        assert forbidden not in script
+
+
+def test_the_same_run_gives_the_same_bytes(world: Any) -> None:
+    """No time of writing, no order by chance: also where the data are compressed."""
+    long = Subject(name="n", run=world.run([world.record("a", world.sample("x" * 3_000_000))]))
+
+    assert html_report(world.judged()) == html_report(world.judged())
+    assert html_report(long) == html_report(long)
+
+
+def test_templates_scripts_and_styles_are_in_the_package() -> None:
+    """Each file that the page is made of lies in the package and has something in it."""
+    folder = Path(page_module.__file__).parent
+    files = [path for name in ("templates", "script", "style") for path in (folder / name).iterdir()]
+
+    assert {path.name for path in files} >= {*page_module.TEMPLATES, *page_module.SCRIPTS, *page_module.STYLES}
+    assert len(files) == len(page_module.TEMPLATES) + len(page_module.SCRIPTS) + len(page_module.STYLES)
+    assert all(path.stat().st_size for path in files)
