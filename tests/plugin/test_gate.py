@@ -358,6 +358,28 @@ def test_the_command_says_the_same_of_the_files(
     assert {name: gate[name] for name in said} == said
 
 
+def test_several_models_are_each_judged_against_their_own_role(
+    gated: GateProject, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two roles give two verdicts, the gravest decides, and the command says the same."""
+    pytester = gated(new={"wrong": range(40)})
+    both = ("--benchmark-quiet", "-p", "no:cacheprovider", "cases")
+    pytester.runpytest(
+        "--llm-model", "a=base", "--llm-model", "b=base", "--llm-no-fail", "--benchmark-json=two.json", *both
+    )
+
+    result = pytester.runpytest(
+        "--llm-model", "a=base", "--llm-model", "b=new", "--llm-baseline=two.json", "--benchmark-json=now.json", *both
+    )
+
+    capsys.readouterr()
+    assert (result.ret, main(["compare", "two.json", "now.json", "--format=json"])) == (1, 1)
+    said = json.loads(capsys.readouterr().out)
+    gate = block(pytester.path / "now.json")["gate"]
+    assert {suite["role"]: suite["verdict"] for suite in gate["suites"]} == {"a": "no worse", "b": "worse"}
+    assert {name: gate[name] for name in said} == said
+
+
 def test_xdist_gives_the_same_verdicts(gated: GateProject) -> None:
     """With -n 2 the controller judges: exit status, file, JUnit and text are those of a serial run."""
     pytester = gated(new={"wrong": range(40), "missing": [50]})
