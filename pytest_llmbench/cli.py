@@ -302,7 +302,7 @@ def _export_requests(options: argparse.Namespace) -> int:
 
 
 def _no_case(case: str, known: Sequence[str], path: Path) -> str:
-    from pytest_llmbench.models.catalog import nearest_first
+    from pytest_llmbench.models.fields import nearest_first
 
     nearest = nearest_first(case, dict.fromkeys(known))[:5]
     return f'{path} has no case "{case}"; the nearest it has: {", ".join(nearest) or "none"}.'

@@ -21,12 +21,16 @@ ReadParquet: TypeAlias = Callable[[Path], tuple[Sequence[str], Sequence[Sequence
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One case as written. `line` counts from 1; `has_lines` is False where it is a row number."""
+    """One case as written. `line` counts from 1; `has_lines` is False where it is a row number.
+
+    `is_text` says that its values are texts whatever they mean, as in CSV.
+    """
 
     path: Path
     line: int
     values: Mapping[str, Json]
     has_lines: bool = True
+    is_text: bool = False
 
     @property
     def place(self) -> str:
@@ -85,7 +89,7 @@ def _csv_rows(path: Path) -> Iterator[Row]:
                 message = f"this row has {len(fields)} fields, the header has {len(header)}: {', '.join(header)}."
                 raise SuiteFault(message, path=path, line=start)
             values = {key: value for key, value in zip(header, fields, strict=True) if value != ""}
-            yield Row(path=path, line=start, values=values)
+            yield Row(path=path, line=start, values=values, is_text=True)
     except csv.Error as fault:
         raise SuiteFault(f"this is not CSV: {fault}.", path=path, line=line) from None
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from pytest_llmbench.grading.registry import BUILT_IN
 from pytest_llmbench.models.entries import SamplingKeys
-from pytest_llmbench.suites import ID_PATTERN, SUITE_KEYS, TAG_PATTERN, TrustKeys
+from pytest_llmbench.suites import ID_PATTERN, RESERVED_MARKS, SUITE_KEYS, TAG_PATTERN, TEXT_RULES, TrustKeys
 from pytest_llmbench.values import GraderKind
 
 _SCALAR = {"type": ["string", "number", "boolean", "null"]}
@@ -17,12 +17,19 @@ _SCALAR = {"type": ["string", "number", "boolean", "null"]}
 
 _FUNCTION = "^[\\w.]+:[\\w.]+$"
 
+_SCALARS = {"anyOf": [_SCALAR, {"type": "array", "items": _SCALAR}]}
+
 _FOR_FUNCTION = {
     "if": {"required": ["grader"], "properties": {"grader": {"type": "string", "pattern": _FUNCTION}}},
-    "then": {"propertyNames": {"enum": sorted(SUITE_KEYS)}},
+    "then": {
+        "propertyNames": {"enum": sorted(SUITE_KEYS)},
+        "properties": {"cases": {"items": {"properties": {"expected": _SCALARS}}}},
+    },
 }
 
-_ID = {"type": ["string", "number"], "pattern": f"^{ID_PATTERN.pattern}$"}
+_ID = {"type": ["string", "number", "boolean"], "pattern": f"^{ID_PATTERN.pattern}$"}
+_TAG = f"(?!_){TAG_PATTERN.pattern}"
+_NO_MARK = {"not": {"enum": sorted(RESERVED_MARKS)}}
 
 
 def suite_schema(kinds: Mapping[str, GraderKind]) -> dict[str, Any]:
@@ -33,14 +40,22 @@ def suite_schema(kinds: Mapping[str, GraderKind]) -> dict[str, Any]:
         "description": "One file of cases of one kind: prompt templates, grader, sampling, cases.",
         "type": "object",
         "required": ["suite", "grader", "prompt"],
-        "anyOf": [{"required": ["cases"]}, {"required": ["data"]}],
+        "anyOf": [{"required": ["cases"], "properties": {"cases": {"minItems": 1}}}, {"required": ["data"]}],
         "properties": {
-            "suite": {**_ID, "description": "The name of the suite, a pytest mark too."},
+            "suite": {
+                **_ID,
+                **_NO_MARK,
+                "pattern": f"^(?!_){ID_PATTERN.pattern}$",
+                "description": "The name of the suite, a pytest mark too.",
+            },
             "grader": {
                 "description": "How answers are judged.",
                 "anyOf": [{"enum": sorted(kinds)}, {"type": "string", "pattern": _FUNCTION}],
             },
-            "sampling": _sampling(),
+            "sampling": {
+                **_inlined(SamplingKeys),
+                "description": "How a model is to generate; temperature 0 is greedy.",
+            },
             "prompt": _PROMPT,
             "data": {
                 "type": "string",
@@ -62,7 +77,7 @@ _PROMPT = {
     "minProperties": 1,
     "additionalProperties": False,
     "properties": {
-        "completion": {"type": "string"},
+        "completion": _SCALAR,
         "chat": {
             "type": "array",
             "minItems": 1,
@@ -72,7 +87,7 @@ _PROMPT = {
                 "additionalProperties": False,
                 "properties": {
                     "role": {"enum": ["system", "developer", "user", "assistant"]},
-                    "content": {"type": "string"},
+                    "content": _SCALAR,
                 },
             },
         },
@@ -86,10 +101,15 @@ _CASE = {
         "id": {**_ID, "description": "Unique in the suite, and permanent."},
         "tags": {
             "anyOf": [
-                {"type": "string"},
+                {"type": ["integer", "boolean", "null"]},
+                {"type": "string", "pattern": f"^[\\s,;]*({_TAG}([\\s,;]+|$))*$"},
                 {
                     "type": "array",
-                    "items": {"type": ["string", "number", "boolean"], "pattern": f"^{TAG_PATTERN.pattern}$"},
+                    "items": {
+                        "type": ["string", "integer", "boolean", "null"],
+                        "pattern": f"^{_TAG}$",
+                        **_NO_MARK,
+                    },
                 },
             ]
         },
@@ -99,22 +119,17 @@ _CASE = {
 }
 
 
-def _sampling() -> dict[str, Any]:
-    schema = _inlined(SamplingKeys)
-    stop = schema["properties"]["stop"]
-    # the loader takes a single text for a list of one
-    schema["properties"]["stop"] = {**stop, "anyOf": [{"type": "string"}, *stop["anyOf"]]}
-    return {**schema, "description": "How a model is to generate; temperature 0 is greedy."}
-
-
 def _for_grader(kind: GraderKind) -> dict[str, Any]:
     case, suite = _inlined(kind.case_fields), _inlined(kind.suite_fields)
     fields = case["properties"]
     if kind.is_expected_text and "expected" in fields:
+        text = {**_SCALAR, "pattern": "\\S"}
         is_single = fields["expected"].get("type") == "string"
-        fields["expected"] = _SCALAR if is_single else {"anyOf": [_SCALAR, {"type": "array", "items": _SCALAR}]}
-    if "reference" in fields:  # a single query is taken for a list of one
-        fields["reference"] = {"anyOf": [{"type": "string", "minLength": 1}, fields["reference"]]}
+        fields["expected"] = text if is_single else {"anyOf": [text, {"type": "array", "minItems": 1, "items": text}]}
+    for name in fields.keys() - case.get("required", ()):  # null leaves out what may be left out
+        fields[name] = {"anyOf": [fields[name], {"type": "null"}]}
+    for name in TEXT_RULES & suite["properties"].keys():
+        suite["properties"][name] = _with_texts_as_written(suite["properties"][name])
     # other keys of a case are inputs of the template
     case.pop("additionalProperties", None)
     return {
@@ -126,6 +141,16 @@ def _for_grader(kind: GraderKind) -> dict[str, Any]:
             "properties": {**suite["properties"], "cases": {"items": case}},
         },
     }
+
+
+def _with_texts_as_written(node: Any) -> Any:
+    """Let a scalar of any kind stand where a text does: the loader takes it as it is written."""
+    if isinstance(node, list):
+        return [_with_texts_as_written(entry) for entry in node]
+    if not isinstance(node, dict):
+        return node
+    found = {key: _with_texts_as_written(entry) for key, entry in node.items()}
+    return {**found, **_SCALAR} if found.get("type") == "string" else found
 
 
 def _inlined(fields: type[Any]) -> dict[str, Any]:

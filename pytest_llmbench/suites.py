@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, TypeAlias
 
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from pytest_llmbench import yaml12
 from pytest_llmbench.errors import SuiteFault
 from pytest_llmbench.models.entries import SamplingKeys, Strict
+from pytest_llmbench.models.fields import FROM_TEXT, Share, chief_error, told
 from pytest_llmbench.prompts import PromptTemplate, TemplateFault, compile_template
 from pytest_llmbench.rows import ReadParquet, Row, read_rows
 from pytest_llmbench.values import Case, GraderKind, Json, PromptStyle, Sampling, Suite, Trust
@@ -48,8 +49,8 @@ SUITE_KEYS = frozenset({"suite", "grader", "sampling", "prompt", "data", "cases"
 class TrustKeys(Strict):
     """What `trust` may say, as shares."""
 
-    kappa: float = Field(default=Trust().kappa, ge=0, le=1)
-    tnr: float = Field(default=Trust().tnr, ge=0, le=1)
+    kappa: Share = Trust().kappa
+    tnr: Share = Trust().tnr
 
 
 FindKind: TypeAlias = Callable[[str], GraderKind]
@@ -65,9 +66,12 @@ class LoadedSuite:
     templates: Mapping[PromptStyle, PromptTemplate]
 
 
+_CLAIMS = ("suite", "grader")
+
+
 def is_suite_text(text: str) -> bool:
     """Tell cheaply whether a YAML text claims to be a suite: `suite` and `grader` at its top level."""
-    return all(re.search(rf"""(?m)^(\s*\{{?\s*|.*,\s*)["']?{key}["']?\s*:""", text) for key in ("suite", "grader"))
+    return all(re.search(rf"""(?m)^(\s*(---)?\s*\{{?\s*|.*,\s*)["']?{key}["']?\s*:""", text) for key in _CLAIMS)
 
 
 def may_be_suite(path: Path) -> bool:
@@ -76,7 +80,7 @@ def may_be_suite(path: Path) -> bool:
         content = path.read_bytes()
     except OSError:
         return False
-    encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8"
+    encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
     return is_suite_text(content.decode(encoding, "replace"))
 
 
@@ -169,12 +173,10 @@ class _Loader:
         given = yaml12.value(node, self.path)
         if not isinstance(given, dict):
             self._fail("`sampling` must be a mapping such as {max_tokens: 64, temperature: 0}.", line)
-        if isinstance(given.get("stop"), str):
-            given["stop"] = [given["stop"]]
         try:
             keys = SamplingKeys.model_validate(given)
         except ValidationError as fault:
-            self._fail(f"sampling: {first_fault(fault)}", line)
+            self._fail(f"sampling: {first_fault(fault, SamplingKeys)}", line)
         return Sampling(**keys.model_dump(exclude_none=True))
 
     def _trust(self) -> Trust | None:
@@ -184,7 +186,7 @@ class _Loader:
         try:
             return Trust(**TrustKeys.model_validate(yaml12.value(node, self.path)).model_dump())
         except ValidationError as fault:
-            self._fail(f"trust: {first_fault(fault)}", self.table.key_lines["trust"])
+            self._fail(f"trust: {first_fault(fault, TrustKeys)}", self.table.key_lines["trust"])
 
     def _prompt_sources(self) -> dict[PromptStyle, tuple[tuple[str, str], ...]]:
         node = self.table.entries.get("prompt")
@@ -197,6 +199,8 @@ class _Loader:
                 sources[PromptStyle.COMPLETION] = (("", yaml12.text(entry, self.path, "the completion prompt")),)
             elif key == PromptStyle.CHAT:
                 messages = yaml12.items(entry, self.path, "the chat prompt")
+                if not messages:
+                    self._fail("the chat prompt is empty; give it messages, or take it out.", styles.key_lines[key])
                 sources[PromptStyle.CHAT] = tuple(self._message(message) for message in messages)
             else:
                 self._fail(f'`prompt` has "{key}"; it may have: chat, completion.', styles.key_lines[key])
@@ -217,11 +221,13 @@ class _Loader:
         try:
             return {style: compile_template(style, source) for style, source in sources.items()}
         except TemplateFault as fault:
-            self._fail(f"{fault}.", self.table.key_lines["prompt"])
+            self._fail(f"{_clause(fault)}.", self.table.key_lines["prompt"])
 
     def _suite_rules(self, names: frozenset[str]) -> object:
         given = {
-            key: yaml12.text_value(node, self.path) if key in _TEXT_RULES else yaml12.value(node, self.path)
+            key: (yaml12.text_value if key in TEXT_RULES and not yaml12.is_null(node) else yaml12.value)(
+                node, self.path
+            )
             for key, node in self.table.entries.items()
             if key in names
         }
@@ -229,7 +235,7 @@ class _Loader:
             return self.kind.suite_fields.model_validate(given)
         except ValidationError as fault:
             key = str(fault.errors()[0]["loc"][0]) if fault.errors()[0]["loc"] else ""
-            self._fail(first_fault(fault), self.table.key_lines.get(key, 1))
+            self._fail(first_fault(fault, self.kind.suite_fields), self.table.key_lines.get(key, 1))
 
     def _inline_rows(self) -> list[Row]:
         node = self.table.entries.get("cases")
@@ -243,6 +249,8 @@ class _Loader:
         return rows
 
     def _case_value(self, key: str, node: yaml12.Node) -> Json:
+        if key in _MAY_BE_NULL and yaml12.is_null(node):
+            return None
         read = yaml12.text_value if key in self.text_keys else yaml12.value
         found: Json = read(node, self.path)
         return found
@@ -288,8 +296,8 @@ class _Loader:
             rules=self._case_rules(row, case_id, own),
             expected=tuple(map(str, expected)) if isinstance(expected, list) else _text_or_none(expected),
             tags=self._tags(row, case_id),
-            cluster=_text_or_none(values.get("cluster")),
-            xfail=_text_or_none(values.get("xfail")),
+            cluster=self._plain_text(row, case_id, "cluster"),
+            xfail=self._plain_text(row, case_id, "xfail"),
             sha256=_digest(self.kind.name, values),
             path=row.path,
             line=row.line,
@@ -297,14 +305,20 @@ class _Loader:
 
     def _case_rules(self, row: Row, case_id: str, own: dict[str, Json]) -> object:
         try:
-            return self.kind.case_fields.model_validate(own)
+            return self.kind.case_fields.model_validate(own, context=FROM_TEXT if row.is_text else None)
         except ValidationError as fault:
             error = fault.errors()[0]
             if error["type"] == "missing" and len(error["loc"]) == 1:
                 name = error["loc"][0]
                 message = f'case "{case_id}" has no {name}; each {self.kind.name} case needs one, see docs/suites.md.'
                 raise row.fault(message) from None
-            raise row.fault(f'case "{case_id}": {first_fault(fault)}') from None
+            raise row.fault(f'case "{case_id}": {first_fault(fault, self.kind.case_fields)}') from None
+
+    def _plain_text(self, row: Row, case_id: str, key: str) -> str | None:
+        found = row.values.get(key)
+        if isinstance(found, list | dict):
+            raise row.fault(f'case "{case_id}": `{key}` must be a text.')
+        return _text_or_none(found)
 
     def _tags(self, row: Row, case_id: str) -> tuple[str, ...]:
         given = row.values.get("tags")
@@ -317,6 +331,8 @@ class _Loader:
         for tag in given:
             if not isinstance(tag, str) or not TAG_PATTERN.fullmatch(tag):
                 raise row.fault(f'case "{case_id}": "{tag}" is no tag; use a-z, 0-9, "_" and "-".')
+            if tag.startswith("_"):
+                raise row.fault(f'case "{case_id}": "{tag}" cannot be a tag, no mark may begin with "_"; take it off.')
             if tag in RESERVED_MARKS:
                 raise row.fault(f'case "{case_id}": "{tag}" cannot be a tag, pytest uses it; take another word.')
         return tuple(map(str, given))
@@ -328,22 +344,25 @@ class _Loader:
                     template.render(case.inputs)
                 except TemplateFault as fault:
                     where = f"{self.path}:{self.table.key_lines['prompt']}"
-                    message = f'case "{case.id}": {fault} ({style} prompt at {where}).'
+                    message = f'case "{case.id}": {_clause(fault)} ({style} prompt at {where}).'
                     raise SuiteFault(message, path=case.path, line=case.line) from None
 
 
-_TEXT_RULES = frozenset({"labels", "positive", "rule"})
+TEXT_RULES = frozenset({"labels", "positive", "rule"})
 """Suite fields whose values are texts, whatever they look like."""
 
+_MAY_BE_NULL = frozenset({"tags", "cluster", "xfail"})
+"""Case fields that null leaves out; in `id` and `expected` it is a word."""
 
-def first_fault(fault: ValidationError) -> str:
-    """Put pydantic's first error into one sentence: where in the value, what, and for unknown keys which there are."""
-    error = fault.errors()[0]
-    where = ".".join(str(part) for part in error["loc"])
-    if error["type"] == "extra_forbidden":
-        return f'there is no key "{where}" here; see docs/suites.md.'
-    message = error["msg"].removeprefix("Value error, ")
-    return f"{where}: {message}." if where else f"{message}."
+
+def _clause(fault: TemplateFault) -> str:
+    """Give a fault without a full stop: the sentence goes on behind it."""
+    return str(fault).rstrip(".")
+
+
+def first_fault(fault: ValidationError, fields: type[BaseModel]) -> str:
+    """Put the first error of a validation into a sentence: where in the value, and what."""
+    return f"{told(chief_error(fault), fields)}."
 
 
 def _digest(kind: str, values: Mapping[str, Json]) -> str:

@@ -5,6 +5,7 @@ schema (`no`, `on`, `1:20` and dates are text), and a scalar can be taken as the
 it is written as.  Source: https://yaml.org/spec/1.2.2/#103-core-schema
 """
 
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ Node: TypeAlias = yaml.Node
 
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_PAIR = re.compile(r"(?i)(?<!\\)((?:\\\\)*)(\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2})")
 _MAX_DIGITS = 1000
 """Longer than any number; Python refuses to read more than 4300 digits."""
 
@@ -52,7 +54,7 @@ def compose(text: str, path: Path) -> Node | None:
         SuiteFault: not YAML, with the line.
     """
     try:
-        node: Node | None = yaml.compose(text, Loader=_Loader)
+        node: Node | None = yaml.compose(_without_pairs(text), Loader=_Loader)
     except yaml.YAMLError as fault:
         mark = getattr(fault, "problem_mark", None)
         problem = getattr(fault, "problem", None) or getattr(fault, "reason", None) or str(fault)
@@ -61,9 +63,28 @@ def compose(text: str, path: Path) -> Node | None:
     return node
 
 
+def _without_pairs(text: str) -> str:
+    """Write the surrogate pairs of JSON's escapes as the one character each stands for: YAML has no pairs.
+
+    Only of a text that is JSON as a whole, for elsewhere they may stand in plain text.
+    """
+    if "\\ud" not in text.lower() or not text.lstrip().startswith("{"):
+        return text
+    try:
+        json.loads(text)
+    except ValueError:
+        return text
+    return _PAIR.sub(lambda pair: pair[1] + json.loads(f'"{pair[2]}"'), text)
+
+
 def is_mapping(node: Node) -> bool:
     """Tell whether a node is a mapping."""
     return isinstance(node, yaml.MappingNode)
+
+
+def is_null(node: Node) -> bool:
+    """Tell whether a node is a null, such as nothing at all."""
+    return isinstance(node, yaml.ScalarNode) and _scalar(node) is None
 
 
 def table(node: Node, path: Path, what: str) -> Table:

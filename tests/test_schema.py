@@ -1,8 +1,10 @@
 """The JSON schema for editors: it is the one made from the graders, and it and the loader agree."""
 
+import copy
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -154,3 +156,91 @@ def test_what_the_loader_refuses_the_schema_refuses(tmp_path: Path, text: str, p
     """A fault is marked where it stands."""
     assert not is_loaded(tmp_path, text)
     assert sorted(set(faults(text))) == places
+
+
+# -- every value in every place
+
+SHARED = {
+    "suite": "s",
+    "prompt": {"completion": "x", "chat": [{"role": "user", "content": "x"}]},
+    "sampling": {"max_tokens": 4, "temperature": 0.5, "top_p": 0.9, "stop": ["a"], "seed": 3},
+    "trust": {"kappa": 0.3, "tnr": 0.5},
+}
+"""What every suite may say."""
+
+OF_ALL_CASES = {"id": "a", "tags": ["t"], "cluster": "c", "xfail": "r"}
+
+OF_GRADERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "exact": ({"ignore_case": True}, {"expected": "y"}),
+    "contains": ({"ignore_case": True}, {"expected": ["y"]}),
+    "regex": ({}, {"expected": "y"}),
+    "json": ({"schema": {"type": "object"}}, {"expected": {"a": 1}}),
+    "yes_no": (
+        {
+            "labels": ["yes", "no"],
+            "answer_by": "choice",
+            "probabilities": True,
+            "rule": {"pattern": "a", "label": "no"},
+        },
+        {"expected": "yes"},
+    ),
+    "key_points": (
+        {"threshold": 0.8, "judge": {"votes": 3, "instructions": "x"}},
+        {
+            "points": [{"name": "p", "any": ["foo"], "weight": 2, "echo_ok": True}],
+            "forbid": [{"name": "f", "any": ["bar"]}],
+            "references": ["foo"],
+            "max_words": 30,
+        },
+    ),
+    "sql": (
+        {"database": "events", "time_limit_s": 2},
+        {"reference": ["SELECT 1"], "ordered": True, "extra_columns": False},
+    ),
+    "a.b:c": ({}, {"expected": "x"}),
+}
+"""What a suite and a case may say to each grader, all of it said."""
+
+VALUES = (None, True, 0, -1, 2.5, "", "12", "A b", [], ["a"], [None], {}, {"zzz": 1})
+
+ONLY_THE_LOADER_KNOWS = ("labels", "rule", "cases/0/expected", "cases/0/id", "suite")
+"""Where a scalar is a text whatever it looks like, so that null is the word, and where it must be one of the labels."""
+
+
+def places(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """Give every place in a value."""
+    entries: Any = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, entry in entries:
+        yield (*path, key)
+        yield from places(entry, (*path, key))
+
+
+def changed(suite: dict[str, Any], path: tuple[str | int, ...]) -> Iterator[dict[str, Any]]:
+    """Give the suite with each of the values in one place, with nothing there, and with an unknown key beside it."""
+    for value in (*VALUES, ...):
+        found = copy.deepcopy(suite)
+        owner: Any = found
+        for key in path[:-1]:
+            owner = owner[key]
+        if value is not ...:
+            owner[path[-1]] = value
+        else:
+            del owner[path[-1]]
+        yield found
+
+
+@pytest.mark.parametrize("grader", OF_GRADERS)
+def test_whatever_stands_anywhere_the_loader_and_the_schema_agree(tmp_path: Path, grader: str) -> None:
+    """Every place of a suite that says all it can is given every kind of value."""
+    of_suite, of_case = OF_GRADERS[grader]
+    suite = {**SHARED, "grader": grader, **of_suite, "cases": [{**OF_ALL_CASES, **of_case}]}
+    shared = set(places(SHARED)) | {("cases", 0, key) for key in OF_ALL_CASES}
+    own = [path for path in places(suite) if path not in shared or grader == "exact"]
+    own = [path for path in own if not "/".join(map(str, path)).startswith(ONLY_THE_LOADER_KNOWS)]
+    validator = Draft202012Validator(SHIPPED)
+
+    assert validator.is_valid(suite)
+    assert is_loaded(tmp_path, json.dumps(suite))
+    for path in own:
+        for found in changed(suite, path):
+            assert is_loaded(tmp_path, json.dumps(found)) == validator.is_valid(found), (path, found)

@@ -9,7 +9,7 @@ import pytest
 from pytest_llmbench.errors import SuiteFault
 from pytest_llmbench.grading.registry import grader_kind
 from pytest_llmbench.sql.parquet import read_parquet
-from pytest_llmbench.suites import LoadedSuite, is_suite_text, load_suite
+from pytest_llmbench.suites import LoadedSuite, is_suite_text, load_suite, may_be_suite
 from pytest_llmbench.values import Message, PromptStyle, Sampling
 
 PROMPT = 'prompt: {completion: "Q: {{ question }}\\nA:"}'
@@ -74,6 +74,52 @@ def test_inputs_keep_their_types_by_yaml_1_2(tmp_path: Path) -> None:
     inputs = load(tmp_path, text).suite.cases[1].inputs
 
     assert dict(inputs) == {"question": "q", "a": 12, "b": True, "c": "no", "d": 1.5, "e": None, "f": [1, "x"]}
+
+
+def test_null_leaves_tags_cluster_and_xfail_out(tmp_path: Path) -> None:
+    """What a program writes as null is not the word null: such a case is not expected to fail."""
+    text = SUITE.replace("tags: [easy, europe]", "tags: null, cluster: ~, xfail: ")
+
+    case = load(tmp_path, text).suite.cases[0]
+
+    assert (case.tags, case.cluster, case.xfail) == ((), None, None)
+
+
+@pytest.mark.parametrize(
+    "start", ["\ufeff", "%YAML 1.2\n---\n", "--- "], ids=["byte order mark", "directive", "dashes"]
+)
+def test_a_suite_may_begin_as_yaml_may(tmp_path: Path, start: str) -> None:
+    """Such a file is found by the cheap look at it, and loaded."""
+    document = '{"suite": s, grader: exact, prompt: {completion: x}, cases: [{id: a, expected: b}]}'
+
+    loaded = load(tmp_path, start + document)
+
+    assert may_be_suite(tmp_path / "suite.yaml")
+    assert loaded.suite.name == "s"
+
+
+def test_json_with_escaped_pairs_is_yaml_too(tmp_path: Path) -> None:
+    """JSON writes a character beyond U+FFFF as two escapes, which YAML does not know; an escaped backslash is none."""
+    word = "\U0001f600 \\ud83d\\ude00"
+    suite = {
+        "suite": "s",
+        "grader": "exact",
+        "prompt": {"completion": "{{ q }}"},
+        "cases": [{"id": "a", "q": word, "expected": word}],
+    }
+
+    case = load(tmp_path, json.dumps(suite)).suite.cases[0]
+
+    assert (case.inputs["q"], case.expected) == (word, word)
+
+
+def test_csv_says_switches_and_numbers_in_text(tmp_path: Path) -> None:
+    """A data file of texts can hold every field of a grader."""
+    (tmp_path / "rows.csv").write_text("id,reference,ordered\na,SELECT 1,true\n")
+
+    (case,) = load(tmp_path, SQL_SUITE).suite.cases
+
+    assert getattr(case.rules, "ordered", None) is True
 
 
 def test_json_is_yaml(tmp_path: Path) -> None:
@@ -146,6 +192,9 @@ def test_the_digest_of_a_case_changes_with_what_is_judged_only(tmp_path: Path) -
 
 
 DATA_SUITE = f"suite: s\ngrader: exact\n{PROMPT}\ndata: rows.csv\n"
+
+
+SQL_SUITE = "suite: s\ngrader: sql\ndatabase: events\nprompt: {completion: x}\ndata: rows.csv\n"
 
 
 def test_cases_come_from_csv(tmp_path: Path) -> None:
@@ -245,15 +294,15 @@ FAULTS = {
     "template out of the sandbox": (
         SUITE.replace("{{ question }}", "{{ question.__class__.__mro__ }}"),
         "suite.yaml:5: case \"france\": the completion prompt cannot be rendered: access to attribute '__class__' of 'str' "
-        "object is unsafe. (completion prompt at suite.yaml:3).",
+        "object is unsafe (completion prompt at suite.yaml:3).",
     ),
     "bad sampling": (
         SUITE + "sampling: {max_token: 3}\n",
-        'suite.yaml:7: sampling: there is no key "max_token" here; see docs/suites.md.',
+        'suite.yaml:7: sampling: there is no key "max_token"; the keys there are: max_tokens, temperature, stop, top_p, seed.',
     ),
     "sampling out of range": (
         SUITE + "sampling: {max_tokens: 0}\n",
-        "suite.yaml:7: sampling: max_tokens: Input should be greater than or equal to 1.",
+        "suite.yaml:7: sampling: max_tokens: must be at least 1.",
     ),
     "no cases": (
         SUITE.split("cases:")[0],
@@ -282,6 +331,30 @@ FAULTS = {
     "reserved tag": (
         SUITE.replace("easy, europe", "skip"),
         'suite.yaml:5: case "france": "skip" cannot be a tag, pytest uses it; take another word.',
+    ),
+    "a tag that cannot be a mark": (
+        SUITE.replace("easy, europe", "_easy"),
+        'suite.yaml:5: case "france": "_easy" cannot be a tag, no mark may begin with "_"; take it off.',
+    ),
+    "a reason that is a list": (
+        SUITE.replace("tags: [easy, europe]", "xfail: [known gap]"),
+        'suite.yaml:5: case "france": `xfail` must be a text.',
+    ),
+    "a cluster that is a mapping": (
+        SUITE.replace("tags: [easy, europe]", "cluster: {a: 1}"),
+        'suite.yaml:5: case "france": `cluster` must be a text.',
+    ),
+    "a switch that is a word": (
+        SUITE + "ignore_case: yes\n",
+        "suite.yaml:7: ignore_case: must be true or false.",
+    ),
+    "a number that is a text": (
+        SUITE + 'sampling: {temperature: "0"}\n',
+        "suite.yaml:7: sampling: temperature: must be a number.",
+    ),
+    "a chat without messages": (
+        SUITE.replace("prompt: {", "prompt: {chat: [], "),
+        "suite.yaml:3: the chat prompt is empty; give it messages, or take it out.",
     ),
     "case is a text": (SUITE + "  - oslo\n", "suite.yaml:7: a case must be a mapping of names to values."),
     "cases are a mapping": (

@@ -14,6 +14,7 @@ from pytest_llmbench.errors import SuiteFault
 from pytest_llmbench.grading.rules import NoFields, rules_of
 from pytest_llmbench.grading.text import clip, graded_unless_void, with_plain_quotes
 from pytest_llmbench.models.entries import Strict
+from pytest_llmbench.models.fields import Switch
 from pytest_llmbench.values import Answer, Case, Grade, Grader, GraderKind, Json, Reason, Suite
 
 PATTERN_TIME_S = 1.0
@@ -53,7 +54,7 @@ class SeveralTexts(Strict):
 class LetterCase(Strict):
     """A suite that may ignore upper and lower case."""
 
-    ignore_case: bool = False
+    ignore_case: Switch = False
 
 
 def build_exact(suite: Suite, root: Path) -> Grader:

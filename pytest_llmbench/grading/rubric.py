@@ -13,6 +13,7 @@ from pytest_llmbench.grading.rules import rules_of
 from pytest_llmbench.grading.run_on import run_on_start
 from pytest_llmbench.grading.text import clip
 from pytest_llmbench.models.entries import Strict
+from pytest_llmbench.models.fields import Count, NotNegative, Positive, Share, Switch, Text, kept
 from pytest_llmbench.values import Case, Json, Reason, Sampling
 
 JUDGED_CHARACTERS = 20_000
@@ -30,15 +31,15 @@ ROUNDING = 1e-9
 class ForbiddenFields(Strict):
     """A claim that makes an answer wrong: alternatives, each a regular expression over whole words."""
 
-    name: str = Field(min_length=1)
+    name: Text
     any: tuple[str, ...] = Field(min_length=1)
 
 
 class PointFields(ForbiddenFields):
     """A point of a right explanation; `echo_ok` lets it stand in the prompt."""
 
-    weight: float = Field(default=1, gt=0, allow_inf_nan=False)
-    echo_ok: bool = False
+    weight: Positive = 1
+    echo_ok: Switch = False
 
 
 class KeyPointsCase(Strict):
@@ -47,7 +48,7 @@ class KeyPointsCase(Strict):
     points: tuple[PointFields, ...] = Field(min_length=1)
     forbid: tuple[ForbiddenFields, ...] = ()
     references: tuple[str, ...] = ()
-    max_words: int | None = Field(default=None, ge=1)
+    max_words: Count | None = None
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
@@ -65,11 +66,11 @@ class JudgeFields(Strict):
     `instructions` are added to what the judge is told; `allow_self` lets a model judge its own answers.
     """
 
-    votes: int = Field(default=1, ge=1, le=15)
-    temperature: float | None = Field(default=None, ge=0)
-    max_tokens: int = Field(default=1024, ge=1)
+    votes: Annotated[int, Field(ge=1, le=15), kept(int, float)] = 1
+    temperature: NotNegative | None = None
+    max_tokens: Count = 1024
     instructions: str = ""
-    allow_self: bool = False
+    allow_self: Switch = False
 
     @model_validator(mode="after")
     def _votes_can_decide(self) -> Self:
@@ -98,7 +99,7 @@ def _judge_fields(given: object) -> object:
 class KeyPointsSuite(Strict):
     """A suite: the score an answer must reach to pass; `judge` is None where no model is to judge it."""
 
-    threshold: float = Field(default=0.75, ge=0, le=1)
+    threshold: Share = 0.75
     judge: Annotated[
         JudgeFields | None,
         BeforeValidator(_judge_fields),

@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 
 from pytest_llmbench.errors import SuiteFault
 from pytest_llmbench.grading.text import graded_unless_void
+from pytest_llmbench.models.fields import Switch, kept
 from pytest_llmbench.sql.dialects import NAMES
 from pytest_llmbench.values import Answer, Case, Finding, Grade, Grader, GraderKind, Reason, Severity, Suite
 
@@ -29,6 +30,9 @@ def _known_dialect(name: str | None) -> str | None:
     return None if name is None else name.lower()
 
 
+Query = Annotated[str, Field(json_schema_extra={"pattern": r"\S"})]
+
+
 class SqlCase(BaseModel):
     """What a case may say.
 
@@ -40,10 +44,14 @@ class SqlCase(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     reference: Annotated[
-        tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)
+        tuple[Query, ...],
+        BeforeValidator(
+            lambda value: (value,) if isinstance(value, str) else value,
+            json_schema_input_type=Query | Annotated[list[Query], Field(min_length=1)],
+        ),
     ] = Field(min_length=1)
-    ordered: bool | None = None
-    extra_columns: bool = False
+    ordered: Switch | None = None
+    extra_columns: Switch = False
     dialect: str | None = None
 
     _dialect = field_validator("dialect")(_known_dialect)
@@ -62,7 +70,7 @@ class SqlSuite(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     database: str = Field(min_length=1, pattern=r"^[A-Za-z0-9._-]+$")
-    time_limit_s: float = Field(default=2.0, gt=0, le=600)
+    time_limit_s: Annotated[float, Field(gt=0, le=600), kept(int, float)] = 2.0
     dialect: str | None = None
 
     _dialect = field_validator("dialect")(_known_dialect)

@@ -28,6 +28,7 @@ from pytest_llmbench.errors import SuiteFault
 from pytest_llmbench.grading.rules import rules_of
 from pytest_llmbench.grading.text import clip, graded_unless_void, is_refusal, normalise
 from pytest_llmbench.models.entries import Strict
+from pytest_llmbench.models.fields import Switch
 from pytest_llmbench.values import Answer, Case, Grade, Grader, GraderKind, Json, Reason, Suite
 
 _LABELS = ("yes", "no")
@@ -70,7 +71,7 @@ class YesNoSuite(Strict):
     labels: tuple[str, ...] = Field(default=_LABELS, min_length=2)
     positive: str | None = None
     answer_by: Literal["text", "choice"] = "text"
-    probabilities: bool = False
+    probabilities: Switch = False
     rule: RuleFields | None = None
 
     @model_validator(mode="after")

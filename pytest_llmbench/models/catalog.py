@@ -1,10 +1,9 @@
 """From `--llm-model` and the models file to entries that a provider can open."""
 
-import difflib
 import importlib
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from pydantic import ValidationError
 from pytest_llmbench.errors import ModelsFileFault, UsageFault
 from pytest_llmbench.models import Provider
 from pytest_llmbench.models.entries import PATH, PATH_OR_ID, Entry
+from pytest_llmbench.models.fields import chief_error, known_keys, nearest_first, place, said
 
 BUILT_IN = ("transformers", "openai", "recorded")
 NAME_PATTERN = re.compile(r"[A-Za-z0-9._-]+")
@@ -135,11 +135,6 @@ def split_role(option: str, flag: str = "--llm-model") -> tuple[str | None, str]
     return (role if equals else None), name
 
 
-def nearest_first(word: str, known: Iterable[str]) -> list[str]:
-    """Order names by likeness to a word, the likest first."""
-    return sorted(known, key=lambda name: -difflib.SequenceMatcher(None, word.lower(), name.lower()).ratio())
-
-
 def _slug(target: str) -> str:
     """Make a role of a target: the last part of a path or hub id, without what ids may not hold."""
     last = target.rstrip("/\\").replace("\\", "/").rsplit("/", 1)[-1]
@@ -155,16 +150,15 @@ def _entry(provider: Provider, table: Mapping[str, Any], folder: Path, where: st
     try:
         entry: Entry = provider.entry_type.model_validate(absolute)
     except ValidationError as fault:
-        # a misspelt key is both unknown and missing: name what was written
-        error = min(fault.errors(), key=lambda found: found["type"] != "extra_forbidden")
-        key = ".".join(str(part) for part in error["loc"])
+        error = chief_error(fault)
+        key = place(error)
         if error["type"] == "extra_forbidden":
-            known = ", ".join(nearest_first(key, fields))
-            raise ModelsFileFault(f'{where} has the unknown key "{key}"; its keys are: {known}.') from None
+            known = ", ".join(known_keys(error, provider.entry_type))
+            owner = f'the keys of "{key.rpartition(".")[0]}"' if "." in key else "its keys"
+            raise ModelsFileFault(f'{where} has the unknown key "{key}"; {owner} are: {known}.') from None
         if error["type"] == "missing":
             raise ModelsFileFault(f'{where} has no "{key}"; its provider needs one, see docs/models.md.') from None
-        message = error["msg"].removeprefix("Value error, ")
-        raise ModelsFileFault(f'{where}: "{key}": {message}.') from None
+        raise ModelsFileFault(f'{where}: "{key}": {said(error)}.') from None
     return entry
 
 

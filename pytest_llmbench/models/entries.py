@@ -6,7 +6,9 @@ entry stands in, before a provider sees them (fields marked `PathText`).
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from pytest_llmbench.models.fields import Count, NotNegative, Positive, PositiveShare, Switch, Text, Whole
 
 PATH = "path"
 PathText = Annotated[str, PATH]
@@ -23,21 +25,30 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
 
+Stops = Annotated[
+    tuple[Text, ...],
+    BeforeValidator(
+        lambda given: (given,) if isinstance(given, str) else given, json_schema_input_type=Text | list[Text]
+    ),
+]
+"""Texts at which an answer ends; one may stand for itself."""
+
+
 class SamplingKeys(Strict):
     """Parts of a sampling; what is not set is left to the suite."""
 
-    max_tokens: int | None = Field(default=None, ge=1)
-    temperature: float | None = Field(default=None, ge=0)
-    top_p: float | None = Field(default=None, gt=0, le=1)
-    stop: tuple[str, ...] | None = None
-    seed: int | None = None
+    max_tokens: Count | None = None
+    temperature: NotNegative | None = None
+    top_p: PositiveShare | None = None
+    stop: Stops | None = None
+    seed: Whole | None = None
 
 
 class Price(Strict):
     """US dollars per million tokens."""
 
-    input_per_million: float = Field(ge=0)
-    output_per_million: float = Field(ge=0)
+    input_per_million: NotNegative
+    output_per_million: NotNegative
 
 
 class Entry(Strict):
@@ -45,7 +56,7 @@ class Entry(Strict):
 
     provider: str
     prompt_style: Literal["chat", "completion", "auto"] = "auto"
-    concurrency: int | None = Field(default=None, ge=1)
+    concurrency: Count | None = None
     sampling: SamplingKeys = SamplingKeys()
     price: Price | None = None
 
@@ -65,9 +76,9 @@ class TransformersEntry(Entry):
     adapter: Annotated[str | None, PATH_OR_ID] = None
     quantization: Literal["int8", "int4"] | None = None
     attention: Literal["auto", "eager", "sdpa", "flash_attention_2"] = "auto"
-    prefix_cache: bool = True
-    trust_remote_code: bool = False
-    threads: int | None = Field(default=None, ge=1)
+    prefix_cache: Switch = True
+    trust_remote_code: Switch = False
+    threads: Count | None = None
 
 
 class OpenAIEntry(Entry):
@@ -80,11 +91,11 @@ class OpenAIEntry(Entry):
     headers_env: dict[str, str] = {}
     extra_body: dict[str, object] = {}
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
-    stream: bool = True
-    timeout_s: float | None = Field(default=None, gt=0)
-    max_retries: int = Field(default=4, ge=0)
+    stream: Switch = True
+    timeout_s: Positive | None = None
+    max_retries: Whole = Field(default=4, ge=0)
     serve: str | None = None
-    serve_timeout_s: float = Field(default=600, gt=0)
+    serve_timeout_s: Positive = 600
 
 
 class RecordedEntry(Entry):

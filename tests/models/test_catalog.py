@@ -129,7 +129,18 @@ FAULTS = {
     "wrong type": (
         FILE.replace("max_tokens = 64", "max_tokens = 'many'"),
         "chatgpt",
-        'models.toml: [chatgpt]: "sampling.max_tokens": Input should be a valid integer, unable to parse string as an integer.',
+        'models.toml: [chatgpt]: "sampling.max_tokens": must be a number.',
+    ),
+    "a number as a text": (
+        FILE.replace("max_tokens = 64", "max_tokens = '64'"),
+        "chatgpt",
+        'models.toml: [chatgpt]: "sampling.max_tokens": must be a number.',
+    ),
+    "extra key below another": (
+        FILE.replace("max_tokens = 64", "max_token = 64"),
+        "chatgpt",
+        'models.toml: [chatgpt] has the unknown key "sampling.max_token"; the keys of "sampling" are: '
+        "max_tokens, temperature, stop, top_p, seed.",
     ),
     "no provider": (
         "[a]\nmodel = 'x'\n",
