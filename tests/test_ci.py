@@ -76,6 +76,7 @@ def decide(folder: Path, model: str, **variables: str) -> tuple[int, str, str]:
     output = folder / "output"
     output.write_text("")
     values = {"MODEL": model, "UNDECIDED": "8", "GITHUB_OUTPUT": str(output), **variables}
+    values["GITHUB_STEP_SUMMARY"] = str(folder / "step-summary.md")
     done = bash(step("Run the cases and decide"), folder, **values)
     return done.returncode, output.read_text().strip(), done.stdout
 
@@ -120,6 +121,8 @@ def test_with_a_baseline_the_workflow_gates(folder: Path) -> None:
     status, output, said = decide(folder, "slightly")
     assert (status, output) == (8, "status=8")
     assert "::warning title=llmbench::The gate cannot decide" in said
+    headlines = [line for line in (folder / "step-summary.md").read_text().splitlines() if line.startswith("## ")]
+    assert [line.rsplit(": ")[-1] for line in headlines[-3:]] == ["no worse", "worse", "too few cases"]
     assert decide(folder, "slightly", UNDECIDED="0")[:2] == (0, "status=8")
 
 
@@ -182,5 +185,5 @@ def test_the_script_for_any_ci_gates_and_renews(
     assert done.stderr.endswith(said)
     assert ((folder / "baseline.json").read_bytes() != before) == is_renewed
     if status != 4:
-        assert (folder / "summary.md").read_text().splitlines()[-1].startswith("**Verdict: ")
+        assert "llmbench: " in (folder / "summary.md").read_text().splitlines()[1]
         assert (folder / "run.xml").exists()
