@@ -178,8 +178,8 @@ class Grade:
         return f"{self.reason} (score {self.score:.2f}): {self.explanation}"
 
     def __repr__(self) -> str:
-        # what pytest shows of `assert llm_grade.passed, llm_grade`; the explanation may quote a model, so it is escaped
-        return f"<Grade {self.reason} (score {self.score:.2f}): {self.explanation!r}>"
+        # what pytest shows of `assert llm_grade.passed, llm_grade`; both texts may quote a model, so they are escaped
+        return f"<Grade {repr(str(self.reason))[1:-1]} (score {self.score:.2f}): {self.explanation!r}>"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

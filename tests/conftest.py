@@ -4,6 +4,7 @@ The server is told by each test how to answer which prompt.
 """
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -47,6 +48,21 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def payloads() -> tuple[Payload, ...]:
     """Give all texts that try to act: tests/data/payloads.json."""
     return _PAYLOADS
+
+
+Harms = Callable[[str], Sequence[str]]
+
+# controls but tab and line break, what turns text around, what nobody sees, halves of characters
+_ACTING = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff\U000e0000-\U000e007f]"
+)
+_LOG_COMMAND = re.compile(r"^[^\S\n]*::[^\n]*::.*$|^.*##(?:\[|vso\[|teamcity\[).*$", re.MULTILINE)
+
+
+@pytest.fixture(scope="session")
+def harms() -> Harms:
+    """Tell what of a text would act on a terminal, or on a log as GitHub's runner, Azure and TeamCity read it."""
+    return lambda text: [ascii(one) for one in (*_ACTING.findall(text), *_LOG_COMMAND.findall(text))]
 
 
 @pytest.fixture(autouse=True)

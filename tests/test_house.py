@@ -37,7 +37,12 @@ FLOORS: Mapping[int, Mapping[str, tuple[str, ...]]] = {
             "weighing",
         ),
     },
-    5: {"reports": ("report",), "quarantine of pytest-benchmark": ("_benchmark",), "quarantine of xdist": ("_xdist",)},
+    5: {
+        "reports": ("report",),
+        "quarantine of pytest-benchmark": ("_benchmark",),
+        "quarantine of xdist": ("_xdist",),
+        "quarantine of pytest's reports": ("_reports",),
+    },
     4: {
         "the conductor": (
             "asking",
@@ -78,6 +83,7 @@ ACROSS = {
     ("store", "models"): "answers are stored by the identity of their model",
     ("stored_model", "models"): "a model behind its stored answers is a model",
     ("grading", "sql"): "the sql grader judges by running",
+    ("_reports", "report"): "what pytest tells of a case is made safe as what we tell",
 }
 """Imports between rooms of one floor, with their reason."""
 
@@ -97,7 +103,8 @@ LOCAL_MODELS = (
     "models.transformers",
 )
 LIBRARIES: Mapping[str, tuple[str, ...]] = {
-    "pytest": ("plugin", "_benchmark", "_xdist"),
+    "pytest": ("plugin", "_benchmark", "_reports", "_xdist"),
+    "_pytest": ("_reports",),
     "pytest_benchmark": ("_benchmark",),
     **dict.fromkeys(
         ("torch", "transformers", "gguf", "peft", "safetensors", "accelerate", "huggingface_hub"), LOCAL_MODELS

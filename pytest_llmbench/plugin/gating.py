@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pytest_llmbench._reports import add_suite_properties
 from pytest_llmbench._xdist import BaselineFile, is_worker
 from pytest_llmbench.baselines import Baseline, PlannedCase, check_plan, read_baselines
 from pytest_llmbench.errors import LlmbenchError, UsageFault
@@ -20,7 +21,7 @@ from pytest_llmbench.plugin.session import LlmSession
 from pytest_llmbench.plugin.summary import write
 from pytest_llmbench.records import Run
 from pytest_llmbench.report.run_ruling import asked_text, ruling_json, ruling_lines, ruling_properties
-from pytest_llmbench.run_gate import RunGate, RunRuling, judge_run
+from pytest_llmbench.run_gate import RunGate, judge_run
 from pytest_llmbench.values import Outcome
 
 NAME = "llmbench-gating"
@@ -124,7 +125,7 @@ class Gating:
             return (yield)
         ruling = judge_run(self._run(), self.asked, stopped=self._session.stopped(session, exitstatus))
         self._session.ruling = ruling
-        self._tell_junit(ruling)
+        add_suite_properties(self.config, ruling_properties(ruling))
         if exitstatus == pytest.ExitCode.TESTS_FAILED and 0 < session.testsfailed == self._errors:
             # nothing failed but cases without an answer: what those mean is the gate's to say
             session.exitstatus = pytest.ExitCode.OK
@@ -138,14 +139,6 @@ class Gating:
         run = self._session.run
         has_latency = any(record.latencies_s for record in run.records)
         return replace(run, machine=self._session.benchmarks.machine) if has_latency and self.asked.baselines else run
-
-    def _tell_junit(self, ruling: RunRuling) -> None:
-        # pytest 9.2 keeps its writer in a private stash key, and offers a fixture that workers of xdist do not have
-        for plugin in self.config.pluginmanager.get_plugins():
-            add_property = getattr(plugin, "add_global_property", None)
-            if add_property is not None:
-                for name, value in ruling_properties(ruling):
-                    add_property(name, value)
 
     @pytest.hookimpl(trylast=True)
     def pytest_benchmark_update_json(self, output_json: dict[str, Any]) -> None:

@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
+from pytest_llmbench._reports import make_safe
 from pytest_llmbench._xdist import is_worker
 from pytest_llmbench.plugin.collect import ITEM, CaseFunction
 from pytest_llmbench.plugin.fixtures import RESULT, NoAnswer
 from pytest_llmbench.plugin.session import LlmSession
 from pytest_llmbench.records import Record, record_to_json
+from pytest_llmbench.report.properties import case_properties
 from pytest_llmbench.report.story import error_story, failure_story
 from pytest_llmbench.report.text import visible
 from pytest_llmbench.runner import Result
@@ -47,8 +49,10 @@ class Outcomes:
         """Carry the record on the report, and tell the case's story instead of a traceback."""
         result = item.stash.get(RESULT, None)
         if result is not None and call.when == "setup":
-            item.user_properties.extend(_properties(result.record))
+            item.user_properties.extend(case_properties(result.record))
         report = yield
+        if ITEM in item.stash:
+            make_safe(report)
         if result is None:
             return report
         if call.when == "setup":
@@ -87,15 +91,3 @@ class Outcomes:
         if report.when == "call" and getattr(report, "llm_wrong", False):
             return "wrong", "w", ("WRONG", {"yellow": True})
         return None
-
-
-def _properties(record: Record) -> list[tuple[str, object]]:
-    properties: list[tuple[str, object]] = [("outcome", str(record.outcome)), ("model", record.model)]
-    if record.score is not None:
-        properties.append(("score", record.score))
-    reasons = sorted({sample.reason for sample in record.samples if sample.reason is not None})
-    if reasons:
-        properties.append(("reason", ",".join(reasons)))
-    if record.latencies_s:
-        properties.append(("latency_s", round(sum(record.latencies_s) / len(record.latencies_s), 6)))
-    return properties

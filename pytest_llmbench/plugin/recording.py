@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from pytest_llmbench._benchmark import add_block
+from pytest_llmbench._reports import add_suite_properties
 from pytest_llmbench._xdist import WorkerFacts, is_worker
 from pytest_llmbench.plugin.session import LlmSession
 from pytest_llmbench.records import Record, record_from_json
+from pytest_llmbench.report.properties import suite_properties
 
 
 class Recording:
@@ -49,6 +51,7 @@ class Recording:
                 # what is a usage error without workers is one with them, though they could but end the run
                 session.exitstatus = pytest.ExitCode.USAGE_ERROR
             if self._session.records:
+                add_suite_properties(session.config, suite_properties(self._session.run.records))
                 self._session.benchmarks.make_sure_a_file_is_written()
             elif session.exitstatus == pytest.ExitCode.USAGE_ERROR:
                 self._session.benchmarks.expect_no_file()

@@ -7,7 +7,7 @@ from pytest_llmbench.classification import NO_PROMPTS, LabelTable, label_tables
 from pytest_llmbench.confusion import Confusion
 from pytest_llmbench.records import Record
 from pytest_llmbench.report.look import Span, Style, Styled, folded, table
-from pytest_llmbench.report.text import visible
+from pytest_llmbench.report.text import on_one_line, visible
 from pytest_llmbench.values import Prompt
 
 _LABELS_IN_FULL = 4
@@ -125,8 +125,8 @@ def _titles(rows: Sequence[_Row], width: int) -> list[str]:
 
 
 def _laid_out(rows: Sequence[_Row], titles: Sequence[str]) -> list[Styled]:
-    head = [Span(visible(title), Style.TITLE) for title in titles]
-    cells = [[Span(visible(row.get(title, "-"))) for title in titles] for row in rows]
+    head = [Span(on_one_line(title), Style.TITLE) for title in titles]
+    cells = [[Span(on_one_line(row.get(title, "-"))) for title in titles] for row in rows]
     return [(Span("  "), *line) for line in table([head, *cells], [title == "model" for title in titles])]
 
 
@@ -135,4 +135,4 @@ def _width(rows: Sequence[_Row], titles: Sequence[str]) -> int:
 
 
 def _size(rows: Sequence[_Row], title: str) -> int:
-    return max(len(visible(text)) for text in (title, *(row.get(title, "-") for row in rows)))
+    return max(len(on_one_line(text)) for text in (title, *(row.get(title, "-") for row in rows)))

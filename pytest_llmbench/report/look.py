@@ -9,6 +9,8 @@ from enum import Enum
 from textwrap import wrap
 from typing import TypeAlias
 
+from pytest_llmbench.report.text import visible
+
 
 class Style(Enum):
     """What a span is, by which it gets its colour."""
@@ -42,11 +44,11 @@ def folded(first: Sequence[Span], text: str, width: int | None, style: Style = S
 
     Args:
         first: how the line begins.
-        text: what follows, a sentence or few: blanks and line breaks in it are all one.
+        text: what follows, a sentence or few.
         width: of the terminal; None where lines may be of any length.
         style: of the text.
     """
-    begun = plain(tuple(first))
+    begun, text = plain(tuple(first)), text.replace("\n", " ")
     if width is None or len(begun) + len(text) <= width:
         yield _trimmed([*first, Span(text, style)])
         return
@@ -57,7 +59,8 @@ def folded(first: Sequence[Span], text: str, width: int | None, style: Style = S
     pieces = wrap(text, max(width - indent, _ROOM), break_on_hyphens=False, break_long_words=False)
     for place, piece in enumerate(pieces):
         beginning = first if is_beside and place == 0 else (Span(" " * indent),)
-        yield _trimmed([*beginning, Span(piece, style)])
+        # at the beginning of a line a piece may be what a log obeys
+        yield _trimmed([*beginning, Span(visible(piece), style)])
 
 
 _ROOM = 24  # characters beside what a line begins with, below which the text stands under it

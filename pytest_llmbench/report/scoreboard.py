@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from pytest_llmbench.records import Record, Sample
 from pytest_llmbench.report.look import Span, Style, Styled, folded, plain, table
-from pytest_llmbench.report.text import seconds, visible
+from pytest_llmbench.report.text import on_one_line, seconds, visible
 from pytest_llmbench.stats import mean, quantile, wilson_interval
 from pytest_llmbench.values import Outcome
 
@@ -157,7 +157,7 @@ def scoreboard_table(lines: Sequence[Line], width: int, *, is_short: bool = Fals
     """
     columns = [column for column in _COLUMNS if not is_short or column.weight >= _SHORT_WEIGHT]
     while True:
-        cells = [[Span(visible(column.cell(line)), _style(column, line)) for column in columns] for line in lines]
+        cells = [[Span(on_one_line(column.cell(line)), _style(column, line)) for column in columns] for line in lines]
         titles = [Span(column.title, Style.TITLE) for column in columns]
         laid_out = list(table([titles, *cells], [column.is_left for column in columns]))
         lightest = min(column.weight for column in columns)
@@ -202,7 +202,7 @@ def reason_lines(records: Sequence[Record], width: int | None = None) -> list[St
         line
         for (suite, role), found in counts.items()
         for line in folded(
-            (Span(visible(f"{suite} {role}: ")),),
+            (Span(f"{on_one_line(f'{suite} {role}')}: "),),
             visible(", ".join(f"{count} {reason}" for reason, count in found.most_common())),
             width,
         )

@@ -8,7 +8,7 @@ from pytest_llmbench.records import JsonObject, Record, Run
 from pytest_llmbench.report.comparison import counted, share
 from pytest_llmbench.report.comparison_json import comparison_json
 from pytest_llmbench.report.markdown import escaped, table_head, table_row
-from pytest_llmbench.report.text import visible
+from pytest_llmbench.report.text import on_one_line, visible
 from pytest_llmbench.stats import mean
 from pytest_llmbench.values import Outcome
 from pytest_llmbench.verdicts import overall
@@ -115,9 +115,9 @@ def _outcome(record: Record) -> str:
 
 
 def _aligned(table: Table) -> Iterator[str]:
-    widths = [max(len(visible(row[place])) for row in table) for place in range(len(table[0]))]
+    widths = [max(len(on_one_line(row[place])) for row in table) for place in range(len(table[0]))]
     for row in table:
-        yield "  ".join(visible(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        yield "  ".join(on_one_line(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
 def _markdown(table: Table) -> Iterator[str]:

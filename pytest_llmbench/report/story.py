@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pytest_llmbench.records import Record
 from pytest_llmbench.report.look import Span, Style, Styled
-from pytest_llmbench.report.text import clipped, visible
+from pytest_llmbench.report.text import clipped, on_one_line, visible
 from pytest_llmbench.runner import Item, Result
 from pytest_llmbench.values import Outcome
 
@@ -46,13 +46,13 @@ def wrong_line(nodeid: str, record: Record) -> Styled:
     """Tell in a line which test was wrong without failing, and why."""
     failed = next(sample for sample in record.samples if sample.outcome is Outcome.FAILED)
     why = clipped(_first_line(failed.explanation or ""), _MAX_LINE)
-    return Span("WRONG", Style.DOUBTFUL), Span(visible(f" {nodeid} - {failed.reason}: {why}"))
+    return Span("WRONG", Style.DOUBTFUL), Span(f" {on_one_line(f'{nodeid} - {failed.reason}: {why}')}")
 
 
 def layout(heading: str, rows: Sequence[tuple[str, str]]) -> str:
     """Lay out a heading and labelled texts, made safe to print and clipped."""
     size = max(len(label) for label, _ in rows)
-    lines = [visible(heading)]
+    lines = [on_one_line(heading)]
     for label, text in rows:
         first, *rest = visible(clipped(text.strip("\n"), _MAX_CHARACTERS)).split("\n")
         lines.append(f"  {label.ljust(size)}  {first}".rstrip())

@@ -23,6 +23,11 @@ def visible(text: str) -> str:
     return _COMMAND.sub(lambda found: r"\x23" if found[1] is None else rf"{found[1]}\x3a", shown)
 
 
+def on_one_line(text: str) -> str:
+    """Make a text from outside safe to print where a line is expected: a name, a cell, a heading."""
+    return visible(" ".join(text.split()))
+
+
 def clipped(text: str, max_characters: int) -> str:
     """Cut a text in its middle, saying how much was left out."""
     if len(text) <= max_characters:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pytest_llmbench.gate import Gate
 from pytest_llmbench.report.comparison import Said, everything_said
 from pytest_llmbench.report.look import Span, Style, Styled, folded, plain
-from pytest_llmbench.report.text import visible
+from pytest_llmbench.report.text import on_one_line, visible
 from pytest_llmbench.verdicts import Verdict
 
 _WIDTH = max(len(verdict) for verdict in Verdict)
@@ -27,7 +27,7 @@ def comparison_lines(gate: Gate, *, is_verbose: bool = False) -> Iterator[str]:
 
 def said_lines(said: Sequence[Said], width: int | None = None, *, has_details: bool = True) -> Iterator[Styled]:
     """Lay out what is said, for a terminal of that width; None where lines may be of any length."""
-    names = [visible(line.name) for line in said]
+    names = [on_one_line(line.name) for line in said]
     column = max(map(len, names), default=0)
     for line, name in zip(said, names, strict=True):
         verdict = line.verdict or ""

@@ -1,5 +1,6 @@
 """Texts from outside are made safe to print; numbers are written as people do."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -44,38 +45,12 @@ def test_what_is_shown_can_be_printed_anywhere(text: str) -> None:
     assert visible(shown) == shown
 
 
-ACTING = frozenset(
-    chr(code)
-    for first, _, last in (
-        part.partition("-")
-        for part in [
-            "00-08",
-            "0b-1f",
-            "7f-9f",
-            "61c",
-            "200b-200f",
-            "2028-202e",
-            "2060-2069",
-            "feff",
-            "d800-dfff",
-            "e0000-e007f",
-        ]
-    )
-    for code in range(int(first, 16), int(last or first, 16) + 1)
-)
-"""Controls but tab and line break, what changes the direction of text, what nobody sees, halves of characters."""
+Harms = Callable[[str], Sequence[str]]
 
 
-def test_no_payload_keeps_a_character_that_acts(payload: Any) -> None:
-    """They are gone from whatever they stood in."""
-    assert not ACTING & set(visible(payload.text))
-
-
-def log_commands(text: str) -> list[str]:
-    """Give the lines that the log of a CI service takes for commands, read as GitHub's runner, Azure and TeamCity do."""
-    starts = ("##[", "##vso[", "##teamcity[")
-    lines = [line.strip() for line in text.split("\n")]
-    return [line for line in lines if (line[:2] == "::" and "::" in line[2:]) or any(start in line for start in starts)]
+def test_nothing_of_a_payload_acts(payload: Any, harms: Harms) -> None:
+    """What would is gone from whatever it stood in, and nothing comes to act by what was taken out."""
+    assert harms(visible(payload.text)) == []
 
 
 COMMANDS = {
@@ -90,17 +65,12 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize(("text", "shown"), COMMANDS.items())
-def test_what_a_log_would_obey_is_shown_as_an_escape(text: str, shown: str) -> None:
+def test_what_a_log_would_obey_is_shown_as_an_escape(text: str, shown: str, harms: Harms) -> None:
     """A model's answer stands in the log of a CI job, where such lines set variables and hide what follows."""
-    assert log_commands(text) != []
+    assert harms(text) != []
 
     assert visible(text) == shown
-    assert log_commands(shown) == []
-
-
-def test_no_payload_is_a_command_to_a_log(payload: Any) -> None:
-    """Nor does one become a command by what was taken out of it."""
-    assert log_commands(visible(payload.text)) == []
+    assert harms(shown) == []
 
 
 @pytest.mark.parametrize("text", ["a::int", "SELECT x::date", "::date", "# [link]", "## [1]", "::", "a ::b::"])
