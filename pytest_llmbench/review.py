@@ -3,7 +3,7 @@
 Neither the model nor the grader's verdict is shown before the person has spoken.  Half of the
 answers, settled by their digest alone, are the random share: agreement is computed on these, for a
 choice by what the grader said would bend it.  The other half gives the informative ones: where
-the samples or models of a case disagree, and where a score lies between right and wrong.
+the samples or models of a case disagree, where the votes of a judge do, and where a score lies between right and wrong.
 """
 
 import hashlib
@@ -93,7 +93,7 @@ def _position(seed: int, key: str) -> float:
 def _informs(record: Record, sample: Sample, outcomes: dict[tuple[str, str], set[Outcome]]) -> float:
     is_split = len(outcomes[record.suite, record.case]) > 1
     score = sample.score or 0.0
-    return is_split + 2 * min(score, 1 - score)
+    return is_split + (sample.parts.get("split") is True) + 2 * min(score, 1 - score)
 
 
 def _in_blocks(by_promise: Sequence[str], by_chance: Sequence[str]) -> Iterator[tuple[str, Drawn]]:

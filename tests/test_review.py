@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
@@ -161,6 +162,19 @@ def test_informative_answers_come_first_in_each_ten() -> None:
         [*(record(n, f"{n}", 1.0) for n in range(50)), *(record(n, f"not {n}", 0.0) for n in range(3))], 0
     )
     assert int(split[0].record.case.removeprefix("case-")) < 3
+
+
+def test_answers_on_which_a_judge_was_of_two_minds_come_first() -> None:
+    """Where its votes were split, a person has to look."""
+    certain = [record(number, f"answer {number}", 1.0) for number in range(100)]
+    doubtful = [
+        replace(made, samples=tuple(replace(sample, parts={"split": True}) for sample in made.samples))
+        for made in (record(number, f"answer {number}", 1.0) for number in range(100, 104))
+    ]
+
+    first = candidates([*certain, *doubtful], 0)[0]
+
+    assert first.sample.parts == {"split": True}
 
 
 def test_another_seed_is_another_order() -> None:
