@@ -2,8 +2,8 @@
 
     python benchmarks/grading.py
 
-10,000 answers to headlines, 1,000 explanations of jokes by their patterns, and 1,000 by a judge's replies, which are written
-here. Suites are loaded before anything is measured. Prints one line a figure: the median of five rounds.
+10,000 answers to headlines, 1,000 explanations of jokes by their patterns, and 1,000 by a judge's replies, which
+are written here. Suites are loaded before anything is measured. Prints one line a figure: the median of five rounds.
 """
 
 import json
