@@ -190,6 +190,18 @@ def test_worker_has_limits(worker: Worker, question: Question) -> None:
     assert (limits["FSIZE"], limits["CORE"]) == (0, 0)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the limits of another process")
+def test_limits_of_an_answer_end_with_it(worker: Worker, question: Question) -> None:
+    """References, and the near misses of them, are not stopped by what is left of the last answer's time and memory."""
+    worker.judge(NORMAL, question)
+
+    worker.trials(REFERENCE, question.instances, 1.0)
+
+    process = psutil.Process(worker.pid)
+    limits = [process.rlimit(getattr(psutil, f"RLIMIT_{name}")) for name in ("AS", "CPU")]
+    assert [soft for soft, _ in limits] == [hard for _, hard in limits]
+
+
 _SCRIPT = """
 import sys, time
 from pathlib import Path
