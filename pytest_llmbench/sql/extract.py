@@ -1,8 +1,8 @@
 """Find the query in what a model wrote.
 
 The first statement of the answer counts: in the first fenced block that holds one, after a
-reasoning block is taken off.  A statement starts at a line's start, after a colon, in a fence,
-a back quote or an XML tag, so that prose about "select ... from" is not a query.  Where no
+reasoning block is taken off.  A statement starts at a line's start, after a colon or a shell's prompt, in a fence,
+a back quote, an XML tag or a call's string, so that prose about "select ... from" is not a query.  Where no
 semicolon ends it, shorter texts are offered as well, cut before lines that read as prose or as a
 new statement, never before a clause: dropping a WHERE that does not parse would forgive it.
 """
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from pytest_llmbench.sql.openings import CHANGE, STATEMENT
 from pytest_llmbench.sql.scanner import Kind, pieces
+from pytest_llmbench.sql.spoken import STOP, spoken
 
 MAX_STATEMENT_BYTES = 8_000
 """The longest statement that is read: planning time and memory grow with the text."""
@@ -37,31 +38,26 @@ class Extraction:
     change: str | None = None
 
 
-_THOUGHT = r"think|thinking|thought|thoughts|reasoning|reflection|scratchpad|analysis"
-_REASONING = re.compile(
-    rf"(?P<close></(?:{_THOUGHT})\s*>|\[/THINK\]|◁/think▷)|<(?:{_THOUGHT})\b[^<>]{{0,200}}>|\[THINK\]|◁think▷",
-    re.IGNORECASE,
-)
-_HARMONY_FINAL = re.compile(r"<\|channel\|>\s*final\s*(?:<\|constrain\|>\s*\w+\s*)?<\|message\|>")
-_STOP = re.compile(
-    r"</s>|<eos>|<end_of_turn>|\[/?INST\]|^(?:###\s*\w|(?:Human|User|Assistant|Question|Q)\s*:)"
-    r"|<\|(?:im_end|im_start|eot_id|endoftext|end|return|user|assistant|end_of_text|start_header_id)\|>",
-    re.MULTILINE,
-)
-_INVISIBLE = str.maketrans({"\xa0": " "} | dict.fromkeys("\ufeff\u200b\u200c\u200d\u2060"))
 _TYPOGRAPHY = str.maketrans(
     {"“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "≥": ">=", "≤": "<=", "≠": "<>", "−": "-"}
+    | dict(zip("（），；＝＜＞", "(),;=<>", strict=True))
 )
 _FENCE = re.compile(r"^[ \t>]*(`{3,}|~{3,})[ \t]*[\w+#.-]*[^\n`]*$", re.MULTILINE)
-_TAG = r"sql|query|answer|sql_query|final_answer"
+_TAG = r"sql|query|answer|sql_query|final_answer|code"
+_BOXED = re.compile(r"\\boxed\{(?:\\(?:text|texttt|mathtt)\{)?([^{}]{0,9000})\}")
 _TAGGED = re.compile(rf"<({_TAG})\b[^<>]{{0,100}}>(.*?)(?:</\1\s*>|\Z)", re.IGNORECASE | re.DOTALL)
 
-_LABEL = r"(?![ \t]*--)[ \t]*(?:[>•*-][ \t]+)*\*{0,2}(?:\d{1,2}[.)][ \t]+)?(?:[^\n]{0,400}?:[ \t*]*)??"
+# possessive, so that a long run of spaces is matched in one way
+_LABEL = (
+    r"(?![ \t]*+--)[ \t]*+(?:[>•*-][ \t]++)*+\*{0,2}(?:\d{1,2}[.)][ \t]++)?(?:\w{1,20}(?:=?>|=#)[ \t]++)?"
+    r"(?:[^\n]{0,400}?:[ \t*]*+)??"
+)
 _START = re.compile(
-    rf"^{_LABEL}(?P<open>[`\"'({{ \t]*)(?:/\*.{{0,500}}?\*/\s*)*(?P<statement>{STATEMENT})",
+    rf"^{_LABEL}(?P<open>[`\"'({{ \t]*+)(?:/\*.{{0,500}}?\*/\s*)*(?P<statement>{STATEMENT})",
     re.IGNORECASE | re.MULTILINE,
 )
 _INLINE = re.compile(rf"(?P<open>`)(?P<statement>{STATEMENT})", re.IGNORECASE)
+_PASSED = re.compile(rf"[=(,]\s*[rf]?(?P<open>\"{{3}}|'{{3}}|[\"'])\s*(?P<statement>{STATEMENT})", re.IGNORECASE)
 _SELECT = re.compile(r"(?P<open>)(?P<statement>\b(?:SELECT|select)\b)")
 _STATEMENT_LINE = re.compile(rf"\s*\(*(?:{STATEMENT})", re.IGNORECASE)
 _GO_LINE = re.compile(r"^\s*GO\s*$", re.MULTILINE)
@@ -76,7 +72,8 @@ _CLAUSE_WORDS = frozenset(
     """.split()  # noqa: SIM905 - words read better in a row
 )
 _PROSE = re.compile(
-    r"(?:[*_#>-]+\s*)?[A-Z][\w']*(?:[ ,:]|$)|[*_#>-]+ ?\w|(?:[a-z]+ ){3}[a-z]|\(?(?:Note|This|Here|It)\b"
+    r"(?:[*_#>-]+\s*)?[A-Z][\w']*(?:[ ,:]|[.!]?(?:\s|$))|[*_#>-]+ ?\w|(?:[a-z]+ ){3}[a-z]|\w{3,}:(?:\s|$)"
+    r"|\(?(?:Note|This|Here|It)\b"
 )
 _ENDS_OPEN = re.compile(
     r"(?:\b(?:union|all|except|intersect|minus|as|distinct|from|join|in|exists)|[(,]|\))\s*\Z", re.IGNORECASE
@@ -98,41 +95,15 @@ _SQL_KEYS = (
 
 def extract(answer: str) -> Extraction | None:
     """Find the statement an answer gives, or None where it gives none."""
-    for block, is_fenced in _blocks(_spoken(answer[:_MAX_ANSWER_CHARS])):
-        found = _first_statement(block, is_fenced=is_fenced)
-        if found is not None:
-            return found
+    text = spoken(answer[:_MAX_ANSWER_CHARS])
+    stop = STOP.search(text)
+    # a heading before the query is no end
+    for part in (text[: stop.start()], text) if stop else (text,):
+        for block, is_fenced in _blocks(part):
+            found = _first_statement(block, is_fenced=is_fenced)
+            if found is not None:
+                return found
     return None
-
-
-def _spoken(text: str) -> str:
-    """Take off reasoning blocks and what follows an end-of-turn mark, and straighten the typography."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if text.count("\0") * 3 > len(text):
-        text = text.replace("\0", "").removeprefix("ÿþ").removeprefix("þÿ")  # UTF-16 read as if it were Latin-1
-    if final := list(_HARMONY_FINAL.finditer(text)):
-        text = text[final[-1].end() :]
-    text = _without_reasoning(text).translate(_INVISIBLE).lstrip()
-    stop = _STOP.search(text)
-    return text[: stop.start()] if stop and stop.start() else text
-
-
-def _without_reasoning(text: str) -> str:
-    """Drop what stands between the marks of reasoning, and the marks."""
-    spoken: list[str] = []
-    depth = position = 0
-    for mark in _REASONING.finditer(text):
-        if depth == 0:
-            spoken.append(text[position : mark.start()])
-        if mark.group("close") is None:
-            depth += 1
-        elif depth:
-            depth -= 1
-        else:
-            spoken.clear()  # the chat template opened the block, the answer only closes it
-        position = mark.end()
-    # an open block at the end was cut off while still thinking
-    return "".join(spoken) + ("" if depth else text[position:])
 
 
 def _blocks(text: str) -> Iterator[tuple[str, bool]]:
@@ -148,6 +119,8 @@ def _blocks(text: str) -> Iterator[tuple[str, bool]]:
     yield from ((text, True) for text in _envelope(text))
     for match in _TAGGED.finditer(text):
         yield match.group(2), True
+    for match in _BOXED.finditer(text):
+        yield match.group(1), True
     yield text, False
 
 
@@ -194,10 +167,13 @@ def _texts(value: object, *, depth: int) -> Iterator[str]:
 def _first_statement(block: str, *, is_fenced: bool) -> Extraction | None:
     """Find the first statement of one block."""
     block = re.sub(r"(?m)^([ \t]*)#+(?=\s|$|[A-Za-z(])", r"\1--", block)  # comments of MySQL, or of the prompt run on
-    found = [match for match in (_START.search(block), _INLINE.search(block)) if match]
+    found = [match for match in (_START.search(block), _INLINE.search(block), _PASSED.search(block)) if match]
     if not found:
         return None
     match = min(found, key=lambda match: match.start("statement"))
+    if block[match.start() :].lstrip().startswith(">"):
+        start = match.start()
+        block = block[:start] + re.sub(r"(?m)^[ \t]*>", " ", block[start:])  # a quotation, to its end
     if match.group("statement")[:4].lower() == "from":
         # a FROM at a line's start may belong to a SELECT in the middle of the line of prose before
         match = next(reversed(list(_SELECT.finditer(block, 0, match.start("statement")))), match)

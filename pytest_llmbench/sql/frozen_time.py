@@ -14,6 +14,7 @@ from datetime import datetime
 from sqlglot import exp
 
 from pytest_llmbench.sql.terms import Schema
+from pytest_llmbench.sql.tree import rewritten
 
 _MOMENT = "1999-12-31T23:58:59"  # a mark that no answer writes with a T, an odd minute and a year long gone
 _DAY = "1999-12-31T"
@@ -49,7 +50,7 @@ def today() -> exp.Expr:
 
 def freeze(tree: exp.Expr, schema: Schema) -> exp.Expr:
     """Replace every clock in a tree by the frozen moment."""
-    return tree.transform(lambda node: _frozen(node, schema), copy=False)
+    return rewritten(tree, lambda node: _frozen(node, schema))
 
 
 def at(sql: str, moment: datetime) -> str:

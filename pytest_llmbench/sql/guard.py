@@ -34,7 +34,7 @@ class Refusal:
 
 def change_refusal(tree: exp.Expr) -> Refusal | None:
     """Refuse what is no query, or a query with a change inside, whatever dialect it was read in."""
-    if not isinstance(tree, exp.Query | exp.Values):
+    if not isinstance(tree, exp.Query | exp.Values | exp.Pivot):
         keyword = str(tree.this).upper() if isinstance(tree, exp.Command) else tree.key.upper()
         is_unsafe = type(tree) in constructs.CHANGES or isinstance(tree, exp.DDL | exp.DML)
         return Refusal(message=f"it is not a query ({keyword})", is_unsafe=is_unsafe)

@@ -43,6 +43,7 @@ class Judge:
         self._engine = Engine()
         self._results: dict[tuple[str, Instance], Table] = {}
         self._read = lru_cache(maxsize=2_000)(self._read_text)  # samples repeat themselves
+        self._resolve = lru_cache(maxsize=100)(self._resolve_quotes)  # one text is read in eleven dialects
 
     def prepare(self, question: Question) -> tuple[Reference, ...]:
         """Open the instances and run the references, once each; their time is not the answer's."""
@@ -100,8 +101,10 @@ class Judge:
         return tuple(alive)
 
     def _read_text(self, text: str, dialect: str, instance: Instance) -> Reading | NoReading:
-        schema = self._engine.schema(instance)
-        return read(quotes.resolve(text, schema), dialect, schema, self._engine.functions)
+        return read(self._resolve(text, instance), dialect, self._engine.schema(instance), self._engine.functions)
+
+    def _resolve_quotes(self, text: str, instance: Instance) -> tuple[quotes.Spelled, ...]:
+        return quotes.resolve(text, self._engine.schema(instance))
 
     def _reference(self, sql: str, question: Question) -> Reference:
         reading = self._read_reference(sql, question.instances[0])

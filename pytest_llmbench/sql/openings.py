@@ -19,15 +19,16 @@ _READS = {
     "from": rf"from\s+(?:{_PATH}|\()[^;.]{{0,200}}?"
     r"(?:;|\Z|\b(?:select|where|group\s+by|order\s+by|join|limit|having|qualify)\b)",
     "values": r"values\s*\(",
-    "table": rf"table\s+{_NAME}\s*(?:;|\Z)",
-    "pivot": rf"(?:un)?pivot\s+{_PATH}\s+on\b",
+    "table": rf"table\s+{_PATH}\s*(?:;|\Z)",
+    "pivot": rf"(?:un)?pivot\s*(?:{_PATH}\s+on\b|\(\s*(?:select|from|with)\b)",
 }
 _WRITES = {
     "insert": r"insert\s+(?:into|overwrite|or\s+\w+\s+into|ignore)\b",
     "update": rf"update\s+(?:or\s+\w+\s+)?{_PATH}(?:\s+(?:as\s+)?\w+)?\s+set\b",
     "delete": r"delete\s+from\b",
     "merge": r"merge\s+into\b",
-    "replace": r"replace\s+into\b",
+    "replace": r"(?:replace|upsert)\s+into\b",
+    "bulk insert": rf"bulk\s+insert\s+{_PATH}\s+from\b",
     "truncate": rf"truncate\s+(?:table\s+)?{_PATH}\s*(?:;|\Z|\n|cascade|restart)",
     "drop": r"drop\s+(?:temp\w*\s+)?"
     r"(?:table|view|schema|database|index|sequence|function|procedure|macro|type|user|role|"
@@ -68,6 +69,12 @@ _ORDERS = {
     "vacuum": rf"(?:vacuum|analyze|checkpoint|force\s+checkpoint)\s*(?:full\s+|analyze\s+)*{_NAME}?\s*(?:;|\Z)",
     "kill": r"kill\s+(?:query\s+|connection\s+)?\d+",
     "do": r"do\s+\$\$",
+    "lock": rf"lock\s+tables?\s+{_PATH}",
+    "savepoint": rf"savepoint\s+{_NAME}\s*(?:;|\Z)",
+    "maintain": rf"(?:optimize|reindex|refresh|cache|uncache|msck\s+repair)\s+table\s+{_PATH}",
+    "back up": rf"(?:backup|restore)\s+(?:database|table)\s+{_PATH}",
+    "wait": r"waitfor\s+(?:delay|time)\s+'",
+    "shut down": r"shutdown\s*(?:;|\Z)",
 }
 
 

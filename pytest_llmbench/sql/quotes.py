@@ -10,6 +10,7 @@ names in every reading, and a dotted path in them loses what stands before a kno
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pytest_llmbench.sql import to_char
 from pytest_llmbench.sql.scanner import Kind, Piece, pieces, unquoted
 from pytest_llmbench.sql.terms import Schema
 
@@ -35,7 +36,8 @@ class Spelled:
 
 def resolve(statement: str, schema: Schema) -> tuple[Spelled, ...]:
     """Decide for each quoted piece of a statement whether it is a name or a string."""
-    found = [piece for piece in pieces(statement) if piece.kind is not Kind.COMMENT]
+    # a comment is white space: SELECT/* all */user_id
+    found = [Piece(Kind.SPACE, " ", one.start) if one.kind is Kind.COMMENT else one for one in pieces(statement)]
     solid = [index for index, piece in enumerate(found) if piece.kind is not Kind.SPACE]
     place = {index: order for order, index in enumerate(solid)}
 
@@ -54,9 +56,10 @@ def resolve(statement: str, schema: Schema) -> tuple[Spelled, ...]:
             out.append(Spelled(unquoted(piece), is_name=True))
         elif piece.text in ("N", "n") and index + 1 < len(found) and found[index + 1].kind is Kind.STRING:
             continue  # T-SQL's national strings: N'Login'
+        elif piece.text.lower() in to_char.NAMES and _word(neighbour(index, 1)) == "(":
+            out.append(Spelled(to_char.MARK))
         else:
             out.append(Spelled(piece.text))
-    # a comment was white space too
     return tuple(out)
 
 

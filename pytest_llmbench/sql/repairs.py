@@ -7,29 +7,42 @@ rejected in one dialect than silently misread.
 """
 
 import re
+from collections.abc import Callable
 
 from sqlglot import exp
 
-from pytest_llmbench.sql import frozen_time, time_functions
+from pytest_llmbench.sql import frozen_time, loose_groups, texts, time_functions
 from pytest_llmbench.sql.terms import Schema
-from pytest_llmbench.sql.tree import UnreadableError, bare, call, is_number, is_truth, number, stamp, temporal_kind
+from pytest_llmbench.sql.tree import (
+    UnreadableError,
+    bare,
+    call,
+    is_number,
+    is_truth,
+    number,
+    rewritten,
+    stamp,
+    temporal_kind,
+    with_aliases,
+)
 
 _COMPARISONS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE)
 _DAY_DIALECTS = frozenset({"oracle", "tsql"})
-_DISTINCT_COUNTS = frozenset({"uniqexact", "uniq", "uniqcombined", "uniqhll12"})
 
 
 def repair(tree: exp.Expr, dialect: str, schema: Schema) -> exp.Expr:
     """Give the tree that means in DuckDB what the statement means in its dialect, with time frozen."""
-    tree = tree.transform(lambda node: _unqualified(node, schema), copy=False)
+    tree = rewritten(tree, lambda node: _unqualified(node, schema))
     tree = time_functions.repair(tree, dialect)
     tree = frozen_time.freeze(tree, schema)
     for select in list(tree.find_all(exp.Select)):
         _without_rownum(select)
         _without_dual(select, schema)
-    for query in list(tree.find_all(exp.Select)):
-        _ties_by_rank(query)
-    return tree.transform(lambda node: _repaired(node, dialect, schema), copy=False)
+    for select in list(tree.find_all(exp.Select)):
+        _ties_by_rank(select)
+        loose_groups.repair(select, dialect)
+    known = with_aliases(tree, schema)
+    return rewritten(tree, lambda node: _repaired(node, dialect, known))
 
 
 def _unqualified(node: exp.Expr, schema: Schema) -> exp.Expr:
@@ -125,35 +138,85 @@ def _ties_by_rank(select: exp.Select) -> None:
 
 def _repaired(node: exp.Expr, dialect: str, schema: Schema) -> exp.Expr:
     """Give what one node becomes."""
-    if isinstance(node, exp.Avg) and is_truth(node.this):
+    node = texts.repair(node, dialect, schema)
+    rewrite = _BY_NAME.get(node.name.lower()) if isinstance(node, exp.Anonymous | exp.AnonymousAggFunc) else None
+    if rewrite is None:
+        rewrite = next((rewrite for kinds, rewrite in _BY_KIND.items() if isinstance(node, kinds)), None)
+    return node if rewrite is None else rewrite(node, dialect, schema)
+
+
+def _average(node: exp.Expr, dialect: str, schema: Schema) -> exp.Expr:  # noqa: ARG001 - one signature for all
+    """AVG(a = b): the average of 1 and 0."""
+    if is_truth(node.this):
         node.set("this", exp.cast(node.this, "INT"))
-    elif isinstance(node, exp.ApproxDistinct):
-        return exp.Count(this=exp.Distinct(expressions=[node.this]))  # on a few rows the estimate is the count
-    elif isinstance(node, exp.Anonymous | exp.AnonymousAggFunc) and node.name.lower() in _DISTINCT_COUNTS:
-        return exp.Count(this=exp.Distinct(expressions=list(node.expressions)))
-    elif isinstance(node, exp.Trunc) or (
-        isinstance(node, exp.Anonymous) and node.name.lower() == "trunc" and len(node.expressions) == 1
-    ):
-        return _trunc(node, schema)
-    elif isinstance(node, exp.ArrayAgg) and isinstance(node.this, exp.Limit):
-        size = node.this.expression
-        node.set("this", node.this.this)
-        return call("LIST_SLICE", node, number(1), size)  # ARRAY_AGG(x ORDER BY y LIMIT n) of BigQuery
-    elif isinstance(node, exp.National):
-        return exp.Literal.string(node.name)
-    elif isinstance(node, exp.Sub | exp.Add) and dialect in _DAY_DIALECTS:
-        return _days(node, dialect, schema)
-    elif isinstance(node, _COMPARISONS):
-        _align(node, "this", "expression", schema)
-        _align(node, "expression", "this", schema)
-    elif isinstance(node, exp.Between):
-        for side in ("low", "high"):
-            _align(node, side, "this", schema)
     return node
 
 
-def _trunc(node: exp.Expr, schema: Schema) -> exp.Expr:
+def _distinct_count(node: exp.Expr, dialect: str, schema: Schema) -> exp.Expr:  # noqa: ARG001 - same
+    """APPROX_COUNT_DISTINCT, uniqExact: on a few rows the estimate is the count."""
+    counted = list(node.expressions) if isinstance(node, exp.Anonymous | exp.AnonymousAggFunc) else [node.this]
+    return exp.Count(this=exp.Distinct(expressions=counted))
+
+
+def _first_of_list(node: exp.Expr, dialect: str, schema: Schema) -> exp.Expr:  # noqa: ARG001 - same
+    """ARRAY_AGG(x ORDER BY y LIMIT n) of BigQuery."""
+    if not isinstance(node.this, exp.Limit):
+        return node
+    size = node.this.expression
+    node.set("this", node.this.this)
+    return call("LIST_SLICE", node, number(1), size)
+
+
+def _national(node: exp.Expr, dialect: str, schema: Schema) -> exp.Expr:  # noqa: ARG001 - same
+    """N'text' of T-SQL."""
+    return exp.Literal.string(node.name)
+
+
+def _choice(node: exp.Expr, dialect: str, schema: Schema) -> exp.Expr:  # noqa: ARG001 - same
+    """IFF(condition, a, b) of Snowflake and T-SQL, which only some dialects know."""
+    if len(node.expressions) != 3:
+        return node
+    condition, true, false = node.expressions
+    return exp.If(this=condition, true=true, false=false)
+
+
+def _collated(node: exp.Expr, dialect: str, schema: Schema) -> exp.Expr:  # noqa: ARG001 - same
+    """COLLATE utf8mb4_bin, Latin1_General_CS_AS: letter by letter, as DuckDB compares anyway."""
+    is_plain = re.search(r"^(?:c|posix|binary|ucs_basic)$|_(?:bin2?|cs)(?:_|$)", node.expression.name, re.IGNORECASE)
+    return node.this if is_plain else node
+
+
+def _apply(join: exp.Expr, dialect: str, schema: Schema) -> exp.Expr:  # noqa: ARG001 - same
+    """CROSS APPLY and OUTER APPLY of T-SQL, which sqlglot writes as joins without a condition."""
+    is_cross = join.this.args.get("cross_apply")
+    if is_cross is None:
+        return join
+    join.this.set("cross_apply", None)
+    if is_cross:
+        join.set("kind", "CROSS")
+    else:
+        join.set("side", "LEFT")
+        join.set("on", exp.true())
+    return join
+
+
+def _share(window: exp.Expr, dialect: str, schema: Schema) -> exp.Expr:  # noqa: ARG001 - same
+    """RATIO_TO_REPORT(x) OVER (...): the share of x in its sum."""
+    if (
+        not isinstance(window.this, exp.Anonymous)
+        or window.this.name.lower() != "ratio_to_report"
+        or len(window.this.expressions) != 1
+    ):
+        return window
+    (part,) = window.this.expressions
+    window.set("this", exp.Sum(this=part.copy()))
+    return exp.Paren(this=exp.Div(this=exp.cast(part, "DOUBLE"), expression=window))
+
+
+def _trunc(node: exp.Expr, dialect: str, schema: Schema) -> exp.Expr:  # noqa: ARG001 - same
     """TRUNC(x) of a moment is its day."""
+    if not isinstance(node, exp.Trunc) and len(node.expressions) != 1:
+        return node
     value = node.this if isinstance(node, exp.Trunc) else node.expressions[0]
     is_alone = not isinstance(node, exp.Trunc) or node.args.get("decimals") is None
     return exp.cast(value, "DATE") if is_alone and temporal_kind(value, schema) else node
@@ -161,6 +224,8 @@ def _trunc(node: exp.Expr, schema: Schema) -> exp.Expr:
 
 def _days(node: exp.Expr, dialect: str, schema: Schema) -> exp.Expr:
     """Add or take a number of days; a difference of two moments beside a number is one too (Oracle)."""
+    if dialect not in _DAY_DIALECTS:
+        return node
     left, right = temporal_kind(node.this, schema), temporal_kind(node.expression, schema)
     if left and is_number(node.expression):
         return time_functions.day_arithmetic(node, left)
@@ -176,6 +241,17 @@ def _days(node: exp.Expr, dialect: str, schema: Schema) -> exp.Expr:
     return node
 
 
+def _compared(node: exp.Expr, dialect: str, schema: Schema) -> exp.Expr:  # noqa: ARG001 - same
+    """Compare like with like."""
+    if isinstance(node, exp.Between):
+        pairs = (("low", "this"), ("high", "this"))
+    else:
+        pairs = (("this", "expression"), ("expression", "this"))
+    for text_side, moment_side in pairs:
+        _align(node, text_side, moment_side, schema)
+    return node
+
+
 def _align(node: exp.Expr, text_side: str, moment_side: str, schema: Schema) -> None:
     """Compare a moment with a written date: MySQL and SQLite compare the texts, DuckDB refuses.
 
@@ -187,3 +263,23 @@ def _align(node: exp.Expr, text_side: str, moment_side: str, schema: Schema) -> 
     shape = written.args["format"]
     if isinstance(shape, exp.Literal) and re.match(r"%Y-%m-(?:%d|\d\d)(?:[ T]|$)", shape.name):
         node.set(text_side, stamp(written))
+
+
+_Rewrite = Callable[[exp.Expr, str, Schema], exp.Expr]
+_BY_NAME: dict[str, _Rewrite] = {
+    "iff": _choice,
+    "trunc": _trunc,
+    **dict.fromkeys(("uniqexact", "uniq", "uniqcombined", "uniqhll12"), _distinct_count),
+}
+_BY_KIND: dict[type[exp.Expr] | tuple[type[exp.Expr], ...], _Rewrite] = {
+    exp.Avg: _average,
+    exp.ApproxDistinct: _distinct_count,
+    exp.Trunc: _trunc,
+    exp.ArrayAgg: _first_of_list,
+    exp.National: _national,
+    exp.Collate: _collated,
+    exp.Join: _apply,
+    exp.Window: _share,
+    (exp.Sub, exp.Add): _days,
+    (*_COMPARISONS, exp.Between): _compared,
+}

@@ -2,20 +2,18 @@
 
 The worst of them run: TIMESTAMPDIFF becomes DATE_DIFF, which counts boundaries where the original
 truncates; DAYOFWEEK and WEEKDAY run with other numbers; make_interval(hours => 24) read as DuckDB's
-becomes 24 years; Oracle's TO_CHAR loses its format.  Each is mapped by its dialect, or the reading is given
+becomes 24 years.  Each is mapped by its dialect, or the reading is given
 up.  Measured with sqlglot 30.30.0 and DuckDB 2.0.0.
 """
 
-import re
 from collections.abc import Callable
 
 from sqlglot import Dialect, exp
 
-from pytest_llmbench.sql import sqlite_time, weekdays
+from pytest_llmbench.sql import clickhouse, sqlite_time, to_char, weekdays
 from pytest_llmbench.sql.frozen_time import now
-from pytest_llmbench.sql.tree import UnreadableError, bare, call, interval, is_number, number, stamp, text
+from pytest_llmbench.sql.tree import UnreadableError, bare, call, interval, is_number, number, rewritten, stamp, text
 
-_POSTGRES_FORMATS = frozenset({"postgres", "redshift", "oracle", "snowflake", "duckdb"})
 _ORACLE_UNITS = (
     ("year", ("YYYY", "YEAR", "YY", "Y", "SYYYY", "YYY")),
     ("quarter", ("Q", "QUARTER")),
@@ -27,25 +25,18 @@ _ORACLE_UNITS = (
     ("second", ("SS", "SECOND")),
 )
 _UNITS = {word: unit for unit, words in _ORACLE_UNITS for word in words}
-_CLICKHOUSE_PARTS = {
-    "tohour": "HOUR",
-    "tominute": "MINUTE",
-    "tomonth": "MONTH",
-    "toyear": "YEAR",
-    "todayofmonth": "DAY",
-    "toisoweek": "WEEK",
-}
 
 
 def repair(tree: exp.Expr, dialect: str) -> exp.Expr:
     """Rewrite every date function of a tree that was read in a dialect."""
-    return tree.transform(lambda node: _repaired(node, dialect), copy=False)
+    return rewritten(tree, lambda node: _repaired(node, dialect))
 
 
 def _repaired(node: exp.Expr, dialect: str) -> exp.Expr:
     """Give what one node becomes."""
     if dialect == "sqlite":
         node = sqlite_time.repair(node)
+    node = clickhouse.repair(to_char.repair(node, dialect))
     if isinstance(node, exp.Anonymous | exp.AnonymousAggFunc):
         rewrite = _BY_NAME.get(node.name.lower())
         return node if rewrite is None else rewrite(node, dialect)
@@ -77,31 +68,6 @@ def _make_interval(node: exp.Expr, dialect: str) -> exp.Expr:  # noqa: ARG001 - 
     return exp.Paren(this=total) if total is not None else interval(number(0), "DAY")
 
 
-def _to_char(node: exp.Expr, dialect: str) -> exp.Expr:
-    """TO_CHAR(x, format) of Oracle, whose format sqlglot drops: read the format as Postgres does."""
-    shape = node.args.get("format")
-    if shape is None:
-        return node
-    if not isinstance(shape, exp.Literal) or not shape.is_string or re.search(r"[90]|WW|\bD\b|^D$", shape.name):
-        raise UnreadableError("TO_CHAR with this format")
-    pattern = Dialect.get_or_raise("postgres").format_time(text(re.sub(r"^FM", "", shape.name)))
-    return _named_days(exp.TimeToStr(this=stamp(node.this), format=pattern), dialect)
-
-
-def _named_days(node: exp.Expr, dialect: str) -> exp.Expr:
-    """to_char(x, 'FMDay'): sqlglot knows the D of Postgres' formats and not the Day."""
-    shape = node.args.get("format")
-    if dialect not in _POSTGRES_FORMATS or not isinstance(shape, exp.Literal):
-        return node
-    pattern = re.sub(r"(?:FM|TM)(?=%)", "", shape.name)
-    for wrong, right in (("%uay", "%A"), ("%uy", "%a"), ("%bth", "%B")):
-        pattern = pattern.replace(wrong, right)
-    if re.search(r"%u(?:AY|Y)|%b(?:TH)|MONTH", pattern):
-        raise UnreadableError("a name in capitals")
-    node.set("format", text(pattern))
-    return node
-
-
 def _time_format(name: str) -> Callable[[exp.Expr, str], exp.Expr]:
     """Read a format in the way of another dialect: (x, format)."""
 
@@ -128,7 +94,7 @@ def _spark_to_unix(node: exp.Expr, dialect: str) -> exp.Expr:
 
 
 def _shifted(build: type[exp.Binary], unit: str) -> Callable[[exp.Expr, str], exp.Expr]:
-    """SUBDATE(x, 7), subtractDays(x, 7): an amount of one unit, or an interval."""
+    """SUBDATE(x, 7): an amount of one unit, or an interval."""
 
     def rewrite(node: exp.Expr, dialect: str) -> exp.Expr:
         del dialect
@@ -190,19 +156,13 @@ def _time_of_day(node: exp.Expr, dialect: str) -> exp.Expr:
 
 
 def _cast_to(kind: str) -> Callable[[exp.Expr, str], exp.Expr]:
-    """toDate(x), TO_TIMESTAMP_NTZ(x): a cast by another name."""
+    """TO_TIMESTAMP_NTZ(x): a cast by another name."""
 
     def rewrite(node: exp.Expr, dialect: str) -> exp.Expr:
         del dialect
         return exp.cast(node.expressions[0], kind) if len(node.expressions) == 1 else node
 
     return rewrite
-
-
-def _renamed(node: exp.Expr, dialect: str) -> exp.Expr:
-    """toHour(x) and its kin of ClickHouse."""
-    del dialect
-    return call(_CLICKHOUSE_PARTS[node.name.lower()], *node.expressions)
 
 
 def _time_zone(node: exp.Expr, dialect: str) -> exp.Expr:
@@ -226,10 +186,13 @@ def _interval_of(node: exp.Expr, dialect: str) -> exp.Expr:
 
 
 def _date_bin(node: exp.Expr, dialect: str) -> exp.Expr:
-    """date_bin('1 day', ...): the stride may be a plain text, which TIME_BUCKET does not take."""
+    """date_bin('1 day', x, '2000-01-01'): the stride may be a plain text; the origin loses its quotes in sqlglot."""
     del dialect
     if isinstance(node.this, exp.Literal) and node.this.is_string:
         node.set("this", exp.cast(node.this, "INTERVAL"))
+    origin = node.args.get("unit")
+    if isinstance(origin, exp.Var):
+        node.set("unit", stamp(text(origin.name)))
     return node
 
 
@@ -264,20 +227,9 @@ _BY_NAME: dict[str, _Rewrite] = {
     "timezone": _time_zone,
     "format_datetime": _time_format("hive"),
     "numtodsinterval": _interval_of,
-    "todate": _cast_to("DATE"),
-    "todatetime": _cast_to("TIMESTAMP"),
     "to_timestamp_ntz": _cast_to("TIMESTAMP"),
     "to_timestamp_ltz": _cast_to("TIMESTAMP"),
     "to_timestamp_tz": _cast_to("TIMESTAMP"),
-    **dict.fromkeys(_CLICKHOUSE_PARTS, _renamed),
-    **{
-        f"subtract{unit}s": _shifted(exp.Sub, unit.upper())
-        for unit in ("second", "minute", "hour", "day", "week", "month", "year")
-    },
-    **{
-        f"add{unit}s": _shifted(exp.Add, unit.upper())
-        for unit in ("second", "minute", "hour", "day", "week", "month", "year")
-    },
 }
 _BY_KIND: dict[type[exp.Expr], _Rewrite] = {
     exp.TimestampDiff: _difference,
@@ -286,8 +238,6 @@ _BY_KIND: dict[type[exp.Expr], _Rewrite] = {
     exp.Extract: weekdays.extract,
     exp.Week: weekdays.week,
     exp.MakeInterval: _make_interval,
-    exp.ToChar: _to_char,
-    exp.TimeToStr: _named_days,
     exp.StrToUnix: _spark_to_unix,
     exp.DateTrunc: _truncated,
     exp.TimestampTrunc: _truncated,

@@ -1,5 +1,7 @@
 """Small readings and builders on syntax trees that the repairs share."""
 
+from collections.abc import Callable
+
 from sqlglot import exp
 
 from pytest_llmbench.sql.terms import Schema
@@ -10,6 +12,10 @@ _TEMPORAL_NODES = (
     exp.TsOrDsToTimestamp, exp.TimeStrToTime, exp.Date, exp.Timestamp, exp.AddMonths, exp.LastDay,
     exp.StrToDate, exp.StrToTime, exp.UnixToTime, exp.TsOrDsToDatetime,
 )  # fmt: skip
+_KEEPS_KIND = (
+    exp.Min, exp.Max, exp.AnyValue, exp.Coalesce, exp.Window, exp.Filter, exp.Lag, exp.Lead, exp.FirstValue,
+    exp.LastValue, exp.NthValue, exp.ArgMax, exp.ArgMin,
+)  # fmt: skip
 _DATE_NODES = (exp.Date, exp.TsOrDsToDate, exp.LastDay, exp.StrToDate)
 _TRUTHS = (
     exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.In, exp.Like, exp.ILike, exp.Between, exp.Is,
@@ -19,6 +25,20 @@ _TRUTHS = (
 
 class UnreadableError(Exception):
     """A construct means something in this dialect that DuckDB has no sure counterpart for."""
+
+
+def rewritten(tree: exp.Expr, rewrite: Callable[[exp.Expr], exp.Expr]) -> exp.Expr:
+    """Rewrite every node of a tree in place, inner nodes first; sqlglot's `transform` skips what is in a new node."""
+    for node in reversed(list(tree.walk(bfs=False))):
+        parent, key, index = node.parent, node.arg_key, node.index
+        new = rewrite(node)
+        if new is node:
+            continue
+        if node is tree:
+            tree = new
+        elif parent is not None and key is not None:
+            parent.set(key, new, index)
+    return tree
 
 
 def call(name: str, *arguments: exp.Expr) -> exp.Expr:
@@ -72,13 +92,31 @@ def temporal_kind(node: exp.Expr | None, schema: Schema) -> str | None:
         if kind and temporal_kind(node.expression, schema):
             return None
         return "TIMESTAMP" if kind and isinstance(bare(node.expression), exp.Interval) else kind
-    if isinstance(node, exp.Min | exp.Max | exp.AnyValue | exp.Coalesce):
+    if isinstance(node, _KEEPS_KIND):
         return temporal_kind(node.this, schema)
+    if isinstance(node, exp.Case | exp.If):
+        branch = node.args["ifs"][0] if isinstance(node, exp.Case) else node
+        return temporal_kind(branch.args.get("true"), schema)
     if isinstance(node, exp.AtTimeZone):
         return "TIMESTAMP"
     if isinstance(node, _TEMPORAL_NODES):
         return "DATE" if isinstance(node, _DATE_NODES) else "TIMESTAMP"
     return None
+
+
+def with_aliases(tree: exp.Expr, schema: Schema) -> Schema:
+    """Add the moments that a statement gives names of its own, where a name has one meaning."""
+    for _ in range(2):  # a name may be given to a name
+        kinds: dict[str, set[str | None]] = {}
+        for alias in tree.find_all(exp.Alias):
+            kinds.setdefault(alias.alias.lower(), set()).add(temporal_kind(alias.this, schema))
+        moments = {
+            name: kind
+            for name, found in kinds.items()
+            if len(found) == 1 and (kind := next(iter(found))) and name not in schema.columns
+        }
+        schema = Schema(tables={**schema.tables, "": moments | dict(schema.tables.get("", {}))})
+    return schema
 
 
 def _is_time(node: exp.Cast) -> bool:

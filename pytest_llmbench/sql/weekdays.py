@@ -30,6 +30,11 @@ def _sunday_first(moment: exp.Expr) -> exp.Expr:
 def extract(node: exp.Expr, dialect: str) -> exp.Expr:
     """EXTRACT(part FROM x) and DATEPART: days of the week and weeks are numbered differently."""
     part = node.this.name.upper()
+    if part in ("DATE", "TIME") and dialect == "bigquery":
+        return exp.cast(node.expression, part)
+    if part == "YEAR_MONTH":  # of MySQL
+        years = exp.Mul(this=call("YEAR", node.expression), expression=number(100))
+        return exp.Paren(this=exp.Add(this=years, expression=call("MONTH", node.expression.copy())))
     if (
         part in ("DAYOFWEEK", "DOW", "WEEKDAY", "DW")
         and dialect in _SUNDAY_IS_1

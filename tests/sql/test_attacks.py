@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 REFERENCE = "SELECT COUNT(*) FROM events WHERE rpc_method = 'Login'"
 NORMAL = "SELECT SUM(rpc_method = 'Login') FROM events"
@@ -128,8 +129,10 @@ CATALOGUES = [
     'SELECT "random"()',
     "SELECT error('x')",
 ]
-ATTACKS = WRITES + FILES + SETTINGS + CATALOGUES
+_LISTED = yaml.safe_load((Path(__file__).parent / "attacks.yaml").read_text(encoding="utf-8"))
+ATTACKS = WRITES + FILES + SETTINGS + CATALOGUES + _LISTED["unsafe"]
 MALFORMED = [
+    *_LISTED["fails"],
     "SELECT COUNT(*) FROM (DELETE FROM events RETURNING *)",
     "SELECT UTL_HTTP.REQUEST('http://example.org') FROM dual",
     "SELECT * FROM events INTO OUTFILE '/tmp/stolen'",
@@ -166,7 +169,8 @@ def test_attack_that_is_not_even_sql_fails(judge: Any, attack: str) -> None:
     """What no dialect can read fails, whatever it was meant to do."""
     grade = judge(attack, REFERENCE)
 
-    assert not grade.passed, grade
+    assert grade.reason in ("invalid", "no-sql", "wrong-result", "unsafe"), grade
+    assert not grade.passed
 
 
 @pytest.mark.parametrize("answer", HARMLESS)
@@ -186,7 +190,7 @@ def test_nothing_is_left_behind(judge: Any, events_root: Path) -> None:
 
     assert grade.passed, grade
     assert not list(Path("/tmp").glob("stolen*"))
-    assert len(ATTACKS) >= 60
+    assert len(ATTACKS) >= 300
 
 
 def test_attack_in_one_dialect_wins_over_a_harmless_reading_in_another(judge: Any) -> None:

@@ -48,6 +48,21 @@ FOUND = [
     ("SELECT a FROM t\nGO\nSELECT b FROM t", "SELECT a FROM t"),
     ("SELECT a FROM t</s> SELECT b", "SELECT a FROM t"),
     ("DELETE FROM t", "DELETE FROM t"),
+    ("rows = con.execute(\"SELECT a FROM t WHERE b = 'x'\").fetchall()", "SELECT a FROM t WHERE b = 'x'"),
+    ('query = """\nSELECT a\nFROM t\n"""\nrun(query)', "SELECT a\nFROM t"),
+    ("mysql> SELECT a FROM t;\n+---+\n| a |\n+---+", "SELECT a FROM t"),
+    ("postgres=# SELECT a FROM t;\n a\n---", "SELECT a FROM t"),
+    ("> SELECT a\n> FROM t\n> WHERE b > 1", "SELECT a\n  FROM t\n  WHERE b > 1"),
+    ("SELECT a FROM t WHERE b\n> 1", "SELECT a FROM t WHERE b\n> 1"),
+    ("The answer is $\\boxed{\\text{SELECT a FROM t}}$.", "SELECT a FROM t"),
+    ('<pre><code class="sql">SELECT a FROM t WHERE b &gt; 1</code></pre>', "SELECT a FROM t WHERE b > 1"),
+    ("<sql><![CDATA[SELECT a FROM t WHERE b < 2]]></sql>", "SELECT a FROM t WHERE b < 2"),
+    ("<sql>SELECT a FROM t WHERE b[c[1]]>2</sql>", "SELECT a FROM t WHERE b[c[1]]>2"),
+    ("<s> SELECT a FROM t</s>", "SELECT a FROM t"),
+    ("### SQL\nSELECT a FROM t;\n### Explanation\nNone.", "SELECT a FROM t"),
+    ("Here it is.\n\n### Query\n\nSELECT a FROM t;", "SELECT a FROM t"),
+    ("SELECT COUNT（a） FROM t WHERE b = '（'；", "SELECT COUNT(a) FROM t WHERE b = '（'"),
+    ("PIVOT (SELECT a, b FROM t) ON a USING count(*)", "PIVOT (SELECT a, b FROM t) ON a USING count(*)"),
 ]
 NOTHING = [
     "",
@@ -92,6 +107,8 @@ def test_prose_is_no_statement(answer: str) -> None:
         ("SELECT a FROM t\n\nSELECT b FROM u", "SELECT a FROM t"),
         ("SELECT a FROM t\n# Count the others\nSELECT b FROM u", "SELECT a FROM t\n-- Count the others"),
         ("SELECT a FROM t\n\nit counts all of the users", "SELECT a FROM t"),
+        ("SELECT a FROM t\nCounts.", "SELECT a FROM t"),
+        ("sql: |\n  SELECT a\n  FROM t\nexplanation: all of it", "SELECT a\n  FROM t"),
     ],
 )
 def test_prose_behind_a_statement_is_offered_cut_off(answer: str, shorter: str) -> None:

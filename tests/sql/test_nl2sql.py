@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from sqlglot import exp, parse_one
 
 from pytest_llmbench.grading.sql import KIND
@@ -19,6 +20,10 @@ _DATA = json.loads((Path(__file__).parents[1] / "data" / "nl2sql-dev.json").read
 _ITEMS: Mapping[str, list[dict[str, Any]]] = {
     name: [item for item in _DATA["items"] if item["db"] == name] for name in _DATA["databases"]
 }
+
+_ANSWERS: list[dict[str, Any]] = yaml.safe_load(
+    (Path(__file__).parent / "nl2sql_answers.yaml").read_text(encoding="utf-8")
+)
 
 
 def _references(item: Mapping[str, Any]) -> list[str]:
@@ -121,6 +126,23 @@ def test_any_choice_of_interchangeable_columns_passes(suites: dict[str, Suite], 
     grade = KIND.build(suite, suite.path.parents[1])(case, Answer(text=answer))
 
     assert grade.passed, grade
+
+
+@pytest.mark.parametrize("row", _ANSWERS, ids=[row["case"] for row in _ANSWERS])
+def test_hand_made_answers_get_the_verdicts_of_a_fair_reader(suites: dict[str, Suite], row: dict[str, Any]) -> None:
+    """Right answers in several dialects pass, and wrong ones that look right do not."""
+    suite = next(suite for suite in suites.values() if row["case"] in {case.id for case in suite.cases})
+    case = next(case for case in suite.cases if case.id == row["case"])
+    grade = KIND.build(suite, suite.path.parents[1])
+
+    misjudged = [
+        (expected, str(found.reason), answer["sql"])
+        for expected in ("correct", "wrong-result")
+        for answer in row.get(expected, ())
+        if (found := grade(case, Answer(text=answer["sql"]))).reason != expected
+    ]
+
+    assert misjudged == []
 
 
 def test_no_reference_fails_its_check(suites: dict[str, Suite]) -> None:

@@ -36,6 +36,8 @@ BAD = {
     "UTF-16 read as Chinese": (NORMAL.encode("utf-16-le").decode("utf-16-be"), "no-sql"),
     "half a surrogate": ("SELECT COUNT(*) FROM events WHERE rpc_method = '\ud83d'", "invalid"),
     "quotes that never close": ("SELECT '" + "\\'" * 4_000, "invalid"),
+    "long runs of spaces in a quotation": (("> " + " " * 300) * 600, "no-sql"),
+    "long runs of spaces between fences": (("```\n" + " " * 300) * 600, "no-sql"),
     "nothing": ("", "empty"),
 }
 
