@@ -234,7 +234,13 @@ def _parts(marks: JudgedMarks, read: Sequence[Vote], faults: Sequence[str]) -> d
             {"name": p.phrases.name, "hit": claim is not None, **_place(claim), "weight": p.weight}
             for p, claim in zip(marks.rubric.points, verdict.points, strict=True)
         ],
-        "contradiction": {"found": verdict.contradiction is not None, **_place(verdict.contradiction)},
+        "forbidden": [
+            {
+                "name": "contradicts the right answer",
+                "hit": verdict.contradiction is not None,
+                **_place(verdict.contradiction),
+            }
+        ],
         "padding": verdict.padding,
         "coverage": round(marks.coverage, 4),
         "length_factor": round(marks.length_factor, 4),

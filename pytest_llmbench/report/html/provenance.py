@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from pytest_llmbench.records import Machine, ModelFacts, Run
+from pytest_llmbench.models import Identity
+from pytest_llmbench.records import JudgeFacts, Machine, ModelFacts, Run
 from pytest_llmbench.report.html.subject import Subject
 from pytest_llmbench.report.html.words import stamp
 from pytest_llmbench.values import Json, Outcome, Sampling
@@ -35,6 +36,8 @@ def _of_run(name: str, run: Run) -> Iterator[tuple[str, Iterator[tuple[str, str]
     for suite in run.facts.suites:
         told = {"file": suite.path, "digest": suite.sha256, "grader": f"{suite.grader}, version {suite.grader_version}"}
         yield f"{name}: suite {suite.suite}", iter(told.items())
+    if run.facts.judge is not None:
+        yield f"{name}: judge", _about_judge(run.facts.judge)
 
 
 def _about_run(run: Run) -> Iterator[tuple[str, str]]:
@@ -60,10 +63,22 @@ def _machine(machine: Machine) -> str:
     return f"{cores}{machine.cpu or machine.architecture}, {machine.system}"
 
 
+def _about_judge(judge: JudgeFacts) -> Iterator[tuple[str, str]]:
+    yield "name", judge.model
+    if judge.identity is not None:
+        yield from _identity(judge.identity)
+    for suite, asked in judge.suites.items():
+        yield f"prompt digest, {suite}", asked.prompt_sha256
+        yield f"sampling, {suite}", f"votes {asked.votes}, {_sampling(asked.sampling)}"
+
+
+def _identity(identity: Identity) -> Iterator[tuple[str, str]]:
+    yield from ((name.replace("_", " "), _told(value)) for name, value in asdict(identity).items() if value)
+
+
 def _about_model(model: ModelFacts) -> Iterator[tuple[str, str]]:
     yield "name", model.model
-    identity = asdict(model.identity)
-    yield from ((name.replace("_", " "), _told(value)) for name, value in identity.items() if value)
+    yield from _identity(model.identity)
     for suite, sampling in model.sampling.items():
         yield f"sampling, {suite}", _sampling(sampling)
 

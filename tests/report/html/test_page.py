@@ -14,11 +14,13 @@ import pytest
 from pytest_llmbench.gate import GateSettings
 from pytest_llmbench.gate_options import FloorRuling
 from pytest_llmbench.history import Entry
-from pytest_llmbench.records import Machine
+from pytest_llmbench.models import Identity
+from pytest_llmbench.records import JudgedSuite, JudgeFacts, Machine
 from pytest_llmbench.report.html import page as page_module
 from pytest_llmbench.report.html.page import html_report
 from pytest_llmbench.report.html.subject import Subject
 from pytest_llmbench.run_gate import RunGate, RunRuling
+from pytest_llmbench.values import Sampling
 
 
 def ids(page: Any) -> list[str]:
@@ -280,6 +282,21 @@ def test_what_a_run_was_made_with_is_told(world: Any, page_of: Any) -> None:
     assert "provider recorded model moved.jsonl" in sheets["new: model moved"]
     assert "max_tokens 256, temperature 0.0" in sheets["new: model moved"]
     assert sheets["new: suite yes"] == "file cases/yes.yaml digest s grader yes_no, version 1"
+
+
+def test_who_judged_and_how_is_told(world: Any, page_of: Any) -> None:
+    """A run with a judge model has a sheet of it: identity, prompt, votes and sampling by suite."""
+    how = JudgedSuite(prompt_sha256="words", votes=3, sampling=Sampling(max_tokens=9, temperature=0.7))
+    judge = JudgeFacts(model="gpt", identity=Identity(provider="openai", model="gpt-5"), suites={"yes": how})
+    run = world.run([world.record("a")], facts={"judge": judge})
+
+    made = page_of(Subject(name="new", run=run)).tree.one("section", id="made")
+
+    sheets = {card.one("h3").words: card.one("dl").words for card in made.all("div", class_="card")}
+    assert sheets["new: judge"] == (
+        "name gpt provider openai model gpt-5 prompt digest, yes words "
+        "sampling, yes votes 3, max_tokens 9, temperature 0.7"
+    )
 
 
 # -- what the script reads
