@@ -12,7 +12,7 @@ import pytest
 from pytest_llmbench.asking_judge import is_same_model
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.grading.registry import BUILT_IN
-from pytest_llmbench.models import Identity, Opened, OpenSettings
+from pytest_llmbench.models import STOPPED, Identity, Opened, OpenSettings
 from pytest_llmbench.models.catalog import Catalog, Choice
 from pytest_llmbench.models.entries import Entry, OpenAIEntry, RecordedEntry, SamplingKeys, TransformersEntry
 from pytest_llmbench.records import JudgeFacts, Record
@@ -45,7 +45,7 @@ RIGHT = "It is cash, and a loaf or a river."
 
 
 class Always(Opened):
-    """A model that answers everything with what a function says of the request."""
+    """A model that answers everything with what a function says of the request; at None it waits for its end."""
 
     concurrency = 2
 
@@ -61,6 +61,10 @@ class Always(Opened):
         for index, request in enumerate(requests):
             self.asked.append(request)
             said = self.say(request)
+            if said is None:
+                assert halt is not None
+                halt.wait(20)
+                return (*found, *(AnswerError(cause=STOPPED) for _ in requests[index:]))
             found.append(
                 Answer(text=said, latency_s=0.5, input_tokens=10, output_tokens=2) if isinstance(said, str) else said
             )
@@ -131,6 +135,7 @@ def run(tmp_path: Path) -> Iterator[Callable[..., Run]]:
         is_dealt: bool = False,
         needs_model: bool = False,
         identity: Identity | None = None,
+        taken: Sequence[str] = ("dough", "bank"),
         **settings: Any,
     ) -> Run:
         (path := tmp_path / "jokes.yaml").write_text(suite)
@@ -146,9 +151,9 @@ def run(tmp_path: Path) -> Iterator[Callable[..., Run]]:
         ]
         runner.start(items, is_dealt=is_dealt)
         records = {}
-        for item in items:
-            records[item.key] = runner.result(item.key).record
-            runner.release(item.key)
+        for key in taken:
+            records[key] = runner.result(key).record
+            runner.release(key)
         runner.close()
         return Run(runner, records)
 
@@ -278,6 +283,19 @@ def test_a_model_that_tests_ask_stays_open_beside_its_judge(run: Callable[..., R
     found = run(needs_model=True)
 
     assert [record.outcome for record in found.records.values()] == [Outcome.PASSED] * 2
+
+
+def test_what_was_not_judged_when_a_run_is_interrupted_is_an_error_with_its_answer(run: Callable[..., Run]) -> None:
+    """What was answered and paid for is kept; what was judged has its grade."""
+    found = run(lambda request: verdict() if request.case == "dough" else None, taken=["dough"])
+
+    kept = dict(found.runner.keep_arrived())
+
+    assert found.records["dough"].outcome is Outcome.PASSED
+    (sample,) = kept["bank"].samples
+    assert (sample.outcome, sample.answer, sample.error) == (
+        Outcome.ERROR, RIGHT, "the judge gave no verdict: stopped"
+    )  # fmt: skip
 
 
 # -- a grader of another package

@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 
+CHOICE = "choice"
+"""The finish reason where the likeliest choice is the answer, and nothing was written."""
+
 
 def forms_of(choice: str, choices: Sequence[str]) -> tuple[str, ...]:
     """Give the forms of a choice: as written, in lower and upper case, capitalised; each with and without a blank.

@@ -17,15 +17,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_llmbench.models.batches import NOT_A_NUMBER, Batch, Halted, Kept, join
+from pytest_llmbench.models.choice_forms import CHOICE
 from pytest_llmbench.models.choices import ChoiceTokens, score_choices
 from pytest_llmbench.models.prefixes import WORTH_SHARING_TOKENS, Tokens, common_length, overlap, split_by_length
 from pytest_llmbench.values import Sampling
 
 LEAD_TOKENS = 4
 """Prompt tokens decoded along with an answer, so that a space at its beginning is kept."""
-
-CHOICE = "choice"
-"""The finish reason of a row whose likeliest choice is its answer."""
 
 WARM_UP_TOKENS = 16
 

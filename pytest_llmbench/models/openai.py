@@ -16,6 +16,7 @@ from typing import Any
 
 from pytest_llmbench.errors import ModelFault, UsageFault
 from pytest_llmbench.models import STOPPED, Identity, Opened, OpenSettings
+from pytest_llmbench.models.choice_forms import CHOICE
 from pytest_llmbench.models.entries import OpenAIEntry
 from pytest_llmbench.models.openai_body import PATHS, Extra, check_body, extras_of, sent_body, style_of
 from pytest_llmbench.models.openai_client import Failure, OfficialClient, endpoint_of, is_retried
@@ -278,15 +279,15 @@ class OpenAIModel(Opened):
             self._fingerprints.add(reply.fingerprint)
         logprobs = choice_logprobs(steps_of(reply.logprobs), request.choices) if request.choices else None
         if request.is_choice:
-            reply = replace(reply, text=_chosen(logprobs))
-        cut = cut_at_stop(reply.text, request.sampling.stop)
+            reply = replace(reply, text=_chosen(logprobs), finish_reason=CHOICE)
+        cut = None if request.is_choice else cut_at_stop(reply.text, request.sampling.stop)
         return Answer(
             text=reply.text if cut is None else cut,
             finish_reason=reply.finish_reason if cut is None else "stop",
             input_tokens=reply.input_tokens,
             output_tokens=reply.output_tokens,
             latency_s=last - sent,
-            ttft_s=None if reader.text_at is None else reader.text_at - sent,
+            ttft_s=None if reader.text_at is None or request.is_choice else reader.text_at - sent,
             concurrency=in_flight,
             attempts=attempts,
             choice_logprobs=logprobs,

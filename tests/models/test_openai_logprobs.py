@@ -143,7 +143,7 @@ def test_the_likeliest_choice_is_the_answer(openai_server, openai_ask_with):
         openai_server.respond(200, body("Well,", told(Well=0.5, no=0.3, yes=0.1))), choices=YES_NO, is_choice=True
     )
 
-    assert answer.text == "no"
+    assert (answer.text, answer.finish_reason, answer.ttft_s) == ("no", "choice", None)
     assert (sent["max_tokens"], sent["temperature"]) == (4, 0.0)
 
 
