@@ -92,6 +92,7 @@ OUTSIDE = {"": "the public names"}
 
 LOCAL_MODELS = (
     "models.batches",
+    "models.caches",
     "models.choices",
     "models.decoding",
     "models.gguf_cache",

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pytest_llmbench.models.caches import growing_cache
+
 PREFILL_TOKENS = 512
 """Prompt tokens fed at once: bounds memory, and the time until a halt is seen."""
 
@@ -41,7 +43,6 @@ class Batch:
 
     def __init__(self, network: Any, n_rows: int, kept: Kept, n_kept: int):
         import torch
-        import transformers
 
         self._network = network
         self._device = network.device
@@ -49,7 +50,7 @@ class Batch:
         # Models without positions (ALiBi) do not name position_ids; some older code has no logits_to_keep.
         self._has_positions = "position_ids" in named
         self._can_choose_logits = "logits_to_keep" in named
-        self._cache = transformers.DynamicCache(config=network.config)
+        self._cache = growing_cache(network.config)
         if n_kept:
             for place, (keys, values) in enumerate(kept.layers):
                 # update() copies, so what is kept stays as it is.
@@ -153,7 +154,6 @@ def join(batches: Sequence[Batch], places: Sequence[Sequence[int]]) -> Batch:
         places: which rows of the whole those of each batch are.
     """
     import torch
-    import transformers
 
     if len(batches) == 1:
         return batches[0]
@@ -175,7 +175,7 @@ def join(batches: Sequence[Batch], places: Sequence[Sequence[int]]) -> Batch:
     whole.logits = batches[0].logits.new_zeros((n_rows, batches[0].logits.shape[1]))
     for batch, rows in zip(batches, places, strict=True):
         whole.logits[torch.tensor(rows, device=whole.logits.device)] = batch.logits.to(whole.logits.device)
-    whole._cache = transformers.DynamicCache(config=batches[0]._network.config)
+    whole._cache = growing_cache(batches[0]._network.config)
     for place, layers in enumerate(zip(*(batch.layers() for batch in batches), strict=True)):
         whole._cache.update(
             gathered([keys for keys, _ in layers], 2), gathered([values for _, values in layers], 2), place
