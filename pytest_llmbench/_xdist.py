@@ -1,12 +1,18 @@
-"""All knowledge of pytest-xdist (3.8).
+"""All knowledge of pytest-xdist (3.8), but for its scheduling (`_xdist_scheduling.py`).
 
-Records travel on test reports; what else the controller must know of a run comes with
-a worker's output when it ends.  A worker does not know which items of the plan it will
-get, so it asks item by item.
+Records travel on test reports; what else a run has to tell comes with a worker's output when it ends.
+Controller and workers also exchange a few words of their own over xdist's channel: a worker tells the
+controller what it has collected and, once it has answers, what it is made of, which a crash would lose;
+the controller tells a worker what it is dealt, and that the run is to stop.
+
+Used here and not documented there: the worker's `WorkerInteractor` with its `handle_command` and `sendevent`; the
+controller's nodes with `process_from_remote`, `sendcommand`, `workerinput` and `workeroutput`.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -14,6 +20,12 @@ from uuid import uuid4
 import pytest
 
 from pytest_llmbench.records import Facts, facts_from_json, facts_to_json
+
+_PLAN, _FACTS = "llmbench_plan", "llmbench_facts"
+"""Words of a worker."""
+
+SUSPECT, _STOP = "llmbench_suspect", "llmbench_stop"
+"""Words of the controller: the first of the next items dealt are suspect; the run is to stop."""
 
 
 def is_worker(config: pytest.Config) -> bool:
@@ -42,39 +54,182 @@ def run_token(config: pytest.Config) -> str:
 _TOKEN = pytest.StashKey[str]()
 
 
-class WorkerFacts:
-    """Tells the workers which run they are of, and brings what they know of it to the controller.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Which case of which suite under which role an item is, and whether its test is more than its answer's grade."""
+
+    suite: str
+    case: str
+    role: str
+    has_body: bool = False
+
+
+class Workers:
+    """The controller's side: what the workers are given, and what they told.
+
+    `planned` holds the items that are cases, by id, as the first worker told them.
 
     Args:
         config: of the controller.
+        devices: names of the devices that workers are to have, one each.
+        local_roles: the roles whose models need a device, if there are any.
     """
 
-    def __init__(self, config: pytest.Config) -> None:
+    def __init__(self, config: pytest.Config, devices: Sequence[str] = (), local_roles: Sequence[str] = ()) -> None:
         self.received: list[Facts] = []
         self.remarks: list[str] = []
         self.refusal: str | None = None
+        self.planned: dict[str, Place] = {}
         self._config = config
+        self._devices = tuple(devices)
+        self._local_roles = frozenset(local_roles)
+        self._nodes: list[Any] = []
+        self._begun: set[str] = set()
+        self._judged: set[str] = set()
+        self._failed = 0
+        self.has_collection_errors = False
 
-    @staticmethod
-    def send(config: pytest.Config, facts: Facts, remarks: Sequence[str], refusal: str | None) -> None:
-        """Leave a worker's facts and remarks for the controller, and why it asked nothing at all."""
-        sent = {"facts": facts_to_json(facts), "remarks": list(remarks), "refusal": refusal}
-        config.workeroutput["llmbench"] = json.dumps(sent)  # type: ignore[attr-defined]
+    def is_at_work_itself(self, nodeid: str) -> bool:
+        """Tell whether a test does something of its own by now, and not only what its process does ahead of it."""
+        place = self.planned.get(nodeid)
+        return place is None or (place.has_body and nodeid in self._begun)
+
+    def is_reported(self, nodeid: str) -> bool:
+        """Tell whether a test that has not ended has told how it came out: all but its teardown is done."""
+        return nodeid in self._judged
+
+    def can_open(self, node: Any, role: str) -> bool:
+        """Tell whether a worker may open a model: a local one where it has a device, if there are any."""
+        return not self._devices or role not in self._local_roles or "llmbench_device" in node.workerinput
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        """Give a worker the token of the run."""
+        """Give a worker the token of the run and a device, and listen to what it tells."""
         node.workerinput["llmbench_token"] = run_token(self._config)
+        node.workerinput["llmbench_dist"] = self._config.getoption("dist")
+        taken = {other.workerinput.get("llmbench_device") for other in self._nodes}
+        free = next((device for device in self._devices if device not in taken), None)
+        if free is not None:
+            node.workerinput["llmbench_device"] = free
+        self._nodes.append(node)
+        process = node.process_from_remote
+
+        def process_from_remote(event: Any) -> None:
+            if isinstance(event, tuple) and event[0] == _PLAN:
+                self._take_plan(event[1]["plan"])
+            elif isinstance(event, tuple) and event[0] == _FACTS:
+                self.received.append(facts_from_json(json.loads(event[1]["facts"])))
+            else:
+                process(event)
+
+        node.process_from_remote = process_from_remote
+
+    def _take_plan(self, plan: str) -> None:
+        if not self.planned:
+            found = json.loads(plan)
+            self.planned = {
+                nodeid: Place(suite=found["suites"][suite], case=case, role=role, has_body=has_body)
+                for nodeid, suite, case, role, has_body in found["items"]
+            }
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Note that something could not be collected: as without workers, nothing is run then."""
+        if report.failed and not self._config.option.continue_on_collection_errors:
+            self.has_collection_errors = True
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """Note that a test has begun."""
+        self._begun.add(nodeid)
+
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        """Note that it has ended."""
+        self._begun.discard(nodeid)
+        self._judged.discard(nodeid)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Stop all workers at --maxfail: xdist lets them run what they were dealt, which may be a whole plan."""
+        if report.when == "call" or not report.passed:
+            self._judged.add(report.nodeid)
+        self._failed += report.failed
+        most = self._config.getoption("maxfail")
+        if report.failed and most and self._failed >= most:
+            for node in self._nodes:
+                with suppress(OSError):  # it has ended
+                    node.sendcommand(_STOP)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
-        """Take the facts of a worker that ended; one that crashed left none."""
+        """Take what a worker left that ended; one that crashed left nothing."""
+        if node in self._nodes:
+            self._nodes.remove(node)
         sent = getattr(node, "workeroutput", {}).get("llmbench")
         if sent is not None:
             found = json.loads(sent)
             self.received.append(facts_from_json(found["facts"]))
             self.remarks.extend(found["remarks"])
             self.refusal = self.refusal or found["refusal"]
+
+
+def device_of(config: pytest.Config) -> str | None:
+    """Give the device that this worker is to use alone; None where it may use any."""
+    return config.workerinput.get("llmbench_device") if is_worker(config) else None  # type: ignore[attr-defined]
+
+
+class WorkerVoice:
+    """A worker's side: what it tells the controller, and what it hears.
+
+    Args:
+        config: of the worker.
+    """
+
+    def __init__(self, config: pytest.Config):
+        self._config = config
+        plugins = config.pluginmanager.get_plugins()
+        self._interactor: Any = next(plugin for plugin in plugins if type(plugin).__name__ == "WorkerInteractor")
+
+    def tell_plan(self, places: Sequence[tuple[str, Place]]) -> None:
+        """Tell which items are cases, before it is told what was collected."""
+        suites = list(dict.fromkeys(place.suite for _, place in places))
+        items = [
+            (nodeid, suites.index(place.suite), place.case, place.role, place.has_body) for nodeid, place in places
+        ]
+        self._interactor.sendevent(_PLAN, plan=json.dumps({"suites": suites, "items": items}))
+
+    def tell_facts(self, facts: Facts) -> None:
+        """Tell what the run is made with, as far as it has come, in case nothing can be told at the end."""
+        self._interactor.sendevent(_FACTS, facts=json.dumps(facts_to_json(facts)))
+
+    def leave(self, facts: Facts, remarks: Sequence[str], refusal: str | None) -> None:
+        """Leave facts and remarks for the end of the worker, and why it asked nothing at all."""
+        left = {"facts": facts_to_json(facts), "remarks": list(remarks), "refusal": refusal}
+        self._config.workeroutput["llmbench"] = json.dumps(left)  # type: ignore[attr-defined]
+
+    def listen(self, session: pytest.Session, deal: Callable[[Sequence[str], int], None]) -> None:
+        """Hear what is dealt to this worker, by item id, and how many of it are suspect; called before the loop begins.
+
+        Where items may be taken back (`--dist worksteal`), nothing is told: they are asked when their tests begin.
+        """
+        handle = self._interactor.handle_command
+        can_steal = self._config.workerinput["llmbench_dist"] == "worksteal"  # type: ignore[attr-defined]
+        n_suspect = 0
+
+        def handle_command(command: Any) -> None:
+            nonlocal n_suspect
+            name, kwargs = command if isinstance(command, tuple) else (None, {})
+            if name == SUSPECT:
+                n_suspect = kwargs["count"]
+                return
+            if name == _STOP:
+                session.shouldstop = "another worker has stopped the run"
+                return
+            if name in ("runtests", "runtests_all") and not can_steal:
+                indices = kwargs.get("indices", range(len(session.items)))
+                deal([session.items[index].nodeid for index in indices], n_suspect)
+                n_suspect = 0
+            handle(command)
+
+        self._interactor.handle_command = handle_command
 
 
 class BaselineFile:

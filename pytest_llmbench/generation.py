@@ -28,9 +28,6 @@ _WAIT_SLICE_S = 0.2
 _JOIN_S = 1.0
 """How long the end of a run waits for the thread; a model stops within about a token's time."""
 
-_SUSPECT_BATCHES = 2
-"""How many batches can have been asked ahead of a test when its process ended: those behind and before it."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
@@ -155,6 +152,10 @@ class Tally:
         )
 
 
+def _is_suspect(slot: _Slot) -> bool:
+    return slot.is_suspect
+
+
 def _samples(slots: Sequence[_Slot]) -> list[tuple[_Slot, int]]:
     return [(slot, sample) for slot in slots for sample in range(len(slot.ask.requests))]
 
@@ -215,20 +216,19 @@ class Generation:
         """Begin asking."""
         self._thread.start()
 
-    def deal(self, keys: Iterable[str], *, are_suspect: bool = False) -> None:
+    def deal(self, keys: Iterable[str], *, n_suspect: int = 0) -> None:
         """Have items asked, in this order, behind those that were dealt before.
 
         Args:
             keys: of items of the plan; those that were dealt before are left out.
-            are_suspect: one of the first may have ended a process that asked for it ahead of its test. As many as
-                can have been in flight then are asked alone, each when its test waits for it, so that a further end
-                tells which it is.
+            n_suspect: so many of the first may have ended a process that asked for them ahead of their tests. They
+                are asked alone, each when its test waits for it, so that a further end tells which it is.
         """
         with self._tests:
-            for key in keys:
+            for place, key in enumerate(keys):
                 slot = self._slots[key]
                 if not slot.is_dealt:
-                    slot.is_dealt, slot.is_suspect = True, are_suspect
+                    slot.is_dealt, slot.is_suspect = True, place < n_suspect
                     self._undealt[slot.role] -= 1
                     if not slot.done.is_set():
                         self._waiting.append(slot)
@@ -342,13 +342,12 @@ class Generation:
     def _ask_all(self, slots: Sequence[_Slot], model: Model, tally: Tally) -> AnswerError | None:
         """Ask items; gives the error, if any, after which the model can answer nothing more."""
         tally.total += sum(len(slot.ask.requests) for slot in slots)
-        n_alone = sum(slot.is_suspect for slot in slots[: _SUSPECT_BATCHES * model.concurrency])
-        for slot in slots[:n_alone]:
+        for slot in filter(_is_suspect, slots):
             self._wait_for_tests(lambda slot=slot: self._wanted is slot)  # type: ignore[misc]
             fatal = self._ask(model, _samples([slot]), tally)
             if fatal is not None or self._halt.is_set():
                 return fatal
-        todo = _samples(slots[n_alone:])
+        todo = _samples([slot for slot in slots if not slot.is_suspect])
         step = model.concurrency if self._is_bounded else max(len(todo), 1)
         for first in range(0, len(todo), step):
             if self._is_bounded:

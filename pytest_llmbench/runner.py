@@ -190,10 +190,10 @@ class Runner:
         self._answers = Generation(model_plans, is_bounded=is_bounded, is_dealt=is_dealt, listener=self._judge)
         self._answers.start()
 
-    def deal(self, keys: Sequence[str], *, are_suspect: bool = False) -> None:
+    def deal(self, keys: Sequence[str], *, n_suspect: int = 0) -> None:
         """Have items of the plan asked in this process; see `Generation.deal`."""
         if self._answers is not None:
-            self._answers.deal([key for key in keys if key in self._items], are_suspect=are_suspect)
+            self._answers.deal([key for key in keys if key in self._items], n_suspect=n_suspect)
 
     def _identity(self, role: str) -> Identity | None:
         """Give what the model of a role is, once it is opened."""
@@ -228,6 +228,18 @@ class Runner:
             )
             for key, answers in answered.items()
         )
+
+    def lost(self, item: Item, cause: str) -> Result:
+        """Make the result of an item that another process was to answer, and did not."""
+        self.asking.check_styles([item])
+        return self._settle(item, (AnswerError(cause=cause),) * self.settings.samples)
+
+    def note(self, item: Item) -> None:
+        """Keep what an item was asked, where the process that asked it cannot tell any more."""
+        self.asking.check_styles([item])
+        prompt = self.asking.prompt(item)
+        self._prompts.setdefault(prompt.sha256, prompt)
+        self._expect(item)
 
     def model(self, item: Item) -> SharedModel:
         """Give the opened model of an item that needs it."""

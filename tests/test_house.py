@@ -40,7 +40,7 @@ FLOORS: Mapping[int, Mapping[str, tuple[str, ...]]] = {
     5: {
         "reports": ("report",),
         "quarantine of pytest-benchmark": ("_benchmark",),
-        "quarantine of xdist": ("_xdist",),
+        "quarantine of xdist": ("_xdist", "_xdist_scheduling"),
         "quarantine of pytest's reports": ("_reports",),
     },
     4: {
@@ -107,6 +107,7 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "pytest": ("plugin", "_benchmark", "_reports", "_xdist"),
     "_pytest": ("_reports",),
     "pytest_benchmark": ("_benchmark",),
+    "xdist": ("_xdist_scheduling",),
     **dict.fromkeys(
         ("torch", "transformers", "gguf", "peft", "safetensors", "accelerate", "huggingface_hub"), LOCAL_MODELS
     ),

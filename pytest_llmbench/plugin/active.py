@@ -1,10 +1,14 @@
 """What is registered where a model is named."""
 
+import os
+
 import pytest
 
 import pytest_llmbench.plugin.fixtures as fixtures
-from pytest_llmbench._xdist import is_controller
+from pytest_llmbench._xdist import device_of, is_controller
+from pytest_llmbench.models.devices import VARIABLE
 from pytest_llmbench.plugin.collection import Collection
+from pytest_llmbench.plugin.controlling import Controlling
 from pytest_llmbench.plugin.gating import register_gate
 from pytest_llmbench.plugin.html_report import register_html_report
 from pytest_llmbench.plugin.outcomes import Outcomes
@@ -23,11 +27,15 @@ def activate(config: pytest.Config) -> None:
     Raises:
         pytest.UsageError: a fault of an option or of the models file.
     """
+    device = device_of(config)
+    if device is not None:
+        os.environ[VARIABLE] = device  # before anything asks torch for one
     session = LlmSession(config)
     config.pluginmanager.register(fixtures, "llmbench-fixtures")
     config.pluginmanager.register(session, NAME)
     if is_controller(config):
         config.pluginmanager.register(session.workers, "llmbench-workers")
+        config.pluginmanager.register(Controlling(session), "llmbench-controlling")
     for hooks in (Collection, Running, Outcomes, Recording, Summary):
         config.pluginmanager.register(hooks(session), f"llmbench-{hooks.__name__.lower()}")
     register_gate(session)

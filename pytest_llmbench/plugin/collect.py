@@ -62,13 +62,14 @@ class CaseFunction(pytest.Function):
 
     def reportinfo(self) -> tuple[Path, int, str]:
         """Point to the line of the case."""
-        item = self.stash[ITEM]
-        # a third value equal to the name would print the dots of an id as "::"
-        return (
-            item.case.path,
-            max(item.case.line - 1, 0),
-            f"{item.loaded.suite.name} {item.case.id} ({item.choice.role})",
-        )
+        return location(self.stash[ITEM])
+
+
+def location(item: Item) -> tuple[Path, int, str]:
+    """Say where an item stands, as pytest's reports do: the line counts from 0."""
+    # a third value equal to the name would print the dots of an id as "::"
+    heading = f"{item.loaded.suite.name} {item.case.id} ({item.choice.role})"
+    return item.case.path, max(item.case.line - 1, 0), heading
 
 
 def judge(_llm_result: Result) -> None:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_llmbench._xdist import is_other_worker
-from pytest_llmbench.plugin.collect import ITEM, SuiteFile, SuiteWarning, load_for, mark
+from pytest_llmbench._xdist import Place, is_other_worker
+from pytest_llmbench.plugin.collect import ITEM, CaseFunction, SuiteFile, SuiteWarning, load_for, mark
+from pytest_llmbench.plugin.running import is_skipped
 from pytest_llmbench.plugin.session import LlmSession
 from pytest_llmbench.runner import Item
 from pytest_llmbench.suites import may_be_suite
@@ -71,8 +72,12 @@ class Collection:
             items[index] = function
         self._session.benchmarks.settle_marks(ours)
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Warn of samples that will hardly differ, once the plan is settled."""
+        """Tell a controller the plan, and warn of samples that will hardly differ, once it is settled."""
+        if self._session.voice is not None:
+            ours = (function for function in session.items if ITEM in function.stash and not is_skipped(function))
+            self._session.voice.tell_plan([(function.nodeid, _place(function)) for function in ours])
         if session.config.option.collectonly or is_other_worker(session.config):
             return
         functions = {function.nodeid: function for function in session.items if ITEM in function.stash}
@@ -82,3 +87,9 @@ class Collection:
                 functions[nodeid].warn(SuiteWarning(remark))
             except SuiteWarning as warning:  # warnings are errors
                 self._session.refuse(str(warning))
+
+
+def _place(function: pytest.Item) -> Place:
+    item = function.stash[ITEM]
+    path = str(item.loaded.suite.path.resolve())
+    return Place(suite=path, case=item.case.id, role=item.choice.role, has_body=not isinstance(function, CaseFunction))

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_llmbench._benchmark import add_block
 from pytest_llmbench._reports import add_suite_properties
-from pytest_llmbench._xdist import WorkerFacts, is_worker
+from pytest_llmbench._xdist import is_worker
 from pytest_llmbench.plugin.session import LlmSession
 from pytest_llmbench.records import Record, record_from_json
 from pytest_llmbench.report.properties import suite_properties
@@ -38,15 +38,16 @@ class Recording:
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> Generator[None, None, None]:
         """Keep what arrived, and see that the file is written."""
         self._session.runner.close()
-        if is_worker(self._session.config):
-            runner = self._session.runner
+        runner, voice = self._session.runner, self._session.voice
+        if voice is not None:
             runner.asking.end(is_finished=False)  # the controller knows
-            WorkerFacts.send(self._session.config, runner.facts(), runner.asking.remarks, self._session.refusal)
+            voice.leave(runner.facts(), runner.asking.remarks, self._session.refusal)
         elif not session.config.option.collectonly:
             if exitstatus == pytest.ExitCode.INTERRUPTED:
-                for nodeid, record in self._session.runner.keep_arrived():
+                for nodeid, record in runner.keep_arrived():
                     self._keep(nodeid, record)
-            self._session.runner.asking.end(is_finished=_is_finished(session, exitstatus))
+            has_all = self._session.workers.planned.keys() <= self._session.records.keys()
+            runner.asking.end(is_finished=has_all and _is_finished(session, exitstatus))
             if self._session.workers.refusal is not None:
                 # what is a usage error without workers is one with them, though they could but end the run
                 session.exitstatus = pytest.ExitCode.USAGE_ERROR

@@ -1,6 +1,6 @@
 """The hooks of the run: the plan is answered ahead, and each test waits for its own answers."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 
 import pytest
 
@@ -17,6 +17,7 @@ class Running:
 
     def __init__(self, session: LlmSession):
         self._session = session
+        self._told: set[str] = set()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
@@ -36,25 +37,31 @@ class Running:
             items = [
                 function.stash[ITEM]
                 for function in session.items
-                if ITEM in function.stash and not _is_skipped(function)
+                if ITEM in function.stash and not is_skipped(function)
             ]
             if items and self._session.refusal is None:
                 try:
                     self._session.runner.start(items, is_dealt=is_worker(session.config))
                 except LlmbenchError as fault:
                     self._session.refuse(str(fault))
+            if self._session.voice is not None:
+                self._session.voice.listen(session, self._deal)
         try:
             return (yield)
         finally:
             self._session.progress_line.clear()
             self._session.runner.close()
 
+    def _deal(self, nodeids: Sequence[str], n_suspect: int) -> None:
+        self._session.runner.deal(nodeids, n_suspect=n_suspect)
+
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
         """Wait for the answers of a case before its test begins: here progress can be shown and Ctrl-C gets through."""
-        if ITEM in item.stash and self._session.runner.is_started and not _is_skipped(item):
+        if ITEM in item.stash and self._session.runner.is_started and not is_skipped(item):
             item.stash[RESULT] = self._session.runner.result(item.stash[ITEM].key, self._show_progress)
             self._session.progress_line.clear()
+            self._tell_facts(item.stash[ITEM].choice.role)
         try:
             return (yield)
         finally:
@@ -62,6 +69,12 @@ class Running:
                 self._session.runner.release(item.stash[ITEM].key)
                 if RESULT in item.stash:
                     del item.stash[RESULT]
+
+    def _tell_facts(self, role: str) -> None:
+        """Tell the controller what a model is once it has answered: a worker that crashes later cannot."""
+        if self._session.voice is not None and role not in self._told:
+            self._told.add(role)
+            self._session.voice.tell_facts(self._session.runner.facts())
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
@@ -76,6 +89,6 @@ class Running:
             self._session.progress_line.show(progress, writer.fullwidth, writer.width_of_current_line)
 
 
-def _is_skipped(function: pytest.Item) -> bool:
+def is_skipped(function: pytest.Item) -> bool:
     """Tell whether a test is sure to be skipped, so that nothing is asked for it."""
     return any(mark.name == "skip" for mark in function.iter_markers())

@@ -7,7 +7,7 @@ from typing import TextIO
 import pytest
 
 from pytest_llmbench._benchmark import Benchmarks
-from pytest_llmbench._xdist import WorkerFacts, is_worker
+from pytest_llmbench._xdist import Workers, WorkerVoice, is_worker
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.plugin import settings
 from pytest_llmbench.plugin.fixtures import RUNNER
@@ -45,7 +45,8 @@ class LlmSession:
         self.refusal: str | None = None
         self.ruling: RunRuling | None = None
         self._reported: set[str] = set()
-        self.workers = WorkerFacts(config)
+        self.workers = Workers(config, *settings.devices(choices))
+        self.voice = WorkerVoice(config) if is_worker(config) else None
         self.progress_line = ProgressLine(sys.stdout, is_shown=_is_watched(sys.stdout))
         self._benchmarks: Benchmarks | None = None
         if not is_worker(config):

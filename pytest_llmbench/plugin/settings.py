@@ -1,6 +1,7 @@
 """From pytest's options to the settings of a run. The command line comes before the ini file."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,6 +12,8 @@ from pytest_llmbench._xdist import is_worker, run_token
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.models import OpenSettings
 from pytest_llmbench.models.catalog import Catalog, Choice
+from pytest_llmbench.models.devices import visible_devices
+from pytest_llmbench.models.entries import TransformersEntry
 from pytest_llmbench.runner import AnswersSettings, RunSettings
 from pytest_llmbench.store import Reuse
 
@@ -89,6 +92,17 @@ def listed(config: pytest.Config, name: str) -> tuple[list[str], bool]:
 def folder_of(config: pytest.Config, *, is_given: bool) -> Path:
     """Give the folder that a path is relative to: on the command line where pytest was called, else the ini file's."""
     return config.invocation_params.dir if is_given else _ini_folder(config)
+
+
+def devices(choices: Sequence[Choice]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Name the devices that workers are to have one each, and the roles whose models need one.
+
+    None where an entry says itself where its model goes.
+    """
+    local = {choice.role: choice.entry for choice in choices if isinstance(choice.entry, TransformersEntry)}
+    if any(entry.device_map is not None or ":" in entry.device for entry in local.values()):
+        return (), ()
+    return visible_devices(os.environ), tuple(local)
 
 
 def _answers(config: pytest.Config) -> AnswersSettings | None:
