@@ -95,7 +95,7 @@ def _badges(line: Line) -> list[Badge]:
     if line.format_rate is not None:
         rate = line.format_rate
         tone = Tone.GOOD if rate >= _FORMAT_GOOD else Tone.WARN if rate >= _FORMAT_FAIR else Tone.BAD
-        where = link(f="format", s=line.suite, m=line.role)
+        where = link(f="format" if rate < 1 else "all", s=line.suite, m=line.role)
         found.append(Badge(text=f"format {percent(rate, line.answered)}", tone=tone, link=where))
     if line.errors:
         where = link(f="errors", s=line.suite, m=line.role)

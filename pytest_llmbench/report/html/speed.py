@@ -18,6 +18,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 14, 12, 40
 _STRIP, _STRIP_WIDTH = 26, 440
 _BINS = 48
 _LETTER = 6.8  # the usual width of one in a name
+_NAME_CHARACTERS = 18
 _NAMES_LEFT_FROM = 0.8 * _WIDTH
 
 
@@ -71,7 +72,7 @@ def _scatter(subject: Subject, found: Sequence[Timing], lines: dict[tuple[str, s
     across = log_scale([timing.p50_s for timing in found], _LEFT, _WIDTH - _RIGHT)
     up = Scale(low=0, high=1, start=_HEIGHT - _BOTTOM, end=_TOP)
     shown = [(timing, line) for timing in found if (line := lines[timing.suite, timing.role]).score is not None]
-    places = [(across(timing.p50_s), up(line.score or 0.0), timing.suite) for timing, line in shown]
+    places = [(across(timing.p50_s), up(line.score or 0.0), _short(timing.suite)) for timing, line in shown]
     return picture(
         _WIDTH,
         _HEIGHT,
@@ -100,8 +101,13 @@ def _point(subject: Subject, timing: Timing, line: Line, x: float, up: Scale, na
         tag("title", label),
         tag("path", d=f"M{x:.1f} {up(low):.1f}V{up(high):.1f}", class_=f"whisker m{place % MARKS}"),
         marker(place, x, up(score)),
-        tag("text", timing.suite, x=x + side, y=name_y, class_=f"name{end}"),
+        tag("text", _short(timing.suite), x=x + side, y=name_y, class_=f"name{end}"),
     )
+
+
+def _short(name: str) -> str:
+    """Cut a name that would fill the picture; its title has it whole."""
+    return name if len(name) <= _NAME_CHARACTERS else f"{name[: _NAME_CHARACTERS - 1]}…"
 
 
 def _name_heights(points: Sequence[tuple[float, float, str]]) -> list[float]:

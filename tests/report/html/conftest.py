@@ -15,7 +15,7 @@ from pytest_llmbench.baselines import Baseline
 from pytest_llmbench.compare import join
 from pytest_llmbench.gate import GateSettings, judge
 from pytest_llmbench.models import Identity
-from pytest_llmbench.records import Facts, ModelFacts, Record, Run, Sample, SuiteFacts, settle
+from pytest_llmbench.records import Facts, ModelFacts, Record, Run, Sample, SuiteFacts, block_to_json, settle
 from pytest_llmbench.report.html.page import html_report
 from pytest_llmbench.report.html.subject import Subject
 from pytest_llmbench.run_gate import RunGate, RunRuling
@@ -123,6 +123,18 @@ class World:
 def world() -> World:
     """Give what makes a small world."""
     return World()
+
+
+@pytest.fixture
+def write_run(tmp_path: Path) -> Any:
+    """Write a run as its benchmark JSON."""
+
+    def write(run: Run) -> Path:
+        path = tmp_path / "run.json"
+        path.write_text(json.dumps({"benchmarks": [], "llmbench": block_to_json(run)}))
+        return path
+
+    return write
 
 
 # -- a page without a browser
