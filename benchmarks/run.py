@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-PARTS = ("overhead.py", "start.py", "sql_judge.py", "grading.py")
+PARTS = ("overhead.py", "start.py", "sql_judge.py", "grading.py", "report.py")
 
 
 def main() -> None:

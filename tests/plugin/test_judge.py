@@ -74,7 +74,7 @@ def test_a_judge_decides_and_is_named(judged: Judged) -> None:
             'the judge gave no verdict: it holds no JSON object with points: "What a joke!"',
             "missing-points: By the judge, the answer misses money, river.",
             "jokes m: 1 correct, 1 missing-points, 1 error",
-            "FAILED cases/jokes.yaml::bank[[]m] - missing-points: By the judge, the answer m...",
+            "FAILED cases/jokes.yaml::bank[[]m] - missing-points: By the judge, the answer m*",
         ]
     )
     judge = block(pytester.path / "run.json")["options"]["judge"]

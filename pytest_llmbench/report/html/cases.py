@@ -54,15 +54,15 @@ def case_rows(subject: Subject) -> tuple[CaseRow, ...]:
     by_key: dict[Key, dict[str, Record]] = {}
     for record in subject.run.records:
         by_key.setdefault((record.suite, record.case), {})[record.role] = record
-    pairs, moved = subject.pairs, _moved(subject.gate)
+    pairs, moved, roles = subject.pairs, _moved(subject.gate), subject.roles
     order = {suite: place for place, suite in enumerate(subject.suites)}
     return tuple(
         CaseRow(
             suite=suite,
             case=case,
-            records=tuple(records.get(role) for role in subject.roles),
-            pairs=tuple(pairs.get((suite, role, case)) for role in subject.roles),
-            flags=tuple(_flags(records.get(role), moved.get((suite, role, case), Flag(0))) for role in subject.roles),
+            records=tuple(records.get(role) for role in roles),
+            pairs=tuple(pairs.get((suite, role, case)) for role in roles),
+            flags=tuple(_flags(records.get(role), moved.get((suite, role, case), Flag(0))) for role in roles),
         )
         for (suite, case), records in sorted(by_key.items(), key=lambda item: order[item[0][0]])
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from urllib.parse import urlencode
 
 from pytest_llmbench.compare import Pair
@@ -12,7 +13,7 @@ from pytest_llmbench.records import Record, Run
 from pytest_llmbench.run_gate import RunRuling
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: what is asked often is kept
 class Subject:
     """What a report is about.
 
@@ -34,19 +35,19 @@ class Subject:
         """What the run is compared with, where it is."""
         return None if self.ruling is None else self.ruling.gate
 
-    @property
+    @cached_property
     def roles(self) -> tuple[str, ...]:
         """The roles that have records, in the order the models were named."""
         named = [model.role for model in self.run.facts.models]
         present = {record.role for record in self.run.records}
         return tuple(dict.fromkeys([*(role for role in named if role in present), *_in_order(self.run, "role")]))
 
-    @property
+    @cached_property
     def suites(self) -> tuple[str, ...]:
         """The suites, in the order they first come."""
         return tuple(_in_order(self.run, "suite"))
 
-    @property
+    @cached_property
     def pairs(self) -> Mapping[tuple[str, str, str], Pair]:
         """The cases that the baseline has too, by suite, role and case."""
         if self.gate is None:

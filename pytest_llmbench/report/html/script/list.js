@@ -192,3 +192,4 @@ else {
   }
 }
 document.documentElement.dataset.ready = "yes";
+performance.mark("ready");
