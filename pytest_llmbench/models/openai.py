@@ -211,7 +211,11 @@ class OpenAIModel(Opened):
         if end is not None:  # nobody will answer any more
             failure = Failure(end, is_fatal=True)
         if failure.is_retryable and attempts <= self._entry.max_retries:
-            return None, Tried(load=failure.load, again_in_s=self._policy.pause_s(attempts, failure.asked_pause_s))
+            # llama.cpp's server, for one, closes after each streamed reply without saying so: what was sent before
+            # that was noticed goes out at once, on a new connection
+            is_at_once = failure.was_kept and attempts == 1
+            pause_s = 0.0 if is_at_once else self._policy.pause_s(attempts, failure.asked_pause_s)
+            return None, Tried(load=failure.load, again_in_s=pause_s)
         cause = failure.cause if attempts == 1 else f"{failure.cause} ({attempts} attempts)"
         error = AnswerError(cause=cause, attempts=attempts, concurrency=in_flight, is_fatal=failure.is_fatal)
         return error, Tried(load=failure.load)

@@ -42,6 +42,7 @@ class Failure(Exception):
         status: the HTTP status it met; None where there was none.
         asked_pause_s: the pause the server asked for.
         blamed: the extras that the server does not know, by its own words.
+        was_kept: it was sent on a connection kept from an earlier reply, and that was closed before a byte came.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Failure(Exception):
         status: int | None = None,
         asked_pause_s: float | None = None,
         blamed: frozenset[Extra] = frozenset(),
+        was_kept: bool = False,
     ):
         super().__init__(cause)
         self.cause = cause
@@ -61,6 +63,7 @@ class Failure(Exception):
         self.status = status
         self.asked_pause_s = asked_pause_s
         self.blamed = blamed
+        self.was_kept = was_kept
 
     @property
     def is_about_body(self) -> bool:
@@ -192,6 +195,7 @@ class OfficialClient:
         self._anyio = anyio
         self._endpoint = endpoint
         self._path = path
+        self._has_kept = False  # a connection, from a reply that was read to its end
         self._client = openai.AsyncOpenAI(
             api_key=endpoint.key,
             base_url=endpoint.url,
@@ -240,6 +244,7 @@ class OfficialClient:
                 yield raw.aiter_bytes()
             finally:
                 await raw.aclose()
+            self._has_kept = True
         except openai.APIStatusError as fault:
             raise self._refused(fault) from fault
         except openai.APIConnectionError as fault:
@@ -258,7 +263,11 @@ class OfficialClient:
             fault = cause or fault
         detail = self._endpoint.masked(str(fault))
         name = type(fault).__name__
-        return Failure(f"{name}: {detail}" if detail else name, is_retryable=True)
+        # aiohttp has a kind of its own for it; httpx2 says it in words
+        is_unanswered = name == "ServerDisconnectedError" or "disconnected without sending" in detail
+        return Failure(
+            f"{name}: {detail}" if detail else name, is_retryable=True, was_kept=self._has_kept and is_unanswered
+        )
 
     def _refused(self, fault: Any) -> Failure:
         status: int = fault.status_code

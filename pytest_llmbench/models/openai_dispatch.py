@@ -44,7 +44,7 @@ class Load(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tried:
-    """What became of an attempt. `again_in_s` is None where its job is settled."""
+    """What became of an attempt. `again_in_s` is None where its job is settled, 0 where it goes before all others."""
 
     load: Load
     again_in_s: float | None = None
@@ -180,6 +180,9 @@ class Dispatch:
         elif tried.load is Load.REFUSED:
             self._refused_in_a_row += 1
         if tried.again_in_s is None or self._is_draining:
+            return
+        if tried.again_in_s == 0:
+            self._ready.appendleft(job)
             return
         self._waiting[job] = self._loop.call_later(tried.again_in_s, self._again, job)
         is_shut = int(self._allowance) == 1 and self._refused_in_a_row >= SHUT_AFTER

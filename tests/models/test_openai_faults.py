@@ -61,6 +61,16 @@ def test_tried_again(openai_server, openai_ask, kind):
     assert (answer.text, answer.attempts) == ("ok", 2)
 
 
+def test_a_kept_connection_that_was_closed(openai_server, openai_model, openai_requests):
+    """A server may close after a reply without saying so: what was sent on that connection goes out before all others."""
+    openai_server.on("second", openai_server.dropped(), openai_server.stream("ok"))
+
+    answers = openai_model(concurrency=1).answer(openai_requests("first", "second", "third"))
+
+    assert [answer.attempts for answer in answers] == [1, 2, 1]
+    assert openai_server.prompts() == ["first", "second", "second", "third"]
+
+
 @pytest.mark.parametrize(
     ("kind", "cause"),
     [
