@@ -311,7 +311,7 @@ def test_a_run_that_ends_leaves_nobody_waiting(start: Start) -> None:
 
 def test_a_run_that_ends_while_a_local_judge_works_leaves_nobody_waiting(start: Start) -> None:
     """The thread that waits for the judge to be done is let go."""
-    never = threading.Event()
+    never, before = threading.Event(), set(threading.enumerate())
     judge, generation = start(
         Scripted("j", gates={"<a>": never}),
         plan_of(Scripted("m"), "a"),
@@ -322,7 +322,7 @@ def test_a_run_that_ends_while_a_local_judge_works_leaves_nobody_waiting(start: 
     within(judge.close)
     within(generation.close)
 
-    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("llmbench-")]
+    assert not [thread.name for thread in set(threading.enumerate()) - before if thread.name.startswith("llmbench-")]
     assert taken(judge, "b") == [f"! {STOPPED}"]
 
 
