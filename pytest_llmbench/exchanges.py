@@ -1,10 +1,39 @@
 """Open, ask and close a model whatever it does: what it raises, and what it leaves out, is an error of each request."""
 
+import threading
 from collections.abc import Callable, Sequence
 
 from pytest_llmbench.errors import Caught, LlmbenchError, ModelFault, caught
-from pytest_llmbench.models import Model
-from pytest_llmbench.values import Answer, AnswerError
+from pytest_llmbench.models import Identity, Model
+from pytest_llmbench.values import Answer, AnswerError, Arrived, Request
+
+
+class SharedModel:
+    """An opened model that tests may ask too: one call at a time, the plan's own first."""
+
+    def __init__(self, model: Model):
+        self._model = model
+        self._lock = threading.Lock()
+
+    @property
+    def identity(self) -> Identity:
+        """What it is."""
+        return self._model.identity
+
+    @property
+    def concurrency(self) -> int:
+        """Requests in flight or rows a batch."""
+        return self._model.concurrency
+
+    def answer(
+        self, requests: Sequence[Request], *, arrived: Arrived | None = None, halt: threading.Event | None = None
+    ) -> tuple[Answer | AnswerError, ...]:
+        """Answer all requests, in the order given (see `Model.answer`)."""
+        with self._lock:
+            return self._model.answer(requests, arrived=arrived, halt=halt)
+
+    def close(self) -> None:
+        """Do nothing: the run that opened the model closes it."""
 
 
 def open_model(opener: Callable[[], Model]) -> Model | AnswerError:

@@ -11,16 +11,16 @@ the tests while a test waits for it, whatever order the tests run in.
 """
 
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from pytest_llmbench.arrivals import GIVEN_UP, Progress, Slot, Tally, samples_of
 from pytest_llmbench.errors import Caught, caught
-from pytest_llmbench.exchanges import ask_model, broken, close_model, first_fatal, open_model
-from pytest_llmbench.models import STOPPED, Identity, Model
-from pytest_llmbench.values import Answer, AnswerError, Arrived, Request
+from pytest_llmbench.exchanges import SharedModel, ask_model, broken, close_model, first_fatal, open_model
+from pytest_llmbench.models import Identity, Model
+from pytest_llmbench.values import Answer, AnswerError, Request
 
 _WAIT_SLICE_S = 0.2
 """Waiting is cut in slices, so that Ctrl-C gets through and progress can be shown."""
@@ -57,112 +57,6 @@ class ModelPlan:
     through: Callable[[Model], Model] = directly
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """How far the producer is: `answered` of `total` requests, `elapsed_s` since the first was asked.
-
-    `reused` of the answered ones took no time; `is_opening` while the model is not ready to be asked.
-    """
-
-    role: str
-    answered: int
-    total: int
-    elapsed_s: float
-    reused: int = 0
-    is_opening: bool = False
-
-
-class SharedModel:
-    """An opened model that tests may ask too: one call at a time, the plan's own first."""
-
-    def __init__(self, model: Model):
-        self._model = model
-        self._lock = threading.Lock()
-
-    @property
-    def identity(self) -> Identity:
-        """What it is."""
-        return self._model.identity
-
-    @property
-    def concurrency(self) -> int:
-        """Requests in flight or rows a batch."""
-        return self._model.concurrency
-
-    def answer(
-        self, requests: Sequence[Request], *, arrived: Arrived | None = None, halt: threading.Event | None = None
-    ) -> tuple[Answer | AnswerError, ...]:
-        """Answer all requests, in the order given (see `Model.answer`)."""
-        with self._lock:
-            return self._model.answer(requests, arrived=arrived, halt=halt)
-
-    def close(self) -> None:
-        """Do nothing: the run that opened the model closes it."""
-
-
-class _Slot:
-    """Where the answers of one item gather, until it is `done`. Only the thread that asks puts any."""
-
-    __slots__ = ("answers", "ask", "done", "is_dealt", "is_suspect", "missing", "role")
-
-    def __init__(self, ask: Ask, role: str):
-        self.ask = ask
-        self.role = role
-        self.is_dealt = False
-        self.is_suspect = False
-        self.answers: list[Answer | AnswerError | None] = [None] * len(ask.requests)
-        self.missing = len(ask.requests)
-        self.done = threading.Event()
-        if not ask.requests:
-            self.done.set()
-
-    def put(self, sample: int, answer: Answer | AnswerError) -> bool:
-        """Keep the first answer to a sample; tell whether it was the first."""
-        if self.answers[sample] is not None:
-            return False
-        self.answers[sample] = answer
-        self.missing -= 1
-        return True
-
-    def whole(self) -> tuple[Answer | AnswerError, ...]:
-        """Give an answer to each sample; what has none was given up."""
-        return tuple(_STOPPED if answer is None else answer for answer in self.answers)
-
-
-class Tally:
-    """Counts what arrives of one model, of so many requests that have been asked for."""
-
-    def __init__(self, role: str, total: int = 0):
-        self.total = total
-        self._role = role
-        self._answered = self._reused = 0
-        self._started = time.perf_counter()
-
-    def after(self, answer: Answer | AnswerError) -> Progress:
-        """Count an answer, and give the progress."""
-        self._answered += 1
-        self._reused += isinstance(answer, Answer) and answer.reused
-        return self.now()
-
-    def now(self) -> Progress:
-        """Give the progress."""
-        elapsed = time.perf_counter() - self._started
-        return Progress(
-            role=self._role, answered=self._answered, total=self.total, elapsed_s=elapsed, reused=self._reused
-        )
-
-
-def _is_suspect(slot: _Slot) -> bool:
-    return slot.is_suspect
-
-
-def _samples(slots: Sequence[_Slot]) -> list[tuple[_Slot, int]]:
-    return [(slot, sample) for slot in slots for sample in range(len(slot.ask.requests))]
-
-
-_STOPPED = AnswerError(cause=STOPPED, attempts=0)
-
-
 class Listener(Protocol):
     """Hears from the thread that asks what it has come to. It raises nothing."""
 
@@ -197,15 +91,15 @@ class Generation:
         self._plans = {plan.role: plan for plan in plans}
         self._listener = listener
         self._is_bounded = is_bounded
-        self._slots = {ask.key: _Slot(ask, plan.role) for plan in plans for ask in plan.asks}
+        self._slots = {ask.key: Slot(ask.key, plan.role, ask.requests) for plan in plans for ask in plan.asks}
         self._models: dict[str, SharedModel] = {}
         self._halt = threading.Event()
         # what the tests did, and what is to be asked: guards the five below
         self._tests = threading.Condition()
         self._taken: set[str] = set()
         self._released: set[str] = set()
-        self._wanted: _Slot | None = None
-        self._waiting: list[_Slot] = []
+        self._wanted: Slot | None = None
+        self._waiting: list[Slot] = []
         self._undealt = Counter(slot.role for slot in self._slots.values())
         self._progress = Progress(role="", answered=0, total=0, elapsed_s=0.0)
         self._thread = threading.Thread(target=self._produce, name="llmbench-generation", daemon=True)
@@ -295,7 +189,7 @@ class Generation:
                     self._listener.closed(plan.role)
         finally:
             for plan in self._plans.values():
-                self._fill(plan, _STOPPED)
+                self._fill(plan, GIVEN_UP)
 
     def _next_plan(self) -> ModelPlan | None:
         """Wait for something to ask; None when nothing more can come, or the run ends."""
@@ -326,7 +220,7 @@ class Generation:
         finally:
             close_model(opened)
 
-    def _claim(self, role: str) -> list[_Slot]:
+    def _claim(self, role: str) -> list[Slot]:
         """Take what is to be asked of the open model; none when another's turn comes, or nothing more can come.
 
         An idle model stays open for what may still be dealt.
@@ -339,19 +233,19 @@ class Generation:
             self._waiting = [slot for slot in self._waiting if slot.role != role]
             return own
 
-    def _ask_all(self, slots: Sequence[_Slot], model: Model, tally: Tally) -> AnswerError | None:
+    def _ask_all(self, slots: Sequence[Slot], model: Model, tally: Tally) -> AnswerError | None:
         """Ask items; gives the error, if any, after which the model can answer nothing more."""
-        tally.total += sum(len(slot.ask.requests) for slot in slots)
-        for slot in filter(_is_suspect, slots):
+        tally.total += sum(len(slot.requests) for slot in slots)
+        for slot in (slot for slot in slots if slot.is_suspect):
             self._wait_for_tests(lambda slot=slot: self._wanted is slot)  # type: ignore[misc]
-            fatal = self._ask(model, _samples([slot]), tally)
+            fatal = self._ask(model, samples_of([slot]), tally)
             if fatal is not None or self._halt.is_set():
                 return fatal
-        todo = _samples([slot for slot in slots if not slot.is_suspect])
+        todo = samples_of([slot for slot in slots if not slot.is_suspect])
         step = model.concurrency if self._is_bounded else max(len(todo), 1)
         for first in range(0, len(todo), step):
             if self._is_bounded:
-                ahead = {slot.ask.key for slot, _ in todo[: max(0, first - step)]}
+                ahead = {slot.key for slot, _ in todo[: max(0, first - step)]}
                 self._wait_for_tests(lambda ahead=ahead: ahead <= self._taken)  # type: ignore[misc]
             if self._halt.is_set():
                 return None
@@ -360,7 +254,7 @@ class Generation:
                 return fatal
         return None
 
-    def _ask(self, model: Model, chunk: Sequence[tuple[_Slot, int]], tally: Tally) -> AnswerError | None:
+    def _ask(self, model: Model, chunk: Sequence[tuple[Slot, int]], tally: Tally) -> AnswerError | None:
         """Ask a part of a plan; gives the error, if any, after which the model can answer nothing more."""
 
         def arrived(index: int, answer: Answer | AnswerError) -> None:
@@ -368,7 +262,7 @@ class Generation:
             if self._put(slot, sample, answer):
                 self._progress = tally.after(answer)
 
-        requests = [slot.ask.requests[sample] for slot, sample in chunk]
+        requests = [slot.requests[sample] for slot, sample in chunk]
         self._progress = tally.now()
         answers = ask_model(lambda: model.answer(requests, arrived=arrived, halt=self._halt), len(requests))
         for (slot, sample), answer in zip(chunk, answers, strict=True):
@@ -389,11 +283,11 @@ class Generation:
             for sample in range(len(ask.requests)):
                 self._put(self._slots[ask.key], sample, error)
 
-    def _put(self, slot: _Slot, sample: int, answer: Answer | AnswerError) -> bool:
+    def _put(self, slot: Slot, sample: int, answer: Answer | AnswerError) -> bool:
         """Keep the first answer to a sample; tell whether it was the first."""
         is_first = slot.put(sample, answer)
         if is_first and not slot.missing:
             if self._listener is not None:
-                self._listener.answered(slot.ask.key, slot.whole())
+                self._listener.answered(slot.key, slot.whole())
             slot.done.set()
         return is_first

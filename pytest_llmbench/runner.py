@@ -1,13 +1,14 @@
 """The conductor: plan, answers, grades and records of one run. Knows no pytest."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_llmbench.arrivals import Progress
 from pytest_llmbench.asking import AnswersSettings, Asking, Item, RunSettings
 from pytest_llmbench.asking_judge import JudgeAsking
-from pytest_llmbench.errors import Caught, SuiteFault, caught
-from pytest_llmbench.generation import Generation, Progress, SharedModel
+from pytest_llmbench.errors import SuiteFault
+from pytest_llmbench.exchanges import SharedModel
+from pytest_llmbench.generation import Generation
 from pytest_llmbench.grading.registry import grader_kind
 from pytest_llmbench.judging import Judge
 from pytest_llmbench.models import Identity
@@ -17,63 +18,21 @@ from pytest_llmbench.records import (
     JudgeFacts,
     ModelFacts,
     Record,
-    Sample,
     SuiteFacts,
-    error_sample,
-    graded_sample,
-    settle,
-    ungraded_sample,
 )
+from pytest_llmbench.settling import Result, Settling
 from pytest_llmbench.suites import LoadedSuite, load_suite
 from pytest_llmbench.values import (
     Answer,
     AnswerError,
     Case,
     Finding,
-    Grade,
-    Grader,
     GraderKind,
-    Outcome,
-    Prompt,
     Sampling,
     Severity,
 )
 
 __all__ = ["AnswersSettings", "Item", "Result", "RunSettings", "Runner", "fault_of"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
-    """What became of an item: its record, and the answers and grades it was made of.
-
-    `grades` has None where a sample is an error.  `is_fatal` says that the model can answer nothing more.
-    """
-
-    record: Record
-    answers: tuple[Answer | AnswerError, ...]
-    grades: tuple[Grade | None, ...]
-    is_fatal: bool = False
-
-    @property
-    def shown(self) -> int | None:
-        """The sample to show: the first that failed, else the first with a grade; None if all are errors."""
-        graded = [index for index, grade in enumerate(self.grades) if grade is not None]
-        failed = (index for index in graded if self.record.samples[index].outcome is Outcome.FAILED)
-        return next(failed, graded[0] if graded else None)
-
-    @property
-    def shown_pair(self) -> tuple[Answer, Grade]:
-        """The answer and grade of the sample to show.
-
-        Raises:
-            LookupError: every sample is an error.
-        """
-        index = self.shown
-        answer = None if index is None else self.answers[index]
-        grade = None if index is None else self.grades[index]
-        if not isinstance(answer, Answer) or grade is None:
-            raise LookupError("no sample has a grade")
-        return answer, grade
 
 
 class Runner:
@@ -98,14 +57,12 @@ class Runner:
         self.asking = Asking(settings)
         self.judge_asking = None if judge is None else JudgeAsking(judge, self.asking)
         self.choices = tuple(choices)
+        self._settling = Settling(self.asking, self.judge_asking)
         self._kinds = kinds
         self._loaded: dict[Path, LoadedSuite | None] = {}
-        self._graders: dict[str, Grader] = {}
         self._checked: set[str] = set()
         self._answers: Generation | None = None
         self._judge: Judge | None = None
-        self._prompts: dict[str, Prompt] = {}
-        self._expected: dict[str, str] = {}
         self._items: dict[str, Item] = {}
 
     @property
@@ -130,7 +87,7 @@ class Runner:
                 raise SuiteFault(message, path=_shown(path)) from None
             if loaded is not None:
                 self._refuse_twin(loaded)
-                self._graders[loaded.suite.name] = loaded.kind.build(loaded.suite, self.settings.root)
+                self._settling.graders[loaded.suite.name] = loaded.kind.build(loaded.suite, self.settings.root)
                 if self.judge_asking is not None:
                     self.judge_asking.add(loaded.suite.name, loaded.kind.judging(loaded.suite, self.settings.root))
             self._loaded[path] = loaded
@@ -212,8 +169,8 @@ class Runner:
             raise RuntimeError("a result was asked for before the plan was started")
         answers = self._answers.take(key, while_waiting)
         if self._judge is None:
-            return self._settle(self._items[key], answers)
-        return self._settle(self._items[key], answers, self._judge.take(key, while_waiting))
+            return self._settling.settle(self._items[key], answers)
+        return self._settling.settle(self._items[key], answers, self._judge.take(key, while_waiting))
 
     def keep_arrived(self) -> tuple[tuple[str, Record], ...]:
         """Grade and keep what arrived and no test took, when a run is interrupted."""
@@ -221,25 +178,21 @@ class Runner:
             return ()
         arrived = self._answers.arrived()
         answered = {k: v for k, v in arrived.items() if any(isinstance(answer, Answer) for answer in v)}
+        replies = {key: () if self._judge is None else self._judge.arrived(key) for key in answered}
         return tuple(
-            (
-                key,
-                self._settle(self._items[key], answers, () if self._judge is None else self._judge.arrived(key)).record,
-            )
+            (key, self._settling.settle(self._items[key], answers, replies[key]).record)
             for key, answers in answered.items()
         )
 
     def lost(self, item: Item, cause: str) -> Result:
         """Make the result of an item that another process was to answer, and did not."""
         self.asking.check_styles([item])
-        return self._settle(item, (AnswerError(cause=cause),) * self.settings.samples)
+        return self._settling.settle(item, (AnswerError(cause=cause),) * self.settings.samples)
 
     def note(self, item: Item) -> None:
         """Keep what an item was asked, where the process that asked it cannot tell any more."""
         self.asking.check_styles([item])
-        prompt = self.asking.prompt(item)
-        self._prompts.setdefault(prompt.sha256, prompt)
-        self._expect(item)
+        self._settling.note(item)
 
     def model(self, item: Item) -> SharedModel:
         """Give the opened model of an item that needs it."""
@@ -258,63 +211,6 @@ class Runner:
             self._judge.close()
         if self._answers is not None:
             self._answers.close()
-
-    def _settle(
-        self, item: Item, answers: Sequence[Answer | AnswerError], replies: Sequence[Answer | AnswerError] = ()
-    ) -> Result:
-        graded = [
-            _sample(answer, grade) for answer, grade in zip(answers, self._grades(item, answers, replies), strict=True)
-        ]
-        samples = tuple(sample for sample, _ in graded)
-        outcome, score = settle(samples)
-        prompt = self.asking.prompt(item)
-        digest = prompt.sha256
-        self._prompts.setdefault(digest, prompt)
-        self._expect(item)
-        record = Record(
-            suite=item.loaded.suite.name,
-            case=item.case.id,
-            case_sha256=item.case.sha256,
-            model=item.choice.name,
-            role=item.choice.role,
-            prompt_style=prompt.style,
-            prompt_sha256=digest,
-            grader=item.loaded.suite.grader,
-            score=score,
-            outcome=outcome,
-            samples=samples,
-            cluster=item.case.cluster,
-        )
-        is_fatal = any(isinstance(answer, AnswerError) and answer.is_fatal for answer in answers)
-        return Result(
-            record=record, answers=tuple(answers), grades=tuple(grade for _, grade in graded), is_fatal=is_fatal
-        )
-
-    def _expect(self, item: Item) -> None:
-        """Keep what a right answer to a case is, as far as its grader can say."""
-        if item.case.sha256 not in self._expected:
-            told = caught(lambda: item.loaded.kind.expected_text(item.case))
-            self._expected[item.case.sha256] = told if isinstance(told, str) else ""
-
-    def _grades(
-        self, item: Item, answers: Sequence[Answer | AnswerError], replies: Sequence[Answer | AnswerError]
-    ) -> list[Grade | AnswerError | Caught]:
-        """Grade the answers of an item, by what its judge replied or by its grader; what breaks is caught."""
-        judge = self.judge_asking
-        if judge is not None and judge.judges(item):
-            each = caught(lambda: judge.by_answer(item, answers, replies))
-            if isinstance(each, Caught):
-                return [each] * len(answers)
-            return [
-                caught(lambda answer=answer, own=own: _valid(judge.grade(item, answer, own)))  # type: ignore[misc]
-                for answer, own in zip(answers, each, strict=True)
-            ]
-        grader = self._graders[item.loaded.suite.name]
-
-        def graded(answer: Answer | AnswerError) -> Grade | AnswerError:
-            return answer if isinstance(answer, AnswerError) else grader(item.case, answer)
-
-        return [caught(lambda answer=answer: _valid(graded(answer))) for answer in answers]  # type: ignore[misc]
 
     # -- the run
 
@@ -349,8 +245,8 @@ class Runner:
                 for name, loaded in suites.items()
             ),
             options=self.settings.options,
-            prompts=dict(self._prompts),
-            expected={digest: text for digest, text in self._expected.items() if text},
+            prompts=dict(self._settling.prompts),
+            expected=self._settling.expected,
             judge=self._judge_facts(),
         )
 
@@ -358,31 +254,6 @@ class Runner:
         if self.judge_asking is None:
             return None
         return self.judge_asking.facts(None if self._judge is None else self._judge.identity)
-
-
-def _sample(answer: Answer | AnswerError, grade: Grade | AnswerError | Caught) -> tuple[Sample, Grade | None]:
-    if isinstance(answer, AnswerError):
-        return error_sample(answer), None
-    if isinstance(grade, AnswerError):
-        return ungraded_sample(answer, grade.cause), None
-    if isinstance(grade, Caught):
-        return ungraded_sample(answer, f"the grader broke: {grade.cause}\n{grade.details}"), None
-    return graded_sample(answer, grade), grade
-
-
-def _valid(grade: object) -> Grade | AnswerError:
-    """Let a grade pass that can be counted, and an error that stands for none.
-
-    Raises:
-        TypeError, ValueError: it is neither, or its score is no share.
-    """
-    if isinstance(grade, AnswerError):
-        return grade
-    if not isinstance(grade, Grade):
-        raise TypeError(f"it gave {type(grade).__name__}; a grader must give a Grade")
-    if not 0 <= grade.score <= 1:
-        raise ValueError(f"it gave the score {grade.score}; a score lies in 0..1")
-    return grade
 
 
 def fault_of(finding: Finding, loaded: LoadedSuite) -> SuiteFault:

@@ -10,8 +10,10 @@ from hypothesis import given as for_all
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from pytest_llmbench.arrivals import Progress
 from pytest_llmbench.errors import ModelFault, UsageFault
-from pytest_llmbench.generation import Ask, Generation, ModelPlan, Progress, SharedModel
+from pytest_llmbench.exchanges import SharedModel
+from pytest_llmbench.generation import Ask, Generation, ModelPlan
 from pytest_llmbench.models import STOPPED, Identity, Model
 from pytest_llmbench.values import Answer, AnswerError, Arrived, Prompt, Request, Sampling
 

@@ -48,6 +48,7 @@ FLOORS: Mapping[int, Mapping[str, tuple[str, ...]]] = {
             "asking",
             "asking_judge",
             "runner",
+            "settling",
         ),
         "the judging of two runs": (
             "agreement",
@@ -66,7 +67,10 @@ FLOORS: Mapping[int, Mapping[str, tuple[str, ...]]] = {
         ),
         "the reading of many": ("classification", "confusion", "history"),
     },
-    3: {"answers ahead": ("exchanges", "generation", "judging"), "what people say": ("grader_trust", "human_verdicts")},
+    3: {
+        "answers ahead": ("arrivals", "exchanges", "generation", "judging"),
+        "what people say": ("grader_trust", "human_verdicts"),
+    },
     2: {"graders": ("grading",), "SQL": ("sql",), "records": ("records",)},
     1: {
         "models": ("models",),

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_llmbench.generation import SharedModel
+from pytest_llmbench.exchanges import SharedModel
 from pytest_llmbench.plugin.collect import ITEM
 from pytest_llmbench.runner import Result, Runner
 from pytest_llmbench.values import Answer, Case, Grade

@@ -5,8 +5,8 @@ from collections.abc import Generator, Sequence
 import pytest
 
 from pytest_llmbench._xdist import is_controller, is_worker
+from pytest_llmbench.arrivals import Progress
 from pytest_llmbench.errors import LlmbenchError, UsageFault
-from pytest_llmbench.generation import Progress
 from pytest_llmbench.plugin.collect import ITEM
 from pytest_llmbench.plugin.fixtures import RESULT
 from pytest_llmbench.plugin.session import LlmSession

@@ -7,7 +7,7 @@ are those of a VT100 and what descends from it.
 
 from typing import TextIO
 
-from pytest_llmbench.generation import Progress
+from pytest_llmbench.arrivals import Progress
 from pytest_llmbench.report.text import visible
 
 _SAVE, _BACK = "\x1b7", "\x1b8"

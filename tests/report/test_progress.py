@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import pyte
 import pytest
 
-from pytest_llmbench.generation import Progress
+from pytest_llmbench.arrivals import Progress
 from pytest_llmbench.report.progress import ProgressLine, progress_text
 
 
