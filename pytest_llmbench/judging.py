@@ -109,7 +109,7 @@ class Judge:
         made = caught(lambda: self._plan.requests(key, answers))
         with self._changed:
             if isinstance(made, Caught):
-                slot.replies = [broken(made)]
+                slot.replies = [AnswerError(cause=f"the judge's prompt broke: {made.cause}\n{made.details}")]
             else:
                 slot.expect(made)
                 if self._is_over:

@@ -209,7 +209,7 @@ def test_a_prompt_that_cannot_be_made_is_its_own_error(start: Start) -> None:
 
     judge, _ = start(Scripted("j"), plan_of(Scripted("m"), "a", "b"), requests=requests)
 
-    assert [taken(judge, key) for key in ("a", "b")] == [["! the model broke: ValueError: oops"], ["<<b>>"]]
+    assert [taken(judge, key) for key in ("a", "b")] == [["! the judge's prompt broke: ValueError: oops"], ["<<b>>"]]
 
 
 def test_a_judge_that_turns_out_to_be_the_model_is_refused(start: Start) -> None:
