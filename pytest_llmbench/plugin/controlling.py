@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from pytest_llmbench._reports import told
 from pytest_llmbench._xdist import Place
 from pytest_llmbench.plugin.collect import location
 from pytest_llmbench.plugin.session import LlmSession
@@ -38,7 +39,7 @@ class Controlling:
         report.when = "setup"
         path, line, heading = location(item)
         report.location = (str(path), line, heading)
-        report.longrepr = error_story(item, result)
+        report.longrepr = told(self._session.config, error_story(item, result))
         carrying: Any = report
         carrying.llmbench = result.record
 

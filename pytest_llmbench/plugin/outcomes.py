@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pytest_llmbench._reports import make_safe
+from pytest_llmbench._reports import make_safe, told
 from pytest_llmbench._xdist import is_worker
 from pytest_llmbench.plugin.collect import ITEM, CaseFunction
 from pytest_llmbench.plugin.fixtures import RESULT, NoAnswer
@@ -75,13 +75,13 @@ class Outcomes:
     ) -> None:
         item = function.stash[ITEM]
         if raised.errisinstance(NoAnswer):
-            report.longrepr = error_story(item, result)
+            report.longrepr = told(self._session.config, error_story(item, result))
             if result.is_fatal and not any(choice.role != item.choice.role for choice in self._session.runner.choices):
                 function.session.shouldfail = visible(str(raised.value))
         elif isinstance(function, CaseFunction) and report.when == "call":
-            report.longrepr = failure_story(item, result)
+            report.longrepr = told(self._session.config, failure_story(item, result))
         elif report.when == "call" and raised.errisinstance(AssertionError):
-            report.sections.append(("case", failure_story(item, result)))
+            report.sections.append(("case", str(failure_story(item, result))))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(

@@ -1,30 +1,23 @@
 """The hook of the summary: what the terminal shows at the end."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import pytest
 
+from pytest_llmbench._reports import MARKUP
 from pytest_llmbench.plugin.session import LlmSession
 from pytest_llmbench.report.labels import label_lines
-from pytest_llmbench.report.look import Style, Styled, folded
+from pytest_llmbench.report.look import Styled, folded
 from pytest_llmbench.report.scoreboard import reason_lines, reused_line, scoreboard, scoreboard_table, times_left_out
 from pytest_llmbench.report.story import wrong_line
 from pytest_llmbench.report.text import visible
-
-_MARKUP: Mapping[Style, dict[str, bool]] = {
-    Style.PLAIN: {},
-    Style.TITLE: {"bold": True},
-    Style.GOOD: {"green": True, "bold": True},
-    Style.BAD: {"red": True, "bold": True},
-    Style.DOUBTFUL: {"yellow": True},
-}
 
 
 def write(reporter: pytest.TerminalReporter, lines: Iterable[Styled]) -> None:
     """Write lines in the colours of pytest's own reporter, which knows whether there are to be any."""
     for line in lines:
         for span in line:
-            reporter.write(span.text, **_MARKUP[span.style])
+            reporter.write(span.text, **MARKUP[span.style])
         reporter.line("")
 
 

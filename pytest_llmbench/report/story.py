@@ -1,9 +1,12 @@
 """The story of one case for a failed test: what was asked, answered and expected, and why it failed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import wrap
 
-from pytest_llmbench.records import Record
-from pytest_llmbench.report.look import Span, Style, Styled
+from pytest_llmbench.records import Record, Sample
+from pytest_llmbench.report.look import Span, Style, Styled, folded, plain
 from pytest_llmbench.report.text import clipped, on_one_line, visible
 from pytest_llmbench.runner import Item, Result
 from pytest_llmbench.values import Outcome
@@ -11,61 +14,115 @@ from pytest_llmbench.values import Outcome
 _MAX_INPUTS = 6
 _MAX_CHARACTERS = 1200
 _MAX_LINE = 300
+_ROOM = 24  # characters beside a label, below which a text is not folded
 
 
-def failure_story(item: Item, result: Result) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Story:
+    """A heading and labelled texts, as they came; and where the case stands."""
+
+    heading: str
+    rows: tuple[tuple[str, str], ...]
+    path: Path
+    line: int
+
+    def __str__(self) -> str:
+        return "\n".join(plain(line) for line in self.lines())
+
+    @property
+    def headline(self) -> str:
+        """The heading, safe to print."""
+        return on_one_line(self.heading)
+
+    def lines(self, width: int | None = None) -> Iterator[Styled]:
+        """Lay it out, safe to print and clipped, for a terminal of that width; None for lines of any length."""
+        rows = (*self.rows, ("case", f"{self.path}:{self.line}"))
+        size = max(len(label) for label, _ in rows)
+        yield from folded((), self.headline, width, Style.BAD)
+        for label, text in rows:
+            texts = visible(clipped(text.strip("\n"), _MAX_CHARACTERS)).split("\n")
+            first, *rest = [piece for line in texts for piece in _folded(line, width, size + 4)]
+            shown = f"  {on_one_line(label).ljust(size)}  "
+            yield (Span(shown, Style.TITLE), Span(first)) if first else (Span(shown.rstrip(), Style.TITLE),)
+            yield from ((Span(f"  {' ' * size}  {line}".rstrip()),) for line in rest)
+
+
+def _folded(line: str, width: int | None, indent: int) -> list[str]:
+    """Fold a line of an answer; what was folded stands as far in as it began, and two blanks further."""
+    if width is None or width - indent < _ROOM or len(line) + indent <= width:
+        return [line]
+    begins = line[: len(line) - len(line.lstrip())]
+    pieces = wrap(
+        line,
+        width - indent,
+        subsequent_indent=f"{begins}  ",
+        expand_tabs=False,
+        replace_whitespace=False,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return [visible(piece) for piece in pieces]  # a piece may begin with what a log obeys
+
+
+def failure_story(item: Item, result: Result) -> Story:
     """Tell a case whose answer was graded as failed: reason, inputs, answer, what was expected, place."""
     samples = result.record.samples
     failed = [sample for sample in samples if sample.outcome is Outcome.FAILED]
     if not failed:
-        return layout(str(result.record.outcome), [*_inputs(item), ("case", _place(item))])
+        answers = [("answer", _answer(sample)) for sample in result.record.answered[:1]]
+        return _story(item, str(result.record.outcome), [*_inputs(item), *answers])
     shown = failed[0]
     rows = [
         *_inputs(item),
-        ("answer", shown.answer or ""),
+        ("answer", _answer(shown)),
         ("expected", item.loaded.kind.expected_text(item.case)),
     ]
     explanation = (shown.explanation or "").strip()
     if "\n" in explanation:
         rows.append(("reason", explanation))
     if len(samples) > 1:
-        rows.append(("samples", f"{len(failed)} of {len(samples)} failed; the first of them is shown"))
-    return layout(f"{shown.reason}: {_first_line(explanation)}", [*rows, ("case", _place(item))])
+        rows.append(("samples", _samples(result.record, len(failed))))
+    return _story(item, _heading(shown), rows)
 
 
-def error_story(item: Item, result: Result) -> str:
+def error_story(item: Item, result: Result) -> Story:
     """Tell a case that got no graded answer: the cause, and what was asked."""
     cause = result.record.samples[0].error or "no answer"
     rows = [("error", cause)] if "\n" in cause.strip() else []
     if result.record.samples[0].answer is not None:
-        rows = [*_inputs(item), ("answer", result.record.samples[0].answer), *rows]
-    return layout(_first_line(cause), [*rows, ("case", _place(item))])
+        rows = [*_inputs(item), ("answer", _answer(result.record.samples[0])), *rows]
+    return _story(item, _first_line(cause), rows)
 
 
 def wrong_line(nodeid: str, record: Record) -> Styled:
     """Tell in a line which test was wrong without failing, and why."""
     failed = next(sample for sample in record.samples if sample.outcome is Outcome.FAILED)
-    why = clipped(_first_line(failed.explanation or ""), _MAX_LINE)
-    return Span("WRONG", Style.DOUBTFUL), Span(f" {on_one_line(f'{nodeid} - {failed.reason}: {why}')}")
+    return Span("WRONG", Style.DOUBTFUL), Span(f" {on_one_line(f'{nodeid} - {clipped(_heading(failed), _MAX_LINE)}')}")
 
 
-def layout(heading: str, rows: Sequence[tuple[str, str]]) -> str:
-    """Lay out a heading and labelled texts, made safe to print and clipped."""
-    size = max(len(label) for label, _ in rows)
-    lines = [on_one_line(heading)]
-    for label, text in rows:
-        first, *rest = visible(clipped(text.strip("\n"), _MAX_CHARACTERS)).split("\n")
-        lines.append(f"  {label.ljust(size)}  {first}".rstrip())
-        lines.extend(f"  {' ' * size}  {line}".rstrip() for line in rest)
-    return "\n".join(lines)
+def _story(item: Item, heading: str, rows: list[tuple[str, str]]) -> Story:
+    return Story(heading=heading, rows=tuple(rows), path=item.case.path, line=item.case.line)
+
+
+def _heading(failed: Sample) -> str:
+    """Give the reason, the score where it is neither nothing nor all, and what the grader says in a line."""
+    score = failed.score or 0.0
+    part = f" (score {score:.2f})" if 0 < score < 1 else ""
+    return f"{failed.reason}{part}: {_first_line(failed.explanation or '')}"
+
+
+def _answer(sample: Sample) -> str:
+    return sample.answer if sample.answer and sample.answer.strip() else "(empty)"
+
+
+def _samples(record: Record, failed: int) -> str:
+    errors = sum(sample.outcome is Outcome.ERROR for sample in record.samples)
+    told = f"{failed} of {len(record.samples)} failed; the first of them is shown"
+    return f"{told}; {errors} got no grade" if errors else told
 
 
 def _inputs(item: Item) -> list[tuple[str, str]]:
     return [(name, str(value)) for name, value in list(item.case.inputs.items())[:_MAX_INPUTS]]
-
-
-def _place(item: Item) -> str:
-    return f"{item.case.path}:{item.case.line}"
 
 
 def _first_line(text: str) -> str:

@@ -55,6 +55,14 @@ def test_a_wrong_answer_fails_its_test_and_tells_the_story(project: Project) -> 
     result.stdout.fnmatch_lines(["FAILED cases/capitals.yaml::peru[[]old[]] - different: Expected*"])
 
 
+def test_with_tb_line_a_failure_is_one_line_with_its_place(project: Project) -> None:
+    """As pytest has it for any failure, so that editors find the case; whole, and without the story."""
+    result = project(WRONG_PERU).runpytest("--llm-model", "old", "--tb=line", *QUIET, "cases")
+
+    assert 'cases/capitals.yaml:7: different: Expected "Lima", found "Cusco".' in result.outlines
+    result.stdout.no_fnmatch_line("*Capital of Peru?*")
+
+
 def test_a_wrong_answer_is_shown_as_w_where_the_run_does_not_fail_for_it(project: Project) -> None:
     """With --llm-no-fail a wrong answer is `w`, a passed report for JUnit with the property outcome=failed, exit 0."""
     pytester = project(WRONG_PERU)

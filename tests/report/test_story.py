@@ -1,7 +1,8 @@
 """The story of a failed case: what it says, and that it stays readable and safe."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,8 @@ from pytest_llmbench.models.catalog import Choice
 from pytest_llmbench.models.entries import RecordedEntry
 from pytest_llmbench.models.recorded import PROVIDER
 from pytest_llmbench.records import Record, Sample, error_sample, graded_sample, settle, ungraded_sample
-from pytest_llmbench.report.story import error_story, failure_story, layout
+from pytest_llmbench.report.look import Style, plain
+from pytest_llmbench.report.story import Story, error_story, failure_story
 from pytest_llmbench.runner import Item, Result
 from pytest_llmbench.suites import load_suite
 from pytest_llmbench.values import Answer, AnswerError, Grade
@@ -58,8 +60,8 @@ def wrong(text: str = "Cusco", explanation: str = 'Expected "Lima", found "Cusco
     return graded_sample(Answer(text=text), grade)
 
 
-def lines(story: str) -> Sequence[str]:
-    return story.split("\n")
+def lines(story: Story) -> Sequence[str]:
+    return str(story).split("\n")
 
 
 def test_a_failure_tells_reason_inputs_answer_expected_and_place(item: Item) -> None:
@@ -122,6 +124,7 @@ def test_a_test_s_own_assertion_tells_the_case_though_no_answer_failed(item: Ite
         "passed",
         "  question  Capital of Peru?",
         "  hint      ['Andes', 1]",
+        "  answer    Lima",
         "  case      capitals.yaml:5",
     ]
 
@@ -158,8 +161,69 @@ def test_an_error_tells_its_cause(item: Item, sample: Sample, story: list[str]) 
     assert lines(error_story(item, result(sample))) == story
 
 
+def test_an_empty_answer_is_called_so(item: Item) -> None:
+    """A row of blanks would look as if it had been forgotten."""
+    assert "  answer    (empty)" in lines(failure_story(item, result(wrong(" \n"))))
+
+
+def test_a_part_of_the_score_stands_beside_the_reason(item: Item) -> None:
+    """Why an answer that makes a point fails is seen by how far it came."""
+    grade = Grade(score=0.5, passed=False, reason="missing-points", explanation="The answer misses money.")
+
+    story = failure_story(item, result(graded_sample(Answer(text="Bread."), grade)))
+
+    assert story.headline == "missing-points (score 0.50): The answer misses money."
+
+
+def test_samples_without_a_grade_are_counted_apart(item: Item) -> None:
+    """They neither failed nor passed."""
+    story = failure_story(item, result(wrong(), error_sample(AnswerError(cause="HTTP 500")), RIGHT))
+
+    assert "  samples   1 of 3 failed; the first of them is shown; 1 got no grade" in lines(story)
+
+
 def test_labels_stand_in_a_column() -> None:
     """Texts begin behind the longest label; an empty one leaves no blanks at the end of its line."""
-    assert layout("head", [("a", "x"), ("long label", ""), ("b", "y\nz")]) == (
-        "head\n  a           x\n  long label\n  b           y\n              z"
-    )
+    rows = (("a", "x"), ("long label", ""), ("b", "y\nz"))
+
+    assert lines(Story(heading="head", rows=rows, path=Path("a.yaml"), line=3)) == [
+        "head",
+        "  a           x",
+        "  long label",
+        "  b           y",
+        "              z",
+        "  case        a.yaml:3",
+    ]
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_on_a_terminal_long_lines_are_folded_beside_their_labels(width: int) -> None:
+    """The words are the same; a line goes on two blanks further in than it began."""
+    rows = (("question", "which of these words " * 8), ("answer", "SELECT\n    " + "a, " * 40 + "z"))
+    story = Story(heading="head", rows=rows, path=Path("a.yaml"), line=3)
+
+    folded = [plain(line) for line in story.lines(width)]
+
+    assert all(len(line) <= width for line in folded)
+    assert " ".join(folded).split() == str(story).split()
+    assert folded[1].startswith("  question  which")
+    assert folded[2].startswith("              ")
+
+
+def test_nothing_of_a_story_acts_however_it_is_folded(payload: Any, harms: Callable[[str], Sequence[str]]) -> None:
+    """A line that a log would obey may come to stand at the beginning of a line by folding."""
+    story = Story(heading=payload.text, rows=((payload.text[:50], payload.text),), path=Path("a.yaml"), line=3)
+
+    for width in (None, 40, 80):
+        assert harms("\n".join(plain(line) for line in story.lines(width))) == []
+
+
+def test_a_story_has_its_colours() -> None:
+    """What is wrong is bad news; labels are titles; what a model said has no colour."""
+    story = Story(heading="head", rows=(("a", "x"),), path=Path("a.yaml"), line=3)
+
+    assert [[span.style for span in line] for line in story.lines()] == [
+        [Style.BAD],
+        [Style.TITLE, Style.PLAIN],
+        [Style.TITLE, Style.PLAIN],
+    ]
