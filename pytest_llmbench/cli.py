@@ -217,6 +217,7 @@ def _compare(options: argparse.Namespace) -> int:
             settings=settings,
             format=options.format,
             is_verbose=options.verbose,
+            width=shutil.get_terminal_size().columns if sys.stdout.isatty() else None,
         )
     )
     _print(*lines)

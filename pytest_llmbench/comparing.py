@@ -1,6 +1,5 @@
 """The body of `llmbench compare`: from files to lines and an exit status."""
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from pytest_llmbench.records import Run
 from pytest_llmbench.report.comparison_json import comparison_json
 from pytest_llmbench.report.comparison_markdown import comparison_markdown
 from pytest_llmbench.report.side_by_side import Column, side_by_side_json, side_by_side_lines, side_by_side_markdown
+from pytest_llmbench.report.text import printed_json
 from pytest_llmbench.report.verdict_lines import comparison_lines
 from pytest_llmbench.verdicts import exit_status, overall
 
@@ -22,7 +22,10 @@ FORMATS = ("text", "markdown", "json")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What `compare` was asked: `files` and `models` (roles) name the runs, `older` are runs to pool."""
+    """What `compare` was asked: `files` and `models` (roles) name the runs, `older` are runs to pool.
+
+    `width` is that of the terminal, None where the lines go into a file and stay whole.
+    """
 
     files: Sequence[Path]
     models: Sequence[str] = ()
@@ -30,6 +33,7 @@ class Asked:
     settings: GateSettings
     format: str = "text"
     is_verbose: bool = False
+    width: int | None = None
 
 
 def compare_files(asked: Asked) -> tuple[Iterable[str], int]:
@@ -83,13 +87,14 @@ def run_names(files: Sequence[Path]) -> list[str]:
 
 def _one(gate: Gate, asked: Asked) -> Iterable[str]:
     if asked.format == "json":
-        return [json.dumps(comparison_json(gate), indent=2, ensure_ascii=False)]
-    tell = comparison_markdown if asked.format == "markdown" else comparison_lines
-    return tell(gate, is_verbose=asked.is_verbose)
+        return [printed_json(comparison_json(gate))]
+    if asked.format == "markdown":
+        return comparison_markdown(gate, is_verbose=asked.is_verbose)
+    return comparison_lines(gate, asked.width, is_verbose=asked.is_verbose)
 
 
 def _several(columns: Sequence[Column], asked: Asked) -> Iterable[str]:
     if asked.format == "json":
-        return [json.dumps(side_by_side_json(columns), indent=2, ensure_ascii=False)]
+        return [printed_json(side_by_side_json(columns))]
     tell = side_by_side_markdown if asked.format == "markdown" else side_by_side_lines
     return tell(columns, is_verbose=asked.is_verbose)

@@ -1,17 +1,16 @@
 """What a model against itself shows, as text and JSON. Pure functions."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict
 
 from pytest_llmbench.calibrate import Calibration, LatencyNoise, SuiteNoise
-from pytest_llmbench.report.text import visible
+from pytest_llmbench.report.text import printed_json, visible
 
 
 def calibration_lines(found: Calibration, form: str = "text") -> Iterator[str]:
     """Tell a calibration in one of the formats."""
     if form == "json":
-        yield json.dumps(asdict(found), indent=2, ensure_ascii=False)
+        yield printed_json(asdict(found))
         return
     for suite in found.suites:
         yield visible(f"{suite.suite} [{suite.role}]: {suite.cases} cases, {suite.runs} runs")

@@ -2,13 +2,12 @@
 
 import csv
 import io
-import json
 from collections.abc import Iterator
 from dataclasses import asdict, fields
 
 from pytest_llmbench.history import Entry, History
 from pytest_llmbench.report.comparison import share
-from pytest_llmbench.report.text import seconds, visible
+from pytest_llmbench.report.text import on_one_line, printed_json, seconds
 
 FORMATS = ("text", "csv", "json")
 
@@ -18,7 +17,7 @@ _TITLES = ("date", "commit", "cases", "score", "95% interval", "format", "p50", 
 def history_lines(history: History, form: str = "text") -> Iterator[str]:
     """Tell the history in one of the formats."""
     if form == "json":
-        yield json.dumps([asdict(entry) for entry in history.entries], indent=2, ensure_ascii=False)
+        yield printed_json([asdict(entry) for entry in history.entries])
     elif form == "csv":
         yield from _csv_lines(history)
     else:
@@ -32,9 +31,17 @@ def _csv_lines(history: History) -> Iterator[str]:
     writer.writeheader()
     for entry in history.entries:
         low, high = entry.interval or (None, None)
-        row = {name: getattr(entry, name) for name in names}
+        row = {name: _as_text(getattr(entry, name)) for name in names}
         writer.writerow({**row, "breaks": " ".join(entry.breaks), "interval_low": low, "interval_high": high})
     yield from written.getvalue().splitlines()
+
+
+def _as_text(value: object) -> object:
+    """Keep a name from being a formula in the spreadsheet that reads the file."""
+    if not isinstance(value, str):
+        return value
+    shown = on_one_line(value)
+    return f"'{shown}" if shown[:1] in tuple("=+-@") else shown
 
 
 def _text_lines(history: History) -> Iterator[str]:
@@ -45,7 +52,7 @@ def _text_lines(history: History) -> Iterator[str]:
     has_models = any(len({entry.model for entry in entries}) > 1 for entries in groups.values())
     titles = ("model", *_TITLES) if has_models else _TITLES
     rows = {
-        key: [[visible(entry.model), *_cells(entry)] if has_models else _cells(entry) for entry in entries]
+        key: [[on_one_line(entry.model), *_cells(entry)] if has_models else _cells(entry) for entry in entries]
         for key, entries in groups.items()
     }
     widths = [
@@ -56,7 +63,7 @@ def _text_lines(history: History) -> Iterator[str]:
         if place:
             yield ""
         model = "" if has_models or entries[-1].model == role else f" ({entries[-1].model})"
-        yield visible(f"{suite} {role}{model}")
+        yield on_one_line(f"{suite} {role}{model}")
         for row in (list(titles), *rows[suite, role]):
             yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
     if not history.entries:
@@ -66,8 +73,8 @@ def _text_lines(history: History) -> Iterator[str]:
 def _cells(entry: Entry) -> list[str]:
     interval = "-" if entry.interval is None else f"{entry.interval[0] * 100:.1f}-{entry.interval[1] * 100:.1f}"
     return [
-        visible(entry.date[:16].replace("T", " ")) or "-",
-        "-" if entry.commit in ("", "unversioned") else visible(entry.commit[:7]),
+        on_one_line(entry.date[:16].replace("T", " ")) or "-",
+        "-" if entry.commit in ("", "unversioned") else on_one_line(entry.commit[:7]),
         str(entry.cases),
         "-" if entry.score is None else share(entry.score, 1),
         interval,

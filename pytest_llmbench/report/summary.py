@@ -16,7 +16,7 @@ from pytest_llmbench.report.comparison_markdown import VERDICT_HEAD, verdict_row
 from pytest_llmbench.report.fitting import Block, fitted
 from pytest_llmbench.report.markdown import cell, escaped, in_html, table_head, table_row
 from pytest_llmbench.report.run_ruling import asked_text
-from pytest_llmbench.report.scoreboard import Line, scoreboard, scoreboard_cells, times_left_out
+from pytest_llmbench.report.scoreboard import Line, reused_line, scoreboard, scoreboard_cells, times_left_out
 from pytest_llmbench.report.text import clipped
 from pytest_llmbench.run_gate import RunRuling
 from pytest_llmbench.values import Outcome
@@ -55,7 +55,7 @@ def summary(
     if ruling is not None:
         blocks += _gate_blocks(ruling)
     if board:
-        blocks.append(_score_block(board))
+        blocks.append(_score_block(board, run.records))
     blocks += _error_blocks(run.records)
     if ruling is not None and ruling.gate is not None:
         blocks += [block for suite in ruling.gate.suites for block in _changed_blocks(suite, run)]
@@ -108,13 +108,13 @@ def _gate_blocks(ruling: RunRuling) -> Iterator[Block]:
         yield Block(before=("",), rows=details, noun="remark")
 
 
-def _score_block(board: Sequence[Line]) -> Block:
+def _score_block(board: Sequence[Line], records: Sequence[Record]) -> Block:
     titles, rows = scoreboard_cells(board)
-    left_out = times_left_out(board)
+    remarks = [text for text in (times_left_out(board), reused_line(records)) if text]
     return Block(
         before=("", *table_head(titles, numbers=titles[2:])),
         rows=tuple(table_row(map(_name, cells)) for cells in rows),
-        after=("", _sentence(left_out)) if left_out else (),
+        after=tuple(line for text in remarks for line in ("", _sentence(text))),
         noun="score",
     )
 

@@ -4,6 +4,7 @@ What a model, a grader or a run file says may hold anything.  `visible` keeps it
 terminal and on the log of a CI service; it does not make it safe for Markdown, HTML or a shell.
 """
 
+import json
 import re
 
 # C0 and C1 controls, line and paragraph separators, bidirectional overrides and isolates, zero-width characters,
@@ -26,6 +27,12 @@ def visible(text: str) -> str:
 def on_one_line(text: str) -> str:
     """Make a text from outside safe to print where a line is expected: a name, a cell, a heading."""
     return visible(" ".join(text.split()))
+
+
+def printed_json(value: object) -> str:
+    r"""Write JSON that may be printed on a terminal or a log: what could act stands in it as its `\u001b`."""
+    # json.dumps escapes all but ASCII and its controls; left are DEL, and what a log obeys wherever it stands
+    return json.dumps(value, indent=2).replace("\x7f", r"\u007f").replace("##", r"#\u0023")
 
 
 def clipped(text: str, max_characters: int) -> str:

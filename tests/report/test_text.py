@@ -1,5 +1,6 @@
 """Texts from outside are made safe to print; numbers are written as people do."""
 
+import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmbench.report.text import clipped, seconds, visible
+from pytest_llmbench.report.text import clipped, on_one_line, printed_json, seconds, visible
 
 HOSTILE = {
     "colour": ("\x1b[31mred\x1b[0m", r"\x1b[31mred\x1b[0m"),
@@ -77,6 +78,24 @@ def test_what_a_log_would_obey_is_shown_as_an_escape(text: str, shown: str, harm
 def test_what_only_looks_like_a_command_stays(text: str) -> None:
     """Casts of SQL and headings of Markdown are read as they are."""
     assert visible(text) == text
+
+
+def test_printed_json_is_the_same_json_and_does_nothing(payload: Any, harms: Harms) -> None:
+    """It is read back as it was, and may be looked at on a terminal and stand in a log."""
+    text = clipped(payload.text, 2000)
+
+    printed = printed_json({text: [text]})
+
+    assert json.loads(printed) == {text: [text]}
+    assert harms(printed) == []
+
+
+def test_a_name_is_on_one_line(payload: Any, harms: Harms) -> None:
+    """So that a cell of a table stays one."""
+    shown = on_one_line(payload.text)
+
+    assert "\n" not in shown
+    assert harms(shown) == []
 
 
 def test_a_long_text_is_cut_in_its_middle() -> None:
