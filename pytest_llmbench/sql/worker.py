@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -163,7 +163,7 @@ class Worker:
     def judge(self, answer: str, question: Question) -> Verdict:
         """Judge one answer."""
         task = {"do": "judge", "answer": answer, "question": question.to_json()}
-        with self._lock:
+        with self._turn():
             for attempt in (1, 2):
                 try:
                     return self._judge(task, question)
@@ -205,6 +205,21 @@ class Worker:
                     child.kill(is_waiting=True)
             self._child = self._spare = None
 
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Let one task at a time be waited for; a process whose task was given up would answer out of turn."""
+        with self._lock:
+            is_told = False
+            try:
+                yield
+                is_told = True
+            except WorkerFaultError:
+                is_told = True
+                raise
+            finally:
+                if not is_told:  # Ctrl-C in the middle
+                    self._drop()
+
     def _judge(self, task: Mapping[str, Any], question: Question) -> Verdict:
         child = self._current()
         self._ask(child, task)
@@ -234,7 +249,7 @@ class Worker:
 
     def _line(self, task: Mapping[str, Any], timeout_s: float) -> Mapping[str, Any]:
         """Ask for one line; a death or a delay is the fault of what was asked, which is the user's own."""
-        with self._lock:
+        with self._turn():
             child = self._current()
             try:
                 self._ask(child, task)

@@ -124,6 +124,18 @@ def test_worker_killed_twice_while_grading_is_too_slow(worker: Worker, question:
     assert verdict.explanation.startswith("The process that ran it ended twice (")
 
 
+def test_answer_given_up_by_ctrl_c_is_not_taken_for_the_next(worker: Worker, question: Question) -> None:
+    """Who interrupts the waiting for a verdict finds the next answers judged by another process, in turn."""
+    worker.judge(NORMAL, question)
+    threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]).start()
+
+    with pytest.raises(KeyboardInterrupt):
+        worker.judge("SELECT COUNT(*) FROM range(1000000000000)", question)
+
+    answers = (NORMAL, "SELECT 17", NORMAL)
+    assert [worker.judge(answer, question).reason for answer in answers] == ["correct", "wrong-result", "correct"]
+
+
 def test_answer_that_nothing_interrupts_is_killed(worker: Worker, question: Question) -> None:
     """What DuckDB's own limits do not stop is killed a second after its limit, and the next answer need not wait for a start."""
     worker.judge(NORMAL, question)
