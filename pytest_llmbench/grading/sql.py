@@ -117,19 +117,27 @@ def expected_text(case: Case) -> str:
 def check(suite: Suite, root: Path, *, is_thorough: bool) -> tuple[Finding, ...]:
     """Run every reference on every instance, as written and with the rows in other orders."""
     from pytest_llmbench.sql import databases
+    from pytest_llmbench.sql.trials import TrialMemory
+    from pytest_llmbench.sql.worker import WorkerFaultError
 
     database = _database(suite, root)
     instances = databases.build(database)
-    others = [databases.build(database, order=order) for order in _ORDERS]
+    memories = [TrialMemory(databases.build(database, order=order)) for order in (0, *_ORDERS)]
+    names = [instance.name for instance in instances]
+    limit_s = _suite_rules(suite).time_limit_s
     found: list[Finding] = []
     for case in suite.cases:
         for place, reference in enumerate(_case_rules(case).reference):
             label = f"reference {place + 1}" if len(_case_rules(case).reference) > 1 else "the reference"
-            found.extend(
-                _reference_findings(
-                    case, reference, label, _suite_rules(suite), [instances, *others], is_thorough=is_thorough
-                )
-            )
+            try:
+                tried = [memory.trials(reference, limit_s) for memory in memories]
+            except WorkerFaultError as fault:
+                message = f"{label} does not run: {fault}"
+                found.append(Finding(severity=Severity.ERROR, message=message, case=case.id))
+            else:
+                found.extend(_reference_findings(case, label, names, tried, is_thorough=is_thorough))
+    for memory in memories:
+        memory.save()
     if is_thorough and (sys.platform == "darwin" or find_spec("resource") is None):
         message = "this platform cannot limit the memory of the process that runs answers; see docs/sql.md"
         found.append(Finding(severity=Severity.ADVICE, message=message))
@@ -170,22 +178,13 @@ def _question(case: SqlCase, suite: SqlSuite, instances: "tuple[Instance, ...]")
 
 
 def _reference_findings(
-    case: Case, reference: str, label: str, rules: SqlSuite, copies: "list[tuple[Instance, ...]]", *, is_thorough: bool
+    case: Case, label: str, names: "list[str]", tried: "list[tuple[Trial, ...]]", *, is_thorough: bool
 ) -> Iterator[Finding]:
     """Look at one reference: it must run, give rows, and give the same whatever order the rows were put in.
 
-    `copies` holds the instances as written, then the same with the rows in other orders.
+    `tried` holds its trials on the instances as written, then on the same with the rows in other orders.
     """
-    from pytest_llmbench.sql.worker import WorkerFaultError, shared_worker
-
     grave = Severity.ERROR if is_thorough else Severity.WARNING
-    worker = shared_worker()
-    try:
-        tried = [worker.trials(reference, instances, rules.time_limit_s) for instances in copies]
-    except WorkerFaultError as fault:
-        yield Finding(severity=Severity.ERROR, message=f"{label} does not run: {fault}", case=case.id)
-        return
-    names = [instance.name for instance in copies[0]]
     failed = next(((name, trial) for name, trial in zip(names, tried[0], strict=True) if trial.fault), None)
     if failed is not None:
         yield Finding(
@@ -221,12 +220,9 @@ def _dependence(trials: "list[Trial]", *, is_ordered: bool | None) -> str | None
 
 def _mutant_findings(suite: Suite, instances: "tuple[Instance, ...]") -> Iterator[Finding]:
     """Name the small changes to each reference that no instance tells from it."""
+    from pytest_llmbench.sql.mutants import mutants
     from pytest_llmbench.sql.worker import shared_worker
 
-    try:
-        from pytest_llmbench.sql.mutants import mutants
-    except ImportError:
-        return
     for case in suite.cases:
         question = _question(_case_rules(case), _suite_rules(suite), instances)
         for reference in question.references:

@@ -11,6 +11,7 @@ import re
 import stat
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from pytest_llmbench.errors import SuiteFault
 from pytest_llmbench.sql.terms import Database, Source
 
 _KEPT_S = 30 * 86400
-_FORMAT = 1  # of the built files: raise it when the way of building changes
+_FORMAT = 2  # of the built files: raise it when the way of building changes
 
 
 def built_file(database: Database, source: Source, *, order: int) -> Path:
@@ -36,7 +37,7 @@ def built_file(database: Database, source: Source, *, order: int) -> Path:
 
 def _forget_old(folder: Path) -> None:
     """Remove built files that nobody has asked for in a month."""
-    for path in folder.glob("*.duckdb"):
+    for path in (*folder.glob("*.duckdb"), *folder.glob("*.trials.json")):
         with suppress(OSError):  # another process was quicker, or Windows has it open
             if path.stat().st_mtime < time.time() - _KEPT_S:
                 path.unlink()
@@ -77,13 +78,12 @@ def _build_file(database: Database, source: Source, target: Path, order: int) ->
             connection.execute("SET enable_external_access = false")
             _run_script(connection, database.schema)
             names = _table_names(connection, database.schema)
-            for path in source.files:
-                if path.suffix.lower() == ".sql":
-                    _run_script(connection, path)
-                else:
-                    _load(connection, path, names)
-            if order:
-                _reorder(connection, order)
+            if source.files[0].suffix.lower() == ".sql":
+                _run_script(connection, source.files[0])
+            else:
+                _load_all(connection, source.files, names)
+        if order:
+            file = _reordered(file, order)
         with suppress(PermissionError):  # Windows: another process has put the same file there and opened it
             os.replace(file, target)
 
@@ -123,6 +123,23 @@ def _table_names(connection: duckdb.DuckDBPyConnection, schema: Path) -> dict[st
     return {name.lower(): name for _, name in rows}
 
 
+def _load_all(connection: duckdb.DuckDBPyConnection, files: Sequence[Path], names: dict[str, str]) -> None:
+    """Load every table; one whose foreign keys point to a table that is still empty waits for it."""
+    waiting = list(files)
+    while waiting:
+        postponed: dict[Path, SuiteFault] = {}
+        for path in waiting:
+            try:
+                _load(connection, path, names)
+            except SuiteFault as fault:
+                if not isinstance(fault.__cause__, duckdb.ConstraintException):
+                    raise
+                postponed[path] = fault
+        if len(postponed) == len(waiting):
+            raise postponed[waiting[0]]
+        waiting = list(postponed)
+
+
 def _load(connection: duckdb.DuckDBPyConnection, path: Path, names: dict[str, str]) -> None:
     """Load one table from its CSV or Parquet file; the columns must be the table's, in any order."""
     table = names.get(path.stem.lower())
@@ -153,23 +170,31 @@ def _load(connection: duckdb.DuckDBPyConnection, path: Path, names: dict[str, st
         connection.execute(f'INSERT INTO "{table}" ({columns}) SELECT {columns} FROM {reader}')  # noqa: S608 - same
     except duckdb.Error as fault:
         line = re.search(r"[Ll]ine:? (\d+)", str(fault)) if is_csv else None
+        way_out = "; fill the other table or leave the key out of schema.sql" if "foreign key" in str(fault) else ""
         raise SuiteFault(
-            f"does not load: {_first_line(fault)}", path=path, line=int(line.group(1)) if line else None
+            f"does not load: {_first_line(fault)}{way_out}.", path=path, line=int(line.group(1)) if line else None
         ) from fault
 
 
-def _reorder(connection: duckdb.DuckDBPyConnection, order: int) -> None:
-    """Put the same rows in again, backwards for order 1, else shuffled by a digest of their place."""
+def _reordered(straight: Path, order: int) -> Path:
+    """Give a copy with the same rows put in backwards for order 1, else shuffled by a digest of their place.
+
+    The copy has no keys: rows that point at rows could not be put in in every order.
+    """
     sort = "rowid DESC" if order == 1 else f"hash(rowid + {order * 7919}), rowid"
-    tables = [
-        name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables() WHERE NOT internal").fetchall()
-    ]
-    for table in tables:
-        # the names are those of the catalogue, quoted; the order is ours
-        connection.execute(f'CREATE TEMP TABLE reordered AS SELECT * FROM main."{table}" ORDER BY {sort}')  # noqa: S608
-        connection.execute(f'DELETE FROM main."{table}"')  # noqa: S608
-        connection.execute(f'INSERT INTO main."{table}" SELECT * FROM temp.reordered')  # noqa: S608
-        connection.execute("DROP TABLE temp.reordered")
+    copy = straight.with_name("reordered.duckdb")
+    with closing(duckdb.connect(str(copy))) as connection:
+        connection.execute(f"ATTACH '{_quoted(str(straight))}' AS straight (READ_ONLY)")
+        connection.execute("SET enable_external_access = false")
+        here = "WHERE NOT internal AND database_name = 'straight' ORDER BY"
+        for (table,) in connection.execute(f"SELECT table_name FROM duckdb_tables() {here} table_oid").fetchall():  # noqa: S608 - ours
+            # the names are those of the catalogue, quoted; the order is ours
+            name = '"' + table.replace('"', '""') + '"'
+            connection.execute(f"CREATE TABLE {name} AS SELECT * FROM straight.main.{name} ORDER BY {sort}")  # noqa: S608
+        for (view,) in connection.execute(f"SELECT sql FROM duckdb_views() {here} view_oid").fetchall():  # noqa: S608
+            connection.execute(view)
+        connection.execute("DETACH straight")
+    return copy
 
 
 def _quoted(text: str) -> str:

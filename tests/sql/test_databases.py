@@ -2,6 +2,7 @@
 
 import os
 import re
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from pytest_llmbench.errors import SuiteFault
 from pytest_llmbench.grading.sql import KIND
 from pytest_llmbench.sql.databases import build, find_database
+from pytest_llmbench.sql.worker import shared_worker
 from pytest_llmbench.values import Case, Finding, Suite
 
 SCHEMA = "CREATE TABLE fruit (name VARCHAR NOT NULL, price DOUBLE NOT NULL);\n"
@@ -90,9 +92,10 @@ def test_database_may_stand_beside_the_suite(write: Write) -> None:
     assert found.folder == root / "fixtures" / "databases" / "shop"
 
 
-def test_file_is_built_once_and_again_when_the_rows_change(write: Write) -> None:
+def test_file_is_built_once_and_again_when_the_rows_change(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     """Built files are shared by what they are made of."""
     root = write(GOOD)
+    monkeypatch.setattr(tempfile, "tempdir", str(root))  # other processes build in the common folder
     suite_path = root / "cases" / "shop.yaml"
     (first,) = build(find_database("shop", suite_path=suite_path, root=root))
     inode = first.file.stat().st_ino
@@ -131,6 +134,29 @@ def test_other_orders_hold_the_same_rows(write: Write) -> None:
     assert rows_of(backwards.file) == rows_of(straight.file)[::-1]
 
 
+def test_tables_with_keys_and_views_have_other_orders(write: Write) -> None:
+    """Rows that point at rows of other tables load in whatever order the files stand, and can be put in differently."""
+    root = write(
+        {
+            "schema.sql": "CREATE TABLE tree (id BIGINT PRIMARY KEY, name VARCHAR NOT NULL);\n"
+            "CREATE TABLE apple (id BIGINT PRIMARY KEY, tree_id BIGINT NOT NULL REFERENCES tree(id));\n"
+            "CREATE VIEW crop AS SELECT name, COUNT(*) AS apples FROM tree JOIN apple ON tree.id = tree_id GROUP BY name;\n",
+            "database.toml": TOML,
+            "main/apple.csv": "id,tree_id\n1,1\n2,1\n3,2\n",
+            "main/tree.csv": "id,name\n1,old\n2,young\n",
+        }
+    )
+    database = find_database("shop", suite_path=root / "cases" / "shop.yaml", root=root)
+
+    built = [build(database, order=order)[0] for order in (0, 1, 2)]
+
+    ids = [rows_of(instance.file, "SELECT id FROM apple") for instance in built]
+    assert ids[1] == ids[0][::-1] == [(3,), (2,), (1,)]
+    assert sorted(ids[2]) == ids[0]
+    crops = [rows_of(instance.file, "SELECT * FROM crop ORDER BY name") for instance in built]
+    assert crops == [[("old", 2), ("young", 1)]] * 3
+
+
 FAULTS: list[tuple[dict[str, str | None], str]] = [
     ({"schema.sql": None}, r"shop: the database has no schema\.sql"),
     ({"schema2.sql": SCHEMA}, r"shop: a database has one schema and here are 2 \(schema\.sql, schema2\.sql\)"),
@@ -151,6 +177,13 @@ FAULTS: list[tuple[dict[str, str | None], str]] = [
     ({"main.sql": "COPY fruit FROM '/etc/passwd';"}, r"main\.sql:1: fails: Permission Error"),
     ({"main.sql": None, "main/fruit.csv": "name,cost\napple,1\n"}, r"fruit\.csv:1: has the columns name, cost where table fruit has name, price"),
     ({"main.sql": None, "main/fruit.csv": "name,price\napple,cheap\n"}, r"fruit\.csv.*: does not load: Conversion Error"),
+    (
+        {
+            "schema.sql": "CREATE TABLE tree (id BIGINT PRIMARY KEY);\nCREATE TABLE fruit (id BIGINT REFERENCES tree(id));",
+            "main.sql": None, "main/fruit.csv": "id\n7\n", "main/tree.csv": "id\n1\n",
+        },
+        r"fruit\.csv: does not load: Constraint Error: .* does not exist .*; fill the other table or leave the key out of schema\.sql\.",
+    ),
     ({"main.sql": None, "main/tree.csv": "name\noak\n"}, r'tree\.csv: is for a table "tree" that schema\.sql does not create \(it creates fruit\)'),
     ({"main.sql": None, "main/fruit.csv": "name,price\n", "main/Fruit.csv": "name,price\n"}, r'table "fruit" has two files in main/'),
 ]  # fmt: skip
@@ -224,6 +257,40 @@ def test_empty_or_tied_reference_warns_in_a_run_and_is_an_error_when_validated(
     assert (warned.severity, failed.severity) == ("warning", "error")
     assert warned.message == failed.message
     assert warned.message.startswith(message)
+
+
+def test_references_are_tried_again_only_when_something_changed(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a reference does is remembered: collecting a suite again asks no worker, until a query or the data change."""
+    root = write(GOOD)
+    monkeypatch.setattr(tempfile, "tempdir", str(root))
+    reference = "SELECT name FROM fruit ORDER BY length(name) LIMIT 1"
+
+    first = found_in(root, reference, is_thorough=False)
+    shared_worker().close()
+    second = found_in(root, reference, is_thorough=False)
+    asked_again = shared_worker().pid
+    write({"main.sql": "INSERT INTO fruit VALUES ('fig', 9), ('apple', 1);"})
+    third = found_in(root, reference, is_thorough=False)
+
+    assert (len(first), asked_again) == (1, None)
+    assert (second, third) == (first, ())
+    assert shared_worker().pid is not None
+
+
+def test_damaged_memory_of_references_is_made_anew(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A remembered file that was cut off does no harm."""
+    root = write(GOOD)
+    monkeypatch.setattr(tempfile, "tempdir", str(root))
+    reference = "SELECT name FROM fruit WHERE price > 100"
+    first = found_in(root, reference, is_thorough=False)
+    files = list(root.glob("pytest-llmbench-*/*.trials.json"))
+    for file in files:
+        file.write_text('{"SELECT', encoding="utf-8")
+
+    second = found_in(root, reference, is_thorough=False)
+
+    assert len(files) == 4
+    assert (len(first), second) == (1, first)
 
 
 def test_order_that_ties_warns_where_it_counts(write: Write) -> None:
