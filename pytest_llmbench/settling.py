@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pytest_llmbench.asking import Asking, Item
 from pytest_llmbench.asking_judge import JudgeAsking
-from pytest_llmbench.errors import Caught, caught
+from pytest_llmbench.errors import Caught, LlmbenchError, caught
 from pytest_llmbench.records import Record, Sample, error_sample, graded_sample, ungraded_sample
 from pytest_llmbench.records import settle as outcome_of
 from pytest_llmbench.values import Answer, AnswerError, Grade, Grader, Outcome, Prompt
@@ -127,7 +127,10 @@ class Settling:
         grader = self.graders[item.loaded.suite.name]
 
         def graded(answer: Answer | AnswerError) -> Grade | AnswerError:
-            return answer if isinstance(answer, AnswerError) else grader(item.case, answer)
+            try:
+                return answer if isinstance(answer, AnswerError) else grader(item.case, answer)
+            except LlmbenchError as fault:  # it says what, where and the way out; a traceback adds nothing
+                return AnswerError(cause=str(fault))
 
         return [caught(lambda answer=answer: _valid(graded(answer))) for answer in answers]  # type: ignore[misc]
 

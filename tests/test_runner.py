@@ -280,6 +280,18 @@ def test_a_grader_that_breaks_is_an_error_that_keeps_the_answer(
     assert (sample.error or "").splitlines()[:2] == [error, "Traceback (most recent call last):"]
 
 
+def test_a_fault_of_the_suite_found_while_grading_is_told_without_a_traceback(tmp_path: Path, started: Start) -> None:
+    """What the package raises on purpose is complete: no frame of a traceback stands behind it."""
+    suite = SUITE.replace("grader: exact", "grader: mine")
+    grade = raises(SuiteFault("no answer can be told right; change the data.", path=Path("a.yaml"), line=3))
+    runner = started(make(tmp_path, choice(Replies(RIGHT)), suite=suite, kinds=grading(grade)))
+
+    (sample,) = runner.result("france[m]").record.samples
+
+    assert (sample.outcome, sample.answer) == (Outcome.ERROR, "Paris")
+    assert sample.error == "a.yaml:3: no answer can be told right; change the data."
+
+
 def test_ctrl_c_in_a_grader_ends_the_run(tmp_path: Path, started: Start) -> None:
     """An interrupt is nobody's error: it goes through."""
     suite = SUITE.replace("grader: exact", "grader: mine")

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from pytest_llmbench.records import Record, Run, Sample
+from pytest_llmbench.report.differing_rows import differing_rows
 from pytest_llmbench.report.text import seconds, visible
 from pytest_llmbench.values import Outcome, Prompt
 
@@ -37,6 +38,8 @@ def _sample_lines(sample: Sample, which: str) -> Iterator[str]:
         yield from _block(f"error{which}", sample.error or "")
     else:
         yield from _block(f"grade{which}", f"{sample.reason} (score {sample.score:.2f}): {sample.explanation}")
+        for label, text in differing_rows(sample.parts):
+            yield from _block(f"{label}{which}", text)
     times = [
         f"{seconds(value)} {word}"
         for value, word in ((sample.latency_s, "in all"), (sample.ttft_s, "to the first token"))

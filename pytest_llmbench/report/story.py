@@ -6,6 +6,7 @@ from pathlib import Path
 from textwrap import wrap
 
 from pytest_llmbench.records import Record, Sample
+from pytest_llmbench.report.differing_rows import differing_rows
 from pytest_llmbench.report.look import Span, Style, Styled, folded, plain
 from pytest_llmbench.report.text import clipped, on_one_line, visible
 from pytest_llmbench.runner import Item, Result
@@ -77,6 +78,7 @@ def failure_story(item: Item, result: Result) -> Story:
         ("answer", _answer(shown)),
         ("expected", item.loaded.kind.expected_text(item.case)),
     ]
+    rows.extend(differing_rows(shown.parts))
     explanation = (shown.explanation or "").strip()
     if "\n" in explanation:
         rows.append(("reason", explanation))

@@ -3,13 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, time
+from itertools import permutations
 
 from pytest_llmbench.sql import tables
-from pytest_llmbench.sql.tables import Cell, Row, Table
+from pytest_llmbench.sql.tables import Assignment, Cell, Row, Table
 from pytest_llmbench.values import Json
 
 MAX_SHOWN_ROWS = 3
 _MAX_SHOWN_CHARS = 200
+_MAX_REARRANGED, _MAX_REARRANGED_ROWS = 4, 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +33,7 @@ def explain(got: Table, want: Table, *, counts: bool, is_ordered: bool) -> Told:
     """
     assignment = next(tables.matches(got, want, is_ordered=False, may_have_extra_columns=True), None)
     is_same_rows = assignment is not None and len(got.names) == len(want.names)
-    same_width = tuple(range(len(want.names))) if len(got.names) == len(want.names) else ()
-    missing, unexpected = tables.difference(got, want, assignment or same_width)
+    missing, unexpected = tables.difference(got, want, assignment or _nearest(got, want))
     if is_same_rows and is_ordered:
         missing, unexpected = _out_of_place(got, want)
     sentence = _sentence(
@@ -45,6 +46,17 @@ def explain(got: Table, want: Table, *, counts: bool, is_ordered: bool) -> Told:
     if len(got.names) != len(want.names):
         difference["columns"] = {"reference": list(want.names), "answer": list(got.names)[:20]}
     return Told(sentence=sentence, difference=difference)
+
+
+def _nearest(got: Table, want: Table) -> Assignment:
+    """Give the arrangement of columns in which the fewest rows differ; none for another width."""
+    width = len(want.names)
+    if len(got.names) != width:
+        return ()
+    as_written = tuple(range(width))
+    if not 1 < width <= _MAX_REARRANGED or max(len(got.rows), len(want.rows)) > _MAX_REARRANGED_ROWS:
+        return as_written
+    return min(permutations(as_written), key=lambda places: len(tables.difference(got, want, places)[0]))
 
 
 def shown(row: Row) -> list[Json]:

@@ -115,7 +115,9 @@ class Judge:
                 self._results[key] = self._run(reading, instance, question.limit_s)
             results.append(self._results[key])
         if not any(table.rows for table in results):
-            raise ReferenceFaultError("it gives no row on any instance, so no answer can be told right")
+            raise ReferenceFaultError(
+                "it gives no row on any instance, so no answer can be told right; change it or the data."
+            )
         return Reference(reading=reading, results=tuple(results))
 
     def _read_reference(self, sql: str, instance: Instance) -> Reading:

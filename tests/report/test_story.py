@@ -103,6 +103,37 @@ def test_a_reason_of_several_lines_is_told_whole(item: Item) -> None:
     assert lines(story)[5:8] == ["  reason    The rows differ.", "            - 1", "            + 2"]
 
 
+def test_an_sql_answer_shows_the_rows_by_which_it_differs(item: Item) -> None:
+    """Up to three rows either way, the columns where their number differs, what ran, how it was read and where."""
+    parts = {
+        "reading": "mysql",
+        "sql": "SELECT day, n FROM t",
+        "instance": "leap-day",
+        "difference": {"missing": [["2024-02-29", 4], ["2024-03-01", None]], "unexpected": [["2024-03-02", 1]]},
+    }
+    grade = Grade(score=0.0, passed=False, reason="wrong-result", explanation="The answer misses 2 rows.", parts=parts)
+
+    story = failure_story(item, result(graded_sample(Answer(text="SELECT 1"), grade)))
+
+    assert str(story).splitlines()[5:-1] == [
+        "  missing     (2024-02-29, 4)",
+        "              (2024-03-01, NULL)",
+        "  unexpected  (2024-03-02, 1)",
+        "  ran         SELECT day, n FROM t",
+        "              (read as mysql, on instance leap-day)",
+    ]
+
+
+def test_one_value_against_another_is_told_by_the_explanation(item: Item) -> None:
+    """A single value on each side is not said twice; the columns are, where their number differs."""
+    difference = {"missing": [[25]], "unexpected": [[1]], "columns": {"reference": ["n"], "answer": ["n", "m"]}}
+    grade = Grade(score=0.0, passed=False, reason="wrong-result", explanation="No.", parts={"difference": difference})
+
+    story = failure_story(item, result(graded_sample(Answer(text="SELECT 1"), grade)))
+
+    assert str(story).splitlines()[5:-1] == ["  columns   n, m", "            (the reference: n)"]
+
+
 def test_a_long_answer_is_cut_in_its_middle(item: Item) -> None:
     """A thousand lines do not bury the reason."""
     story = failure_story(item, result(wrong("a" * 5000)))

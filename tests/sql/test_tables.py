@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_llmbench.sql.explain import explain
 from pytest_llmbench.sql.tables import Table, matches, plain
 
 CELLS = st.one_of(
@@ -151,3 +152,14 @@ def test_permuting_rows_and_columns_changes_nothing(rows: list[tuple[Any, ...]],
 def test_comparison_is_symmetric(one: list[tuple[Any, ...]], other: list[tuple[Any, ...]]) -> None:
     """If an answer equals a reference, the reference equals the answer."""
     assert equal(table(*one), table(*other)) == equal(table(*other), table(*one))
+
+
+def test_difference_is_shown_with_the_columns_where_they_belong() -> None:
+    """An answer whose columns stand in another order and that misses a row is told by that row alone."""
+    want = Table(names=("name", "city"), rows=(("Ann", "Oslo"), ("Bob", "Rome"), ("Cid", None)))
+    got = Table(names=("city", "name"), rows=(("Oslo", "Ann"), ("Rome", "Bob")))
+
+    told = explain(got, want, counts=False, is_ordered=False)
+
+    assert told.sentence == "has 2 rows where the reference has 3"
+    assert told.difference == {"missing": [["Cid", None]], "unexpected": []}
