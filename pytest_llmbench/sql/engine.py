@@ -20,6 +20,7 @@ from pytest_llmbench.sql.terms import Instance, Schema
 MAX_ROWS = 10_000
 """A result with more rows is compared no further."""
 
+_MAX_MESSAGE_CHARS = 400  # DuckDB quotes what it does not understand, whole
 _MAX_CONNECTIONS = 64  # each keeps some 5 MB; a database has no more instances
 
 _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
@@ -142,7 +143,7 @@ class Engine:
         except (duckdb.OutOfMemoryException, MemoryError) as full:
             raise TooSlowError("memory") from full
         except (duckdb.Error, ValueError, OverflowError, RuntimeError) as fault:  # half a surrogate is a RuntimeError
-            message = str(fault).partition("\n")[0].strip()
+            message = str(fault).partition("\n")[0].strip()[:_MAX_MESSAGE_CHARS]
             is_late = "max_execution_time" in message or "exceeded the maximum execution" in message.lower()
             raise (TooSlowError("time") if is_late else FailedError(message)) from fault
         finally:

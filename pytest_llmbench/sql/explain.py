@@ -44,7 +44,8 @@ def explain(got: Table, want: Table, *, counts: bool, is_ordered: bool) -> Told:
         "unexpected": [shown(row) for row in unexpected[:MAX_SHOWN_ROWS]],
     }
     if len(got.names) != len(want.names):
-        difference["columns"] = {"reference": list(want.names), "answer": list(got.names)[:20]}
+        names = [name[:_MAX_SHOWN_CHARS] for name in got.names[:20]]
+        difference["columns"] = {"reference": list(want.names), "answer": names}
     return Told(sentence=sentence, difference=difference)
 
 

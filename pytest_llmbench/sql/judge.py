@@ -21,6 +21,8 @@ from pytest_llmbench.sql.tables import Assignment, Table
 from pytest_llmbench.sql.terms import Instance, Question, Trial, Verdict
 from pytest_llmbench.values import Reason
 
+_MAX_MESSAGE_CHARS = 400  # names in it are the model's
+
 _ReadText: TypeAlias = Callable[[str, str, Instance], Reading | NoReading]
 
 
@@ -271,7 +273,9 @@ class _Hearing:
 
 def _refused(reading: NoReading) -> Verdict:
     return Verdict(
-        reason=Reason.UNSAFE, explanation=f"The answer was not run: {reading.message}.", reading=reading.dialect
+        reason=Reason.UNSAFE,
+        explanation=f"The answer was not run: {reading.message[:_MAX_MESSAGE_CHARS]}.",
+        reading=reading.dialect,
     )
 
 
@@ -287,7 +291,9 @@ def _gravest(wrong: Sequence[Verdict], failures: Sequence[NoReading]) -> Verdict
         return wrong[0]
     parsed = next((failure for failure in failures if failure.is_parsed), failures[0])
     told = "The answer cannot be run" if parsed.is_parsed else "The answer does not parse"
-    return Verdict(reason=Reason.INVALID, explanation=f"{told}: {parsed.message}.", reading=parsed.dialect)
+    return Verdict(
+        reason=Reason.INVALID, explanation=f"{told}: {parsed.message[:_MAX_MESSAGE_CHARS]}.", reading=parsed.dialect
+    )
 
 
 def _plural(count: int, noun: str) -> str:

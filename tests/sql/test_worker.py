@@ -57,6 +57,19 @@ def test_bad_input_gets_a_verdict_and_harms_nothing(judge: Any, name: str) -> No
     assert after.passed, after
 
 
+@pytest.mark.parametrize(
+    "answer",
+    ["SELECT " + "x" * 7_000 + " FROM events", "SELECT " + "f" * 7_000 + "(1)", 'SELECT 1 AS "' + "n" * 7_000 + '", 2'],
+)
+def test_a_verdict_is_short_whatever_the_answer_names(judge: Any, answer: str) -> None:
+    """What the engine or the gate quotes of an answer is cut off, and so are its columns' names."""
+    grade = judge(answer, REFERENCE)
+
+    assert not grade.passed
+    assert len(grade.explanation) < 600
+    assert len(str(grade.parts.get("difference"))) < 1_000
+
+
 @pytest.fixture
 def worker() -> Any:
     found = Worker()
