@@ -11,10 +11,12 @@ import pytest
 import yaml
 from sqlglot import exp, parse_one
 
+from pytest_llmbench.grading.registry import grader_kind
 from pytest_llmbench.grading.sql import KIND
 from pytest_llmbench.sql import tables
 from pytest_llmbench.sql.tables import Table, plain
-from pytest_llmbench.values import Answer, Case, Grade, Suite
+from pytest_llmbench.suites import load_suite
+from pytest_llmbench.values import Answer, Grade, Suite
 
 _DATA = json.loads((Path(__file__).parents[1] / "data" / "nl2sql-dev.json").read_text(encoding="utf-8"))
 _ITEMS: Mapping[str, list[dict[str, Any]]] = {
@@ -59,17 +61,17 @@ def suites(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Suite]:
         filling = [statement for statement in statements if not statement.startswith("CREATE")]
         (folder / "main.sql").write_text(";\n".join(filling) + ";\n")
         (folder / "database.toml").write_text("[instances.main]\nnow = 2024-03-05T14:37:21\n")
-        cases = tuple(
-            Case(
-                suite=name,
-                id=item["id"],
-                inputs={"question": item["question"]},
-                rules=KIND.case_fields(reference=_references(item)),
-            )
-            for item in _ITEMS[name]
-        )
+        cases = [
+            {"id": item["id"], "question": item["question"], "reference": _references(item)} for item in _ITEMS[name]
+        ]
+        prompt = {"completion": "{{ question }}"}
+        text = json.dumps({"suite": name, "grader": "sql", "database": name, "prompt": prompt, "cases": cases})
         path = root / "cases" / f"{name}.yaml"
-        found[name] = Suite(name=name, path=path, grader="sql", cases=cases, rules=KIND.suite_fields(database=name))
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")  # JSON is YAML
+        loaded = load_suite(path, lambda kind: grader_kind(kind, {}), lambda path: ((), ()))
+        assert loaded is not None
+        found[name] = loaded.suite
     return found
 
 
