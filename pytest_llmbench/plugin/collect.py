@@ -8,6 +8,7 @@ import pytest
 
 from pytest_llmbench.errors import SuiteFault
 from pytest_llmbench.models.catalog import Choice
+from pytest_llmbench.report.text import visible
 from pytest_llmbench.runner import Item, Result, Runner
 from pytest_llmbench.suites import LoadedSuite
 from pytest_llmbench.values import Case, Finding, Grade
@@ -92,13 +93,13 @@ def load_for(node: pytest.Collector | pytest.Item, runner: Runner, path: Path) -
         loaded = runner.load(path)
         findings = () if loaded is None else runner.check(loaded, is_thorough=False)
     except SuiteFault as fault:
-        raise pytest.Collector.CollectError(str(fault)) from None
+        raise pytest.Collector.CollectError(visible(str(fault))) from None
     if loaded is not None:
         for tag in (loaded.suite.name, *sorted({tag for case in loaded.suite.cases for tag in case.tags})):
             node.config.addinivalue_line("markers", f"{tag}: cases tagged so, or the suite of that name.")
         for finding in findings:
             try:
-                node.warn(SuiteWarning(_finding_text(finding, loaded)))
+                node.warn(SuiteWarning(visible(_finding_text(finding, loaded))))
             except SuiteWarning as warning:  # warnings are errors
                 raise pytest.Collector.CollectError(str(warning)) from None
     return loaded

@@ -17,6 +17,7 @@ from pytest_llmbench.errors import LlmbenchError, UsageFault
 from pytest_llmbench.gate_options import check_min_scores
 from pytest_llmbench.plugin import gate_settings
 from pytest_llmbench.plugin.collect import ITEM
+from pytest_llmbench.plugin.faults import usage_error
 from pytest_llmbench.plugin.session import LlmSession
 from pytest_llmbench.plugin.summary import write
 from pytest_llmbench.records import Run
@@ -41,7 +42,7 @@ def register_gate(session: LlmSession) -> None:
             return
         settings = replace(settings, people=gate_settings.people(config))
     except UsageFault as fault:
-        raise pytest.UsageError(str(fault)) from None
+        raise usage_error(fault) from None
     asked = RunGate(floors=floors, settings=settings)
     config.pluginmanager.register(Gating(session, asked, are_floors_given=are_given), NAME)
 
@@ -76,7 +77,7 @@ class Gating:
         try:
             found = gate_settings.baselines(self.config, lambda: self._session.benchmarks.storage_folder)
         except LlmbenchError as fault:
-            raise pytest.UsageError(str(fault)) from None
+            raise usage_error(fault) from None
         self.asked = replace(self.asked, baselines=found)
         if found:
             BaselineFile.register(self.config, found[0].path)

@@ -10,6 +10,7 @@ from pytest_llmbench._xdist import is_worker
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.grader_trust import weigh
 from pytest_llmbench.plugin import settings
+from pytest_llmbench.plugin.faults import usage_error
 from pytest_llmbench.plugin.session import LlmSession
 from pytest_llmbench.records import Run
 from pytest_llmbench.report.text import visible
@@ -30,7 +31,7 @@ def register_html_report(session: LlmSession) -> None:
     try:
         check_target(target, "--llm-report")
     except UsageFault as fault:
-        raise pytest.UsageError(str(fault)) from None
+        raise usage_error(fault) from None
     session.config.pluginmanager.register(HtmlReport(session, target), NAME)
 
 

@@ -11,6 +11,7 @@ import pytest
 from pytest_llmbench._xdist import is_worker
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.plugin import settings
+from pytest_llmbench.plugin.faults import usage_error
 from pytest_llmbench.plugin.session import LlmSession
 from pytest_llmbench.report.summary import MAX_BYTES, summary
 
@@ -35,7 +36,7 @@ def register_outputs(session: LlmSession) -> None:
     try:
         path, is_asked = _target(config)
     except UsageFault as fault:
-        raise pytest.UsageError(str(fault)) from None
+        raise usage_error(fault) from None
     if path is not None:
         config.pluginmanager.register(SummaryFile(session, path, is_asked=is_asked), NAME)
 

@@ -8,6 +8,7 @@ from pytest_llmbench._xdist import is_controller, is_worker
 from pytest_llmbench.arrivals import Progress
 from pytest_llmbench.errors import LlmbenchError, UsageFault
 from pytest_llmbench.plugin.collect import ITEM
+from pytest_llmbench.plugin.faults import usage_error
 from pytest_llmbench.plugin.fixtures import RESULT
 from pytest_llmbench.plugin.session import LlmSession
 
@@ -26,7 +27,7 @@ class Running:
             try:
                 self._session.runner.asking.open_store(self._session.runner.asked)
             except UsageFault as fault:
-                raise pytest.UsageError(str(fault)) from None
+                raise usage_error(fault) from None
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:

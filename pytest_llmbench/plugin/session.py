@@ -10,6 +10,7 @@ from pytest_llmbench._benchmark import Benchmarks
 from pytest_llmbench._xdist import Workers, WorkerVoice, is_worker
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.plugin import settings
+from pytest_llmbench.plugin.faults import usage_error
 from pytest_llmbench.plugin.fixtures import RUNNER
 from pytest_llmbench.plugin.gate_settings import has_gate
 from pytest_llmbench.records import Record, Run, merged_facts
@@ -35,7 +36,7 @@ class LlmSession:
             choices = settings.model_choices(config)
             judge = settings.judge_choice(config)
         except UsageFault as fault:
-            raise pytest.UsageError(str(fault)) from None
+            raise usage_error(fault) from None
         kinds = {
             name: kind for kinds in config.hook.pytest_llmbench_graders(config=config) for name, kind in kinds.items()
         }
@@ -92,7 +93,7 @@ class LlmSession:
             pytest.UsageError: everywhere else.
         """
         if not is_worker(self.config):
-            raise pytest.UsageError(sentence)
+            raise usage_error(sentence)
         self.refusal = sentence
 
     def pytest_report_header(self) -> str:

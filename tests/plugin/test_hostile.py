@@ -182,3 +182,32 @@ def test_what_pytest_itself_tells_of_a_python_test_is_made_safe(
     assert harms(shown(result)) == []
     for text in xml_texts(hostile.path / "run.xml"):
         assert harms(text) == []
+
+
+def test_a_fault_that_quotes_a_file_of_a_stranger_does_nothing(pytester: pytest.Pytester, harms: Harms) -> None:
+    """A baseline, or the data of a suite, may come from anywhere; the sentence about it is printed safely."""
+    hostile = "\x1b[2J\u202e\x9b31m"
+    record = {
+        "schema": 1, "suite": hostile, "case": hostile, "case_sha256": "d", "model": "m", "role": "m",
+        "prompt_style": "chat", "prompt_sha256": "p", "grader": "exact", "score": 1.0, "outcome": "passed",
+        "samples": [{"answer": "x", "outcome": "passed", "score": 1.0}],
+    }  # fmt: skip
+    run = {"benchmarks": [], "llmbench": {"schema": 1, "unmeasured": [record]}}
+    (pytester.path / "base.json").write_text(json.dumps(run))
+    (pytester.mkdir("cases") / "s.yaml").write_text(
+        "suite: s\ngrader: exact\nprompt: {completion: '{{ q }}'}\ncases: [{id: a, q: x, expected: y}]\n"
+    )
+    (pytester.path / "cases" / "data.csv").write_text(f"id,q,expected\na,x,y\n{hostile},x,y\n", encoding="utf-8")
+    (pytester.path / "cases" / "t.yaml").write_text(
+        "suite: t\ngrader: exact\nprompt: {completion: '{{ q }}'}\ndata: data.csv\n"
+    )
+    (pytester.path / "a.jsonl").write_text('{"case": "a", "answer": "y"}\n')
+    model = ("--llm-model", "m=recorded:a.jsonl")
+
+    wrong_baseline = pytester.runpytest(*RUN, *model, "--llm-baseline=base.json", "cases/s.yaml")
+    wrong_data = pytester.runpytest(*RUN, *model, "cases/t.yaml")
+
+    assert (wrong_baseline.ret, wrong_data.ret) == (4, 2)
+    assert r"\x1b[2J\u202e\x9b31m" in shown(wrong_baseline)
+    assert r"\x1b[2J\u202e\x9b31m" in shown(wrong_data)
+    assert harms(shown(wrong_baseline) + shown(wrong_data)) == []
