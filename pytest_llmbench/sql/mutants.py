@@ -13,6 +13,7 @@ Left out: dropping an ORDER BY that no LIMIT needs, since whether the rows then
 still come in order is the engine's luck and not a fact about the data.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -21,6 +22,8 @@ import sqlglot
 from sqlglot import exp
 
 from pytest_llmbench.sql import mutation_rules
+
+logging.getLogger("sqlglot").disabled = True  # what it reports to people is no fault here
 
 _DIALECT = "duckdb"
 

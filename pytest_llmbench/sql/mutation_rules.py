@@ -80,7 +80,7 @@ def counts(node: exp.Expr, columns: tuple[str, ...]) -> Iterator[exp.Expr]:
     if not isinstance(node, exp.Count):
         return
     counted = node.this
-    if isinstance(counted, exp.Star):
+    if counted is None or isinstance(counted, exp.Star):  # count() of DuckDB is count(*)
         if columns:
             yield exp.Count(this=exp.column(columns[0]))
         for name in columns:
@@ -100,6 +100,12 @@ def comparisons(node: exp.Expr) -> Iterator[exp.Expr]:
         others = (exp.NEQ,) if isinstance(node, exp.EQ) else (exp.EQ,)
     for other in others:
         yield other(this=_operand(node, "this"), expression=_operand(node, "expression"))
+    if isinstance(node, exp.GT | exp.GTE) and all(
+        isinstance(side, exp.Column) for side in (node.this, node.expression)
+    ):
+        # "at most an hour after" taken for "at most an hour apart"
+        for span in {span.sql(): span for span in node.root().find_all(exp.Interval)}.values():
+            yield _edited(node, expression=exp.Sub(this=_operand(node, "expression"), expression=span.copy()))
 
 
 def numbers(node: exp.Expr) -> Iterator[exp.Expr]:
@@ -222,10 +228,18 @@ def limits(node: exp.Expr) -> Iterator[exp.Expr | None]:
 
 
 def times(node: exp.Expr) -> Iterator[exp.Expr]:
-    """Yield other anchors and grains: midnight for now, now for midnight, a month for a day, a time for a date."""
-    is_now = isinstance(node, exp.CurrentTimestamp) or (isinstance(node, exp.Anonymous) and node.name.lower() == "now")
-    if is_now and not isinstance(node.parent, exp.TimestampTrunc):
+    """Yield other anchors and grains: midnight for now, now for midnight, a month for a day, a time for a date.
+
+    Of an anchor further: the day before, and of a span back from now the calendar week or month.
+    """
+    if _is_now(node) and not isinstance(node.parent, exp.TimestampTrunc):
         yield exp.TimestampTrunc(this=node.copy(), unit=exp.var("DAY"))
+    if isinstance(node, exp.TimestampTrunc) and _is_now(node.this) and not isinstance(node.parent, exp.Sub | exp.Add):
+        day = exp.Interval(this=exp.Literal.string("1"), unit=node.unit)
+        yield exp.paren(exp.Sub(this=node.copy(), expression=day))
+    if isinstance(node, exp.Sub) and _is_now(node.this) and isinstance(node.expression, exp.Interval):
+        for calendar in ("WEEK", "MONTH"):
+            yield exp.TimestampTrunc(this=_operand(node, "this"), unit=exp.var(calendar))
     if isinstance(node, exp.TimestampTrunc | exp.DateTrunc):
         yield _operand(node, "this")
     if isinstance(node, exp.TimestampTrunc | exp.DateTrunc | exp.DateDiff):
@@ -234,6 +248,11 @@ def times(node: exp.Expr) -> Iterator[exp.Expr]:
             yield _edited(node, unit=exp.var(other))
     if isinstance(node, exp.Cast) and node.is_type("date"):
         yield _operand(node, "this")
+        yield exp.Day(this=_operand(node, "this"))
+
+
+def _is_now(node: exp.Expr) -> bool:
+    return isinstance(node, exp.CurrentTimestamp) or (isinstance(node, exp.Anonymous) and node.name.lower() == "now")
 
 
 def joins(node: exp.Expr) -> Iterator[exp.Expr]:

@@ -61,6 +61,23 @@ MADE = (
     ("SELECT CASE WHEN a THEN 1 ELSE 2 END FROM t", Operator.CASE, "SELECT CASE WHEN a THEN 2 ELSE 1 END FROM t"),
     ("SELECT a FROM t WHERE b > NOW()", Operator.TIME, "SELECT a FROM t WHERE b > DATE_TRUNC('DAY', NOW())"),
     ("SELECT DATE_TRUNC('DAY', a) FROM t", Operator.TIME, "SELECT DATE_TRUNC('MONTH', a) FROM t"),
+    (
+        "SELECT a FROM t WHERE b < DATE_TRUNC('DAY', NOW())",
+        Operator.TIME,
+        "SELECT a FROM t WHERE b < (DATE_TRUNC('DAY', NOW()) - INTERVAL '1' DAY)",
+    ),
+    (
+        "SELECT a FROM t WHERE b >= NOW() - INTERVAL '7' DAY",
+        Operator.TIME,
+        "SELECT a FROM t WHERE b >= DATE_TRUNC('WEEK', NOW())",
+    ),
+    ("SELECT CAST(a AS DATE) FROM t", Operator.TIME, "SELECT DAY(a) FROM t"),
+    (
+        "SELECT a FROM t WHERE b > c AND b <= c + INTERVAL '1' HOUR",
+        Operator.COMPARISON,
+        "SELECT a FROM t WHERE b > c - INTERVAL '1' HOUR AND b <= c + INTERVAL '1' HOUR",
+    ),
+    ("SELECT COUNT() FROM t WHERE a > 0", Operator.COUNT, "SELECT COUNT(DISTINCT a) FROM t WHERE a > 0"),
     ("SELECT a + INTERVAL '7' DAY FROM t", Operator.INTERVAL, "SELECT a + INTERVAL '8' DAY FROM t"),
     ("SELECT a + INTERVAL '7' DAY FROM t", Operator.INTERVAL, "SELECT a + INTERVAL '7' HOUR FROM t"),
     ("SELECT a + INTERVAL '30' DAY FROM t", Operator.INTERVAL, "SELECT a + INTERVAL '1' MONTH FROM t"),
