@@ -53,10 +53,14 @@ class SuiteNoise:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LatencyNoise:
-    """What the runs show of latency under one role: the noise between runs, and the ratio to tolerate."""
+    """What the runs show of latency under one role: the noise between runs, and the ratio to tolerate.
+
+    `widest` is the largest ratio of any two of the runs.
+    """
 
     role: str
     noise: RunNoise
+    widest: float
     margin: float
 
 
@@ -157,10 +161,13 @@ def _text_rate(found: Iterator[SuitePairs]) -> float | None:
 
 def _latency_noise(runs: Sequence[Run], comparisons: Sequence[Comparison]) -> Iterator[LatencyNoise]:
     told: dict[str, LatencyFacts] = {}
+    widest: dict[str, float] = {}
     for comparison in comparisons:
         for facts in latency_facts(comparison, frozenset()):
             if facts.total is not None:
                 told.setdefault(facts.role, facts)
+                ratio = max(facts.total.median, 1 / facts.total.median)
+                widest[facts.role] = max(ratio, widest.get(facts.role, 1.0))
     for role, facts in told.items():
         noise = run_noise(runs, role) or RunNoise(log_sd=ASSUMED_RUN_NOISE)
         # what the interval spans beyond the noise, then the bad luck of four runs in five
@@ -170,7 +177,8 @@ def _latency_noise(runs: Sequence[Run], comparisons: Sequence[Comparison]) -> It
             sampled = max(high / facts.total.median, facts.total.median / low) / exp(facts.noise.allowance)
             span += max(0.0, sampled - 1)
         luck = NormalDist().inv_cdf(POWER) * sqrt(2) * noise.log_sd
-        yield LatencyNoise(role=role, noise=noise, margin=ceil(exp(span + luck) * 20 - 1e-6) / 20)
+        margin = max(exp(span + luck), widest[role])
+        yield LatencyNoise(role=role, noise=noise, widest=widest[role], margin=ceil(margin * 20 - 1e-6) / 20)
 
 
 def _warnings(suites: Sequence[SuiteNoise], latency: Sequence[LatencyNoise], settings: GateSettings) -> Iterator[str]:
@@ -182,6 +190,11 @@ def _warnings(suites: Sequence[SuiteNoise], latency: Sequence[LatencyNoise], set
                 "or a wider margin"
             )
     for found in latency:
+        if found.widest > found.noise.allowed_ratio:
+            yield (
+                f"latency [{found.role}]: two of these runs differ by {found.widest:.2f}x, more than their noise "
+                "explains; was the machine busy with other work?"
+            )
         if settings.latency_margin is not None and settings.latency_margin < found.noise.allowed_ratio:
             yield (
                 f"latency [{found.role}]: a margin of {settings.latency_margin:g}x lies below the noise floor of "

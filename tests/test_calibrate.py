@@ -112,6 +112,19 @@ def test_three_runs_tell_the_noise_of_latency() -> None:
     assert latency.margin > latency.noise.allowed_ratio
 
 
+def test_runs_further_apart_than_their_noise_warn() -> None:
+    """Two runs cannot measure the noise, but show that the one assumed is too small: 1.8 times as long on a busy machine."""
+    found = calibrate([run([1.0] * 60), run([1.0] * 60, factor=1.8)], SETTINGS)
+
+    (latency,) = found.latency
+    assert (latency.noise.runs, latency.widest, latency.margin) == (0, pytest.approx(1.8), 1.8)
+    assert found.warnings[-1] == (
+        "latency [m]: two of these runs differ by 1.80x, more than their noise explains; was the machine busy with "
+        "other work?"
+    )
+    assert "  these runs differ by up to 1.80x" in calibration_lines(found)
+
+
 def test_a_calibration_is_told_as_json_too() -> None:
     """The same numbers, by name."""
     (told,) = calibration_lines(calibrate(noisy(2, 50), SETTINGS), "json")

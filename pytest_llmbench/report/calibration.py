@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 
 from pytest_llmbench.calibrate import Calibration, LatencyNoise, SuiteNoise
+from pytest_llmbench.report.comparison import whole_points
 from pytest_llmbench.report.text import printed_json, visible
 
 
@@ -26,7 +27,7 @@ def _suite_lines(suite: SuiteNoise) -> Iterator[str]:
     floor = f"two runs differ by up to {suite.noise_floor * 100:.1f} points"
     yield f"noise floor: {floor}; {suite.flip_rate:.1%} of cases flip"
     yield from _text_lines(suite)
-    yield f"smallest drop it can see: {suite.smallest_drop * 100:.0f} points"
+    yield f"smallest drop it can see: {whole_points(suite.smallest_drop)}"
     why = " (nothing moved, so as if a candidate moved 18% of cases)" if suite.flip_rate == 0 else ""
     yield f"recommended: --margin {suite.margin * 100:.0f}{why}"
     yield from suite.differences
@@ -50,4 +51,5 @@ def _latency_lines(latency: LatencyNoise) -> Iterator[str]:
     noise = latency.noise
     source = f"measured on {noise.runs} runs" if noise.runs else "assumed; three runs measure it"
     yield f"noise between runs: {noise.log_sd:.1%} ({source}); two runs differ by up to {noise.allowed_ratio:.2f}x"
+    yield f"these runs differ by up to {latency.widest:.2f}x"
     yield f"recommended: --latency-margin {latency.margin:.2f}"

@@ -172,7 +172,7 @@ def plan_lines(suite: str, cases: int, advice: Advice, margin: float) -> Iterato
 
 def advice_lines(advice: Advice) -> Iterator[str]:
     """Tell what would let a suite decide."""
-    yield f"the smallest margin such a suite can clear: {advice.smallest_margin * 100:.0f} points"
+    yield f"the smallest margin such a suite can clear: {whole_points(advice.smallest_margin)}"
     if advice.can_samples_help is False:
         yield "more samples a case cannot help at temperature 0: only more cases can"
     elif advice.samples_needed is not None:
@@ -304,6 +304,11 @@ def signed_points(value: float, digits: int) -> str:
     """Write a difference of shares in points, with its sign."""
     text = f"{value * 100:+.{digits}f}"
     return text.replace("-", "+") if float(text) == 0 else text
+
+
+def whole_points(value: float) -> str:
+    """Write a share in whole points, and one where it is less."""
+    return counted(max(1, round(value * 100)), "point")
 
 
 def _tolerated(margin: float) -> str:
