@@ -14,7 +14,9 @@ from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.generation import Ask, ModelPlan
 from pytest_llmbench.models import Model, OpenSettings
 from pytest_llmbench.models.catalog import Choice
-from pytest_llmbench.models.entries import RecordedEntry
+from pytest_llmbench.models.entries import OpenAIEntry, RecordedEntry, TransformersEntry
+from pytest_llmbench.request_keys import entry_key
+from pytest_llmbench.spending import Budget, PricedModel
 from pytest_llmbench.store import AnswerStore, Reuse
 from pytest_llmbench.stored_model import StoredModel
 from pytest_llmbench.suites import LoadedSuite
@@ -42,6 +44,8 @@ class RunSettings:
     root: Path
     samples: int = 1
     limit: int | None = None
+    max_cost_usd: float | None = None
+    is_only_planned: bool = False
     is_bounded: bool = False
     open_settings: OpenSettings = field(default_factory=OpenSettings)
     options: Mapping[str, Json] = field(default_factory=dict)
@@ -76,6 +80,7 @@ class Asking:
         self._rendered: dict[str, Prompt] = {}
         self._copies: Counter[Hashable] = Counter()
         self._store: AnswerStore | None = None
+        self._budget = None if settings.max_cost_usd is None else Budget(settings.max_cost_usd)
 
     def check_styles(self, items: Iterable[Item]) -> None:
         """See that every model can be opened, as far as that is cheap, and takes its suites' prompts.
@@ -120,9 +125,11 @@ class Asking:
         """Plan what each model is asked, in the order of the items; opens the answer store.
 
         Raises:
-            UsageFault: see `check_styles` and `AnswerStore`.
+            UsageFault: see `check_styles`, `check_price` and `AnswerStore`.
         """
         self.check_styles(items)
+        for choice in {item.choice.role: item.choice for item in items}.values():
+            self.check_price(choice)
         self.open_store(item.choice for item in items)
         asks: dict[str, list[Ask]] = {}
         choices: dict[str, Choice] = {}
@@ -135,7 +142,7 @@ class Asking:
                 role=role,
                 open=partial(self._open, choices[role]),
                 asks=tuple(own),
-                through=partial(self.through_store, choices[role]),
+                through=partial(self.through, choices[role]),
             )
             for role, own in asks.items()
         ]
@@ -149,17 +156,43 @@ class Asking:
         Raises:
             UsageFault: see `AnswerStore`.
         """
-        answers = self.settings.answers
+        answers = None if self.settings.is_only_planned else self.settings.answers
         if self._store is None and answers is not None and any(_is_stored(choice) for choice in choices):
             self._store = AnswerStore(
                 answers.path, reuse=answers.reuse, token=answers.token or uuid4().hex, is_owner=answers.is_owner
             )
 
-    def through_store(self, choice: Choice, model: Model) -> Model:
-        """Put the answer store before a model, where the run has one."""
+    def check_price(self, choice: Choice) -> None:
+        """See that what a model's answers cost is known, where the run has a limit.
+
+        Raises:
+            UsageFault: the model has no price, and is none that runs here.
+        """
+        if self._budget is not None and choice.entry.price is None and not is_free(choice):
+            raise UsageFault(
+                f'--llm-max-cost needs the price of model "{choice.name}": add '
+                "price = { input_per_million = ..., output_per_million = ... } in US dollars to its entry, 0 if it "
+                "costs nothing."
+            )
+
+    def through(self, choice: Choice, model: Model) -> Model:
+        """Put before a model what the run has: its budget, and before that the answer store."""
+        if self._budget is not None and choice.entry.price is not None:
+            model = PricedModel(model, choice.entry.price, self._budget)
         if self._store is None or not _is_stored(choice):
             return model
-        return StoredModel(model, self._store.answers_of(model.identity, choice.role))
+        return StoredModel(model, self._store.answers_of(model.identity, choice.role, entry_key(choice.entry)))
+
+    def look_into_store(self) -> AnswerStore | None:
+        """Open the answer store only to look; None if there is none.
+
+        Raises:
+            UsageFault: see `AnswerStore`.
+        """
+        answers = self.settings.answers
+        if answers is None or not answers.path.is_file():
+            return None
+        return AnswerStore(answers.path, reuse=answers.reuse, token=None)
 
     def requests(self, item: Item) -> tuple[Request, ...]:
         """Make the requests of an item, one a sample; called once an item, in the order of the plan."""
@@ -205,14 +238,32 @@ class Asking:
     def end(self, *, is_finished: bool) -> None:
         """Close the answer store; a run that did not finish is continued by the next one."""
         if self._store is not None:
-            if is_finished:
+            if is_finished and not (self._budget is not None and self._budget.refused):
                 self._store.finish()
             self._store.close()
 
     @property
     def remarks(self) -> tuple[str, ...]:
         """What the user must know of the run beside its records, a sentence each."""
-        return (self._store.fault,) if self._store is not None and self._store.fault is not None else ()
+        found = [] if self._store is None or self._store.fault is None else [self._store.fault]
+        if self._budget is not None and self._budget.refused:
+            found.append(
+                f"--llm-max-cost {self._budget.most_usd:g} was reached: the answers of this run cost "
+                f"{self._budget.spent_usd:.4g} USD, and {_requests_were(self._budget.refused)} not sent; raise it, and "
+                "the next run asks only for what is missing."
+            )
+        return tuple(found)
+
+
+def _requests_were(n: int) -> str:
+    return "1 request was" if n == 1 else f"{n:,} requests were"
+
+
+def is_free(choice: Choice) -> bool:
+    """Tell whether nobody charges for a model's answers: it runs here, or they are there already."""
+    entry = choice.entry
+    is_served_here = isinstance(entry, OpenAIEntry) and entry.serve is not None
+    return is_served_here or isinstance(entry, RecordedEntry | TransformersEntry)
 
 
 def _is_stored(choice: Choice) -> bool:

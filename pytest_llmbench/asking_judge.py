@@ -61,6 +61,7 @@ class JudgeAsking:
             return None
         self._refuse_itself(judged)
         self._style = self.choice.provider.prompt_style(self.choice.entry) or PromptStyle.CHAT
+        self._asking.check_price(self.choice)
         self._asking.open_store([self.choice])
         self._items.update((item.key, item) for item in judged)
         self._allowing = frozenset(item.choice.role for item in judged if self._judging(item).allow_self)
@@ -68,7 +69,7 @@ class JudgeAsking:
         return JudgePlan(
             name=f"judge {self.choice.name}",
             open=partial(self.choice.provider.open, self.choice.entry, self._asking.settings.open_settings),
-            through=partial(self._asking.through_store, self.choice),
+            through=partial(self._asking.through, self.choice),
             items={item.key: item.choice.role for item in judged},
             requests=self._requests,
             n_replies=sum(samples * self._judging(item).votes for item in judged),

@@ -11,22 +11,19 @@ as it lives, so that a run at work is not taken for one that did not finish; whe
 locks, it is.
 """
 
-import contextlib
-import hashlib
 import json
-import os
 import sqlite3
 import threading
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import NamedTuple
 
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.models import Identity
-from pytest_llmbench.values import Answer, Json, Request
+from pytest_llmbench.request_keys import Key, model_key, request_key
+from pytest_llmbench.run_life import RunLife
+from pytest_llmbench.values import Answer, Request
 
 VERSION = 1
 """The layout of the store; a newer one is refused and left as it is."""
@@ -34,20 +31,22 @@ VERSION = 1
 _APPLICATION_ID = 0x4C4C4D42  # "LLMB"
 _BUSY_S = 30.0
 
+_NO_RUN = 2**62  # of who only looks: behind all runs
+
 _LAYOUT = """
-CREATE TABLE run (
+CREATE TABLE IF NOT EXISTS run (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     token TEXT NOT NULL UNIQUE,
     started REAL NOT NULL,
     is_finished INTEGER NOT NULL DEFAULT 0
 );
-CREATE TABLE asked (
+CREATE TABLE IF NOT EXISTS asked (
     model TEXT NOT NULL,
     role TEXT NOT NULL,
     run INTEGER NOT NULL REFERENCES run (id),
     PRIMARY KEY (model, role, run)
 ) WITHOUT ROWID;
-CREATE TABLE answer (
+CREATE TABLE IF NOT EXISTS answer (
     request TEXT NOT NULL,
     run INTEGER NOT NULL REFERENCES run (id),
     role TEXT NOT NULL,
@@ -55,7 +54,12 @@ CREATE TABLE answer (
     answer TEXT NOT NULL,
     PRIMARY KEY (request, run, role, copy)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS known (
+    entry TEXT PRIMARY KEY,
+    model TEXT NOT NULL
+) WITHOUT ROWID;
 """
+_TABLES = {"run", "asked", "answer", "known"}
 
 _FIND = (
     "SELECT answer, run FROM answer WHERE request = ? AND role = ? AND copy = ? AND run IN (?, ?) "
@@ -65,6 +69,20 @@ _FIND_ALL = (
     "SELECT answer, run FROM answer WHERE request = ? AND (run <> ? OR (role = ? AND copy = ?)) "
     "ORDER BY role = ? DESC, copy = ? DESC, run DESC LIMIT 1"
 )
+
+_PACE = (
+    "SELECT avg(json_extract(answer, '$.latency_s')), "
+    "avg(json_extract(answer, '$.latency_s') / json_extract(answer, '$.concurrency')) FROM ("
+    "SELECT answer.answer FROM answer JOIN asked USING (run, role) WHERE asked.model = ? ORDER BY run DESC LIMIT 500)"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How fast a model answered: the mean latency, and the mean of what each answer took of the time of the run."""
+
+    latency_s: float
+    per_answer_s: float
 
 
 class Reuse(StrEnum):
@@ -85,14 +103,15 @@ class AnswerStore:
     Args:
         path: the SQLite file; made if it is not there.
         reuse: which stored answers this run may use.
-        token: what the processes of one run have in common; the run is begun by the first of them.
+        token: what the processes of one run have in common; the run is begun by the first of them. None to begin
+            no run: to look only.
         is_owner: this process lives as long as the run.
 
     Raises:
         UsageFault: the file cannot be opened or written, is no store, is damaged, or newer.
     """
 
-    def __init__(self, path: Path, *, reuse: Reuse, token: str, is_owner: bool = True):
+    def __init__(self, path: Path, *, reuse: Reuse, token: str | None, is_owner: bool = True):
         self.path = path
         self.fault: str | None = None
         self._reuse = reuse
@@ -106,8 +125,9 @@ class AnswerStore:
             raise UsageFault(_cannot(path, "be opened", fault)) from None
         try:
             self._prepare()
-            self._run = self._begin(token)
-            self._life = _Life(path.with_name(f"{path.name}-runs"), self._run if is_owner else None)
+            self._run = _NO_RUN if token is None else self._begin(token)
+            is_owner = is_owner and token is not None
+            self._life = RunLife(path.with_name(f"{path.name}-runs"), self._run if is_owner else None)
         except (sqlite3.Error, OSError) as fault:
             self._connection.close()
             is_writing = isinstance(fault, sqlite3.OperationalError | OSError)
@@ -117,8 +137,14 @@ class AnswerStore:
             self._connection.close()
             raise
 
-    def answers_of(self, identity: Identity, role: str) -> "ModelAnswers":
-        """Give what is stored of a model in a role; from now on, this run is the last that asked it."""
+    def answers_of(self, identity: Identity, role: str, entry: str = "") -> "ModelAnswers":
+        """Give what is stored of a model in a role; from now on, this run is the last that asked it.
+
+        Args:
+            identity: of the model.
+            role: it plays.
+            entry: what it was opened from (see `entry_key`), so that it can be looked up without opening it.
+        """
         model = model_key(identity)
         previous = None
         with self._lock:
@@ -126,11 +152,29 @@ class AnswerStore:
                 if self._reuse is Reuse.AUTO:
                     previous = self._previous(model, role)
                 self._connection.execute("INSERT OR IGNORE INTO asked VALUES (?, ?, ?)", (model, role, self._run))
+                self._connection.execute("INSERT OR REPLACE INTO known VALUES (?, ?)", (entry, model))
             except sqlite3.Error as fault:
                 self._give_up("be used any more", fault)
         return ModelAnswers(self, model, role, previous)
 
-    def find(self, key: "Key", role: str, previous: int | None) -> Answer | None:
+    def look_up(self, entry: str, role: str) -> tuple["ModelAnswers", Pace | None] | None:
+        """Give what is stored of the model that was last opened from an entry, and its pace; None if none was."""
+        with self._lock:
+            try:
+                row = self._connection.execute("SELECT model FROM known WHERE entry = ?", (entry,)).fetchone()
+                if row is None:
+                    return None
+                previous = self._previous(row[0], role) if self._reuse is Reuse.AUTO else None
+                latency_s, per_answer_s = self._connection.execute(_PACE, row).fetchone()
+            except sqlite3.Error as fault:
+                self._give_up("be read", fault)
+                return None
+        answers = ModelAnswers(self, row[0], role, previous)
+        if latency_s is None or per_answer_s is None:
+            return answers, None
+        return answers, Pace(latency_s=latency_s, per_answer_s=per_answer_s)
+
+    def find(self, key: Key, role: str, previous: int | None) -> Answer | None:
         """Give a stored answer; see `ModelAnswers.find`."""
         if self._reuse is Reuse.ALL:
             # the same role first: two roles of one model in one run have answers of their own
@@ -149,10 +193,14 @@ class AnswerStore:
                 return None
         if row is None:
             return None
-        found = Answer(**json.loads(row[0]))
+        try:
+            found = Answer(**json.loads(row[0]))
+        except (ValueError, TypeError) as fault:
+            self._give_up("be read any more: it is damaged", fault)
+            return None
         return found if row[1] == self._run else replace(found, reused=True)
 
-    def keep(self, key: "Key", role: str, answer: Answer) -> None:
+    def keep(self, key: Key, role: str, answer: Answer) -> None:
         """Keep an answer, reused or new, as one of this run."""
         text = json.dumps(asdict(answer), ensure_ascii=True)
         self._write(
@@ -188,7 +236,7 @@ class AnswerStore:
         execute("PRAGMA query_only = ON")
         version = execute("PRAGMA user_version").fetchone()[0]
         application = execute("PRAGMA application_id").fetchone()[0]
-        tables = execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+        tables = {name for (name,) in execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
         if tables and application != _APPLICATION_ID:
             raise UsageFault(f"{self.path}: this SQLite file is no answer store; name another with --llm-answers FILE.")
         if version > VERSION:
@@ -199,19 +247,17 @@ class AnswerStore:
         execute("PRAGMA query_only = OFF")
         execute("PRAGMA journal_mode = WAL")
         execute("PRAGMA synchronous = NORMAL")
-        if not tables:
+        if not tables >= _TABLES:
             self._lay_out()
 
     def _lay_out(self) -> None:
         execute = self._connection.execute
         execute("BEGIN IMMEDIATE")
-        # another process may have been first
-        if not execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
-            for statement in _LAYOUT.split(";"):
-                if statement.strip():
-                    execute(statement)
-            execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-            execute(f"PRAGMA user_version = {VERSION}")
+        for statement in _LAYOUT.split(";"):  # another process may have been first
+            if statement.strip():
+                execute(statement)
+        execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+        execute(f"PRAGMA user_version = {VERSION}")
         execute("COMMIT")
 
     def _begin(self, token: str) -> int:
@@ -231,13 +277,6 @@ class AnswerStore:
         ).fetchone()
         is_left = before is not None and not before[1] and not self._life.is_alive(before[0])
         return before[0] if is_left else None
-
-
-class Key(NamedTuple):
-    """Tells a request from all others of a model: its digest, and which of the equal ones of a plan it is."""
-
-    request: str
-    copy: int
 
 
 class ModelAnswers:
@@ -263,85 +302,6 @@ class ModelAnswers:
     def keep(self, key: Key, answer: Answer) -> None:
         """Keep an answer, reused or new, as one of this run."""
         self._store.keep(key, self._role, answer)
-
-
-class _Life:
-    """Tells the runs at work from those that ended: each locks a byte of a file for as long as it lives.
-
-    Args:
-        path: the file.
-        run: the run this process owns, if any.
-    """
-
-    def __init__(self, path: Path, run: int | None):
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
-        if run is not None:
-            _lock(self._file, run)
-
-    def is_alive(self, run: int) -> bool:
-        """Tell whether the process that owns a run still lives."""
-        if not _lock(self._file, run):
-            return True
-        _unlock(self._file, run)
-        return False
-
-    def end(self) -> None:
-        """Close the file, and with it the lock; safe to call twice."""
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
-
-
-def _lock(file: int, place: int) -> bool:
-    """Lock a byte of a file; False if another process has it. Without such locks every run seems to have ended."""
-    try:
-        import fcntl
-    except ImportError:
-        return True
-    try:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
-    except (BlockingIOError, PermissionError):
-        return False
-    except OSError:  # a file system without locks
-        return True
-    return True
-
-
-def _unlock(file: int, place: int) -> None:
-    with contextlib.suppress(ImportError, OSError):
-        import fcntl
-
-        fcntl.lockf(file, fcntl.LOCK_UN, 1, place)
-
-
-def model_key(identity: Identity) -> str:
-    """Give the digest that tells a model.
-
-    What a server calls its model is left out, since it is known only after the first answer.
-    """
-    facts: Mapping[str, Json] = {
-        "provider": identity.provider,
-        "model": identity.model,
-        "weights": identity.weights,
-        "template": identity.template_sha256,
-        "libraries": dict(identity.libraries),
-        "settings": dict(identity.settings),
-    }
-    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def request_key(model: str, request: Request) -> str:
-    """Give the digest that tells a request: `model_key`, prompt, sampling, number of the sample."""
-    facts: Mapping[str, Json] = {
-        "model": model,
-        "prompt": request.prompt.sha256,
-        "sampling": asdict(request.sampling),
-        "sample": request.sample,
-        "choices": list(request.choices),
-        "is_choice": request.is_choice,
-        "reply_schema": request.reply_schema,
-    }
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def _make_folder(folder: Path) -> None:

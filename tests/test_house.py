@@ -47,6 +47,7 @@ FLOORS: Mapping[int, Mapping[str, tuple[str, ...]]] = {
         "the conductor": (
             "asking",
             "asking_judge",
+            "forecast",
             "runner",
             "settling",
         ),
@@ -68,14 +69,14 @@ FLOORS: Mapping[int, Mapping[str, tuple[str, ...]]] = {
         "the reading of many": ("classification", "confusion", "history"),
     },
     3: {
-        "answers ahead": ("arrivals", "exchanges", "generation", "judging"),
+        "answers ahead": ("arrivals", "exchanges", "generation", "judging", "spending"),
         "what people say": ("grader_trust", "human_verdicts"),
     },
     2: {"graders": ("grading",), "SQL": ("sql",), "records": ("records",)},
     1: {
         "models": ("models",),
         "suite files": ("suites", "prompts", "rows", "yaml12"),
-        "answer store": ("store", "stored_model"),
+        "answer store": ("request_keys", "run_life", "store", "stored_model"),
         "files for people": ("targets",),
     },
     0: {"values": ("values",), "numbers": ("stats", "score_test"), "faults": ("errors",), "hooks": ("hookspecs",)},
@@ -85,6 +86,7 @@ FLOORS: Mapping[int, Mapping[str, tuple[str, ...]]] = {
 ACROSS = {
     ("suites", "models"): "a suite's sampling has the keys of a model's",
     ("store", "models"): "answers are stored by the identity of their model",
+    ("request_keys", "models"): "a request is known by its model",
     ("stored_model", "models"): "a model behind its stored answers is a model",
     ("grading", "sql"): "the sql grader judges by running",
     ("_reports", "report"): "what pytest tells of a case is made safe as what we tell",

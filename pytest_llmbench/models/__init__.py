@@ -5,13 +5,13 @@ Heavy libraries are imported when a model is opened, never before.
 """
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
-from pytest_llmbench.values import Answer, AnswerError, Arrived, Json, PromptStyle, Request
+from pytest_llmbench.values import Answer, AnswerError, Arrived, Json, Prompt, PromptStyle, Request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +112,15 @@ class Provider(Protocol):
         Raises:
             ModelFault: it cannot be opened.
         """
+        ...
+
+
+@runtime_checkable
+class CountsTokens(Protocol):
+    """What a provider may have too: a way to count the tokens of prompts without opening the model."""
+
+    def token_counter(self, entry: Any, settings: OpenSettings) -> Callable[[Prompt], int] | None:
+        """Give what counts the tokens of a prompt; None where that would cost much."""
         ...
 
 

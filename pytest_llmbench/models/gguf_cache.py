@@ -92,6 +92,13 @@ def prepared_folder(gguf: Path, dtype: str, cache_dir: Path) -> Path:
     return folder
 
 
+def any_prepared_folder(gguf: Path, cache_dir: Path) -> Path | None:
+    """Give a folder that was made of a GGUF file before, in whatever dtype; None if there is none."""
+    version = importlib.metadata.version("transformers")
+    folders = (cache_dir / "gguf").glob(f"{file_sha256(gguf, cache_dir)}-*-transformers-{version}")
+    return next((folder for folder in folders if (folder / MANIFEST).is_file()), None)
+
+
 def file_sha256(path: Path, cache_dir: Path) -> str:
     """Hash a file, or remember its hash if size and modification time are those of the last time."""
     stat = path.stat()

@@ -151,7 +151,7 @@ class TransformersModel(Opened):
     def _row(self, request: Request, tokenizer: Any, known: dict[Prompt, Tokens | Broken]) -> Row | AnswerError:
         """Put a request into tokens; `known` has those of prompts met before, such as of other samples."""
         if request.prompt not in known:
-            known[request.prompt] = attempt(lambda: _tokens(request.prompt, tokenizer))
+            known[request.prompt] = attempt(lambda: tokens_of(request.prompt, tokenizer))
         tokens = known[request.prompt]
         if isinstance(tokens, Broken):
             return AnswerError(cause=f"The prompt cannot be put to the model: {tokens.told}")
@@ -259,7 +259,8 @@ def _end_tokens(network: Any, tokenizer: Any) -> frozenset[int]:
     return frozenset(token for token in (*several, tokenizer.eos_token_id) if token is not None)
 
 
-def _tokens(prompt: Prompt, tokenizer: Any) -> Tokens:
+def tokens_of(prompt: Prompt, tokenizer: Any) -> Tokens:
+    """Put a prompt into tokens, as it is fed to the network."""
     if prompt.text is not None:
         return tuple(tokenizer(prompt.text)["input_ids"])
     messages = [{"role": message.role, "content": message.content} for message in prompt.messages]

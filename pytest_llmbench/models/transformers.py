@@ -7,6 +7,7 @@ answer's latency, so it is noted among the model's settings.
 
 import hashlib
 import importlib.metadata
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,11 @@ from pytest_llmbench.errors import ModelFault, UsageFault
 from pytest_llmbench.models import Identity, OpenSettings
 from pytest_llmbench.models.batches import can_share, unsupported
 from pytest_llmbench.models.entries import TransformersEntry
-from pytest_llmbench.models.gguf_cache import prepared_folder, read_header, refuse_missing_weights
+from pytest_llmbench.models.gguf_cache import any_prepared_folder, prepared_folder, read_header, refuse_missing_weights
 from pytest_llmbench.models.libraries import EXTRA, Broken, attempt, quiet_loading, require_libraries
 from pytest_llmbench.models.local_files import LocalFiles, find_adapter, find_model, weights_digest
-from pytest_llmbench.models.local_model import Loaded, TransformersModel
-from pytest_llmbench.values import Json, PromptStyle
+from pytest_llmbench.models.local_model import Loaded, TransformersModel, tokens_of
+from pytest_llmbench.values import Json, Prompt, PromptStyle
 
 
 class TransformersProvider:
@@ -47,6 +48,22 @@ class TransformersProvider:
                 'set prompt_style = "completion", or name a chat model.'
             )
         return PromptStyle.CHAT if has_template else PromptStyle.COMPLETION
+
+    def token_counter(self, entry: TransformersEntry, settings: OpenSettings) -> Callable[[Prompt], int] | None:
+        """Give what counts the tokens of a prompt; None for a GGUF file that was never opened.
+
+        Raises:
+            UsageFault: it surely cannot be opened.
+        """
+        _require(entry)
+        files = find_model(entry.model, entry.revision, with_weights=False)
+        adapter = None if entry.adapter is None else find_adapter(entry.adapter)
+        folder = any_prepared_folder(files.path, settings.cache_dir) if files.is_gguf else files.path
+        if folder is None:
+            return None
+        with quiet_loading():
+            tokenizer = attempt(lambda: _load_tokenizer(entry, _tokenizer_folder(folder, adapter)))
+        return None if isinstance(tokenizer, Broken) else lambda prompt: len(tokens_of(prompt, tokenizer))
 
     def open(self, entry: TransformersEntry, settings: OpenSettings) -> TransformersModel:
         """Load the model.

@@ -52,6 +52,20 @@ OPTIONS: tuple[tuple[str, str, dict[str, Any]], ...] = (
             "any to an equal request, or none.",
         },
     ),
+    (
+        "--llm-plan",
+        "bool",
+        {
+            "action": "store_true",
+            "default": None,
+            "help": "Tell what would be sent (requests, tokens, cost, time, what it could decide) and send nothing.",
+        },
+    ),
+    (
+        "--llm-max-cost",
+        "string",
+        {"metavar": "USD", "help": "Stop asking when the known prices reach it; what was not asked is an error."},
+    ),
     ("--llm-no-fail", "bool", {"action": "store_true", "default": None, "help": "A wrong answer fails no test."}),
     (
         "--llm-baseline",

@@ -13,6 +13,7 @@ from pytest_llmbench.plugin.gating import register_gate
 from pytest_llmbench.plugin.html_report import register_html_report
 from pytest_llmbench.plugin.outcomes import Outcomes
 from pytest_llmbench.plugin.outputs import register_outputs
+from pytest_llmbench.plugin.planning import Planning
 from pytest_llmbench.plugin.recording import Recording
 from pytest_llmbench.plugin.running import Running
 from pytest_llmbench.plugin.session import LlmSession
@@ -33,6 +34,10 @@ def activate(config: pytest.Config) -> None:
     session = LlmSession(config)
     config.pluginmanager.register(fixtures, "llmbench-fixtures")
     config.pluginmanager.register(session, NAME)
+    if session.runner.settings.is_only_planned:
+        config.pluginmanager.register(Collection(session), "llmbench-collection")
+        config.pluginmanager.register(Planning(session), "llmbench-planning")
+        return
     if is_controller(config):
         config.pluginmanager.register(session.workers, "llmbench-workers")
         config.pluginmanager.register(Controlling(session), "llmbench-controlling")

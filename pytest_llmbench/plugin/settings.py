@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from pytest_llmbench._xdist import is_worker, run_token
+from pytest_llmbench._xdist import is_controller, is_worker, run_token
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.models import OpenSettings
 from pytest_llmbench.models.catalog import Catalog, Choice
@@ -65,6 +65,9 @@ def run_settings(config: pytest.Config) -> RunSettings:
     timeout_s = _number(config, "llm_timeout", float, above=0)
     samples = _number(config, "llm_samples", int, at_least=1)
     limit = _number(config, "llm_limit", int, at_least=1)
+    max_cost_usd = _number(config, "llm_max_cost", float, above=0)
+    if max_cost_usd is not None and is_controller(config):
+        raise UsageFault("--llm-max-cost counts in one process; leave -n out, which models behind an API do not need.")
     options = {
         "samples": samples or 1,
         "limit": limit,
@@ -76,6 +79,8 @@ def run_settings(config: pytest.Config) -> RunSettings:
         root=config.rootpath,
         samples=samples or 1,
         limit=limit,
+        max_cost_usd=max_cost_usd,
+        is_only_planned=flag(config, "llm_plan"),
         is_bounded=bool(config.getoption("maxfail")) or bool(config.getoption("stepwise", False)),
         open_settings=OpenSettings(concurrency=concurrency, timeout_s=timeout_s),
         options=options,

@@ -357,3 +357,114 @@ def test_a_run_of_several_workers_is_one_run(asking: Asking, openai_server: Any)
 
     assert asked
     assert len(openai_server.prompts()) == 6
+
+
+# -- what it costs
+
+A_CENT_A_TOKEN = "price = { input_per_million = 0, output_per_million = 10000 }\n"
+
+
+def priced(asking: Asking, openai_server: Any, tokens: int = 100) -> pytest.Pytester:
+    """Make a project whose answers cost a dollar each."""
+    pytester = asking(concurrency=1)
+    models = pytester.path / "fixtures" / "models.toml"
+    models.write_text(models.read_text() + A_CENT_A_TOKEN)
+    for country, capital in RIGHT.items():
+        usage = {"prompt_tokens": 3, "completion_tokens": tokens}
+        openai_server.on(country, openai_server.stream(capital, usage=usage))
+    return pytester
+
+
+def test_a_plan_sends_nothing(asking: Asking, openai_server: Any) -> None:
+    """--llm-plan tells requests, cost, time and what the suite can decide, runs no test, writes nothing, exit 0."""
+    pytester = priced(asking, openai_server)
+
+    result = run(pytester, "--llm-plan")
+
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(
+        [
+            "=* llmbench plan =*",
+            "suite     model  cases  requests  stored  tokens in  out at most  USD at most   time",
+            "capitals  m          3         3       0        ~18          768         7.68  ~17 s",
+            "3 requests would be sent, for at most 7.68 USD, in about 17 s. Nothing was sent.",
+            "capitals: 3 cases will mostly not decide at -5 points",
+            "*no tests ran*",
+        ]
+    )
+    assert openai_server.prompts() == []
+    assert sorted(path.name for path in pytester.path.iterdir() if path.name.startswith((".llm", "run"))) == []
+
+
+def test_a_plan_knows_what_an_interrupted_run_has(asking: Asking, openai_server: Any) -> None:
+    """What the store would answer is not counted, and the plan takes nothing from it."""
+    pytester = priced(asking, openai_server)
+    openai_server.on("france", openai_server.stream("Lyon"))
+    run(pytester, "-x")
+    n_asked = len(openai_server.prompts())
+
+    first, second = run(pytester, "--llm-plan"), run(pytester, "--llm-plan")
+
+    line = f"capitals  m          3         3       {n_asked} *"
+    first.stdout.fnmatch_lines([line])
+    second.stdout.fnmatch_lines([line])
+    run(pytester)
+    assert len(openai_server.prompts()) == 3
+
+
+def test_a_plan_needs_no_workers(asking: Asking) -> None:
+    """-n is refused, for it would say everything several times."""
+    result = run(asking(), "--llm-plan", "-n", "2")
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: --llm-plan asks nothing and needs no workers; leave -n out, or add -n 0."])
+
+
+def test_asking_stops_at_the_limit_of_cost(asking: Asking, openai_server: Any) -> None:
+    """What is not asked is an ERROR that says so; the next run with a higher limit asks only for that."""
+    pytester = priced(asking, openai_server)
+
+    result = run(pytester, "--llm-max-cost", "1.5")
+
+    result.assert_outcomes(passed=2, errors=1)
+    assert result.ret == 1
+    told = " ".join(result.stdout.str().split())
+    assert "not asked: --llm-max-cost 1.5 was reached, the answers of this run cost 2 USD; raise it" in told
+    assert (
+        "--llm-max-cost 1.5 was reached: the answers of this run cost 2 USD, and 1 request was not sent; raise it, and "
+        "the next run asks only for what is missing."
+    ) in told
+    assert len(openai_server.prompts()) == 2
+
+    run(pytester, "--llm-max-cost", "9").assert_outcomes(passed=3)
+    assert len(openai_server.prompts()) == 3
+
+
+def test_a_limit_of_cost_needs_prices(asking: Asking, openai_server: Any) -> None:
+    """A model behind an API without a price is refused before anything is asked."""
+    result = run(asking(), "--llm-max-cost", "5")
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        ['ERROR: --llm-max-cost needs the price of model "m": add price = {*} in US dollars to its entry, 0 if*']
+    )
+    assert openai_server.prompts() == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--llm-max-cost", "0"), "--llm-max-cost needs a number above 0, not 0."),
+        (("--llm-max-cost", "much"), '--llm-max-cost needs a number above 0, not "much".'),
+        (
+            ("--llm-max-cost", "5", "-n", "2"),
+            "--llm-max-cost counts in one process; leave -n out, which models behind an API do not need.",
+        ),
+    ],
+)
+def test_a_limit_that_cannot_be_kept_is_a_usage_error(asking: Asking, options: tuple[str, ...], message: str) -> None:
+    """It is a number, and counted in one process."""
+    result = run(asking(), *options)
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert f"ERROR: {message}" in result.errlines
