@@ -77,7 +77,7 @@ class Asking:
     def __init__(self, settings: RunSettings):
         self.settings = settings
         self._styles: dict[str, PromptStyle | None] = {}
-        self._rendered: dict[str, Prompt] = {}
+        self._samplings: dict[tuple[str, str], Sampling] = {}
         self._copies: Counter[Hashable] = Counter()
         self._store: AnswerStore | None = None
         self._budget = None if settings.max_cost_usd is None else Budget(settings.max_cost_usd)
@@ -93,8 +93,8 @@ class Asking:
             if role not in self._styles:
                 self._styles[role] = item.choice.provider.prompt_style(item.choice.entry)
             style, suite = self._styles[role], item.loaded.suite
-            if style is not None and style not in item.loaded.templates:
-                has = ", ".join(item.loaded.templates)
+            if style is not None and style not in item.loaded.prompts:
+                has = ", ".join(item.loaded.prompts)
                 raise UsageFault(
                     f'model "{item.choice.name}" takes {style} prompts, and the suite "{suite.name}" has only: {has}. '
                     f'Add a {style} prompt to {suite.path}, or set prompt_style = "{has}" for the model.'
@@ -218,22 +218,19 @@ class Asking:
         )
 
     def prompt(self, item: Item) -> Prompt:
-        """Render the prompt of an item, in the style its model takes."""
-        if item.key not in self._rendered:
-            self._rendered[item.key] = self._render(item)
-        return self._rendered[item.key]
-
-    def _render(self, item: Item) -> Prompt:
-        style = self._styles[item.choice.role]
-        templates = item.loaded.templates
+        """Give the prompt of an item, in the style its model takes."""
+        style, prompts = self._styles[item.choice.role], item.loaded.prompts
         if style is None:
-            style = PromptStyle.CHAT if PromptStyle.CHAT in templates else PromptStyle.COMPLETION
-        return templates[style].render(item.case.inputs)
+            style = PromptStyle.CHAT if PromptStyle.CHAT in prompts else PromptStyle.COMPLETION
+        return prompts[style][item.case.id]
 
     def sampling(self, item: Item) -> Sampling:
         """Give the suite's sampling with the model's own keys over it."""
-        own = item.choice.entry.sampling.model_dump(exclude_none=True)
-        return replace(item.loaded.suite.sampling, **own)
+        key = (item.choice.role, item.loaded.suite.name)
+        if key not in self._samplings:
+            own = item.choice.entry.sampling.model_dump(exclude_none=True)
+            self._samplings[key] = replace(item.loaded.suite.sampling, **own)
+        return self._samplings[key]
 
     def end(self, *, is_finished: bool) -> None:
         """Close the answer store; a run that did not finish is continued by the next one."""

@@ -170,47 +170,53 @@ def settle(samples: Sequence[Sample]) -> tuple[Outcome, float | None]:
 
 def graded_sample(answer: Answer, grade: Grade) -> Sample:
     """Make the sample of a graded answer."""
-    return replace(
-        _answered(answer, error=None),
+    return Sample(
         outcome=grade.outcome,
         score=grade.score,
         reason=str(grade.reason),
         explanation=grade.explanation,
         format_ok=grade.format_ok,
         parts=grade.parts,
+        **_of_answer(answer),
     )
 
 
 def ungraded_sample(answer: Answer, error: str) -> Sample:
     """Make the sample of an answer whose grading broke: an error that keeps the answer and its times."""
-    return _answered(answer, error=error)
+    return _ungraded(error, _of_answer(answer))
 
 
 def error_sample(error: AnswerError) -> Sample:
     """Make the sample of a request that got no answer."""
-    nothing = _answered(Answer(text="", attempts=error.attempts, concurrency=error.concurrency), error=error.cause)
-    return replace(nothing, answer=None)
+    nothing = Answer(text="", attempts=error.attempts, concurrency=error.concurrency)
+    return _ungraded(error.cause, {**_of_answer(nothing), "answer": None})
 
 
-def _answered(answer: Answer, *, error: str | None) -> Sample:
+def _ungraded(error: str, of_answer: "JsonObject") -> Sample:
     return Sample(
-        answer=answer.text,
         outcome=Outcome.ERROR,
         score=None,
         reason=None,
         explanation=None,
         format_ok=None,
         parts={},
-        latency_s=_measured(answer.latency_s),
-        ttft_s=_measured(answer.ttft_s),
-        input_tokens=answer.input_tokens,
-        output_tokens=answer.output_tokens,
-        finish_reason=answer.finish_reason,
-        concurrency=answer.concurrency,
-        reused=answer.reused,
-        attempts=answer.attempts,
         error=error,
+        **of_answer,
     )
+
+
+def _of_answer(answer: Answer) -> "JsonObject":
+    return {
+        "answer": answer.text,
+        "latency_s": _measured(answer.latency_s),
+        "ttft_s": _measured(answer.ttft_s),
+        "input_tokens": answer.input_tokens,
+        "output_tokens": answer.output_tokens,
+        "finish_reason": answer.finish_reason,
+        "concurrency": answer.concurrency,
+        "reused": answer.reused,
+        "attempts": answer.attempts,
+    }
 
 
 def _measured(value_s: float | None) -> float | None:
@@ -221,6 +227,7 @@ def _measured(value_s: float | None) -> float | None:
 JsonObject: TypeAlias = dict[str, Any]
 
 _RECORD_FIELDS = tuple(field.name for field in fields(Record))
+_PLAIN_FIELDS = tuple(name for name in _RECORD_FIELDS if name != "samples")
 _SAMPLE_FIELDS = tuple(field.name for field in fields(Sample))
 
 _TEXT, _TEXT_OR_NULL = (str,), (str, NoneType)
@@ -240,17 +247,19 @@ _MAY_LACK = frozenset({"cluster", "reused", "attempts", "error"})
 def record_to_json(record: Record) -> JsonObject:
     """Give the object that stands in `extra_info["llmbench"]`."""
     # not dataclasses.asdict, which copies every part of every sample: ten times the time
-    names = (name for name in _RECORD_FIELDS if name != "samples")
-    found: JsonObject = {"schema": SCHEMA, **{name: _strict(getattr(record, name)) for name in names}}
+    found: JsonObject = {"schema": SCHEMA, **{name: _strict(getattr(record, name)) for name in _PLAIN_FIELDS}}
     found["samples"] = [{name: _strict(getattr(sample, name)) for name in _SAMPLE_FIELDS} for sample in record.samples]
     if record.cluster is None:
         del found["cluster"]
     return found
 
 
+_WRITTEN_AS_IT_IS = (str, int)  # a union of them would be made anew for each value
+
+
 def _strict(found: object) -> Any:
     """Give a value as strict JSON can hold it: a number that is none is null, what JSON has no word for is a text."""
-    if found is None or isinstance(found, str | int):
+    if found is None or isinstance(found, _WRITTEN_AS_IT_IS):
         return found
     if isinstance(found, float):
         return found if isfinite(found) else None

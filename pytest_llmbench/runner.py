@@ -161,6 +161,10 @@ class Runner:
         """Tell whether a plan was started."""
         return self._answers is not None
 
+    def is_planned(self, key: str) -> bool:
+        """Tell whether a plan with this item was started."""
+        return self._answers is not None and key in self._items
+
     # -- results
 
     def result(self, key: str, while_waiting: Callable[[Progress], None] | None = None) -> Result:
@@ -202,7 +206,8 @@ class Runner:
 
     def release(self, key: str) -> None:
         """Say that an item is done with its model."""
-        if self._answers is not None and key in self._items:
+        item = self._items.get(key)
+        if self._answers is not None and item is not None and item.needs_model:
             self._answers.release(key)
 
     def close(self) -> None:

@@ -20,7 +20,7 @@ from pytest_llmbench.models.entries import SamplingKeys, Strict
 from pytest_llmbench.models.fields import FROM_TEXT, Share, chief_error, told
 from pytest_llmbench.prompts import PromptTemplate, TemplateFault, compile_template
 from pytest_llmbench.rows import ReadParquet, Row, read_rows
-from pytest_llmbench.values import Case, GraderKind, Json, PromptStyle, Sampling, Suite, Trust
+from pytest_llmbench.values import Case, GraderKind, Json, Prompt, PromptStyle, Sampling, Suite, Trust
 
 ID_PATTERN = re.compile(r"[A-Za-z0-9._-]+")
 TAG_PATTERN = re.compile(r"[a-z0-9_-]+")
@@ -59,11 +59,12 @@ FindKind: TypeAlias = Callable[[str], GraderKind]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedSuite:
-    """A suite and its compiled prompt templates by style."""
+    """A suite, its compiled prompt templates by style, and what they make of its cases, by style and case id."""
 
     suite: Suite
     kind: GraderKind
     templates: Mapping[PromptStyle, PromptTemplate]
+    prompts: Mapping[PromptStyle, Mapping[str, Prompt]]
 
 
 _CLAIMS = ("suite", "grader")
@@ -131,7 +132,7 @@ class _Loader:
         if not rows:
             self._fail("the suite has no cases; write some under `cases:`, or name a file of them with `data:`.", 1)
         cases = self._cases(rows)
-        self._check_prompts(cases, templates)
+        prompts = {style: self._prompts(cases, template) for style, template in templates.items()}
         digest = hashlib.sha256(json.dumps([self.kind.name, [c.sha256 for c in cases]]).encode()).hexdigest()
         suite = Suite(
             name=self.name,
@@ -144,7 +145,7 @@ class _Loader:
             sha256=digest,
             trust=self._trust(),
         )
-        return LoadedSuite(suite=suite, kind=self.kind, templates=templates)
+        return LoadedSuite(suite=suite, kind=self.kind, templates=templates, prompts=prompts)
 
     def _fail(self, message: str, line: int | None) -> NoReturn:
         raise SuiteFault(message, path=self.path, line=line)
@@ -337,15 +338,16 @@ class _Loader:
                 raise row.fault(f'case "{case_id}": "{tag}" cannot be a tag, pytest uses it; take another word.')
         return tuple(map(str, given))
 
-    def _check_prompts(self, cases: Sequence[Case], templates: Mapping[PromptStyle, PromptTemplate]) -> None:
-        for style, template in templates.items():
-            for case in cases:
-                try:
-                    template.render(case.inputs)
-                except TemplateFault as fault:
-                    where = f"{self.path}:{self.table.key_lines['prompt']}"
-                    message = f'case "{case.id}": {_clause(fault)} ({style} prompt at {where}).'
-                    raise SuiteFault(message, path=case.path, line=case.line) from None
+    def _prompts(self, cases: Sequence[Case], template: PromptTemplate) -> dict[str, Prompt]:
+        prompts = {}
+        for case in cases:
+            try:
+                prompts[case.id] = template.render(case.inputs)
+            except TemplateFault as fault:
+                where = f"{self.path}:{self.table.key_lines['prompt']}"
+                message = f'case "{case.id}": {_clause(fault)} ({template.style} prompt at {where}).'
+                raise SuiteFault(message, path=case.path, line=case.line) from None
+        return prompts
 
 
 TEXT_RULES = frozenset({"labels", "positive", "rule"})

@@ -56,7 +56,9 @@ def with_plain_quotes(text: str) -> str:
 def clip(text: str, limit: int = CLIP_AT) -> str:
     """Give the text on one line for an explanation, without control characters, cut at `limit` characters."""
     window = text.lstrip()[: 4 * limit]
-    line = " ".join("".join(c if c.isprintable() else " " for c in window).split())
+    if not window.isprintable():
+        window = "".join(c if c.isprintable() else " " for c in window)
+    line = " ".join(window.split())
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
 
 
@@ -98,7 +100,8 @@ def graded_unless_void(judge: Grader) -> Grader:
 
     def grade(case: Case, answer: Answer) -> Grade:
         text = without_reasoning(answer.text)
-        return void_or(judge(case, replace(answer, text=text)), answer.text, text)
+        judged = judge(case, answer if text == answer.text else replace(answer, text=text))
+        return void_or(judged, answer.text, text)
 
     return grade
 

@@ -59,17 +59,17 @@ class Running:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
         """Wait for the answers of a case before its test begins: here progress can be shown and Ctrl-C gets through."""
-        if ITEM in item.stash and self._session.runner.is_started and not is_skipped(item):
-            item.stash[RESULT] = self._session.runner.result(item.stash[ITEM].key, self._show_progress)
-            self._session.progress_line.clear()
-            self._tell_facts(item.stash[ITEM].choice.role)
+        ours = item.stash.get(ITEM, None)
+        if ours is None or not self._session.runner.is_planned(ours.key):
+            return (yield)
+        item.stash[RESULT] = self._session.runner.result(ours.key, self._show_progress)
+        self._session.progress_line.clear()
+        self._tell_facts(ours.choice.role)
         try:
             return (yield)
         finally:
-            if ITEM in item.stash:
-                self._session.runner.release(item.stash[ITEM].key)
-                if RESULT in item.stash:
-                    del item.stash[RESULT]
+            self._session.runner.release(ours.key)
+            del item.stash[RESULT]
 
     def _tell_facts(self, role: str) -> None:
         """Tell the controller what a model is once it has answered: a worker that crashes later cannot."""
