@@ -7,37 +7,64 @@ rely on; everything else in the package may change between releases.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pytest_llmbench.errors import ModelFault, SuiteFault, UsageFault
+    from pytest_llmbench.models import STOPPED, Identity, OpenSettings
+    from pytest_llmbench.models.entries import Entry
     from pytest_llmbench.values import (
         Answer,
         AnswerError,
         Case,
+        Finding,
         Grade,
+        GraderKind,
         Message,
         Outcome,
         Prompt,
+        PromptStyle,
         Reason,
         Request,
         Sampling,
+        Severity,
+        Suite,
     )
 
 __all__ = [
+    "STOPPED",
     "Answer",
     "AnswerError",
     "Case",
+    "Entry",
+    "Finding",
     "Grade",
+    "GraderKind",
+    "Identity",
     "Message",
+    "ModelFault",
+    "OpenSettings",
     "Outcome",
     "Prompt",
+    "PromptStyle",
     "Reason",
     "Request",
     "Sampling",
+    "Severity",
+    "Suite",
+    "SuiteFault",
+    "UsageFault",
 ]
+
+_HOMES = {
+    **dict.fromkeys(("ModelFault", "SuiteFault", "UsageFault"), "errors"),
+    **dict.fromkeys(("STOPPED", "Identity", "OpenSettings"), "models"),
+    "Entry": "models.entries",
+}
+"""Where a public name lives that is not among the values."""
 
 
 def __getattr__(name: str) -> Any:
     # pytest imports this package at every start, in use or not; the values cost more than all the rest of the plugin
     if name in __all__:
-        from pytest_llmbench import values
+        from importlib import import_module
 
-        return getattr(values, name)
+        return getattr(import_module(f"{__name__}.{_HOMES.get(name, 'values')}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""What tests of several rooms share: texts that try to act, files of answers, and a real server on loopback.
+"""What tests of several rooms share: texts that act, files of answers, a strict reader of runs, a server on loopback.
 
 The server is told by each test how to answer which prompt.
 """
@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+ReadRun = Callable[[Path], dict[str, Any]]
 WriteAnswers = Callable[[str, Sequence[Mapping[str, object]]], Path]
 
 
@@ -81,6 +82,56 @@ def write_answers(tmp_path: Path) -> WriteAnswers:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def read_run_strictly() -> ReadRun:
+    """Read a benchmark JSON and hold the whole of it to the format: the schema, and what no schema can say."""
+    from jsonschema import Draft202012Validator  # not with this file, which every start of pytest here reads
+
+    schema = json.loads((Path(__file__).parent / "data" / "run.schema.json").read_bytes())
+    validator = Draft202012Validator(schema)
+
+    def read(path: Path) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(
+            path.read_bytes(), parse_constant=lambda word: pytest.fail(f"{word} is no JSON")
+        )
+        validator.validate(found)
+        block = found["llmbench"]
+        for benchmark in found["benchmarks"]:
+            record = benchmark["extra_info"]["llmbench"]
+            latencies = [sample["latency_s"] for sample in record["samples"] if sample["latency_s"] is not None]
+            assert benchmark["stats"]["data"] == latencies
+            assert benchmark["group"] == record["suite"]
+            assert benchmark["params"] == {"case": record["case"], "model": record["model"]}
+        measured = [benchmark["extra_info"]["llmbench"] for benchmark in found["benchmarks"]]
+        for record in block["unmeasured"]:
+            assert all(sample["latency_s"] is None for sample in record["samples"])
+        _check_records([*measured, *block["unmeasured"]], block)
+        return found
+
+    return read
+
+
+def _check_records(records: Sequence[dict[str, Any]], block: dict[str, Any]) -> None:
+    """Hold records to their samples, and to the block that tells what they were made with."""
+    for record in records:
+        answered = [sample for sample in record["samples"] if sample["outcome"] != "error"]
+        all_passed = all(sample["outcome"] == "passed" for sample in answered)
+        assert record["outcome"] == ("error" if not answered else "passed" if all_passed else "failed")
+        mean = sum(sample["score"] for sample in answered) / len(answered) if answered else None
+        assert record["score"] == (mean if mean is None else pytest.approx(mean))
+        assert record["prompt_sha256"] in block["prompts"]
+        assert block["suites"][record["suite"]]["grader"] == record["grader"]
+        if answered:  # a model that could not be opened is not known
+            assert block["models"][record["role"]]["model"] == record["model"]
+            assert record["suite"] in block["models"][record["role"]]["sampling"]
+    samples = [sample for record in records for sample in record["samples"]]
+    totals = block["totals"]
+    assert (totals["records"], totals["samples"]) == (len(records), len(samples))
+    assert totals["errors"] == sum(sample["outcome"] == "error" for sample in samples)
+    for outcome in ("passed", "failed", "error"):
+        assert totals[outcome] == sum(record["outcome"] == outcome for record in records)
 
 
 Behaviour = Callable[[BaseHTTPRequestHandler], None]

@@ -1,9 +1,10 @@
 """The main job on a real model: SmolLM2 on the three shipped suites, as the README runs it."""
 
-import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,9 @@ ROOT = Path(__file__).parent.parent
 
 
 @pytest.mark.slow
-def test_a_real_model_is_judged_on_the_shipped_suites(tmp_path: Path) -> None:
+def test_a_real_model_is_judged_on_the_shipped_suites(
+    tmp_path: Path, read_run_strictly: Callable[[Path], dict[str, Any]]
+) -> None:
     """SmolLM2 answers two cases of each suite; the JSON holds quality and latency, and stock tools read it."""
     target = tmp_path / "run.json"
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--llm-model", "smollm2-135m", "--llm-no-fail"]
@@ -22,7 +25,7 @@ def test_a_real_model_is_judged_on_the_shipped_suites(tmp_path: Path) -> None:
     compare = subprocess.run(["pytest-benchmark", "compare", str(target)], cwd=tmp_path, capture_output=True, text=True)
 
     assert run.returncode == 0, run.stdout + run.stderr
-    found = json.loads(target.read_text())
+    found = read_run_strictly(target)
     records = [benchmark["extra_info"]["llmbench"] for benchmark in found["benchmarks"]]
     assert sorted(record["suite"] for record in records) == ["clickbait", "clickbait", "jokes", "jokes", "sql", "sql"]
     for record in records:

@@ -64,6 +64,6 @@ def grader_kind(name: str, extra: Mapping[str, GraderKind]) -> GraderKind:
 def _unknown(name: str, known: tuple[str, ...]) -> str:
     near = get_close_matches(name.lower().replace("-", "_"), known, n=2, cutoff=0.5)
     others = [other for other in known if other not in near]
-    guess = f'did you mean "{near[0]}"? ' if near else ""
+    guess = f'did you mean "{near[0]}"? Known are' if near else "known are"
     names = ", ".join([*near, *others])
-    return f'there is no grader "{name}"; {guess}Known are: {names}, or a function of yours as package.module:function.'
+    return f'there is no grader "{name}"; {guess}: {names}, or a function of yours as package.module:function.'

@@ -27,8 +27,8 @@ class NoAnswer(Exception):
 def _llm_result(request: pytest.FixtureRequest) -> Result:
     node = request.node
     if ITEM not in node.stash:
-        name = node.name
-        raise pytest.UsageError(f'{name} asks for a case, but is of no suite; mark it @pytest.mark.llm_suite("FILE").')
+        message = f'{node.name} asks for a case, but is of no suite; mark it @pytest.mark.llm_suite("FILE").'
+        pytest.fail(message, pytrace=False)
     result: Result = node.stash[RESULT]
     if result.shown is None:
         first = result.record.samples[0].error or "no answer"
@@ -71,7 +71,6 @@ def llm_database(request: pytest.FixtureRequest, _llm_result: Result) -> "OpenDa
     suite = request.node.stash[ITEM].loaded.suite
     name = getattr(suite.rules, "database", None)
     if name is None:
-        raise pytest.UsageError(
-            f'{request.node.name}: the suite "{suite.name}" has no database; its grader is {suite.grader}.'
-        )
+        message = f'{request.node.name}: the suite "{suite.name}" has no database; its grader is {suite.grader}.'
+        pytest.fail(message, pytrace=False)
     return open_database(name, suite_path=suite.path, root=request.config.stash[RUNNER].settings.root)

@@ -44,7 +44,7 @@ def test_other_packages_add_graders_but_replace_none() -> None:
         ("yesno", 'there is no grader "yesno"; did you mean "yes_no"? Known are: yes_no, '),
         ("Key-Points", 'there is no grader "Key-Points"; did you mean "key_points"? Known are: key_points, '),
         ("foreing", 'there is no grader "foreing"; did you mean "foreign"? Known are: foreign, '),
-        ("zzz", 'there is no grader "zzz"; Known are: exact, '),
+        ("zzz", 'there is no grader "zzz"; known are: exact, '),
     ],
 )
 def test_unknown_grader_names_the_nearest(name: str, begin: str) -> None:

@@ -113,6 +113,7 @@ def test_a_fixture_outside_a_suite_says_what_to_do(project: Project) -> None:
     result.stdout.fnmatch_lines(
         ['*test_a asks for a case, but is of no suite; mark it @pytest.mark.llm_suite("FILE").']
     )
+    assert "fixtures.py" not in result.stdout.str()
 
 
 @pytest.mark.parametrize(
