@@ -11,16 +11,18 @@ from pathlib import Path
 from uuid import uuid4
 
 from pytest_llmbench.errors import UsageFault
-from pytest_llmbench.generation import Ask, ModelPlan
+from pytest_llmbench.exchanges import SharedModel
 from pytest_llmbench.models import Model, OpenSettings
 from pytest_llmbench.models.catalog import Choice
 from pytest_llmbench.models.entries import OpenAIEntry, RecordedEntry, TransformersEntry
+from pytest_llmbench.models.local_check import recheck
+from pytest_llmbench.plans import Ask, ModelPlan
 from pytest_llmbench.request_keys import entry_key
 from pytest_llmbench.spending import Budget, PricedModel
 from pytest_llmbench.store import AnswerStore, Reuse
 from pytest_llmbench.stored_model import StoredModel
 from pytest_llmbench.suites import LoadedSuite
-from pytest_llmbench.values import Case, Json, Prompt, PromptStyle, Request, Sampling
+from pytest_llmbench.values import Answer, AnswerError, Case, Json, Prompt, PromptStyle, Request, Sampling
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +40,8 @@ class RunSettings:
     """What the command line says about a run.
 
     `root` is the project's root directory; `limit` the number of cases a suite; `answers` is None for a run
-    without a store; the rest is told at the options in docs/options.md.
+    without a store; `n_checked` answers of each model are asked again alone; the rest is told at the options in
+    docs/options.md.
     """
 
     root: Path
@@ -46,6 +49,7 @@ class RunSettings:
     limit: int | None = None
     max_cost_usd: float | None = None
     is_only_planned: bool = False
+    n_checked: int = 0
     is_bounded: bool = False
     open_settings: OpenSettings = field(default_factory=OpenSettings)
     options: Mapping[str, Json] = field(default_factory=dict)
@@ -80,6 +84,7 @@ class Asking:
         self._samplings: dict[tuple[str, str], Sampling] = {}
         self._copies: Counter[Hashable] = Counter()
         self._store: AnswerStore | None = None
+        self._checks: list[str] = []
         self._budget = None if settings.max_cost_usd is None else Budget(settings.max_cost_usd)
 
     def check_styles(self, items: Iterable[Item]) -> None:
@@ -143,6 +148,7 @@ class Asking:
                 open=partial(self._open, choices[role]),
                 asks=tuple(own),
                 through=partial(self.through, choices[role]),
+                check=partial(self._check, choices[role]) if self.settings.n_checked else None,
             )
             for role, own in asks.items()
         ]
@@ -177,11 +183,27 @@ class Asking:
 
     def through(self, choice: Choice, model: Model) -> Model:
         """Put before a model what the run has: its budget, and before that the answer store."""
-        if self._budget is not None and choice.entry.price is not None:
-            model = PricedModel(model, choice.entry.price, self._budget)
+        model = self._priced(choice, model)
         if self._store is None or not _is_stored(choice):
             return model
         return StoredModel(model, self._store.answers_of(model.identity, choice.role, entry_key(choice.entry)))
+
+    def _priced(self, choice: Choice, model: Model) -> Model:
+        if self._budget is None or choice.entry.price is None:
+            return model
+        return PricedModel(model, choice.entry.price, self._budget)
+
+    def _check(
+        self,
+        choice: Choice,
+        model: SharedModel,
+        requests: Sequence[Request],
+        answers: Sequence[Answer | AnswerError],
+    ) -> None:
+        """Ask some requests again, each alone, and keep what that tells; recorded answers cannot be asked."""
+        if not isinstance(choice.entry, RecordedEntry):
+            found = recheck(self._priced(choice, model), requests, answers, self.settings.n_checked)
+            self._checks.append(f"--llm-check-batching, {choice.role}: {found}")
 
     def look_into_store(self) -> AnswerStore | None:
         """Open the answer store only to look; None if there is none.
@@ -242,7 +264,8 @@ class Asking:
     @property
     def remarks(self) -> tuple[str, ...]:
         """What the user must know of the run beside its records, a sentence each."""
-        found = [] if self._store is None or self._store.fault is None else [self._store.fault]
+        found = list(self._checks)
+        found += [] if self._store is None or self._store.fault is None else [self._store.fault]
         if self._budget is not None and self._budget.refused:
             found.append(
                 f"--llm-max-cost {self._budget.most_usd:g} was reached: the answers of this run cost "

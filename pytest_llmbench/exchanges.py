@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 from pytest_llmbench.errors import Caught, LlmbenchError, ModelFault, caught
 from pytest_llmbench.models import Identity, Model
+from pytest_llmbench.models.local_check import AnswersAlone
 from pytest_llmbench.values import Answer, AnswerError, Arrived, Request
 
 
@@ -31,6 +32,13 @@ class SharedModel:
         """Answer all requests, in the order given (see `Model.answer`)."""
         with self._lock:
             return self._model.answer(requests, arrived=arrived, halt=halt)
+
+    def answer_alone(self, request: Request) -> Answer | AnswerError:
+        """Answer one request as if it were the first."""
+        with self._lock:
+            if isinstance(self._model, AnswersAlone):
+                return self._model.answer_alone(request)
+            return self._model.answer([request])[0]
 
     def close(self) -> None:
         """Do nothing: the run that opened the model closes it."""

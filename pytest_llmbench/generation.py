@@ -13,60 +13,19 @@ the tests while a test waits for it, whatever order the tests run in.
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
 
 from pytest_llmbench.arrivals import GIVEN_UP, Progress, Slot, Tally, samples_of
 from pytest_llmbench.errors import Caught, caught
 from pytest_llmbench.exchanges import SharedModel, ask_model, broken, close_model, first_fatal, open_model
 from pytest_llmbench.models import Identity, Model
-from pytest_llmbench.values import Answer, AnswerError, Request
+from pytest_llmbench.plans import Listener, ModelPlan
+from pytest_llmbench.values import Answer, AnswerError
 
 _WAIT_SLICE_S = 0.2
 """Waiting is cut in slices, so that Ctrl-C gets through and progress can be shown."""
 
 _JOIN_S = 1.0
 """How long the end of a run waits for the thread; a model stops within about a token's time."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
-    """All samples of one item. `needs_model` keeps the model open until the item is done."""
-
-    key: str
-    requests: tuple[Request, ...]
-    needs_model: bool = False
-
-
-def directly(model: Model) -> Model:
-    """Put nothing between a plan and its model."""
-    return model
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelPlan:
-    """What one model is asked.
-
-    `through` gives what the plan's requests go through, such as the answer store; what tests ask the
-    model themselves does not.
-    """
-
-    role: str
-    open: Callable[[], Model]
-    asks: tuple[Ask, ...]
-    through: Callable[[Model], Model] = directly
-
-
-class Listener(Protocol):
-    """Hears from the thread that asks what it has come to. It raises nothing."""
-
-    def answered(self, key: str, answers: tuple[Answer | AnswerError, ...]) -> None:
-        """Hear that an item has all its answers, once for each."""
-        ...
-
-    def closed(self, role: str) -> None:
-        """Hear that a model is closed; the next one is opened when this returns."""
-        ...
 
 
 class Generation:
@@ -101,6 +60,7 @@ class Generation:
         self._wanted: Slot | None = None
         self._waiting: list[Slot] = []
         self._undealt = Counter(slot.role for slot in self._slots.values())
+        self._is_all_dealt = False
         self._progress = Progress(role="", answered=0, total=0, elapsed_s=0.0)
         self._thread = threading.Thread(target=self._produce, name="llmbench-generation", daemon=True)
         if not is_dealt:
@@ -171,6 +131,16 @@ class Generation:
             self._released.add(key)
             self._tests.notify_all()
 
+    def finish(self, while_waiting: Callable[[Progress], None] | None = None) -> None:
+        """Say that nothing more is dealt, and wait until what was is asked and checked."""
+        with self._tests:
+            self._is_all_dealt = True
+            self._tests.notify_all()
+        while self._thread.is_alive() and not self._halt.is_set():
+            self._thread.join(_WAIT_SLICE_S)
+            if while_waiting is not None:
+                while_waiting(self._progress)
+
     def close(self) -> None:
         """Stop asking; returns within about a second."""
         with self._tests:
@@ -196,7 +166,7 @@ class Generation:
         with self._tests:
             # what a broken model left is an error by now
             self._waiting = [slot for slot in self._waiting if not slot.done.is_set()]
-            self._tests.wait_for(lambda: self._halt.is_set() or self._waiting or not any(self._undealt.values()))
+            self._tests.wait_for(lambda: self._halt.is_set() or self._waiting or not self._may_come())
             return None if self._halt.is_set() or not self._waiting else self._plans[self._waiting[0].role]
 
     def _produce_one(self, plan: ModelPlan) -> None:
@@ -210,11 +180,14 @@ class Generation:
             shared = self._models[plan.role] = SharedModel(opened)
             self.identities[plan.role] = opened.identity
             model, tally = plan.through(shared), Tally(plan.role)
+            asked: list[Slot] = []
             while slots := self._claim(plan.role):
+                asked += slots
                 fatal = self._ask_all(slots, model, tally)
                 self.identities[plan.role] = opened.identity
                 if fatal is not None:
                     self._fill(plan, fatal)
+            self._check(plan, shared, asked)
             keys = {ask.key for ask in plan.asks if ask.needs_model and self._slots[ask.key].is_dealt}
             self._wait_for_tests(lambda: keys <= self._released)
         finally:
@@ -226,12 +199,24 @@ class Generation:
         An idle model stays open for what may still be dealt.
         """
         with self._tests:
-            self._tests.wait_for(lambda: self._halt.is_set() or self._waiting or not self._undealt[role])
+            self._tests.wait_for(lambda: self._halt.is_set() or self._waiting or not self._may_come(role))
             if self._halt.is_set():
                 return []
             own = [slot for slot in self._waiting if slot.role == role and not slot.done.is_set()]
             self._waiting = [slot for slot in self._waiting if slot.role != role]
             return own
+
+    def _may_come(self, role: str | None = None) -> bool:
+        """Tell whether items of a model, or of any, may still be dealt."""
+        left = self._undealt.values() if role is None else [self._undealt[role]]
+        return not self._is_all_dealt and any(left)
+
+    def _check(self, plan: ModelPlan, model: SharedModel, slots: Sequence[Slot]) -> None:
+        """Have a model checked by what it answered; a check that breaks takes nothing from the answers."""
+        check = plan.check
+        if check is not None and slots and not self._halt.is_set():
+            requests = [slot.requests[sample] for slot, sample in samples_of(slots)]
+            caught(lambda: check(model, requests, [answer for slot in slots for answer in slot.whole()]))
 
     def _ask_all(self, slots: Sequence[Slot], model: Model, tally: Tally) -> AnswerError | None:
         """Ask items; gives the error, if any, after which the model can answer nothing more."""

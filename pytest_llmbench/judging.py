@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pytest_llmbench.arrivals import Progress, Tally
 from pytest_llmbench.errors import Caught, caught
 from pytest_llmbench.exchanges import ask_model, broken, close_model, first_fatal, open_model
-from pytest_llmbench.generation import directly
 from pytest_llmbench.models import STOPPED, Identity, Model
+from pytest_llmbench.plans import directly
 from pytest_llmbench.values import Answer, AnswerError, Request
 
 _WAIT_SLICE_S = 0.2

@@ -210,6 +210,11 @@ class Runner:
         if self._answers is not None and item is not None and item.needs_model:
             self._answers.release(key)
 
+    def finish(self, while_waiting: Callable[[Progress], None] | None = None) -> None:
+        """Wait for the checks of the models, if there are any, after the last test."""
+        if self._answers is not None and self.settings.n_checked:
+            self._answers.finish(while_waiting)
+
     def close(self) -> None:
         """Stop asking."""
         if self._judge is not None:

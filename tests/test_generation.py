@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from pytest_llmbench.arrivals import Progress
 from pytest_llmbench.errors import ModelFault, UsageFault
 from pytest_llmbench.exchanges import SharedModel
-from pytest_llmbench.generation import Ask, Generation, ModelPlan
+from pytest_llmbench.generation import Generation
 from pytest_llmbench.models import STOPPED, Identity, Model
+from pytest_llmbench.plans import Ask, ModelPlan
 from pytest_llmbench.values import Answer, AnswerError, Arrived, Prompt, Request, Sampling
 
 T = TypeVar("T")
@@ -428,6 +429,72 @@ def test_closing_twice_closes_the_model_once() -> None:
         answers.close()
 
         assert model.log == ["open", "close"]
+
+
+# -- checks
+
+
+def test_a_model_is_checked_by_all_it_answered_before_it_is_closed() -> None:
+    """The check gets the open model, each request and its answer; `finish` waits for it."""
+    model = Scripted()
+    seen: list[tuple[list[str], list[str], list[str]]] = []
+
+    def check(shared: SharedModel, requests: Sequence[Request], answers: Sequence[Answer | AnswerError]) -> None:
+        seen.append(([request.case for request in requests], texts(answers), list(model.log)))
+
+    asks = (ask("a", samples=2), ask("b"))
+    generation = Generation([ModelPlan(role="m", open=model.open, asks=asks, check=check)])
+    generation.start()
+
+    within(generation.finish)
+
+    assert seen == [(["a", "a", "b"], ["a/0", "a/1", "b/0"], ["open"])]
+    assert model.log == ["open", "close"]
+
+
+def test_a_check_that_breaks_takes_nothing_from_the_answers() -> None:
+    """What it raises is dropped: the model has answered."""
+
+    def check(*_: object) -> None:
+        raise RuntimeError("check")
+
+    generation = Generation([ModelPlan(role="m", open=Scripted().open, asks=(ask("a"),), check=check)])
+    generation.start()
+    within(generation.finish)
+
+    assert texts(generation.take("a[m]")) == ["a/0"]
+
+
+def test_finishing_ends_what_was_dealt_of_a_plan() -> None:
+    """A process that got a part of the plan checks that part, and waits for no more."""
+    model, seen = Scripted(), list[str]()
+    asks = (ask("a"), ask("b"))
+    plans = [
+        ModelPlan(
+            role="m", open=model.open, asks=asks, check=lambda _, requests, __: seen.extend(r.case for r in requests)
+        )
+    ]
+    generation = dealt(plans)
+    generation.start()
+    within(lambda: generation.take("b[m]"))
+
+    within(generation.finish)
+
+    assert (seen, model.log) == (["b"], ["open", "close"])
+
+
+def test_a_shared_model_answers_alone_as_its_model_can() -> None:
+    """Where the model has no way of its own, one request a call is alone."""
+
+    class Alone(Scripted):
+        def answer_alone(self, request: Request) -> Answer:
+            return Answer(text=f"{request.case} alone")
+
+    (request,) = ask("a").requests
+
+    found = [SharedModel(model).answer_alone(request) for model in (Alone(), Scripted())]
+
+    assert texts(found) == ["a alone", "a/0"]
 
 
 # -- faults

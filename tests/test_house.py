@@ -69,7 +69,7 @@ FLOORS: Mapping[int, Mapping[str, tuple[str, ...]]] = {
         "the reading of many": ("classification", "confusion", "history"),
     },
     3: {
-        "answers ahead": ("arrivals", "exchanges", "generation", "judging", "spending"),
+        "answers ahead": ("arrivals", "exchanges", "generation", "judging", "plans", "spending"),
         "what people say": ("grader_trust", "human_verdicts"),
     },
     2: {"graders": ("grading",), "SQL": ("sql",), "records": ("records",)},

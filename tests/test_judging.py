@@ -7,9 +7,10 @@ from typing import Any, TypeVar
 import pytest
 
 from pytest_llmbench.errors import ModelFault, UsageFault
-from pytest_llmbench.generation import Ask, Generation, ModelPlan
+from pytest_llmbench.generation import Generation
 from pytest_llmbench.judging import Judge, JudgePlan
 from pytest_llmbench.models import STOPPED, Identity, Model
+from pytest_llmbench.plans import Ask, ModelPlan
 from pytest_llmbench.values import Answer, AnswerError, Arrived, Prompt, Request, Sampling
 
 T = TypeVar("T")

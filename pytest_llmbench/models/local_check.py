@@ -11,6 +11,8 @@ from typing import Protocol, runtime_checkable
 from pytest_llmbench.models import Model
 from pytest_llmbench.values import Answer, AnswerError, Request
 
+_SHOWN = 3  # differences told in words
+
 
 @runtime_checkable
 class AnswersAlone(Protocol):
@@ -76,3 +78,17 @@ def check_batching(
 
 def _told(answer: Answer) -> tuple[object, ...]:
     return answer.text, answer.finish_reason, answer.output_tokens
+
+
+def recheck(model: Model, requests: Sequence[Request], answers: Sequence[Answer | AnswerError], n: int) -> str:
+    """Check as `check_batching` does, and say what that told."""
+    n = min(n, sum(isinstance(answer, Answer) and not answer.reused for answer in answers))
+    if model.concurrency == 1:
+        return "nothing to check, it was asked one request at a time."
+    if n == 0:
+        return "nothing to check, no answer is new."
+    found = check_batching(model, requests, answers, n)
+    if not found:
+        return f"{n} answers asked again alone, all the same."
+    shown = "; ".join(str(difference) for difference in found[:_SHOWN])
+    return f"{len(found)} of {n} answers are others when asked alone (few are arithmetic, many a fault): {shown}."

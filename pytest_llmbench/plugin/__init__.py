@@ -30,6 +30,11 @@ OPTIONS: tuple[tuple[str, str, dict[str, Any]], ...] = (
         },
     ),
     (
+        "--llm-check-batching",
+        "string",
+        {"metavar": "N", "help": "Ask N answered cases of each model again, each alone, and report differences."},
+    ),
+    (
         "--llm-judge",
         "string",
         {

@@ -48,7 +48,10 @@ class Running:
             if self._session.voice is not None:
                 self._session.voice.listen(session, self._deal)
         try:
-            return (yield)
+            outcome = yield
+            if not (session.shouldfail or session.shouldstop):
+                self._session.runner.finish(self._show_progress)
+            return outcome
         finally:
             self._session.progress_line.clear()
             self._session.runner.close()

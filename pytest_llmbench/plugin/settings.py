@@ -80,6 +80,7 @@ def run_settings(config: pytest.Config) -> RunSettings:
         samples=samples or 1,
         limit=limit,
         max_cost_usd=max_cost_usd,
+        n_checked=_number(config, "llm_check_batching", int, at_least=1) or 0,
         is_only_planned=flag(config, "llm_plan"),
         is_bounded=bool(config.getoption("maxfail")) or bool(config.getoption("stepwise", False)),
         open_settings=OpenSettings(concurrency=concurrency, timeout_s=timeout_s),

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from pytest_llmbench.grading.registry import grader_kind
 from pytest_llmbench.models import Identity, OpenSettings
 from pytest_llmbench.models.entries import TransformersEntry
-from pytest_llmbench.models.local_check import Difference, check_batching
+from pytest_llmbench.models.local_check import Difference, check_batching, recheck
 from pytest_llmbench.models.local_model import Loaded, TransformersModel
 from pytest_llmbench.models.transformers import PROVIDER
 from pytest_llmbench.suites import load_suite
@@ -309,6 +309,30 @@ def test_checking_tells_errors(network: Counting) -> None:
     (found,) = check_batching(opened(network, 1), [request], [Answer(text="x")], 1)
 
     assert str(found) == "s/, sample 0: 'x' in the batch, failed alone: The prompt is empty: it has no tokens."
+
+
+def test_a_check_is_told_in_a_sentence(network: Counting) -> None:
+    """How many were asked again, and what differs; or why there is nothing to check."""
+    requests = [asked("A"), asked("B")]
+    model = opened(network, 2)
+    answers = whole(model.answer(requests))
+    wrong = replace(answers[0], text="?")
+    alone = answers[0].text
+
+    told = [
+        recheck(model, requests, answers, 9),
+        recheck(model, requests, [wrong, answers[1]], 9),
+        recheck(model, requests, [replace(answer, reused=True) for answer in answers], 9),
+        recheck(opened(network, 1), requests, answers, 9),
+    ]
+
+    assert told == [
+        "2 answers asked again alone, all the same.",
+        "1 of 2 answers are others when asked alone (few are arithmetic, many a fault): s/A, sample 0: '?' in the batch, "
+        f"{alone!r} alone.",
+        "nothing to check, no answer is new.",
+        "nothing to check, it was asked one request at a time.",
+    ]
 
 
 @pytest.mark.slow

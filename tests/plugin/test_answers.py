@@ -359,6 +359,30 @@ def test_a_run_of_several_workers_is_one_run(asking: Asking, openai_server: Any)
     assert len(openai_server.prompts()) == 6
 
 
+# -- asked again alone
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["one process", "xdist"])
+def test_answers_are_asked_again_alone_and_differences_are_reported(
+    asking: Asking, openai_server: Any, workers: tuple[str, ...]
+) -> None:
+    """--llm-check-batching asks some cases a second time, after the run; it changes no record and no exit status."""
+    pytester = asking()
+    openai_server.on("peru", openai_server.stream("Lima"), openai_server.stream("Cusco"))
+
+    result = run(pytester, "--llm-check-batching", "3", *workers)
+
+    result.assert_outcomes(passed=3)
+    assert result.ret == 0
+    assert sorted(openai_server.prompts()) == sorted([*RIGHT, *RIGHT])
+    told = " ".join(result.stdout.str().split())
+    assert (
+        "--llm-check-batching, m: 1 of 3 answers are others when asked alone (few are arithmetic, many a fault): "
+        "capitals/peru, sample 0: 'Lima' in the batch, 'Cusco' alone."
+    ) in told
+    assert samples(pytester)["peru"]["answer"] == "Lima"
+
+
 # -- what it costs
 
 A_CENT_A_TOKEN = "price = { input_per_million = 0, output_per_million = 10000 }\n"
