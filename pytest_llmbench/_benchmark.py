@@ -3,10 +3,11 @@
 Latencies are measured where a model is called and replayed into pytest-benchmark with a
 timer that tells what was measured, so that its table, files and comparisons work on
 them.  Used here and not documented there: `config._benchmarksession`, its `benchmarks`,
-`options`, `logger`, `storage` and `get_machine_info`, and the constructor of `BenchmarkFixture`.
+`options`, `logger`, `storage`, `get_machine_info` and `save_json`, and the constructor of `BenchmarkFixture`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain, repeat
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -52,6 +53,8 @@ class Benchmarks:
         self._config = config
         self._session: Any = config._benchmarksession  # type: ignore[attr-defined]
         self._timer = ReplayTimer()
+        # what it writes is indented by an encoder in Python, which takes as long as two tests in ten, and much memory
+        self._session.save_json = self._save_json
         # not the session's own `disabled`, which xdist sets too
         self._is_disabled = bool(config.getoption("benchmark_disable") and not config.getoption("benchmark_enable"))
 
@@ -105,6 +108,12 @@ class Benchmarks:
         self._timer.load(latencies)
         benchmark.pedantic(_nothing, rounds=len(latencies))
 
+    def _save_json(self, output_json: dict[str, Any]) -> None:
+        """Write `--benchmark-json` as pytest-benchmark would, but a line for each benchmark."""
+        with Path(self._session.json).open("w", encoding="ascii") as file:
+            file.writelines(_lines(output_json))
+        self._session.logger.info(f"Wrote benchmark data in: {self._session.json}", purple=True)
+
     @property
     def machine(self) -> Machine | None:
         """What this run is made on, as its file will say."""
@@ -136,6 +145,24 @@ def add_block(output_json: dict[str, Any], run: Run) -> None:
     """Put the top-level block into a benchmark JSON about to be written, and its records in a steady order."""
     output_json["llmbench"] = block_to_json(run)
     output_json["benchmarks"].sort(key=lambda benchmark: benchmark["fullname"])
+
+
+def _lines(output_json: dict[str, Any]) -> Iterator[str]:
+    """Give the lines of a benchmark JSON: an entry of the top level each, and each entry of a list there."""
+    from pytest_benchmark.utils import safe_dumps
+
+    opening = "{"
+    for name, value in output_json.items():
+        yield f"{opening}\n{safe_dumps(name)}: "
+        if isinstance(value, list) and value:
+            yield from (
+                f"{mark}\n{safe_dumps(entry)}" for mark, entry in zip(chain("[", repeat(",")), value, strict=False)
+            )
+            yield "\n]"
+        else:
+            yield str(safe_dumps(value))
+        opening = ","
+    yield "\n}\n"
 
 
 def _is_skip_of_others(mark: pytest.Mark) -> bool:

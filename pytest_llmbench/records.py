@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from math import isfinite
+from operator import attrgetter
 from pathlib import Path
 from types import MappingProxyType, NoneType
 from typing import Any, TypeAlias, TypeVar
@@ -229,6 +230,7 @@ JsonObject: TypeAlias = dict[str, Any]
 _RECORD_FIELDS = tuple(field.name for field in fields(Record))
 _PLAIN_FIELDS = tuple(name for name in _RECORD_FIELDS if name != "samples")
 _SAMPLE_FIELDS = tuple(field.name for field in fields(Sample))
+_plain_values, _sample_values = attrgetter(*_PLAIN_FIELDS), attrgetter(*_SAMPLE_FIELDS)
 
 _TEXT, _TEXT_OR_NULL = (str,), (str, NoneType)
 _COUNT_OR_NULL, _NUMBER_OR_NULL = (int, NoneType), (int, float, NoneType)
@@ -247,14 +249,24 @@ _MAY_LACK = frozenset({"cluster", "reused", "attempts", "error"})
 def record_to_json(record: Record) -> JsonObject:
     """Give the object that stands in `extra_info["llmbench"]`."""
     # not dataclasses.asdict, which copies every part of every sample: ten times the time
-    found: JsonObject = {"schema": SCHEMA, **{name: _strict(getattr(record, name)) for name in _PLAIN_FIELDS}}
-    found["samples"] = [{name: _strict(getattr(sample, name)) for name in _SAMPLE_FIELDS} for sample in record.samples]
+    found: JsonObject = {"schema": SCHEMA, **_strict_fields(_PLAIN_FIELDS, _plain_values(record))}
+    found["samples"] = [_strict_fields(_SAMPLE_FIELDS, _sample_values(sample)) for sample in record.samples]
     if record.cluster is None:
         del found["cluster"]
     return found
 
 
 _WRITTEN_AS_IT_IS = (str, int)  # a union of them would be made anew for each value
+_MOST = frozenset({str, int, bool, NoneType, Outcome})
+
+
+def _strict_fields(names: Sequence[str], values: Sequence[object]) -> JsonObject:
+    """Give fields as strict JSON can hold them; most values are plain, and a call for each is what a record costs."""
+    found: JsonObject = dict(zip(names, values, strict=True))
+    for name, value in found.items():
+        if value.__class__ not in _MOST:
+            found[name] = _strict(value)
+    return found
 
 
 def _strict(found: object) -> Any:

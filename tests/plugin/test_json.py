@@ -142,6 +142,18 @@ def test_a_grader_that_raises_is_an_error_with_its_traceback(project: Project) -
     assert "broken.py" in sample["error"]
 
 
+def test_the_file_has_a_line_for_each_benchmark(project: Project) -> None:
+    """A file of many records is quick to write and can be looked through with line tools; its words are ASCII."""
+    pytester = project([{**ANSWERS[0], "answer": "Paris \u2192"}, {**ANSWERS[1], "latency_s": 0.5}])
+    run(pytester)
+
+    lines = (pytester.path / "run.json").read_bytes().decode("ascii").splitlines()
+    benchmarks = [json.loads(line.rstrip(",")) for line in lines if line.startswith('{"group"')]
+    assert [benchmark["params"]["case"] for benchmark in benchmarks] == ["france", "peru"]
+    assert lines[0] == "{"
+    assert lines[-1] == "}"
+
+
 def test_stock_compare_reads_the_files(project: Project) -> None:
     """`pytest-benchmark compare` shows the rows of two runs, errors left out."""
     pytester = project(ANSWERS)
