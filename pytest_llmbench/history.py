@@ -23,7 +23,8 @@ class Entry:
 
     Rates are shares; `score` and `interval` leave errors out and are None if there is nothing else.
     `breaks` names what changed since the entry before of the same suite and role, so that the
-    numbers are no longer of the same thing: `cases`, `prompts`, `grader`, `machine`.
+    numbers are no longer of the same thing: `cases`, `prompts`, `grader`, `machine`, `concurrency`.
+    `p50_s` is of the answers of this run measured beside as many others as most of it, `concurrency`.
     """
 
     file: str
@@ -38,6 +39,7 @@ class Entry:
     interval: tuple[float, float] | None
     format_rate: float | None
     p50_s: float | None
+    concurrency: int | None = None
     breaks: tuple[str, ...] = ()
 
 
@@ -124,7 +126,7 @@ _NO_RECORD = "it has no record that can be read."
 _RECORD = (
     '"suite" VARCHAR, "case" VARCHAR, case_sha256 VARCHAR, prompt_sha256 VARCHAR, "role" VARCHAR, model VARCHAR, '
     "grader VARCHAR, score DOUBLE, outcome VARCHAR, "
-    "samples STRUCT(outcome VARCHAR, format_ok BOOLEAN, latency_s DOUBLE)[]"
+    "samples STRUCT(outcome VARCHAR, format_ok BOOLEAN, latency_s DOUBLE, concurrency INTEGER, reused BOOLEAN)[]"
 )
 _COLUMNS = {
     "datetime": "VARCHAR",
@@ -150,16 +152,26 @@ WITH records AS (
         r.grader AS grader,
         hash(r."case", r.case_sha256) AS case_digest, hash(r."case", r.prompt_sha256) AS prompt_digest,
         [s.format_ok::INTEGER FOR s IN r.samples IF s.outcome <> 'error' AND s.format_ok IS NOT NULL] AS formats,
-        [s.latency_s FOR s IN r.samples IF s.outcome <> 'error' AND s.latency_s IS NOT NULL] AS latencies
+        [{{'s': s.latency_s, 'beside': coalesce(s.concurrency, 0)}} FOR s IN r.samples
+            IF s.outcome <> 'error' AND s.latency_s IS NOT NULL AND NOT coalesce(s.reused, false)] AS times
     FROM records
+), summed AS (
+    SELECT filename, coalesce(any_value(moment), '') AS moment, coalesce(any_value(commit), '') AS commit, suite, role,
+        any_value(model) AS model, count(*) AS cases, count(*) FILTER (outcome = 'error') AS errors,
+        avg(score) AS score, count(score) AS answered,
+        sum(list_sum(formats)) / nullif(sum(len(formats)), 0) AS format_rate,
+        flatten(list(times)) AS times,
+        sum(case_digest::HUGEINT) AS case_digest, sum(prompt_digest::HUGEINT) AS prompt_digest,
+        (min(grader), max(grader), max(grader_version))::VARCHAR AS grader, any_value(machine) AS machine
+    FROM slim GROUP BY filename, suite, role
+), loaded AS (
+    -- times measured beside as many others as most of the run: with others they are no one figure
+    SELECT *, list_aggregate(list_reverse_sort([t.beside FOR t IN times]), 'mode') AS beside FROM summed
 )
-SELECT filename, coalesce(any_value(moment), ''), coalesce(any_value(commit), ''), suite, role, any_value(model),
-    count(*), count(*) FILTER (outcome = 'error'), avg(score), count(score),
-    sum(list_sum(formats)) / nullif(sum(len(formats)), 0),
-    list_aggregate(flatten(list(latencies)), 'quantile_cont', 0.5),
-    sum(case_digest::HUGEINT), sum(prompt_digest::HUGEINT), (min(grader), max(grader), max(grader_version))::VARCHAR,
-    any_value(machine)
-FROM slim GROUP BY filename, suite, role
+SELECT filename, moment, commit, suite, role, model, cases, errors, score, answered, format_rate,
+    list_aggregate([t.s FOR t IN times IF t.beside = beside], 'quantile_cont', 0.5), nullif(beside, 0),
+    case_digest, prompt_digest, grader, machine
+FROM loaded
 """
 
 
@@ -212,7 +224,7 @@ def _query(files: Sequence[Path]) -> list[tuple[Any, ...]]:
 
 
 def _row(found: tuple[Any, ...]) -> _Row:
-    file, when, commit, suite, role, model, cases, errors, score, answered, format_rate, p50_s, *made_of = found
+    file, when, commit, suite, role, model, cases, errors, score, answered, format_rate, p50_s, concurrency = found[:13]
     entry = Entry(
         file=file,
         date=when,
@@ -226,17 +238,24 @@ def _row(found: tuple[Any, ...]) -> _Row:
         interval=wilson_interval(score, answered) if score is not None and 0 <= score <= 1 else None,
         format_rate=format_rate,
         p50_s=p50_s,
+        concurrency=concurrency,
     )
-    return _Row(entry, dict(zip(("cases", "prompts", "grader", "machine"), made_of, strict=True)))
+    made_of = dict(zip(("cases", "prompts", "grader", "machine"), found[13:], strict=True))
+    return _Row(entry, {**made_of, "concurrency": concurrency})
 
 
 def _with_breaks(rows: Sequence[_Row]) -> Iterator[Entry]:
     before: dict[tuple[str, str], _Row] = {}
     for row in sorted(rows, key=lambda row: (row.entry.suite, row.entry.role, row.entry.date, row.entry.file)):
         last = before.get((row.entry.suite, row.entry.role))
-        changed = [name for name, value in row.made_of.items() if last and last.made_of[name] != value]
+        changed = [name for name, value in row.made_of.items() if last and _is_change(last.made_of[name], value)]
         before[row.entry.suite, row.entry.role] = row
         yield replace(row.entry, breaks=tuple(changed))
+
+
+def _is_change(before: object, now: object) -> bool:
+    """Tell whether two facts differ; where nothing was measured, or nobody says, there is none to differ."""
+    return None not in (before, now) and before != now
 
 
 def _is_wanted(entry: Entry, wanted: Filter) -> bool:

@@ -2,15 +2,17 @@
 
 Two runs differ by the weather of their machine or provider even where nothing changed, and no
 number of cases shows that.  The interval therefore allows for run-to-run noise: 5%, or what three or
-more runs of the baseline show.  Reused answers have no time of their own and are left out.
+more runs of the baseline show.  Reused answers have no time of their own and are left out, and so are those measured
+beside more or fewer others than most of their run, such as the last, smaller batch.
 """
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import exp, log, sqrt
 from statistics import NormalDist, median, stdev
 
-from pytest_llmbench.compare import Comparison, Difference, Kind, Pair, index, model_facts
+from pytest_llmbench.compare import Comparison, Difference, Key, Kind, Pair, index, model_facts
 from pytest_llmbench.records import Machine, Record, Run, Sample
 from pytest_llmbench.stats import mean, median_interval, t_quantile
 from pytest_llmbench.values import Outcome
@@ -121,10 +123,20 @@ def _candidate_of(pair: Pair) -> Record:
     return pair.candidate
 
 
-def _concurrency(records: Sequence[Record]) -> int | None:
-    """Give the most requests that were in flight, or rows in a batch; the last batch of a run is smaller."""
-    known = (s.concurrency for record in records for s in record.samples if s.concurrency and s.latency_s is not None)
-    return max(known, default=None)
+def usual_concurrency(measured: Iterable[Sample]) -> int | None:
+    """Give the concurrency most samples were measured under; the higher one of two, which a run was made with."""
+    counts = Counter(sample.concurrency for sample in measured)
+    return max(counts, key=lambda found: (counts[found], found or 0), default=None)
+
+
+def _concurrency(records: Iterable[Record]) -> int | None:
+    """Give the requests in flight, or rows in a batch, that most answers of a run were measured under."""
+    return usual_concurrency(s for record in records for s in record.samples if _is_timed(s))
+
+
+def _is_timed(sample: Sample) -> bool:
+    """Tell whether a sample was really answered in this run."""
+    return sample.outcome is not Outcome.ERROR and not sample.reused and sample.latency_s is not None
 
 
 def _hardware(machine: Machine) -> str:
@@ -145,18 +157,22 @@ def _per_token_s(sample: Sample) -> float | None:
     return sample.latency_s / sample.output_tokens if sample.latency_s and sample.output_tokens else None
 
 
-def _case_value(record: Record, reading: Reading) -> float | None:
-    """Give the mean of a reading over the samples that really were answered in this run; None if it is 0 or unknown."""
+def _case_value(record: Record, reading: Reading, load: int | None) -> float | None:
+    """Give the mean of a reading over the samples answered in this run under that load; None if it is 0 or unknown."""
     values = [
         value
         for sample in record.samples
-        if sample.outcome is not Outcome.ERROR and not sample.reused and (value := reading(sample)) is not None
+        if _is_timed(sample) and sample.concurrency == load and (value := reading(sample)) is not None
     ]
     return mean(values) or None if values else None
 
 
 def _log_ratios(pairs: Sequence[Pair], reading: Reading) -> list[float]:
-    both = ((_case_value(pair.baseline, reading), _case_value(pair.candidate, reading)) for pair in pairs)
+    loads = [_concurrency(side(pair) for pair in pairs) for side in (_baseline_of, _candidate_of)]
+    both = (
+        (_case_value(pair.baseline, reading, loads[0]), _case_value(pair.candidate, reading, loads[1]))
+        for pair in pairs
+    )
     return [log(new / old) for old, new in both if old and new]
 
 
@@ -204,12 +220,15 @@ def _is_measured_alike(run: Run, today: Run, role: str) -> bool:
     return machines[0] == machines[1] and in_flight[0] == in_flight[1]
 
 
+def _case_values(records: Mapping[Key, Record]) -> dict[Key, float]:
+    load = _concurrency(records.values())
+    found = ((key, _case_value(record, _total_s, load)) for key, record in records.items())
+    return {key: value for key, value in found if value}
+
+
 def run_noise(runs: Sequence[Run], role: str) -> RunNoise | None:
     """Measure how much whole runs of the same model differ in latency; None with under three runs that have it."""
-    by_case = [
-        {key: value for key, record in index(run).get(role, {}).items() if (value := _case_value(record, _total_s))}
-        for run in runs
-    ]
+    by_case = [_case_values(index(run).get(role, {})) for run in runs]
     by_case = [values for values in by_case if values]
     common = set.intersection(*map(set, by_case)) if by_case else set()
     if len(by_case) < _MIN_RUNS or not common:

@@ -431,6 +431,29 @@ def test_latencies_not_measured_alike_are_refused_unless_allowed(kind: Kind) -> 
     assert found(kind) == (Verdict.NO_WORSE, False)
 
 
+def test_answers_measured_beside_others_than_most_of_their_run_are_in_no_ratio() -> None:
+    """The last, smaller batch answers each case faster, and says nothing of the model."""
+    old = timed([1.0] * 20, concurrency=8)
+    new = [*timed([1.0] * 20, concurrency=8)[:17], *timed([0.1] * 20, concurrency=3)[17:]]
+
+    (found,) = gate_of(old, new).latency
+
+    assert found.facts.refusals == ()
+    assert found.facts.total is not None
+    assert (found.facts.total.median, found.facts.total.cases) == (pytest.approx(1.0), 17)
+
+
+def test_a_run_that_was_mostly_held_back_is_not_measured_alike() -> None:
+    """A server that refused most of the time let fewer requests at once: its few loaded answers do not speak for it."""
+    old = timed([1.0] * 20, concurrency=16)
+    new = [*timed([1.0] * 20, concurrency=16)[:4], *timed([0.5] * 20, concurrency=4)[4:]]
+
+    (found,) = gate_of(old, new).latency
+
+    assert [refusal.text for refusal in found.facts.refusals] == ["requests in flight: 4, in the baseline 16"]
+    assert found.facts.total is None
+
+
 def test_a_machine_s_name_alone_is_no_other_machine() -> None:
     """Containers change their names; what counts is the processor."""
     old, new = (run(timed(BASE_S), machine=Machine(node=node, cpu="A", cpu_count=8)) for node in ("x1", "x2"))

@@ -60,6 +60,36 @@ def test_a_run_is_summed_up_by_suite_and_model(tmp_path: Path) -> None:
     assert (found.suite, found.role, found.model, found.commit) == ("s", "m", "m-name", "0123456789abcdef")
 
 
+def at(record: dict[str, Any], concurrency: int | None, *, reused: bool = False) -> dict[str, Any]:
+    (sample,) = record["samples"]
+    return {**record, "samples": [{**sample, "concurrency": concurrency, "reused": reused}]}
+
+
+def test_the_median_latency_is_of_one_load(tmp_path: Path) -> None:
+    """Of the answers of this run that were measured beside as many others as most; of two equally many, the higher."""
+    mixed = [at(entry(str(n), True, latency_s=0.8), 8) for n in range(3)]
+    mixed += [at(entry(f"tail{n}", True, latency_s=0.1), 2) for n in range(2)]
+    mixed += [at(entry(f"old{n}", True, latency_s=9.0), 8, reused=True) for n in range(9)]
+    even = [at(entry("a", True, latency_s=0.3), 4), at(entry("b", True, latency_s=0.1), 1)]
+    write(tmp_path / "1.json", *mixed, date="2026-01-01")
+    write(tmp_path / "2.json", *even, date="2026-01-02")
+
+    found = read_history([tmp_path], Filter()).entries
+
+    assert [(run.p50_s, run.concurrency) for run in found] == [(0.8, 8), (0.3, 4)]
+
+
+def test_another_load_is_a_break_and_none_at_all_is_none(tmp_path: Path) -> None:
+    """A latency at another concurrency is no longer of the same thing; a run of stored answers has no latency."""
+    write(tmp_path / "1.json", at(entry("a", True), 1), date="2026-01-01")
+    write(tmp_path / "2.json", at(entry("a", True), 8), date="2026-01-02")
+    write(tmp_path / "3.json", at(entry("a", True), 8, reused=True), date="2026-01-03")
+
+    found = read_history([tmp_path], Filter()).entries
+
+    assert [(run.p50_s, run.breaks) for run in found] == [(0.5, ()), (0.5, ("concurrency",)), (None, ())]
+
+
 def test_a_break_is_marked_where_cases_prompts_grader_or_machine_changed(tmp_path: Path) -> None:
     """Each change is named at the first run after it, and the unchanged ones have none."""
     other = {**MACHINE, "cpu": {"brand_raw": "Intel", "count": 8}}

@@ -70,6 +70,10 @@ def _text_lines(history: History) -> Iterator[str]:
         yield "no run matches"
 
 
+def _latency(value_s: float, concurrency: int | None) -> str:
+    return seconds(value_s) + ("" if concurrency is None else f" x{concurrency}")
+
+
 def _cells(entry: Entry) -> list[str]:
     interval = "-" if entry.interval is None else f"{entry.interval[0] * 100:.1f}-{entry.interval[1] * 100:.1f}"
     return [
@@ -79,7 +83,7 @@ def _cells(entry: Entry) -> list[str]:
         "-" if entry.score is None else share(entry.score, 1),
         interval,
         "-" if entry.format_rate is None else share(entry.format_rate, 1),
-        "-" if entry.p50_s is None else seconds(entry.p50_s),
+        "-" if entry.p50_s is None else _latency(entry.p50_s, entry.concurrency),
         str(entry.errors),
         ", ".join(entry.breaks),
     ]

@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from pytest_llmbench.records import Record, Sample
+from pytest_llmbench.latency import usual_concurrency
+from pytest_llmbench.records import Record
 from pytest_llmbench.report.look import Span, Style, Styled, folded, plain, table
 from pytest_llmbench.report.text import on_one_line, seconds, visible
 from pytest_llmbench.stats import mean, quantile, wilson_interval
@@ -77,12 +78,6 @@ def _line(suite: str, role: str, records: Sequence[Record]) -> Line:
         measured=len(measured),
         errors=sum(record.outcome is Outcome.ERROR for record in records),
     )
-
-
-def usual_concurrency(measured: Sequence[Sample]) -> int | None:
-    """Give the concurrency most samples were measured under; the higher one of two, which a run was made with."""
-    counts = Counter(sample.concurrency for sample in measured)
-    return max(counts, key=lambda found: (counts[found], found or 0), default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,9 +8,9 @@ answers to a suite were measured under, as on the scoreboard.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pytest_llmbench.latency import usual_concurrency
 from pytest_llmbench.records import Record
 from pytest_llmbench.report.html.subject import Subject, grouped
-from pytest_llmbench.report.scoreboard import usual_concurrency
 from pytest_llmbench.stats import quantile
 
 
