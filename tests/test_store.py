@@ -182,6 +182,20 @@ def test_what_a_process_of_the_same_run_kept_is_new(tmp_path: Path) -> None:
     assert found == ANSWER
 
 
+def test_a_clock_that_goes_backwards_changes_nothing(tmp_path: Path) -> None:
+    """Which run was the last is a matter of order, not of the time of day."""
+    left_behind(tmp_path, is_finished=True)
+    left_behind(tmp_path, token="second")
+    with sqlite3.connect(tmp_path / "answers.sqlite") as connection:
+        connection.execute("UPDATE run SET started = CASE token WHEN 'first' THEN 9e9 ELSE 1 END")
+    connection.close()
+
+    store = opened(tmp_path, token="third")
+
+    assert find(store) is not None
+    store.close()
+
+
 def test_another_model_in_between_takes_nothing_away(tmp_path: Path) -> None:
     """The last run is that of the same model in the same role: one of another role between the two is no end."""
     left_behind(tmp_path)

@@ -221,6 +221,18 @@ def test_greedy_is_generate(folder: Path, tmp_path: Path, concurrency: int, pref
     assert [(answer.text, answer.output_tokens) for answer in answers] == [generated(folder, text) for text in PROMPTS]
 
 
+@pytest.mark.parametrize("device_map", ["auto", {"": "cpu"}])
+def test_a_model_that_is_placed_by_a_map_answers_the_same(
+    folder: Path, tmp_path: Path, device_map: str | dict[str, str]
+) -> None:
+    """Where its parts go is told to transformers, and changes no answer."""
+    model = opened(folder, tmp_path, concurrency=3, device_map=device_map)
+
+    answers = answered(model, [asked(text) for text in PROMPTS])
+
+    assert [(answer.text, answer.output_tokens) for answer in answers] == [generated(folder, text) for text in PROMPTS]
+
+
 def test_beginning_shared_in_a_batch(folder: Path, tmp_path: Path) -> None:
     """Rows of unequal length that share their beginning are answered as by generate()."""
     model = opened(folder, tmp_path, concurrency=3)

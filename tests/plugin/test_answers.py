@@ -342,6 +342,29 @@ def test_a_disk_that_is_full_in_the_middle_ends_the_store_but_not_the_run(
     assert "the run went on without it, and what was answered since then is asked again by the next one." in told
 
 
+@pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["one process", "xdist"])
+def test_a_refused_key_ends_the_run_at_once(
+    asking: Asking, openai_server: Any, monkeypatch: pytest.MonkeyPatch, workers: tuple[str, ...]
+) -> None:
+    """A 401 is told once, with the variable that holds the key, and not asked for again case by case."""
+    monkeypatch.setenv("MY_KEY", "sk-wrong")
+    pytester = asking(api_key_env="MY_KEY", concurrency=2)
+    rows = "".join(f"  - {{id: c{n}, country: c{n}, expected: x}}\n" for n in range(40))
+    with (pytester.path / "cases" / "capitals.yaml").open("a") as suite:
+        suite.write(rows)
+    for case in (*RIGHT, *(f"c{n}" for n in range(40))):
+        openai_server.on(case, openai_server.refuse(401, "Incorrect API key provided"))
+
+    result = run(pytester, *workers)
+
+    assert result.ret != 0
+    assert len(openai_server.prompts()) <= 2
+    told = result.stdout.str()
+    assert "MY_KEY" in told
+    assert "sk-wrong" not in told
+    assert result.parseoutcomes()["errors"] <= 2
+
+
 # -- one run of several processes
 
 
