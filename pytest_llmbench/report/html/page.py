@@ -23,7 +23,7 @@ from pytest_llmbench.report.html import cases, labels, provenance, scores, speed
 from pytest_llmbench.report.html.drawing import legend_marker
 from pytest_llmbench.report.html.prompts import Wording
 from pytest_llmbench.report.html.subject import Subject, link
-from pytest_llmbench.report.html.words import SIGNS, TONES, stamp
+from pytest_llmbench.report.html.words import stamp
 from pytest_llmbench.report.text import visible
 
 PACKED_FROM = 2_000_000
@@ -83,7 +83,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"link": link, "marker": legend_marker, "signs": SIGNS, "tones": TONES}
+    environment.globals |= {"link": link, "marker": legend_marker}
     return environment
 
 

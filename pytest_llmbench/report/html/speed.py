@@ -17,6 +17,7 @@ _WIDTH, _HEIGHT = 440, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 14, 12, 40
 _STRIP, _STRIP_WIDTH = 26, 440
 _BINS = 48
+_TICK_ROOM = 16  # for half of a number below the axis
 _LETTER = 6.8  # the usual width of one in a name
 _NAME_CHARACTERS = 18
 _NAMES_LEFT_FROM = 0.8 * _WIDTH
@@ -134,7 +135,9 @@ def _score_axis(up: Scale, left: float, right: float) -> Iterator[Markup]:
 def _time_axis(across: Scale, top: float, bottom: float) -> Iterator[Markup]:
     for value in across.ticks():
         yield tag("path", d=f"M{across(value):.1f} {top}V{bottom}", class_="grid")
-        yield tag("text", seconds(value), x=across(value), y=bottom + 15, class_="axis middle")
+        x, is_last = across(value), across(value) > across.end - _TICK_ROOM
+        anchor = "end" if is_last else "middle"
+        yield tag("text", seconds(value), x=across.end if is_last else x, y=bottom + 15, class_=f"axis {anchor}")
 
 
 # -- how latencies spread

@@ -39,6 +39,7 @@ def test_the_first_section_says_what_to_decide(world: Any, page_of: Any) -> None
     rows = [row.words for row in banner.one("table").one("tbody").all("tr")]
     assert rows[0].startswith("sql moved 95% 75% −20")
     assert rows[0].endswith("▼ 20 worse ▲ 4 better ✗ worse")
+    assert rows[2].endswith("0 worse 0 better 1 with errors ◐ too few cases")
     assert [row.split()[:2] for row in rows] == [
         ["sql", "moved"],
         ["yes", "moved"],

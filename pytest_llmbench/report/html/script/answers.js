@@ -108,7 +108,7 @@ function answerOf(one, at) {
   const isSame = cell.bo === cell.o && cell.bv === cell.v;
   const score = isPart(cell.bv) ? " " + cell.bv.toFixed(2) : "";
   const was = cell.bo === undefined ? null : isSame ? "as before" : "was " + cell.bo + score;
-  const title = element("span", {}, mark(at), " " + role.name, role.model ? element("small", {}, role.model) : null);
+  const title = element("span", {}, mark(at), "\u00a0" + role.name, role.model ? element("small", {}, role.model) : null);
   const outcome = element("span", { class: "chip " + TONES[cell.o] }, SIGNS[cell.o] + " " + outcomeText(cell));
   const chosen = isSeveral && at === place() ? " chosen" : "";
   return element("article", { class: "answer" + chosen, "aria-label": role.name },
