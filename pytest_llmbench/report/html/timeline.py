@@ -12,7 +12,7 @@ from pytest_llmbench.report.html.subject import Subject
 from pytest_llmbench.report.html.words import percent, stamp
 
 _WIDTH, _HEIGHT = 440, 200
-_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 18, 12, 34
+_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 18, 12, 38
 _MOST_LABELS = 4
 _MOST_MARKS = 40
 """Of more runs only the lines are drawn, with a mark at their ends."""
@@ -113,7 +113,7 @@ def _axes(up: Scale, files: Sequence[Entry], places: dict[str, float]) -> Iterat
         side = " end" if place == last else "" if place == 0 else " middle"
         x = places[entry.file] + (8 if place == last else -8 if place == 0 else 0)
         for row, text in enumerate((_day(entry, files), entry.commit[:7])):
-            yield tag("text", text, x=x, y=_HEIGHT - _BOTTOM + 14 + 13 * row, class_=f"axis{side}")
+            yield tag("text", text, x=x, y=_HEIGHT - _BOTTOM + 18 + 13 * row, class_=f"axis{side}")
 
 
 def _day(entry: Entry, files: Sequence[Entry]) -> str:

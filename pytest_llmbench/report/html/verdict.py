@@ -1,5 +1,6 @@
 """The first section: one word, a row for each suite, and what got worst."""
 
+from collections import Counter
 from dataclasses import dataclass, replace
 
 from markupsafe import Markup
@@ -12,6 +13,7 @@ from pytest_llmbench.report.html.subject import Subject, link
 from pytest_llmbench.report.html.words import GRAVITY, SIGNS, TONES, Tone, came_out, percent, points
 from pytest_llmbench.report.text import clipped
 from pytest_llmbench.run_gate import RunRuling
+from pytest_llmbench.values import Outcome
 from pytest_llmbench.verdicts import Verdict
 
 _SHOWN_MOVED = 6
@@ -19,6 +21,7 @@ _SHOWN_OF_SUITE = 3
 _SHOWN_ROWS = 6
 _MAX_CHARACTERS = 200
 _WIDTH, _HEIGHT = 220, 30
+_TELLING_UNITS = 20
 _LEAST_SPAN = 0.1  # of the picture to either side of no change: small changes are to look small
 
 
@@ -41,6 +44,12 @@ class Row:
     errors: int
     is_advice: bool
     said: Said
+
+    @property
+    def is_telling(self) -> bool:
+        """Whether it speaks against the candidate, or leaves open what does."""
+        is_grave = self.verdict in (Verdict.WORSE, Verdict.INCONCLUSIVE)
+        return is_grave or (self.tone is not Tone.GOOD and self.worse + self.better > 0)
 
     @property
     def worse_link(self) -> str:
@@ -75,7 +84,7 @@ class Moved:
 class Banner:
     """What the first section shows; `verdict` is None where nothing was judged.
 
-    Of many rows those that pass are `folded`.
+    Of many rows those that pass, or in which nothing moved, are `folded`.
     """
 
     verdict: Verdict | None = None
@@ -84,6 +93,7 @@ class Banner:
     sentence: str = ""
     rows: tuple[Row, ...] = ()
     folded: tuple[Row, ...] = ()
+    folded_verdicts: str = ""
     others: tuple[Said, ...] = ()
     floors: tuple[Said, ...] = ()
     moved: tuple[Moved, ...] = ()
@@ -117,11 +127,13 @@ def _compared(gate: Gate, wording: Wording) -> Banner:
     said = dict(zip(map(id, gate.suites), told, strict=False))
     scale = _scale(gate)
     rows = [_row(ruling, said[id(ruling)], scale, gate.settings.margin) for ruling in ordered]
-    grave = [row for row in rows if row.tone is not Tone.GOOD] if len(rows) > _SHOWN_ROWS else rows
+    grave = [row for row in rows if row.is_telling] if len(rows) > _SHOWN_ROWS else rows
+    folded = [row for row in rows if grave and row not in grave]
     shown = [moved for ruling in ordered for moved in sorted(ruling.worse, key=_change)[:_SHOWN_OF_SUITE]]
     return Banner(
         rows=tuple(grave or rows),
-        folded=tuple(row for row in rows if grave and row not in grave),
+        folded=tuple(folded),
+        folded_verdicts=", ".join(f"{count} {word}" for word, count in Counter(row.verdict for row in folded).items()),
         others=tuple(told[len(gate.suites) :]),
         moved=tuple(_moved(moved, wording) for moved in shown[:_SHOWN_MOVED]),
         moved_in_all=sum(len(ruling.worse) for ruling in ordered),
@@ -185,8 +197,10 @@ def _row(ruling: SuiteRuling, said: Said, scale: Scale, margin: float) -> Row:
 
 
 def _scale(gate: Gate) -> Scale:
-    ends = [abs(end) for ruling in gate.suites for end in ruling.interval or ()]
-    reach = max([*ends, 2 * gate.settings.margin, _LEAST_SPAN])
+    """Give the scale of all pictures; the interval of a handful of cases, which holds anything, runs out of it."""
+    ends = [end for ruling in gate.suites if ruling.units >= _TELLING_UNITS for end in ruling.interval or ()]
+    ends += [ruling.delta for ruling in gate.suites if ruling.delta is not None]
+    reach = max([*map(abs, ends), 2 * gate.settings.margin, _LEAST_SPAN])
     return Scale(low=-reach, high=reach, start=6, end=_WIDTH - 6)
 
 
@@ -217,7 +231,7 @@ def _plot(ruling: SuiteRuling, scale: Scale, margin: float, tone: Tone) -> Marku
 
 def _axis(scale: Scale, margin: float) -> Markup:
     """Draw what the pictures below it are to be read by."""
-    zero = tag("text", "0", x=scale(0), y=12, class_="axis middle")
+    zero = tag("text", "0", x=scale(0) - 3, y=12, class_="axis")
     tolerated = tag("text", f"−{margin * 100:g} tolerated", x=scale(-margin) + 4, y=12, class_="axis end")
     label = f"to the left of the dashed line lies more than the {margin * 100:g} points that are tolerated"
     return picture(_WIDTH, 16, label, tolerated, zero, class_="plot")
@@ -233,12 +247,16 @@ def _change(moved: MovedCase) -> float:
 def _moved(moved: MovedCase, wording: Wording) -> Moved:
     now = telling_sample(moved.candidate, wants_low=True)
     record = moved.candidate
+    before, after = came_out(moved.baseline), came_out(record)
+    if Outcome.PASSED not in (moved.baseline.outcome, record.outcome):
+        # both fail: the score says what the words do not
+        before, after = f"{moved.baseline.score or 0:.2f}", f"{record.score or 0:.2f} {after}"
     return Moved(
         suite=record.suite,
         case=record.case,
         role=record.role,
         title=wording.title(record),
-        before=came_out(moved.baseline),
-        now=came_out(record),
+        before=before,
+        now=after,
         why=clipped(" ".join((now.explanation or "").split()), _MAX_CHARACTERS) if now else "",
     )

@@ -39,7 +39,7 @@ def test_the_first_section_says_what_to_decide(world: Any, page_of: Any) -> None
     rows = [row.words for row in banner.one("table").one("tbody").all("tr")]
     assert rows[0].startswith("sql moved 95% 75% −20")
     assert rows[0].endswith("▼ 20 worse ▲ 4 better ✗ worse")
-    assert rows[2].endswith("0 worse 0 better 1 with errors ◐ too few cases")
+    assert rows[2].endswith("none moved 1 with errors ◐ too few cases")
     assert [row.split()[:2] for row in rows] == [
         ["sql", "moved"],
         ["yes", "moved"],
@@ -88,7 +88,7 @@ def test_of_many_rows_those_that_pass_are_folded(world: Any, page_of: Any) -> No
     shown, folded = banner.all("table")
     assert [row.one("th", scope="row").words for row in shown.one("tbody").all("tr")] == ["s0"]
     assert len(folded.one("tbody").all("tr")) == 6
-    assert banner.all("summary")[0].words == "6 more that pass"
+    assert banner.all("summary")[0].words == "6 more: 6 no worse"
 
 
 def test_a_run_alone_has_no_verdict(world: Any, page_of: Any) -> None:

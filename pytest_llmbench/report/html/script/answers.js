@@ -18,7 +18,7 @@ function chip(cell, at) {
   const who = isSeveral ? element("span", { class: "sr" }, roles[at].name + ": ") : null;
   const look = { "data-who": isSeveral && roles[at].name };
   const chosen = isSeveral && at === place() ? " chosen" : "";
-  if (!cell) return element("span", { class: "chip" + chosen, ...look }, who, "– not asked");
+  if (!cell) return element("span", { class: "chip none" + chosen, ...look }, who, "– not asked");
   const [sign, words] = cell.f & WORSE ? [" ▼", " got worse"] : cell.f & BETTER ? [" ▲", " got better"] : ["", ""];
   const told = words ? element("span", { class: "sr" }, words) : null;
   const text = SIGNS[cell.o] + " " + outcomeText(cell) + sign;
