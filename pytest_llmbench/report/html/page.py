@@ -123,5 +123,5 @@ def _data(content: Mapping[str, Any]) -> Data:
         escaped = text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
         return Data(text=Markup(escaped), packing="none")  # noqa: S704 - no character that HTML knows is left in it
     # no time stamp: the same data are the same bytes
-    coded = b64encode(gzip.compress(text.encode("ascii"), compresslevel=6, mtime=0)).decode("ascii")
+    coded = b64encode(gzip.compress(text.encode("ascii"), compresslevel=4, mtime=0)).decode("ascii")
     return Data(text=Markup(coded), packing="gzip")  # noqa: S704 - letters, digits, +, / and =
