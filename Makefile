@@ -4,11 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 MODEL ?= smollm2-135m
 LIMIT ?= 20
+# rows a batch of the local model
+ROWS ?= 20
 
 .PHONY: bench test check format perf axe clean
 
 bench: $(VENV)/installed
-	$(BIN)/pytest --llm-model $(MODEL) --llm-no-fail --llm-limit $(LIMIT) --benchmark-quiet --benchmark-json=bench.json -p no:cacheprovider cases/
+	$(BIN)/pytest --llm-model $(MODEL) --llm-no-fail --llm-limit $(LIMIT) --llm-concurrency $(ROWS) --benchmark-quiet --benchmark-json=bench.json -p no:cacheprovider cases/
 
 test: $(VENV)/installed
 	$(BIN)/pytest
