@@ -165,6 +165,9 @@ def test_links_of_the_page_lead_to_their_cases(world: Any, opened: Open) -> None
 
     for selector, (name, count) in followed.items():
         tab.page.locator(selector).first.click()
+        # the page hears of its new address in a later turn
+        tab.page.locator(f'#filters button[data-filter="{name}"][aria-pressed="true"]').wait_for()
+        tab.page.locator("[data-case]:focus").wait_for()
 
         assert tab.is_pressed(name), selector
         assert len(tab.rows()) == count, selector
