@@ -96,9 +96,12 @@ class ModelScheduling(LoadScheduling):  # type: ignore[misc]
         """Deal to a worker that has at most one test left; end it where nothing is left for it."""
         if node.shutting_down or (node in self._dealt and len(self.node2pending[node]) > 1):
             return
-        if not self._deal_unit(node):
-            self._dealt.pop(node, None)
-            super().check_schedule(node, duration)
+        # a worker runs no test before it knows the next, so one alone would wait for ever
+        while self._deal_unit(node):
+            if len(self.node2pending[node]) > 1:
+                return
+        self._dealt.pop(node, None)
+        super().check_schedule(node, duration)
 
     def _deal_unit(self, node: Any) -> bool:
         unit = next((unit for unit in self._units if self._workers.can_open(node, unit.role)), None)
@@ -106,8 +109,8 @@ class ModelScheduling(LoadScheduling):  # type: ignore[misc]
             return False
         self._units.remove(unit)
         self._dealt[node] = unit
-        self._asked_alone[node] = unit.indices[:_SUSPECTS] if unit.is_suspect else ()
         if unit.is_suspect:
+            self._asked_alone[node] = (*self._asked_alone.get(node, ()), *unit.indices[:_SUSPECTS])
             node.sendcommand(SUSPECT, count=_SUSPECTS)
         self.node2pending[node].extend(unit.indices)
         node.send_runtest_some(list(unit.indices))

@@ -137,6 +137,33 @@ def test_what_a_worker_leaves_is_dealt_as_suspect_and_the_one_asked_alone_is_bla
     assert not scheduling.tests_finished
 
 
+def test_a_worker_is_never_left_with_one_case_while_others_wait() -> None:
+    """A model with a single case is dealt together with the next: a worker runs nothing before it knows what follows."""
+    _, (node,) = begun(["a-1", "b-1", "b-2"], 1)
+
+    assert node.dealt == [[0], [1, 2]]
+
+
+def test_a_single_case_and_nothing_else_ends_the_worker_behind_it() -> None:
+    """So that it runs it."""
+    _, (node,) = begun(["a-1"], 1)
+
+    assert (node.dealt, node.shutting_down) == ([[0]], True)
+
+
+def test_what_was_asked_alone_is_blamed_whatever_was_dealt_behind_it() -> None:
+    """A second model dealt to the same worker takes no blame away."""
+    scheduling, (first,) = begun(["a-1", "b-1", "b-2"], 1)
+    scheduling.remove_node(first)
+    second = Node("gw1")
+    scheduling.add_node(second)
+    scheduling.add_node_collection(second, ["a-1", "b-1", "b-2"])
+    scheduling.schedule()
+
+    assert second.dealt == [[0], [1, 2]]
+    assert scheduling.remove_node(second) == "a-1"
+
+
 def test_a_test_that_had_told_its_outcome_is_not_run_again() -> None:
     """A worker that ends in the teardown of a test takes nothing from it."""
     scheduling, (node,) = begun(MODELS[:3], 1)
