@@ -4,27 +4,17 @@ import threading
 from collections.abc import Callable, Sequence
 
 from pytest_llmbench.errors import Caught, LlmbenchError, ModelFault, caught
-from pytest_llmbench.models import Identity, Model
+from pytest_llmbench.models import Model, Wrapped
 from pytest_llmbench.models.local_check import AnswersAlone
 from pytest_llmbench.values import Answer, AnswerError, Arrived, Request
 
 
-class SharedModel:
+class SharedModel(Wrapped):
     """An opened model that tests may ask too: one call at a time, the plan's own first."""
 
     def __init__(self, model: Model):
-        self._model = model
+        super().__init__(model)
         self._lock = threading.Lock()
-
-    @property
-    def identity(self) -> Identity:
-        """What it is."""
-        return self._model.identity
-
-    @property
-    def concurrency(self) -> int:
-        """Requests in flight or rows a batch."""
-        return self._model.concurrency
 
     def answer(
         self, requests: Sequence[Request], *, arrived: Arrived | None = None, halt: threading.Event | None = None

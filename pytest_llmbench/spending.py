@@ -12,7 +12,7 @@ import threading
 from collections.abc import Sequence
 
 from pytest_llmbench.exchanges import first_fatal
-from pytest_llmbench.models import Identity, Model
+from pytest_llmbench.models import Model, Wrapped
 from pytest_llmbench.models.entries import Price
 from pytest_llmbench.values import Answer, AnswerError, Arrived, Prompt, Request
 
@@ -75,7 +75,7 @@ class Budget:
         return self.most_usd - self.spent_usd - self._claimed_usd
 
 
-class PricedModel:
+class PricedModel(Wrapped):
     """Asks a model as long as its budget allows.
 
     Args:
@@ -85,19 +85,9 @@ class PricedModel:
     """
 
     def __init__(self, model: Model, price: Price, budget: Budget):
-        self._model = model
+        super().__init__(model)
         self._price = price
         self._budget = budget
-
-    @property
-    def identity(self) -> Identity:
-        """What it is."""
-        return self._model.identity
-
-    @property
-    def concurrency(self) -> int:
-        """Requests in flight or rows a batch."""
-        return self._model.concurrency
 
     def answer(
         self, requests: Sequence[Request], *, arrived: Arrived | None = None, halt: threading.Event | None = None
@@ -140,10 +130,6 @@ class PricedModel:
             if arrived is not None:
                 arrived(index, refusal)
         return [refusal] * len(indices)
-
-    def close(self) -> None:
-        """Close the model."""
-        self._model.close()
 
 
 def _shifted(arrived: Arrived | None, first: int) -> Arrived | None:

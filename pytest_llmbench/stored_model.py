@@ -3,12 +3,12 @@
 import threading
 from collections.abc import Sequence
 
-from pytest_llmbench.models import Identity, Model
+from pytest_llmbench.models import Model, Wrapped
 from pytest_llmbench.store import ModelAnswers
 from pytest_llmbench.values import Answer, AnswerError, Arrived, Request
 
 
-class StoredModel:
+class StoredModel(Wrapped):
     """Asks a model only for what is not stored, and keeps what it answers the moment it arrives.
 
     Errors are not kept, so that they are asked again.
@@ -19,18 +19,8 @@ class StoredModel:
     """
 
     def __init__(self, model: Model, answers: ModelAnswers):
-        self._model = model
+        super().__init__(model)
         self._answers = answers
-
-    @property
-    def identity(self) -> Identity:
-        """What it is."""
-        return self._model.identity
-
-    @property
-    def concurrency(self) -> int:
-        """Requests in flight or rows a batch."""
-        return self._model.concurrency
 
     def answer(
         self, requests: Sequence[Request], *, arrived: Arrived | None = None, halt: threading.Event | None = None
@@ -68,7 +58,3 @@ class StoredModel:
                     settle(index, answer)
                 results.setdefault(index, answer)
         return tuple(results[index] for index in range(len(requests)))
-
-    def close(self) -> None:
-        """Close the model."""
-        self._model.close()

@@ -135,3 +135,28 @@ class Opened:
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
+
+
+class Wrapped:
+    """Base for what stands around a model, is what it is, and closes it.
+
+    Args:
+        model: the model.
+    """
+
+    def __init__(self, model: Model):
+        self._model = model
+
+    @property
+    def identity(self) -> Identity:
+        """What it is."""
+        return self._model.identity
+
+    @property
+    def concurrency(self) -> int:
+        """Requests in flight or rows a batch."""
+        return self._model.concurrency
+
+    def close(self) -> None:
+        """Close the model."""
+        self._model.close()
