@@ -313,18 +313,23 @@ def test_a_run_that_ends_leaves_nobody_waiting(start: Start) -> None:
 def test_a_run_that_ends_while_a_local_judge_works_leaves_nobody_waiting(start: Start) -> None:
     """The thread that waits for the judge to be done is let go."""
     never, before = threading.Event(), set(threading.enumerate())
+    asked = Scripted("j", gates={"<a>": never})
     judge, generation = start(
-        Scripted("j", gates={"<a>": never}),
+        asked,
         plan_of(Scripted("m"), "a"),
         plan_of(Scripted("n"), "b"),
         alone_with=frozenset("mn"),
     )
+    while not asked.batches and threading.active_count() > len(before):
+        never.wait(0.01)
 
     within(judge.close)
-    within(generation.close)
 
-    assert not [thread.name for thread in set(threading.enumerate()) - before if thread.name.startswith("llmbench-")]
+    # whether or not the second model got to answer before it is stopped as well
     assert taken(judge, "b") == [f"! {STOPPED}"]
+    within(generation.close)
+    assert taken(judge, "a") == [f"! {STOPPED}"]
+    assert not [thread.name for thread in set(threading.enumerate()) - before if thread.name.startswith("llmbench-")]
 
 
 def test_the_look_ahead_does_not_wait_for_a_test_that_waits_for_the_judge(start: Start) -> None:
