@@ -14,6 +14,7 @@ from typing import Any
 from pytest_llmbench.errors import ModelFault, UsageFault
 from pytest_llmbench.models import Identity, OpenSettings
 from pytest_llmbench.models.batches import can_share, unsupported
+from pytest_llmbench.models.cpu_layers import speed_up
 from pytest_llmbench.models.entries import TransformersEntry
 from pytest_llmbench.models.gguf_cache import any_prepared_folder, prepared_folder, read_header, refuse_missing_weights
 from pytest_llmbench.models.libraries import EXTRA, Broken, attempt, quiet_loading, require_libraries
@@ -146,9 +147,14 @@ def _open(
         raise ModelFault(f'The model "{entry.model}" cannot be used here: {lacking}; take another.')
     tokenizer = _load_tokenizer(entry, _tokenizer_folder(folder, adapter))
     is_sharing = entry.prefix_cache and can_share(network)
-    threads_before = torch.get_num_threads()
+    threads_before, slow_down = torch.get_num_threads(), speed_up(network)
     if entry.threads is not None:
         torch.set_num_threads(entry.threads)
+
+    def leave() -> None:
+        torch.set_num_threads(threads_before)
+        slow_down()
+
     settled: dict[str, Json] = {
         "dtype": str(network.dtype).removeprefix("torch."),
         "device": str(network.device),
@@ -174,7 +180,7 @@ def _open(
         identity=identity,
         concurrency=settings.concurrency or entry.concurrency or 1,
         is_sharing=is_sharing,
-        on_close=lambda: torch.set_num_threads(threads_before),
+        on_close=leave,
     )
     model.warm_up()
     return model
