@@ -3,14 +3,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 MODEL ?= smollm2-135m
-LIMIT ?= 20
+# so many cases of each suite; all if empty
+LIMIT ?=
 # rows a batch of the local model
-ROWS ?= 20
+ROWS ?= 64
 
 .PHONY: bench test check format perf axe clean
 
 bench: $(VENV)/installed
-	$(BIN)/pytest --llm-model $(MODEL) --llm-no-fail --llm-limit $(LIMIT) --llm-concurrency $(ROWS) --benchmark-quiet --benchmark-json=bench.json -p no:cacheprovider cases/
+	$(BIN)/pytest --llm-model $(MODEL) --llm-no-fail $(if $(LIMIT),--llm-limit $(LIMIT)) --llm-concurrency $(ROWS) --benchmark-quiet --benchmark-json=bench.json -p no:cacheprovider cases/
 
 test: $(VENV)/installed
 	$(BIN)/pytest

@@ -17,6 +17,9 @@ from pytest_llmbench.models.libraries import Broken, attempt
 PACKED_BYTES = 2 << 30
 """Most memory the copies of the weights may take; where they would take more, all layers stay as they are."""
 
+ROUNDING = 1e-4
+"""How much a packed layer's result may differ, as a share of the largest number in it; float32 differs by 1e-6."""
+
 GROUPED_HEADS = "TRANSFORMERS_SDPA_FORCE_GQA"
 """What transformers looks for at each call. On a GPU it would choose a slow kernel."""
 
@@ -70,7 +73,8 @@ def _packed(layer: Any) -> Callable[[Any], Any]:
     """Make what computes a layer from packed weights.
 
     Raises:
-        Exception: this build of torch cannot, or does it wrong.
+        ArithmeticError: this build of torch does it wrong.
+        Exception: it cannot.
     """
     import torch
 
@@ -82,5 +86,7 @@ def _packed(layer: Any) -> Callable[[Any], Any]:
         return multiply(rows, weight, bias, "none", [], "")
 
     probe = torch.linspace(-1, 1, 3 * layer.in_features).reshape(1, 3, layer.in_features)
-    torch.testing.assert_close(forward(probe), torch.nn.functional.linear(probe, layer.weight, bias))
+    plain = torch.nn.functional.linear(probe, layer.weight, bias)
+    if bool((forward(probe) - plain).abs().max() > ROUNDING * plain.abs().max()):
+        raise ArithmeticError("the packed layer gives something else")
     return forward
