@@ -14,7 +14,7 @@ from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.models import Model, OpenSettings
 from pytest_llmbench.models.catalog import Catalog, Choice
 from pytest_llmbench.models.entries import Entry, OpenAIEntry, TransformersEntry
-from pytest_llmbench.models.openai_body import PATHS, check_body, request_body, style_of
+from pytest_llmbench.models.openai_body import PATHS, Extra, check_body, sent_body, style_of
 from pytest_llmbench.runner import Item, Runner, RunSettings
 from pytest_llmbench.suites import LoadedSuite, may_be_suite
 from pytest_llmbench.values import PromptStyle, Request
@@ -142,25 +142,14 @@ def _lines(runner: Runner, loaded: LoadedSuite, choice: Choice, entry: OpenAIEnt
     ]
     runner.asking.check_styles(items)
     for item in items:
-        for request in _requests(runner, item):
+        for request in runner.asking.requests(item):
             yield json.dumps(_line(request, entry), ensure_ascii=False) + "\n"
 
 
-def _requests(runner: Runner, item: Item) -> Iterator[Request]:
-    prompt, sampling = runner.asking.prompt(item), runner.asking.sampling(item)
-    for sample in range(runner.settings.samples):
-        yield Request(
-            suite=item.loaded.suite.name,
-            case=item.case.id,
-            sample=sample,
-            prompt=prompt,
-            # one seed for all samples would give the same answer k times
-            sampling=sampling if sampling.seed is None else replace(sampling, seed=sampling.seed + sample),
-        )
-
-
 def _line(request: Request, entry: OpenAIEntry) -> dict[str, Any]:
-    body = request_body(entry, request)
+    # who writes its answer is asked for no probabilities: a server without them would refuse the whole batch
+    extras = {Extra.LOGPROBS} if request.is_choice else frozenset()
+    body = sent_body(entry.model_copy(update={"stream": False}), request, extras)
     body.pop("stream_options", None)  # of extra_body; without a stream it is refused
     return {
         "custom_id": f"{request.suite}/{request.case}/{request.sample}",

@@ -265,3 +265,56 @@ def test_there_and_back(project):
     }
     assert [sample["answer"] for sample in records["france"]["samples"]] == ["Paris.", "Paris."]
     assert records["nowhere"]["samples"][0]["error"] == "HTTP 400 in the batch: no such place"
+
+
+def top(*pairs):
+    """Give what a chat reply tells of one token: the written one first, and its likeliest others."""
+    told = [{"token": token, "logprob": logprob} for token, logprob in pairs]
+    return {"content": [{**told[0], "top_logprobs": told}]}
+
+
+def test_choices_there_and_back(project):
+    """A suite of choices asks for the likeliest tokens, and of those the likeliest choice is the answer."""
+    Path("cases/capitals.yaml").unlink()
+    Path("cases/labels.yaml").write_text(
+        "suite: labels\ngrader: yes_no\nanswer_by: choice\npositive: 'yes'\n"
+        "prompt:\n  chat: [{role: user, content: '{{ q }}'}]\n"
+        "cases:\n  - {id: a, q: A?, expected: 'yes'}\n  - {id: b, q: B?, expected: 'no'}\n"
+        "  - {id: c, q: C?, expected: 'no'}\n"
+    )
+    lines = exported("--llm-model", "api")
+    replies = {
+        "A?": {"message": {"content": "Well"}, "logprobs": top(("Well", -0.5), (" yes", -1.5), (" no", -2.5))},
+        "B?": {"message": {"content": "yes"}, "logprobs": top(("yes", -0.1), ("no", -3.0))},
+        "C?": {"message": {"content": "no"}},
+    }
+    rows = [
+        {
+            "custom_id": line["custom_id"],
+            "response": {"status_code": 200, "body": {"choices": [replies[line["body"]["messages"][0]["content"]]]}},
+            "error": None,
+        }
+        for line in lines
+    ]
+    Path("output.jsonl").write_text("\n".join(map(json.dumps, rows)))
+
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--llm-model", "batch", "--llm-no-fail"]
+    run = subprocess.run([*command, "--benchmark-json=run.json", "cases"], capture_output=True, text=True)
+
+    assert {(line["body"]["logprobs"], line["body"]["top_logprobs"]) for line in lines} == {(True, 20)}
+    assert run.returncode == 1, run.stdout + run.stderr  # for the error
+    records = {record["case"]: record for record in json.loads(Path("run.json").read_text())["llmbench"]["unmeasured"]}
+    assert {case: record["outcome"] for case, record in records.items()} == {"a": "passed", "b": "failed", "c": "error"}
+    assert [records[case]["samples"][0]["answer"] for case in "ab"] == ["yes", "yes"]
+    assert "tells no probabilities" in records["c"]["samples"][0]["error"]
+
+
+def test_probabilities_that_are_only_observed_are_not_asked_for(project):
+    """A server without them would refuse every line."""
+    suite = Path("cases/capitals.yaml").read_text(encoding="utf-8")
+    labels = suite.replace("grader: contains", 'grader: yes_no\npositive: "yes"\nprobabilities: true')
+    for word in ("Paris", "Yamoussoukro", "none"):
+        labels = labels.replace(f"expected: {word}", 'expected: "no"')
+    Path("cases/capitals.yaml").write_text(labels, encoding="utf-8")
+
+    assert not any("logprobs" in line["body"] for line in exported("--llm-model", "api"))

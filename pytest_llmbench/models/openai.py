@@ -7,10 +7,9 @@ the last byte.  Nothing is sent to warm a server up.
 
 import asyncio
 import json
-import math
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +20,7 @@ from pytest_llmbench.models.entries import OpenAIEntry
 from pytest_llmbench.models.openai_body import PATHS, Extra, check_body, extras_of, sent_body, style_of
 from pytest_llmbench.models.openai_client import Failure, OfficialClient, endpoint_of, is_retried
 from pytest_llmbench.models.openai_dispatch import Dispatch, Load, RetryPolicy, Tried
-from pytest_llmbench.models.openai_logprobs import LEAST_TOLD, choice_logprobs, steps_of
+from pytest_llmbench.models.openai_logprobs import NoChoice, choice_logprobs, likeliest, steps_of
 from pytest_llmbench.models.openai_reply import BodyReader, EventReader, Reader, ReplyFault, cut_at_stop
 from pytest_llmbench.models.serve import Server, addressed, check_serve, served_name
 from pytest_llmbench.values import Answer, AnswerError, Arrived, PromptStyle, Request
@@ -283,7 +282,10 @@ class OpenAIModel(Opened):
             self._fingerprints.add(reply.fingerprint)
         logprobs = choice_logprobs(steps_of(reply.logprobs), request.choices) if request.choices else None
         if request.is_choice:
-            reply = replace(reply, text=_chosen(logprobs), finish_reason=CHOICE)
+            try:
+                reply = replace(reply, text=likeliest(logprobs), finish_reason=CHOICE)
+            except NoChoice as fault:
+                raise Failure(str(fault)) from None
         cut = None if request.is_choice else cut_at_stop(reply.text, request.sampling.stop)
         return Answer(
             text=reply.text if cut is None else cut,
@@ -301,24 +303,6 @@ class OpenAIModel(Opened):
         if request.prompt.style is not style_of(self._entry):
             raise Failure(f'a {request.prompt.style} prompt cannot be sent to api = "{self._entry.api}"')
         return json.dumps(sent_body(self._entry, request, extras)).encode()
-
-
-def _chosen(logprobs: Mapping[str, float] | None) -> str:
-    """Give the likeliest choice.
-
-    Raises:
-        Failure: the server does not tell.
-    """
-    if logprobs is None:
-        raise Failure(
-            "the server tells no probabilities (logprobs), so the model cannot choose; let it write its answer"
-        )
-    choice = max(logprobs, key=lambda name: logprobs[name])
-    if math.exp(logprobs[choice]) < LEAST_TOLD:
-        raise Failure(
-            "none of the choices is among the likeliest tokens that the server tells, so none is known to be it"
-        )
-    return choice
 
 
 PROVIDER = OpenAIProvider()

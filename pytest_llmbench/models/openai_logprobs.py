@@ -33,6 +33,10 @@ _LEAST_BEGINNING = 2
 _BLANKS = " \t\n▁Ġ"
 
 
+class NoChoice(Exception):
+    """Which choice is the likeliest is not known; says why."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """One token that was written, and the probabilities of those that could have stood there, itself among them."""
@@ -82,6 +86,24 @@ def choice_logprobs(steps: Sequence[Step], choices: Sequence[str]) -> dict[str, 
             break
     walk.end()
     return {choice: math.log(max(mass, _LEAST)) for choice, mass in walk.masses.items()}
+
+
+def likeliest(logprobs: Mapping[str, float] | None) -> str:
+    """Give the likeliest choice, the first of those that are equally likely.
+
+    Raises:
+        NoChoice: the server does not tell.
+    """
+    if logprobs is None:
+        raise NoChoice(
+            "the server tells no probabilities (logprobs), so the model cannot choose; let it write its answer"
+        )
+    choice = max(logprobs, key=lambda name: logprobs[name])
+    if math.exp(logprobs[choice]) < LEAST_TOLD:
+        raise NoChoice(
+            "none of the choices is among the likeliest tokens that the server tells, so none is known to be it"
+        )
+    return choice
 
 
 class _Walk:

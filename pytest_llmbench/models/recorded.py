@@ -15,12 +15,15 @@ import json
 import threading
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pytest_llmbench.errors import ModelFault, UsageFault
 from pytest_llmbench.models import STOPPED, Identity, Opened, OpenSettings
+from pytest_llmbench.models.choice_forms import CHOICE
 from pytest_llmbench.models.entries import RecordedEntry
+from pytest_llmbench.models.openai_logprobs import NoChoice, Step, choice_logprobs, likeliest, steps_of
 from pytest_llmbench.models.openai_reply import ReplyFault, read_completion, server_message
 from pytest_llmbench.values import Answer, AnswerError, Arrived, PromptStyle, Request
 
@@ -82,6 +85,28 @@ class RecordedModel(Opened):
         self._recording = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Batched:
+    """An answer of a batch, and what its server told of the likeliest tokens."""
+
+    answer: Answer
+    steps: tuple[Step, ...]
+
+    def to(self, request: Request) -> Answer | AnswerError:
+        """Give the answer to a request: of its choices the likeliest, where one is asked for."""
+        logprobs = choice_logprobs(self.steps, request.choices) if request.choices else None
+        answer = replace(self.answer, choice_logprobs=logprobs)
+        if not request.is_choice:
+            return answer
+        try:
+            return replace(answer, text=likeliest(logprobs), finish_reason=CHOICE)
+        except NoChoice as fault:
+            return AnswerError(cause=f"in the batch: {fault}")
+
+
+_Found = Answer | AnswerError | _Batched
+
+
 class Recording:
     """The answers of a file by suite, case and sample.
 
@@ -96,9 +121,9 @@ class Recording:
         self.path = path
         raw = _bytes_of(path)
         self.sha256 = hashlib.sha256(raw).hexdigest()
-        self._in_order: defaultdict[str, list[tuple[str | None, Answer | AnswerError]]] = defaultdict(list)
-        self._numbered: defaultdict[tuple[str, str], dict[int, Answer | AnswerError]] = defaultdict(dict)
-        self._samples: dict[tuple[str, str], tuple[Answer | AnswerError, ...]] = {}
+        self._in_order: defaultdict[str, list[tuple[str | None, _Found]]] = defaultdict(list)
+        self._numbered: defaultdict[tuple[str, str], dict[int, _Found]] = defaultdict(dict)
+        self._samples: dict[tuple[str, str], tuple[_Found, ...]] = {}
         for number, line in enumerate(_text_of(raw, path).split("\n"), start=1):  # splitlines() also splits at U+2028
             if line and not line.isspace():
                 self._add(_Line(path, number, line))
@@ -107,6 +132,10 @@ class Recording:
 
     def find(self, request: Request) -> Answer | AnswerError:
         """Give the recorded answer to a request, or the error that there is none."""
+        found = self._find(request)
+        return found.to(request) if isinstance(found, _Batched) else found
+
+    def _find(self, request: Request) -> _Found:
         suite, case, sample = request.suite, request.case, request.sample
         numbered = self._numbered.get((suite, case), {})
         if sample in numbered:
@@ -186,7 +215,7 @@ class _Line:
             f"has the custom_id {json.dumps(custom_id)[:80]}; it must be SUITE/CASE/SAMPLE, SUITE/CASE or CASE"
         )
 
-    def batch_answer(self) -> Answer | AnswerError:
+    def batch_answer(self) -> AnswerError | _Batched:
         response, error = self.table.get("response"), self.table.get("error")
         if error:
             return AnswerError(cause=f"the batch failed: {server_message(error)}")
@@ -201,12 +230,13 @@ class _Line:
             reply = read_completion(body)
         except ReplyFault as fault:
             return AnswerError(cause=f"in the batch: {fault}")
-        return Answer(
+        answer = Answer(
             text=reply.text,
             finish_reason=reply.finish_reason,
             input_tokens=reply.input_tokens,
             output_tokens=reply.output_tokens,
         )
+        return _Batched(answer=answer, steps=steps_of(reply.logprobs))
 
     def _seconds(self, key: str) -> float | None:
         value = self.table.get(key)
