@@ -27,8 +27,6 @@ from overhead import write_bare
 # hypothesis, which only our own tests need, has a plugin that imports all of it at the end of each run: 0.8 s
 QUIET = (*PLAIN, "-p", "no:hypothesispytest")
 HERE = Path(__file__).parent
-# compiled once, as where it is installed, and kept elsewhere; `warm_up` fills it
-ENVIRONMENT = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(Path(tempfile.gettempdir()) / "llmbench-pyc")}
 CASES = 1_000
 MANY = 10_000
 MOCK_ENTRY = '[mock]\nprovider = "openai"\nmodel = "mock"\nbase_url = "{url}"\n'
@@ -79,7 +77,7 @@ class Project:
         with mock(*server) as url:
             (self.folder / "models.toml").write_text(MOCK_ENTRY.format(url=url))
             # 1 is the exit of a run that has errors
-            cost = run(["sh", "-c", '"$@"; test $? -le 1', "sh", *command], self.folder, ENVIRONMENT)
+            cost = run(["sh", "-c", '"$@"; test $? -le 1', "sh", *command], self.folder)
             totals = json.loads((self.folder / "run.json").read_text())["llmbench"]["totals"]
             self.found = {**seen(url), **totals}
         if self.found["records"] != self.cases or self.found["prompts"] != self.cases or self.found["failed"]:
@@ -89,9 +87,7 @@ class Project:
     def bare(self, script: str, in_flight: int, *server: str) -> Cost:
         """Run the same requests with a bare script."""
         with mock(*server) as url:
-            cost = run(
-                [sys.executable, str(HERE / script), url, "rows.jsonl", str(in_flight)], self.folder, ENVIRONMENT
-            )
+            cost = run([sys.executable, str(HERE / script), url, "rows.jsonl", str(in_flight)], self.folder)
         said = (self.folder / "output.txt").read_text()
         if said != f"{self.cases} right\n":
             raise RuntimeError(f"{script} did not answer all right: {said}")
@@ -207,7 +203,7 @@ def memory(folder: Path, rounds: int) -> None:
     costs = alternate(
         {
             "ours": partial(project.ours, 64),
-            "bare": lambda: run(pytest_command(*QUIET, "test_bare.py"), folder / "bare", ENVIRONMENT),
+            "bare": lambda: run(pytest_command(*QUIET, "test_bare.py"), folder / "bare"),
         },
         rounds,
     )

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,14 @@ class Cost:
     peak_mib: float
 
 
-def run(command: Sequence[str], cwd: Path, environment: Mapping[str, str] | None = None) -> Cost:
+COMPILED_ONCE = {
+    "PYTHONDONTWRITEBYTECODE": "",
+    "PYTHONPYCACHEPREFIX": str(Path(tempfile.gettempdir()) / "llmbench-pyc"),
+}
+"""Has Python compile what it runs the first time only, as where it is installed; kept apart from the sources."""
+
+
+def run(command: Sequence[str], cwd: Path) -> Cost:
     """Run a command to its end and measure it.
 
     Raises:
@@ -28,7 +36,7 @@ def run(command: Sequence[str], cwd: Path, environment: Mapping[str, str] | None
     started = time.perf_counter()
     with (cwd / "output.txt").open("wb") as output:
         process = subprocess.Popen(
-            command, cwd=cwd, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **(environment or {})}
+            command, cwd=cwd, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **COMPILED_ONCE}
         )
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
