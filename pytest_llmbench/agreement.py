@@ -38,7 +38,7 @@ def agreement(pairs: Sequence[Pair]) -> Agreement | None:
     results = list(_results(both))
     return Agreement(
         answers=len(both),
-        grade_rate=sum(old.outcome == new.outcome for old, new, _ in both) / len(both),
+        grade_rate=sum((old.outcome, old.score) == (new.outcome, new.score) for old, new, _ in both) / len(both),
         text_rate=sum(_text(old) == _text(new) for old, new, _ in both) / len(both),
         result_rate=sum(results) / len(results) if results else None,
     )

@@ -24,6 +24,7 @@ from pytest_llmbench.stats import mean
 from pytest_llmbench.units import differences_of, units_of
 
 _MAX_PAIRS = 45  # ten runs each with each
+_LEAST_LATENCY_MARGIN = 1.05  # at 1 a gate would ask for a faster model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +179,12 @@ def _latency_noise(runs: Sequence[Run], comparisons: Sequence[Comparison]) -> It
             span += max(0.0, sampled - 1)
         luck = NormalDist().inv_cdf(POWER) * sqrt(2) * noise.log_sd
         margin = max(exp(span + luck), widest[role])
-        yield LatencyNoise(role=role, noise=noise, widest=widest[role], margin=ceil(margin * 20 - 1e-6) / 20)
+        yield LatencyNoise(
+            role=role,
+            noise=noise,
+            widest=widest[role],
+            margin=max(_LEAST_LATENCY_MARGIN, ceil(margin * 20 - 1e-6) / 20),
+        )
 
 
 def _warnings(suites: Sequence[SuiteNoise], latency: Sequence[LatencyNoise], settings: GateSettings) -> Iterator[str]:

@@ -22,15 +22,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     try:
         status: int = options.run(options)
-        sys.stdout.flush()
     except LlmbenchError as fault:
         from pytest_llmbench.report.text import visible
 
         print(f"llmbench: {visible(str(fault))}", file=sys.stderr)  # noqa: T201 - a command speaks by printing
         return 2
-    except BrokenPipeError:  # the reader (`| head`) has seen enough; what is still buffered goes nowhere
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    _print()
     return status
 
 
@@ -310,5 +307,10 @@ def _no_case(case: str, known: Sequence[str], path: Path) -> str:
 
 
 def _print(*lines: str) -> None:
-    for line in lines:
-        print(line)  # noqa: T201 - a command speaks by printing
+    """Print lines; for a reader that has seen enough (`| head`) the command goes on in silence, to its status."""
+    try:
+        for line in lines:
+            print(line)  # noqa: T201 - a command speaks by printing
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -315,13 +315,24 @@ def test_the_command_is_installed(folder: Path) -> None:
     assert rb"   Z\xfcrich \U0001f642" in result.stdout.splitlines()
 
 
-def test_a_reader_that_has_seen_enough_gets_no_traceback(folder: Path) -> None:
-    """Behind a closed pipe, as of `| head -1`, the command ends in silence."""
-    write_run(folder / "run.json", *(replace(FRANCE, case=f"c{number}") for number in range(500)))
+@pytest.mark.parametrize(
+    ("arguments", "status"), [(["show", "run.json"], 0), (["compare", "run.json", "worse.json"], 1)]
+)
+def test_a_reader_that_has_seen_enough_takes_nothing_from_the_status(
+    folder: Path, arguments: list[str], status: int
+) -> None:
+    """Behind a closed pipe, as of `| head -1`, the command ends in silence, and a worse candidate stays worse."""
+    records = [replace(FRANCE, case=f"c{number}") for number in range(500)]
+    write_run(folder / "run.json", *records)
+    wrong = replace(FRANCE.samples[0], outcome=Outcome.FAILED, score=0.0)
+    write_run(
+        folder / "worse.json",
+        *(replace(record, outcome=Outcome.FAILED, score=0.0, samples=(wrong,)) for record in records),
+    )
     reading, writing = os.pipe()
     os.close(reading)
 
     with os.fdopen(writing, "wb") as closed:
-        result = subprocess.run([COMMAND, "show", "run.json"], stdout=closed, stderr=subprocess.PIPE, check=False)
+        result = subprocess.run([COMMAND, *arguments], stdout=closed, stderr=subprocess.PIPE, check=False)
 
-    assert (result.returncode, result.stderr) == (0, b"")
+    assert (result.returncode, result.stderr) == (status, b"")
