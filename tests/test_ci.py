@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -126,21 +127,50 @@ def test_with_a_baseline_the_workflow_gates(folder: Path) -> None:
     assert decide(folder, "slightly", UNDECIDED="0")[:2] == (0, "status=8")
 
 
-@pytest.mark.parametrize(("has_run", "has_artifact"), [(True, True), (True, False), (False, False)])
-def test_the_baseline_is_fetched_or_missed_with_a_warning(folder: Path, *, has_run: bool, has_artifact: bool) -> None:
-    """Where no earlier run left one, the pull request is told that nothing is gated."""
+@pytest.mark.parametrize(
+    ("listing", "download", "said"),
+    [
+        ("echo 17", "echo '{}' > baseline.json", None),
+        ("true", "exit 9", "::warning title=llmbench::There is no baseline yet"),
+        ("echo 17", "exit 1", "::error title=llmbench::The baseline of run 17 cannot be fetched"),
+        ("exit 1", "echo '{}' > baseline.json", ""),
+    ],
+)
+def test_the_baseline_is_fetched_or_known_to_be_missing(
+    folder: Path, listing: str, download: str, said: str | None
+) -> None:
+    """Where no earlier run left one, nothing is gated and that is told; one that cannot be fetched fails the job."""
     (folder / "bin").mkdir()
     gh = folder / "bin" / "gh"
-    download = "echo '{}' > baseline.json" if has_artifact else "exit 1"
-    listing = "echo 17" if has_run else "true"
-    gh.write_text(f'#!/bin/sh\nif [ "$2" = list ]; then {listing}; else [ "$3" = 17 ] && {download}; fi\n')
+    gh.write_text(f'#!/bin/sh\nif [ "$1" = api ]; then {listing}; else [ "$3" = 17 ] && {download}; fi\n')
     gh.chmod(0o755)
 
-    done = bash(step("Fetch the baseline"), folder, DEFAULT_BRANCH="main")
+    done = bash(step("Fetch the baseline"), folder, DEFAULT_BRANCH="main", GITHUB_REPOSITORY="o/r")
 
-    assert done.returncode == 0
-    assert (folder / "baseline.json").exists() == has_artifact
-    assert ("::warning title=llmbench::There is no baseline yet" in done.stdout) == (not has_artifact)
+    assert (done.returncode == 0) == (said is None or "::warning" in said)
+    assert (folder / "baseline.json").exists() == (said is None)
+    assert (said or "") in done.stdout
+
+
+@pytest.mark.skipif(shutil.which("jq") is None, reason="gh has a jq of its own; this asks the same of jq itself")
+def test_only_a_baseline_of_the_default_branch_counts() -> None:
+    """A fork's branch may be called main as well."""
+    (program,) = re.findall(r"--jq '(.*?)'", step("Fetch the baseline"), flags=re.DOTALL)
+    runs = [
+        {"id": 3, "head_branch": "main", "head_repository_id": 99, "repository_id": 1},
+        {"id": 2, "head_branch": "topic", "head_repository_id": 1, "repository_id": 1},
+        {"id": 1, "head_branch": "main", "head_repository_id": 1, "repository_id": 1},
+        {"id": 0, "head_branch": "main", "head_repository_id": 1, "repository_id": 1},
+    ]
+
+    def chosen(*found: dict[str, object]) -> str:
+        told = json.dumps({"artifacts": [{"workflow_run": run} for run in found]})
+        command = ["jq", "-r", program]
+        environment = {**os.environ, "DEFAULT_BRANCH": "main"}
+        return subprocess.run(command, input=told, env=environment, text=True, capture_output=True, check=True).stdout
+
+    assert chosen(*runs) == "1\n"
+    assert chosen(*runs[:2]) == ""
 
 
 # -- any other CI
