@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_llmbench.compare import index, role_pairs
+from pytest_llmbench.compare import index, refuse_copies, role_pairs
 from pytest_llmbench.errors import RunFileFault, UsageFault
 from pytest_llmbench.pooling import newest_first
 from pytest_llmbench.records import Run, read_run
@@ -48,7 +48,7 @@ def read_baselines(paths: Sequence[Path]) -> tuple[Baseline, ...]:
 
     Raises:
         RunFileFault: one cannot be read as a run, or has no record.
-        UsageFault: a file is named twice.
+        UsageFault: a file is named twice, or two hold the same run.
     """
     twice = [path for path, count in Counter(path.resolve() for path in paths).items() if count > 1]
     if twice:
@@ -57,6 +57,7 @@ def read_baselines(paths: Sequence[Path]) -> tuple[Baseline, ...]:
     empty = [baseline.path for baseline in by_run if not baseline.run.records]
     if empty:
         raise RunFileFault(f"{empty[0]}: this run has no record; nothing can be compared with it.")
+    refuse_copies([(str(baseline.path), baseline.run) for baseline in by_run])
     order = newest_first([baseline.run for baseline in by_run])
     return tuple(sorted(by_run, key=lambda baseline: [run is baseline.run for run in order].index(True)))
 

@@ -258,11 +258,14 @@ def _history(options: argparse.Namespace) -> int:
 def _calibrate(options: argparse.Namespace) -> int:
     from pytest_llmbench.baselines import read_checked
     from pytest_llmbench.calibrate import calibrate
+    from pytest_llmbench.compare import refuse_copies
     from pytest_llmbench.gate_options import gate_settings
     from pytest_llmbench.report.calibration import calibration_lines
 
     settings = gate_settings(options.margin, options.latency_margin, ())
-    found = calibrate([read_checked(path) for path in options.files], settings)
+    runs = [read_checked(path) for path in options.files]
+    refuse_copies([(str(path), run) for path, run in zip(options.files, runs, strict=True)])
+    found = calibrate(runs, settings)
     _print(*calibration_lines(found, options.format))
     return 0
 

@@ -8,6 +8,7 @@ prompt of the same style, another grader, judge or number of samples) blocks it 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import combinations
 from math import isfinite
 
 from pytest_llmbench.errors import RunFileFault, UsageFault
@@ -132,10 +133,11 @@ def join(baseline: Run, candidate: Run, allowed: Iterable[Kind] = ()) -> Compari
         sides = _Sides(baseline, candidate, old_role, new_role, permitted)
         for suite in dict.fromkeys(suite for suite, _ in (*old[old_role], *new[new_role])):
             found = sides.suite(suite, _of_suite(old[old_role], suite), _of_suite(new[new_role], suite))
-            if isinstance(found, LeftOut):
-                left_out.append(found)
-            else:
+            # a suite of which each side was given other cases is as one that only one side has
+            if found.pairs or any(entry.why is Why.OTHER_DIGEST for entry in found.left_out):
                 suites.append(found)
+            else:
+                left_out += found.left_out
     left_out += _unpaired(old, {role for role, _ in pairing}, Why.BASELINE_ONLY)
     left_out += _unpaired(new, {role for _, role in pairing}, Why.CANDIDATE_ONLY)
     if not any(suite.pairs for suite in suites):
@@ -168,6 +170,31 @@ def index(run: Run) -> dict[str, dict[Key, Record]]:
                 raise RunFileFault(f"{where} has the score {score}; scores lie in 0..1: its grader is wrong.")
         of_role[key] = record
     return found
+
+
+def is_same_run(one: Run, other: Run) -> bool:
+    """Tell whether two runs are one, read from copies of its file."""
+    return bool(one.datetime) and one.datetime == other.datetime and one.records == other.records
+
+
+def refuse_copies(named: Sequence[tuple[str, Run]]) -> None:
+    """See that no run counts twice.
+
+    Args:
+        named: runs, each with the name of its file.
+
+    Raises:
+        UsageFault: two are the same run.
+    """
+    for (name, run), (other_name, other) in combinations(named, 2):
+        if is_same_run(run, other):
+            raise UsageFault(f"{other_name}: this is the same run as {name}; a run has nothing to add to itself.")
+
+
+def role_in(run: Run, role: str) -> str:
+    """Give the only role of a run, whatever its name; else the one asked for."""
+    roles = {record.role for record in run.records}
+    return roles.pop() if len(roles) == 1 else role
 
 
 def only_role(run: Run, role: str) -> Run:
@@ -234,11 +261,8 @@ class _Sides:
     role: str
     allowed: frozenset[Kind]
 
-    def suite(self, suite: str, old: Mapping[str, Record], new: Mapping[str, Record]) -> SuitePairs | LeftOut:
-        """Join one suite; a suite that one side has not at all is left out."""
-        if not old or not new:
-            why = Why.BASELINE_ONLY if old else Why.CANDIDATE_ONLY
-            return LeftOut(suite=suite, role=self.role, why=why, cases=tuple(old or new))
+    def suite(self, suite: str, old: Mapping[str, Record], new: Mapping[str, Record]) -> SuitePairs:
+        """Join one suite."""
         temperatures = list(self._temperatures(suite))
         common = [case for case in old if case in new]
         same = [case for case in common if old[case].case_sha256 == new[case].case_sha256]
@@ -320,9 +344,7 @@ def _has_other_samples(pair: Pair) -> bool:
 
 
 def _run_notes(baseline: Run, candidate: Run) -> tuple[str, ...]:
-    if baseline.datetime and baseline.datetime == candidate.datetime and baseline.records == candidate.records:
-        return ("both are the same run",)
-    return ()
+    return ("both are the same run",) if is_same_run(baseline, candidate) else ()
 
 
 def _nothing_in_common(suites: Sequence[SuitePairs], left_out: Sequence[LeftOut]) -> str:

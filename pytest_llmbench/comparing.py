@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_llmbench.baselines import read_checked
-from pytest_llmbench.compare import join, only_role
+from pytest_llmbench.compare import join, only_role, refuse_copies
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.gate import Gate, GateSettings, judge
 from pytest_llmbench.pooling import pool
@@ -46,6 +46,9 @@ def compare_files(asked: Asked) -> tuple[Iterable[str], int]:
     named = _named_runs(asked)
     older = [read_checked(path) for path in asked.older]
     (base_name, baseline), *others = named
+    pooled = [(str(path), run) for path, run in zip(asked.older, older, strict=True)]
+    for name, run in named:
+        refuse_copies([(name, run), *pooled])
     columns = [Column(name=base_name, run=baseline)]
     for name, candidate in others:
         joined = join(baseline, candidate, asked.settings.allowed)

@@ -3,7 +3,7 @@
 Two runs differ by the weather of their machine or provider even where nothing changed, and no
 number of cases shows that.  The interval therefore allows for run-to-run noise: 5%, or what three or
 more runs of the baseline show.  Reused answers have no time of their own and are left out, and so are those measured
-beside more or fewer others than most of their run, such as the last, smaller batch.
+beside more or fewer others than most of their suite, such as the last, smaller batch.
 """
 
 from collections import Counter
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import exp, log, sqrt
 from statistics import NormalDist, median, stdev
 
-from pytest_llmbench.compare import Comparison, Difference, Key, Kind, Pair, index, model_facts
+from pytest_llmbench.compare import Comparison, Difference, Key, Kind, Pair, index, model_facts, role_in
 from pytest_llmbench.records import Machine, Record, Run, Sample
 from pytest_llmbench.stats import mean, median_interval, t_quantile
 from pytest_llmbench.values import Outcome
@@ -69,6 +69,8 @@ class LatencyFacts:
     noise: RunNoise
     refusals: tuple[Difference, ...] = ()
     reused_cases: int = 0
+    apart_cases: int = 0
+    """Cases in no ratio because they were measured beside more or fewer others than most of their suite."""
 
 
 Reading = Callable[[Sample], float | None]
@@ -78,11 +80,12 @@ def latency_facts(comparison: Comparison, allowed: frozenset[Kind]) -> tuple[Lat
     """Compare the latencies of two joined runs, role by role."""
     found = []
     for role, baseline_role in dict.fromkeys((suite.role, suite.baseline_role) for suite in comparison.suites):
-        pairs = [pair for suite in comparison.suites if suite.role == role for pair in suite.pairs]
-        refusals = _refusals(comparison, pairs, allowed)
+        groups = [suite.pairs for suite in comparison.suites if suite.role == role]
+        pairs = [pair for group in groups for pair in group]
+        refusals = _refusals(comparison, groups, allowed)
         noise = _measured_noise(comparison, baseline_role) or RunNoise(log_sd=ASSUMED_RUN_NOISE)
         is_refused = any(not refusal.is_allowed for refusal in refusals)
-        shown = () if is_refused else tuple(pairs)
+        shown = () if is_refused else groups
         found.append(
             LatencyFacts(
                 role=role,
@@ -95,19 +98,25 @@ def latency_facts(comparison: Comparison, allowed: frozenset[Kind]) -> tuple[Lat
                 reused_cases=sum(
                     any(sample.reused for sample in (*pair.baseline.samples, *pair.candidate.samples)) for pair in pairs
                 ),
+                apart_cases=sum(map(_apart, shown)),
             )
         )
     return tuple(found)
 
 
-def _refusals(comparison: Comparison, pairs: Sequence[Pair], allowed: frozenset[Kind]) -> tuple[Difference, ...]:
-    if not any(pair.baseline.latencies_s and pair.candidate.latencies_s for pair in pairs):
+def _refusals(
+    comparison: Comparison, groups: Sequence[Sequence[Pair]], allowed: frozenset[Kind]
+) -> tuple[Difference, ...]:
+    timed = [
+        group for group in groups if any(pair.baseline.latencies_s and pair.candidate.latencies_s for pair in group)
+    ]
+    if not timed:
         return ()
     found = []
-    old, new = (_concurrency([side(pair) for pair in pairs]) for side in (_baseline_of, _candidate_of))
-    if old != new:
-        text = f"requests in flight: {new or 'unknown'}, in the baseline {old or 'unknown'}"
-        found.append(Difference(kind=Kind.CONCURRENCY, text=text, is_allowed=Kind.CONCURRENCY in allowed))
+    for old, new in dict.fromkeys(map(_loads, timed)):
+        if old != new:
+            text = f"requests in flight: {new or 'unknown'}, in the baseline {old or 'unknown'}"
+            found.append(Difference(kind=Kind.CONCURRENCY, text=text, is_allowed=Kind.CONCURRENCY in allowed))
     machines = comparison.baseline.machine, comparison.candidate.machine
     if machines[0] and machines[1] and _hardware(machines[0]) != _hardware(machines[1]):
         text = f"machine: {_hardware(machines[1])}, in the baseline {_hardware(machines[0])}"
@@ -115,12 +124,22 @@ def _refusals(comparison: Comparison, pairs: Sequence[Pair], allowed: frozenset[
     return tuple(found)
 
 
-def _baseline_of(pair: Pair) -> Record:
-    return pair.baseline
+def _loads(group: Sequence[Pair]) -> tuple[int | None, int | None]:
+    """Give the usual concurrency of a suite in the baseline and in the candidate."""
+    return _concurrency(pair.baseline for pair in group), _concurrency(pair.candidate for pair in group)
 
 
-def _candidate_of(pair: Pair) -> Record:
-    return pair.candidate
+def _apart(group: Sequence[Pair]) -> int:
+    """Count the cases of a suite that were timed in both runs, but not both under the usual concurrency."""
+    loads = _loads(group)
+    return sum(
+        all(any(map(_is_timed, record.samples)) for record in (pair.baseline, pair.candidate))
+        and not all(
+            any(_is_timed(sample) and sample.concurrency == load for sample in record.samples)
+            for record, load in zip((pair.baseline, pair.candidate), loads, strict=True)
+        )
+        for pair in group
+    )
 
 
 def usual_concurrency(measured: Iterable[Sample]) -> int | None:
@@ -130,7 +149,7 @@ def usual_concurrency(measured: Iterable[Sample]) -> int | None:
 
 
 def _concurrency(records: Iterable[Record]) -> int | None:
-    """Give the requests in flight, or rows in a batch, that most answers of a run were measured under."""
+    """Give the requests in flight, or rows in a batch, that most answers of a suite were measured under."""
     return usual_concurrency(s for record in records for s in record.samples if _is_timed(s))
 
 
@@ -167,22 +186,23 @@ def _case_value(record: Record, reading: Reading, load: int | None) -> float | N
     return mean(values) or None if values else None
 
 
-def _log_ratios(pairs: Sequence[Pair], reading: Reading) -> list[float]:
-    loads = [_concurrency(side(pair) for pair in pairs) for side in (_baseline_of, _candidate_of)]
+def _log_ratios(groups: Sequence[Sequence[Pair]], reading: Reading) -> list[float]:
     both = (
         (_case_value(pair.baseline, reading, loads[0]), _case_value(pair.candidate, reading, loads[1]))
-        for pair in pairs
+        for group in groups
+        for loads in [_loads(group)]
+        for pair in group
     )
     return [log(new / old) for old, new in both if old and new]
 
 
-def _median_ratio(pairs: Sequence[Pair], reading: Reading) -> float | None:
-    found = _log_ratios(pairs, reading)
+def _median_ratio(groups: Sequence[Sequence[Pair]], reading: Reading) -> float | None:
+    found = _log_ratios(groups, reading)
     return exp(median(found)) if found else None
 
 
-def _ratio(pairs: Sequence[Pair], reading: Reading, noise: RunNoise) -> Ratio | None:
-    found = _log_ratios(pairs, reading)
+def _ratio(groups: Sequence[Sequence[Pair]], reading: Reading, noise: RunNoise) -> Ratio | None:
+    found = _log_ratios(groups, reading)
     if not found:
         return None
     ends = interval_of(found, noise)
@@ -208,7 +228,7 @@ def _measured_noise(comparison: Comparison, role: str) -> RunNoise | None:
     alike = [
         run
         for run in comparison.baselines
-        if (facts := model_facts(run.facts, role)) and known and facts.identity == known.identity
+        if (facts := model_facts(run.facts, role_in(run, role))) and known and facts.identity == known.identity
         if _is_measured_alike(run, today, role)
     ]
     return run_noise(alike, role)
@@ -216,19 +236,28 @@ def _measured_noise(comparison: Comparison, role: str) -> RunNoise | None:
 
 def _is_measured_alike(run: Run, today: Run, role: str) -> bool:
     machines = [None if one.machine is None else _hardware(one.machine) for one in (run, today)]
-    in_flight = [_concurrency([record for record in one.records if record.role == role]) for one in (run, today)]
-    return machines[0] == machines[1] and in_flight[0] == in_flight[1]
+    in_flight = [_usual_loads(index(one).get(role_in(one, role), {})) for one in (run, today)]
+    common = in_flight[0].keys() & in_flight[1].keys()
+    return machines[0] == machines[1] and all(in_flight[0][suite] == in_flight[1][suite] for suite in common)
+
+
+def _usual_loads(records: Mapping[Key, Record]) -> dict[str, int | None]:
+    """Give the usual concurrency of each suite."""
+    by_suite: dict[str, list[Record]] = {}
+    for (suite, _), record in records.items():
+        by_suite.setdefault(suite, []).append(record)
+    return {suite: _concurrency(own) for suite, own in by_suite.items()}
 
 
 def _case_values(records: Mapping[Key, Record]) -> dict[Key, float]:
-    load = _concurrency(records.values())
-    found = ((key, _case_value(record, _total_s, load)) for key, record in records.items())
+    loads = _usual_loads(records)
+    found = ((key, _case_value(record, _total_s, loads[key[0]])) for key, record in records.items())
     return {key: value for key, value in found if value}
 
 
 def run_noise(runs: Sequence[Run], role: str) -> RunNoise | None:
     """Measure how much whole runs of the same model differ in latency; None with under three runs that have it."""
-    by_case = [_case_values(index(run).get(role, {})) for run in runs]
+    by_case = [_case_values(index(run).get(role_in(run, role), {})) for run in runs]
     by_case = [values for values in by_case if values]
     common = set.intersection(*map(set, by_case)) if by_case else set()
     if len(by_case) < _MIN_RUNS or not common:

@@ -10,7 +10,7 @@ choose its cases: do not pool such a run.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pytest_llmbench.compare import Comparison, Key, Pair, SuitePairs, index, model_facts, suite_facts
+from pytest_llmbench.compare import Comparison, Key, Pair, SuitePairs, index, model_facts, role_in, suite_facts
 from pytest_llmbench.identities import identity_differences, judge_differences
 from pytest_llmbench.records import Record, Run, Sample
 from pytest_llmbench.score_test import MIN_UNITS, count_differences, evidence, noise_floor
@@ -71,7 +71,7 @@ def _past(today: Run, suite: SuitePairs, older: Sequence[tuple[Run, dict[str, di
     apart: list[float] = []
     for run, roles in older:
         # as where two runs are joined: the only role pairs whatever its name
-        role = next(iter(roles)) if len(roles) == 1 else suite.baseline_role
+        role = role_in(run, suite.baseline_role)
         records = roles.get(role, {})
         found = [
             (pair.baseline, record)

@@ -31,6 +31,7 @@ from pytest_llmbench.records import (
 )
 from pytest_llmbench.report.verdict_lines import comparison_lines
 from pytest_llmbench.values import Json, Outcome, Sampling
+from pytest_llmbench.verdicts import Verdict
 
 
 def sample(
@@ -132,6 +133,22 @@ def test_a_suite_that_only_one_run_has_is_left_out_by_name_and_does_not_block() 
     assert [(entry.suite, entry.why, entry.cases) for entry in comparison.left_out] == [
         ("t", Why.BASELINE_ONLY, ("b",))
     ]
+
+
+def test_a_suite_of_which_the_runs_met_other_cases_does_not_block_and_a_changed_one_does() -> None:
+    """Cases that selection left out are named; cases that were changed since block."""
+    apart = join(run(*cases("a"), *cases("b", suite="t")), run(*cases("a"), *cases("c", suite="t")))
+    changed = join(
+        run(*cases("a"), *cases("b", suite="t")), run(*cases("a"), record("b", suite="t", case_sha256="other"))
+    )
+
+    assert [(entry.suite, entry.why, entry.cases) for entry in apart.left_out] == [
+        ("t", Why.BASELINE_ONLY, ("b",)),
+        ("t", Why.CANDIDATE_ONLY, ("c",)),
+    ]
+    assert [suite.suite for suite in apart.suites] == ["s"]
+    assert [suite.suite for suite in changed.suites] == ["s", "t"]
+    assert judge(changed, GateSettings()).suites[1].verdict is Verdict.INCONCLUSIVE
 
 
 def test_the_models_of_one_run_are_compared_by_taking_it_apart() -> None:
@@ -501,6 +518,18 @@ def test_older_runs_are_pooled_where_asked(tmp_path: Path, capsys: Told) -> None
 
     assert compare(files[0], files[1], "--pool", files[2]) == 0
     assert "  answers of 1 older run of the baseline are pooled" in capsys.readouterr().out.splitlines()
+
+
+@pytest.mark.parametrize("twin", ["base.json", "copy.json", "new.json"])
+def test_no_run_counts_twice(tmp_path: Path, capsys: Told, twin: str) -> None:
+    """A copy of a run that is compared, or of one that is pooled, would make the noise look small."""
+    base, new = (write(tmp_path / f"{name}.json", run(*cases("a", "b"), date=name)) for name in ("base", "new"))
+    old = write(tmp_path / "old.json", run(*cases("a", "b"), date="old"))
+    (tmp_path / "copy.json").write_bytes(old.read_bytes())
+
+    assert compare(base, new, "--pool", old, "--pool", tmp_path / twin) == 2
+    assert "this is the same run as" in capsys.readouterr().err
+    assert main(["calibrate", str(old), str(tmp_path / "copy.json")]) == 2
 
 
 @pytest.mark.parametrize(

@@ -441,6 +441,20 @@ def test_answers_measured_beside_others_than_most_of_their_run_are_in_no_ratio()
     assert found.facts.refusals == ()
     assert found.facts.total is not None
     assert (found.facts.total.median, found.facts.total.cases) == (pytest.approx(1.0), 17)
+    assert found.facts.apart_cases == 3
+
+
+def test_each_suite_has_a_usual_load_of_its_own() -> None:
+    """A suite smaller than the batch is measured beside fewer others, in both runs alike, and counts."""
+
+    def both(small_s: float) -> list[Record]:
+        small = [replace(record, suite="small") for record in timed([small_s] * 6, concurrency=4)]
+        return [*timed([1.0] * 20, concurrency=8), *small]
+
+    (found,) = gate_of(both(1.0), both(3.0)).latency
+
+    assert found.facts.total is not None
+    assert (found.facts.total.cases, found.facts.apart_cases) == (26, 0)
 
 
 def test_a_run_that_was_mostly_held_back_is_not_measured_alike() -> None:

@@ -288,6 +288,8 @@ def _latency_details(facts: LatencyFacts, margin: float | None) -> Iterator[str]
         differ = f"two runs of one model differ by up to {facts.noise.allowed_ratio:.2f}x"
         yield f"a margin of {margin:g}x lies below that noise: {differ}"
     yield from (f"{refusal.text} (allowed)" for refusal in facts.refusals)
+    if facts.apart_cases:
+        yield f"{counted(facts.apart_cases, 'case')} measured beside more or fewer others than most left out"
     if facts.reused_cases:
         yield f"{counted(facts.reused_cases, 'case')} with reused answers left out where they have no other"
 

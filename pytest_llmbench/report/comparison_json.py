@@ -109,6 +109,7 @@ def _latency(ruling: LatencyRuling) -> JsonObject:
         "run_noise": _rounded(facts.noise.log_sd),
         "run_noise_runs": facts.noise.runs,
         "reused_cases": facts.reused_cases,
+        "apart_cases": facts.apart_cases,
         "differences": [
             {"kind": refusal.kind, "text": refusal.text, "allowed": refusal.is_allowed} for refusal in facts.refusals
         ],
