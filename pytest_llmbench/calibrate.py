@@ -6,13 +6,13 @@ against itself, so the margin recommended leaves room for what usually moves bes
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from math import ceil, exp, sqrt
 from statistics import NormalDist
 
 from pytest_llmbench.agreement import agreement
-from pytest_llmbench.compare import Comparison, SuitePairs, join, model_facts
+from pytest_llmbench.compare import Comparison, SuitePairs, join, model_facts, role_in
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.gate import GateSettings
 from pytest_llmbench.identities import REPORTED, identity_differences
@@ -83,12 +83,47 @@ def calibrate(runs: Sequence[Run], settings: GateSettings) -> Calibration:
     """
     if len(runs) < 2:
         raise UsageFault("name at least two runs of the same model; three or more tell the noise of latency too.")
+    told, reused = _as_one_role(runs), sum(map(_n_reused, runs))
+    runs = [_answered_anew(run) for run in told]
+    if sum(bool(run.records) for run in runs) < len(runs):
+        raise UsageFault(
+            "a run has only answers that an earlier one gave, which say nothing about noise; make it again with "
+            "--llm-reuse none."
+        )
     comparisons = [join(old, new) for old, new in list(combinations(runs, 2))[:_MAX_PAIRS]]
-    changed = tuple(dict.fromkeys(_model_warnings(comparisons)))
+    changed = [*dict.fromkeys(_model_warnings(comparisons))]
+    if reused:
+        changed.append(f"{reused} cases with answers of an earlier run are left out: they say nothing about noise")
     keys = dict.fromkeys((suite.suite, suite.role) for comparison in comparisons for suite in comparison.suites)
     suites = tuple(found for suite, role in keys if (found := _suite_noise(suite, role, comparisons, len(runs))))
     latency = tuple(_latency_noise(runs, comparisons))
     return Calibration(suites=suites, latency=latency, warnings=(*changed, *_warnings(suites, latency, settings)))
+
+
+def _as_one_role(runs: Sequence[Run]) -> list[Run]:
+    """Give the runs with the role of the first, where each has one alone: its name says nothing of the model."""
+    roles = [{record.role for record in run.records} for run in runs]
+    if any(len(own) != 1 for own in roles):
+        return list(runs)
+    (first,) = roles[0]
+    return [_with_role(run, first) for run in runs]
+
+
+def _with_role(run: Run, role: str) -> Run:
+    """Give a run of one role under another name."""
+    old = role_in(run, role)
+    records = tuple(replace(record, role=role) for record in run.records)
+    models = tuple(replace(model, role=role) for model in run.facts.models if model.role == old)
+    return replace(run, records=records, facts=replace(run.facts, models=models))
+
+
+def _n_reused(run: Run) -> int:
+    return sum(any(sample.reused for sample in record.samples) for record in run.records)
+
+
+def _answered_anew(run: Run) -> Run:
+    records = (record for record in run.records if not any(sample.reused for sample in record.samples))
+    return replace(run, records=tuple(records))
 
 
 def _model_warnings(comparisons: Sequence[Comparison]) -> Iterator[str]:

@@ -145,6 +145,43 @@ def test_what_else_changed_under_the_model_warns() -> None:
     )
 
 
+def test_answers_of_an_earlier_run_say_nothing_about_noise() -> None:
+    """A run that took them from the store repeats itself for certain."""
+    runs = noisy(2, 40)
+
+    def again(count: int) -> Run:
+        reused = [replace(r, samples=(replace(r.samples[0], reused=True),)) for r in runs[0].records[:count]]
+        return replace(runs[0], records=(*reused, *runs[1].records[count:]))
+
+    found = calibrate([runs[0], again(10)], SETTINGS)
+
+    assert found.suites[0].cases == 30
+    assert found.warnings[0] == "10 cases with answers of an earlier run are left out: they say nothing about noise"
+    with pytest.raises(UsageFault, match="--llm-reuse none"):
+        calibrate([runs[0], again(40)], SETTINGS)
+
+
+def test_the_only_role_of_a_run_is_that_of_the_others_whatever_its_name() -> None:
+    """One model run under three names is one model."""
+
+    def named(run: Run, role: str) -> Run:
+        records = tuple(replace(record, role=role) for record in run.records)
+        return replace(run, records=records, facts=Facts(models=(replace(run.facts.models[0], role=role),)))
+
+    runs = noisy(3, 40)
+
+    assert calibrate([named(run, role) for run, role in zip(runs, "mnx", strict=True)], SETTINGS) == calibrate(
+        runs, SETTINGS
+    )
+
+
+def test_runs_of_equal_times_are_recommended_a_margin_that_the_gate_takes() -> None:
+    """At 1 it would ask for a faster model."""
+    (found,) = calibrate([run([1.0] * 20)] * 3, SETTINGS).latency
+
+    assert found.margin == 1.05
+
+
 def test_one_run_or_two_models_are_wrong_usage() -> None:
     """A calibration needs the same model twice."""
     one = run([1.0] * 5)
