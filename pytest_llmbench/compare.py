@@ -344,7 +344,12 @@ def _has_other_samples(pair: Pair) -> bool:
 
 
 def _run_notes(baseline: Run, candidate: Run) -> tuple[str, ...]:
-    return ("both are the same run",) if is_same_run(baseline, candidate) else ()
+    stopped = [
+        f"the {side} is not whole: {run.stopped}"
+        for side, run in (("candidate", candidate), ("baseline", baseline))
+        if run.stopped is not None
+    ]
+    return (*stopped, *(["both are the same run"] if is_same_run(baseline, candidate) else []))
 
 
 def _nothing_in_common(suites: Sequence[SuitePairs], left_out: Sequence[LeftOut]) -> str:

@@ -110,7 +110,12 @@ class Gate:
 
     @property
     def verdict(self) -> Verdict:
-        """The verdict on the whole: worse if any is, no worse if all are; advice does not count."""
+        """The verdict on the whole: worse if any is, no worse if all are; advice does not count.
+
+        A candidate whose run ended before its time is not judged as if it were whole.
+        """
+        if self.comparison.candidate.stopped is not None:
+            return Verdict.INCONCLUSIVE
         verdicts = [suite.verdict for suite in self.suites if suite.doubt is None]
         for ruling in self.latency:
             verdicts += [verdict for verdict in (ruling.verdict, ruling.ttft_verdict) if verdict is not None]

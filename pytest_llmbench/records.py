@@ -147,13 +147,14 @@ class Machine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """All records of one invocation and what they were made with."""
+    """All records of one invocation and what they were made with; `stopped` is why it ended before its time, if so."""
 
     records: tuple[Record, ...]
     facts: Facts
     datetime: str = ""
     commit: str = ""
     machine: Machine | None = None
+    stopped: str | None = None
 
 
 def settle(samples: Sequence[Sample]) -> tuple[Outcome, float | None]:
@@ -332,6 +333,7 @@ def block_to_json(run: Run) -> JsonObject:
         "unmeasured": [record_to_json(record) for record in run.records if not record.latencies_s],
         **facts_to_json(run.facts),
         "totals": _totals(run.records),
+        **({} if run.stopped is None else {"stopped": run.stopped}),
         "gate": None,
     }
 
@@ -524,6 +526,7 @@ def read_run(path: Path) -> Run:
         datetime=str(found.get("datetime", "")),
         commit=str(commit.get("id", "")) if isinstance(commit, dict) else "",
         machine=machine_from_json(found.get("machine_info")),
+        stopped=str(block["stopped"]) if block.get("stopped") else None,
     )
 
 

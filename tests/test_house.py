@@ -100,6 +100,7 @@ LOCAL_MODELS = (
     "models.batches",
     "models.caches",
     "models.choices",
+    "models.cpu_layers",
     "models.decoding",
     "models.gguf_cache",
     "models.libraries",

@@ -39,6 +39,7 @@ class Recording:
         """Keep what arrived, and see that the file is written."""
         self._session.runner.close()
         runner, voice = self._session.runner, self._session.voice
+        self._session.why_stopped = self._session.stopped(session, exitstatus)
         if voice is not None:
             runner.asking.end(is_finished=False)  # the controller knows
             voice.leave(runner.facts(), runner.asking.remarks, self._session.refusal)

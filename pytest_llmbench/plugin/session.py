@@ -23,7 +23,8 @@ class LlmSession:
     """One session: its settings, the runner, and the records as they come.
 
     `refusal` says why nothing can be asked, in a worker whose usage error xdist would lose; `ruling` what the gate
-    says in the end, None where the run is not gated.
+    says in the end, None where the run is not gated; `why_stopped` why the run ended before its time, None where it did
+    not or has not ended yet.
 
     Raises:
         pytest.UsageError: a fault of an option or of the models file.
@@ -45,6 +46,7 @@ class LlmSession:
         self.records: dict[str, Record] = {}
         self.refusal: str | None = None
         self.ruling: RunRuling | None = None
+        self.why_stopped: str | None = None
         self._reported: set[str] = set()
         self.workers = Workers(config, *settings.devices(choices))
         self.voice = WorkerVoice(config) if is_worker(config) else None
@@ -65,7 +67,7 @@ class LlmSession:
         """The run as far as it has come."""
         facts = merged_facts([self.runner.facts(), *self.workers.received])
         ordered = sorted(self.records.values(), key=lambda record: (record.suite, record.case, record.role))
-        return Run(records=tuple(ordered), facts=facts)
+        return Run(records=tuple(ordered), facts=facts, stopped=self.why_stopped)
 
     @property
     def remarks(self) -> tuple[str, ...]:

@@ -248,6 +248,19 @@ def test_a_run_stopped_by_x_is_not_judged_as_if_whole(gated: GateProject) -> Non
     gate = block(pytester.path / "new.json")["gate"]
     assert gate["not_judged"] == "the run ended before its time (stopping after 1 failures)"
     assert "suites" not in gate
+    assert block(pytester.path / "new.json")["stopped"] == gate["not_judged"]
+
+
+def test_two_files_get_the_verdict_that_the_run_got(gated: GateProject, capsys: pytest.CaptureFixture[str]) -> None:
+    """A run that was stopped is no better judged by its file: what it answered says nothing about the rest."""
+    pytester = gated(new={"missing": [70]})
+    run_new(pytester, "-x", "--benchmark-json=new.json", "--llm-margin=15")
+    capsys.readouterr()
+
+    assert main(["compare", "base.json", "new.json", "--margin", "15"]) == 8
+    told = capsys.readouterr().out
+    assert "the candidate is not whole: the run ended before its time (stopping after 1 failures)" in told
+    assert told.splitlines()[-1] == "verdict: inconclusive"
 
 
 def test_x_at_the_last_case_has_stopped_nothing(gated: GateProject) -> None:
