@@ -82,7 +82,7 @@ def latency_facts(comparison: Comparison, allowed: frozenset[Kind]) -> tuple[Lat
     for role, baseline_role in dict.fromkeys((suite.role, suite.baseline_role) for suite in comparison.suites):
         groups = [suite.pairs for suite in comparison.suites if suite.role == role]
         pairs = [pair for group in groups for pair in group]
-        refusals = _refusals(comparison, groups, allowed)
+        refusals = _refusals(comparison, (baseline_role, role), groups, allowed)
         noise = _measured_noise(comparison, baseline_role) or RunNoise(log_sd=ASSUMED_RUN_NOISE)
         is_refused = any(not refusal.is_allowed for refusal in refusals)
         shown = () if is_refused else groups
@@ -105,7 +105,7 @@ def latency_facts(comparison: Comparison, allowed: frozenset[Kind]) -> tuple[Lat
 
 
 def _refusals(
-    comparison: Comparison, groups: Sequence[Sequence[Pair]], allowed: frozenset[Kind]
+    comparison: Comparison, roles: tuple[str, str], groups: Sequence[Sequence[Pair]], allowed: frozenset[Kind]
 ) -> tuple[Difference, ...]:
     timed = [
         group for group in groups if any(pair.baseline.latencies_s and pair.candidate.latencies_s for pair in group)
@@ -121,7 +121,18 @@ def _refusals(
     if machines[0] and machines[1] and _hardware(machines[0]) != _hardware(machines[1]):
         text = f"machine: {_hardware(machines[1])}, in the baseline {_hardware(machines[0])}"
         found.append(Difference(kind=Kind.MACHINE, text=text, is_allowed=Kind.MACHINE in allowed))
+    old_gpu, new_gpu = map(_gpu, (comparison.baseline, comparison.candidate), roles)
+    if old_gpu and new_gpu and old_gpu != new_gpu:
+        text = f"machine: {new_gpu}, in the baseline {old_gpu}"
+        found.append(Difference(kind=Kind.MACHINE, text=text, is_allowed=Kind.MACHINE in allowed))
     return tuple(found)
+
+
+def _gpu(run: Run, role: str) -> str | None:
+    """Name the GPU a local model ran on, where it is told."""
+    facts = model_facts(run.facts, role)
+    gpu = None if facts is None else facts.identity.settings.get("gpu")
+    return gpu if isinstance(gpu, str) else None
 
 
 def _loads(group: Sequence[Pair]) -> tuple[int | None, int | None]:

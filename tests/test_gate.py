@@ -468,6 +468,23 @@ def test_a_run_that_was_mostly_held_back_is_not_measured_alike() -> None:
     assert found.facts.total is None
 
 
+def test_a_local_model_on_another_gpu_was_on_another_machine() -> None:
+    """The processor beside it says little; a run that does not name its GPU is taken as it is."""
+
+    def on(gpu: str | None) -> Run:
+        made = run(timed(BASE_S), machine=Machine(cpu="A", cpu_count=8))
+        (model,) = made.facts.models
+        identity = replace(model.identity, settings={} if gpu is None else {"gpu": gpu})
+        return replace(made, facts=replace(made.facts, models=(replace(model, identity=identity),)))
+
+    def refused(old: str | None, new: str | None) -> list[str]:
+        (found,) = judge(join(on(old), on(new)), GateSettings()).latency
+        return [refusal.text for refusal in found.facts.refusals]
+
+    assert refused("A100", "H100") == ["machine: H100, in the baseline A100"]
+    assert refused("A100", "A100") == refused(None, "H100") == []
+
+
 def test_a_machine_s_name_alone_is_no_other_machine() -> None:
     """Containers change their names; what counts is the processor."""
     old, new = (run(timed(BASE_S), machine=Machine(node=node, cpu="A", cpu_count=8)) for node in ("x1", "x2"))

@@ -165,6 +165,8 @@ def _open(
         "prefix_cache": is_sharing,
         "threads": torch.get_num_threads(),
     }
+    if network.device.type == "cuda":
+        settled["gpu"] = torch.cuda.get_device_name(network.device)
     template = None if entry.prompt_style == "completion" else _chat_template(tokenizer)
     used = ["torch", "transformers", *(["peft"] if adapter else []), *(["gguf"] if files.is_gguf else [])]
     identity = Identity(
