@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import ceil
 
 from pytest_llmbench.compare import LeftOut
 from pytest_llmbench.gate import Gate, LatencyRuling, MovedCase, SuiteRuling, Together
@@ -307,8 +308,9 @@ def signed_points(value: float, digits: int) -> str:
 
 
 def whole_points(value: float) -> str:
-    """Write a share in whole points, and one where it is less."""
-    return counted(max(1, round(value * 100)), "point")
+    """Write a share in whole points, rounded up: a bound that holds must not become one that does not."""
+    # 0.07 * 100 is a little over 7
+    return counted(max(1, ceil(round(value * 100, 6))), "point")
 
 
 def _tolerated(margin: float) -> str:

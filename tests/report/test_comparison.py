@@ -12,7 +12,7 @@ from pytest_llmbench.gate_options import MinScore, rule_min_scores
 from pytest_llmbench.models import Identity
 from pytest_llmbench.planning import planned
 from pytest_llmbench.records import Facts, ModelFacts, Record, Run, Sample, settle
-from pytest_llmbench.report.comparison import everything_said, floors_said, plan_lines
+from pytest_llmbench.report.comparison import everything_said, floors_said, plan_lines, whole_points
 from pytest_llmbench.report.comparison_json import comparison_json, floor_json
 from pytest_llmbench.report.comparison_markdown import comparison_markdown
 from pytest_llmbench.report.look import Span, Style, plain
@@ -318,7 +318,7 @@ def test_a_plan_says_what_a_suite_can_be_expected_to_decide() -> None:
     """20 greedy cases will not hold 5 points and no sample helps; 600 cases can."""
     assert list(plan_lines("jokes", 20, planned(20, 1, 0.05, is_greedy=True), 0.05)) == [
         "jokes: 20 cases will mostly not decide at -5 points",
-        "  the smallest margin such a suite can clear: 27 points",
+        "  the smallest margin such a suite can clear: 28 points",
         "  more samples a case cannot help at temperature 0: only more cases can",
         "  about 470 cases would",
     ]
@@ -327,3 +327,12 @@ def test_a_plan_says_what_a_suite_can_be_expected_to_decide() -> None:
     assert "  4 samples a case on both sides would settle it too" in plan_lines(
         "jokes", 200, planned(200, 1, 0.05, is_greedy=False), 0.05
     )
+
+
+@pytest.mark.parametrize(
+    ("margin", "told"),
+    [(0.0507, "6 points"), (0.05, "5 points"), (0.07, "7 points"), (0.001, "1 point"), (1.0, "100 points")],
+)
+def test_a_smallest_margin_is_rounded_up(margin: float, told: str) -> None:
+    """5.07 points are not told as the 5 that such a suite cannot clear; what is whole stays."""
+    assert whole_points(margin) == told
