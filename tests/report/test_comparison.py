@@ -16,8 +16,10 @@ from pytest_llmbench.report.comparison import everything_said, floors_said, plan
 from pytest_llmbench.report.comparison_json import comparison_json, floor_json
 from pytest_llmbench.report.comparison_markdown import comparison_markdown
 from pytest_llmbench.report.look import Span, Style, plain
+from pytest_llmbench.report.run_ruling import ruling_properties
 from pytest_llmbench.report.side_by_side import Column, side_by_side_json, side_by_side_lines, side_by_side_markdown
 from pytest_llmbench.report.verdict_lines import comparison_lines, said_lines, verdict_line
+from pytest_llmbench.run_gate import RunGate, RunRuling
 from pytest_llmbench.values import Outcome, Sampling
 from pytest_llmbench.verdicts import Verdict
 
@@ -253,6 +255,24 @@ def test_the_json_has_the_promised_keys() -> None:
     assert (suite["k_baseline"], suite["k_candidate"]) == (1, 1)
     assert found["method"] == "score-t/1"
     assert found["not_compared"] == [{"suite": "extra", "role": "m", "why": "only in the baseline", "cases": ["c0"]}]
+
+
+def test_junit_has_each_verdict_that_counts_and_that_on_all_suites() -> None:
+    """A first token twice as late fails the gate, so its verdict is there beside those of suites and latency."""
+    old = [*scored([1.0] * 70, latency_s=1.0, ttft_s=0.1), *scored([1.0] * 70, "jokes", latency_s=1.0, ttft_s=0.1)]
+    new = [*scored([1.0] * 70, latency_s=1.0, ttft_s=0.9), *scored([1.0] * 70, "jokes", latency_s=1.0, ttft_s=0.9)]
+    settings = GateSettings(latency_margin=1.5)
+
+    ruling = RunRuling(asked=RunGate(settings=settings), gate=gate_of(old, new, settings))
+
+    assert dict(ruling_properties(ruling)) == {
+        "llmbench.verdict": "worse",
+        "llmbench.verdict.nl2sql[m]": "no worse",
+        "llmbench.verdict.jokes[m]": "no worse",
+        "llmbench.verdict.together[m]": "no worse",
+        "llmbench.verdict.latency[m]": "no worse",
+        "llmbench.verdict.ttft[m]": "worse",
+    }
 
 
 def test_markdown_is_a_table_with_the_verdict_last_that_answers_cannot_break() -> None:
