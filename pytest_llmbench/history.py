@@ -21,7 +21,8 @@ _LEAST_BUFFER = 1 << 20
 class Entry:
     """One suite under one role in one run.
 
-    Rates are shares; `score` and `interval` leave errors out and are None if there is nothing else.
+    Rates are shares; `score` and `interval` leave errors out and are None if there is nothing else; `errors`
+    counts the cases that have a sample without an answer.
     `breaks` names what changed since the entry before of the same suite and role, so that the
     numbers are no longer of the same thing: `cases`, `prompts`, `grader`, `machine`, `concurrency`.
     `p50_s` is of the answers of this run measured beside as many others as most of it, `concurrency`.
@@ -125,7 +126,7 @@ _NO_RECORD = "it has no record that can be read."
 
 _RECORD = (
     '"suite" VARCHAR, "case" VARCHAR, case_sha256 VARCHAR, prompt_sha256 VARCHAR, "role" VARCHAR, model VARCHAR, '
-    "grader VARCHAR, score DOUBLE, outcome VARCHAR, "
+    "grader VARCHAR, score DOUBLE, "
     "samples STRUCT(outcome VARCHAR, format_ok BOOLEAN, latency_s DOUBLE, concurrency INTEGER, reused BOOLEAN)[]"
 )
 _COLUMNS = {
@@ -148,8 +149,8 @@ WITH records AS (
     WHERE llmbench."schema" <= {schema}
 ), slim AS (
     SELECT filename, moment, commit, machine, suites[r."suite"].grader_version AS grader_version,
-        r."suite" AS suite, r."role" AS role, r.model AS model, r.outcome AS outcome, r.score AS score,
-        r.grader AS grader,
+        r."suite" AS suite, r."role" AS role, r.model AS model, r.score AS score, r.grader AS grader,
+        list_contains([s.outcome FOR s IN r.samples], 'error') AS has_error,
         hash(r."case", r.case_sha256) AS case_digest, hash(r."case", r.prompt_sha256) AS prompt_digest,
         [s.format_ok::INTEGER FOR s IN r.samples IF s.outcome <> 'error' AND s.format_ok IS NOT NULL] AS formats,
         [{{'s': s.latency_s, 'beside': coalesce(s.concurrency, 0)}} FOR s IN r.samples
@@ -157,7 +158,7 @@ WITH records AS (
     FROM records
 ), summed AS (
     SELECT filename, coalesce(any_value(moment), '') AS moment, coalesce(any_value(commit), '') AS commit, suite, role,
-        any_value(model) AS model, count(*) AS cases, count(*) FILTER (outcome = 'error') AS errors,
+        any_value(model) AS model, count(*) AS cases, count(*) FILTER (has_error) AS errors,
         avg(score) AS score, count(score) AS answered,
         sum(list_sum(formats)) / nullif(sum(len(formats)), 0) AS format_rate,
         flatten(list(times)) AS times,

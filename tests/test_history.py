@@ -60,6 +60,17 @@ def test_a_run_is_summed_up_by_suite_and_model(tmp_path: Path) -> None:
     assert (found.suite, found.role, found.model, found.commit) == ("s", "m", "m-name", "0123456789abcdef")
 
 
+def test_a_case_with_one_sample_in_error_is_counted_with_the_errors(tmp_path: Path) -> None:
+    """As in the scoreboard and by the gate; its score is that of the answer it has."""
+    one, two = entry("a", True), entry("b", True)
+    lost = {**one["samples"][0], "answer": None, "outcome": "error", "score": None, "latency_s": None}
+    path = write(tmp_path / "run.json", {**one, "samples": [*one["samples"], lost]}, two)
+
+    (found,) = read_history([path], Filter()).entries
+
+    assert (found.cases, found.errors, found.score) == (2, 1, 1.0)
+
+
 def at(record: dict[str, Any], concurrency: int | None, *, reused: bool = False) -> dict[str, Any]:
     (sample,) = record["samples"]
     return {**record, "samples": [{**sample, "concurrency": concurrency, "reused": reused}]}
