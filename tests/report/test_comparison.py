@@ -294,10 +294,11 @@ def columns(*names: str) -> list[Column]:
     made = {"old": [1.0, 1.0, 0.0], "new": [1.0, 0.0, 0.0], "newer": [1.0, None, 1.0]}
     runs = {name: run(scored(made[name], "capitals")) for name in names}
     first = runs[names[0]]
-    return [
-        Column(name=name, run=found, gate=None if name == names[0] else judge(join(first, found), GateSettings()))
-        for name, found in runs.items()
-    ]
+    return [Column(name=names[0], run=first), *(column_of(first, name, runs[name]) for name in names[1:])]
+
+
+def column_of(first: Run, name: str, candidate: Run) -> Column:
+    return Column(name=name, run=candidate, gate=judge(join(first, candidate), GateSettings()))
 
 
 def test_several_runs_stand_side_by_side_with_their_outcomes() -> None:
@@ -315,6 +316,36 @@ def test_several_runs_stand_side_by_side_with_their_outcomes() -> None:
         "newer against old: too few cases",
         "verdict: too few cases",
     ]
+
+
+def test_each_model_of_several_runs_has_a_row_of_its_own() -> None:
+    """Of two roles in each run one lost all: its row says so, and so do those of its cases."""
+
+    def made(scores: Sequence[float]) -> Run:
+        roles = ("m", "n")
+        return run(record("a", sample(score), role=role) for role, score in zip(roles, scores, strict=True))
+
+    old, new = made([1.0, 1.0]), made([1.0, 0.0])
+    told = [Column(name="old", run=old), *(column_of(old, name, new) for name in ("new", "newer"))]
+
+    assert list(side_by_side_lines(told))[:7] == [
+        "suite       old     new                    newer",
+        "nl2sql [m]  100.0%  100.0%, too few cases  100.0%, too few cases",
+        "nl2sql [n]  100.0%  0.0%, too few cases    0.0%, too few cases",
+        "",
+        "case          old     new        newer",
+        "nl2sql/a [m]  passed  passed     passed",
+        "nl2sql/a [n]  passed  different  different",
+    ]
+
+
+def test_runs_of_one_model_each_share_a_row_whatever_its_name() -> None:
+    """As they are compared."""
+    old, new = run([record("a", sample(1.0), role="x")]), run([record("a", sample(0.0), role="y")])
+
+    told = list(side_by_side_lines([Column(name="old", run=old), column_of(old, "new", new)]))
+
+    assert told[:2] == ["suite   old     new", "nl2sql  100.0%  0.0%, too few cases"]
 
 
 def test_several_runs_as_markdown_and_json() -> None:
