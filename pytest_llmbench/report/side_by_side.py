@@ -5,13 +5,16 @@ from dataclasses import dataclass
 
 from pytest_llmbench.gate import Gate, SuiteRuling
 from pytest_llmbench.records import JsonObject, Record, Run
-from pytest_llmbench.report.comparison import counted, share, suite_name
+from pytest_llmbench.report.comparison import counted, everything_said, share, suite_name
 from pytest_llmbench.report.comparison_json import comparison_json
+from pytest_llmbench.report.comparison_markdown import comparison_markdown
+from pytest_llmbench.report.look import plain
 from pytest_llmbench.report.markdown import escaped, table_head, table_row
 from pytest_llmbench.report.text import on_one_line, visible
+from pytest_llmbench.report.verdict_lines import said_lines
 from pytest_llmbench.stats import mean
 from pytest_llmbench.values import Outcome
-from pytest_llmbench.verdicts import overall
+from pytest_llmbench.verdicts import Verdict, overall
 
 _MAX_CASES = 60  # rows of the table of outcomes that are shown without being asked for
 
@@ -30,15 +33,22 @@ Groups = dict[tuple[str, str], list[Record]]
 """The records of a run by suite and role."""
 
 
-def side_by_side_lines(columns: Sequence[Column], *, is_verbose: bool = False) -> Iterator[str]:
-    """Tell several runs as text: a table of scores and verdicts, one of the outcomes of each case, the verdicts."""
+def side_by_side_lines(
+    columns: Sequence[Column], width: int | None = None, *, is_verbose: bool = False
+) -> Iterator[str]:
+    """Tell several runs as text: a table of scores and verdicts, one of the outcomes of each case, each comparison."""
     yield from _aligned(_score_table(columns))
     outcomes = _outcome_table(columns, is_verbose=is_verbose)
     if outcomes:
         yield ""
         yield from _aligned(outcomes)
+    for name, gate in _judged(columns):
+        yield ""
+        yield visible(f"{name}: {gate.verdict}")
+        said = list(everything_said(gate, is_verbose=is_verbose))
+        yield from (f"  {plain(line)}" for line in said_lines(said, None if width is None else width - 2))
     yield ""
-    yield from _verdicts(columns)
+    yield f"verdict: {_overall(columns)}"
 
 
 def side_by_side_markdown(columns: Sequence[Column], *, is_verbose: bool = False) -> Iterator[str]:
@@ -47,25 +57,32 @@ def side_by_side_markdown(columns: Sequence[Column], *, is_verbose: bool = False
         if table:
             yield from _markdown(table)
             yield ""
-    for line in _verdicts(columns):
-        yield f"- {escaped(line)}"
+    for name, gate in _judged(columns):
+        yield f"### {escaped(name)}"
+        yield ""
+        yield from comparison_markdown(gate, is_verbose=is_verbose)
+        yield ""
+    yield f"**Verdict on all: {_overall(columns)}**"
 
 
 def side_by_side_json(columns: Sequence[Column]) -> JsonObject:
     """Give the same as JSON: each candidate's comparison under its name."""
     gates = {column.name: column.gate for column in columns if column.gate is not None}
     return {
-        "verdict": overall([gate.verdict for gate in gates.values()]),
+        "verdict": _overall(columns),
         "baseline": columns[0].name,
         "candidates": {name: comparison_json(gate) for name, gate in gates.items()},
     }
 
 
-def _verdicts(columns: Sequence[Column]) -> Iterator[str]:
+def _judged(columns: Sequence[Column]) -> Iterator[tuple[str, Gate]]:
     for column in columns:
         if column.gate is not None:
-            yield visible(f"{column.name} against {columns[0].name}: {column.gate.verdict}")
-    yield f"verdict: {overall([column.gate.verdict for column in columns if column.gate is not None])}"
+            yield f"{column.name} against {columns[0].name}", column.gate
+
+
+def _overall(columns: Sequence[Column]) -> Verdict:
+    return overall([column.gate.verdict for column in columns if column.gate is not None])
 
 
 def _grouped(columns: Sequence[Column]) -> list[Groups]:

@@ -302,7 +302,7 @@ def column_of(first: Run, name: str, candidate: Run) -> Column:
 
 
 def test_several_runs_stand_side_by_side_with_their_outcomes() -> None:
-    """A row a suite with score and verdict, a row a case with its outcome, the verdicts last."""
+    """A row a suite with score and verdict, a row a case with its outcome, each comparison, the verdict last."""
     assert list(side_by_side_lines(columns("old", "new", "newer"))) == [
         "suite     old    new                   newer",
         "capitals  66.7%  33.3%, too few cases  100.0%, 1 error, too few cases",
@@ -313,9 +313,51 @@ def test_several_runs_stand_side_by_side_with_their_outcomes() -> None:
         "capitals/c2  different  different  passed",
         "",
         "new against old: too few cases",
+        "  capitals  too few cases 67% -> 33% right on 3 cases: anything from -88 to +65 points fits. "
+        "About 830 cases would settle it at -5.",
+        "    the smallest margin such a suite can clear: 87 points",
+        "    more samples a case cannot help at temperature 0: only more cases can",
+        "    1 got worse: c1",
+        "    answers: 67% have the same grade, 100% the same text",
+        "",
         "newer against old: too few cases",
+        "  capitals  too few cases 50% -> 100% right on 3 cases: anything from -82 to +88 points fits. "
+        "About 1,300 cases would settle it at -5.",
+        "    1 case with errors: c1",
+        "    the smallest margin such a suite can clear: 100 points",
+        "    more samples a case cannot help at temperature 0: only more cases can",
+        "    1 got better: c2",
+        "    answers: 50% have the same grade, 100% the same text",
+        "",
         "verdict: too few cases",
     ]
+
+
+def test_side_by_side_nothing_shrinks_in_silence_and_each_verdict_has_its_reason() -> None:
+    """What one candidate lacks, what blocks, latency, and with -v the answers: all that two files would say."""
+    first = run([*scored([1.0] * 80, latency_s=1.0), *scored([1.0] * 80, "jokes")])
+    small = run(scored([0.0] + [1.0] * 69, answer="other", latency_s=2.0))
+    other = run(scored([1.0] * 80))
+    other = replace(other, records=tuple(replace(one, prompt_sha256="q") for one in other.records))
+    several = [Column(name="old", run=first), column_of(first, "small", small), column_of(first, "other", other)]
+
+    told = list(side_by_side_lines(several))
+
+    start = told.index("small against old: too few cases")
+    assert (
+        "    compared 70 of 80 cases, 10 only in the baseline: c70, c71, c72, c73, c74, c75, c76, c77, c78, c79" in told
+    )
+    assert any(line.startswith("  latency                     median case 2.00x as long") for line in told[start:])
+    assert [line for line in told if line.startswith("  not compared")] == [
+        "  not compared                jokes [m]: 80 only in the baseline: c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, "
+        "c11 and 68 more"
+    ] * 2
+    assert (
+        "    80 of 80 cases have another prompt of the same style (blocks; --allow-different prompt compares all the same)"
+        in told[told.index("other against old: inconclusive") :]
+    )
+    assert "        candidate  other [different]" in side_by_side_lines(several, is_verbose=True)
+    assert max(map(len, side_by_side_lines(several[:2], 60))) <= 60
 
 
 def test_each_model_of_several_runs_has_a_row_of_its_own() -> None:
@@ -358,6 +400,9 @@ def test_several_runs_as_markdown_and_json() -> None:
         "| --- | --- | --- | --- |",
         "| capitals | 66.7% | 33.3%, too few cases | 100.0%, 1 error, too few cases |",
     ]
+    place = told.index("### newer against old")
+    assert "- 1 case with errors: c1" in told[place:]
+    assert told[-3:] == ["**Verdict: too few cases**", "", "**Verdict on all: too few cases**"]
     assert (found["verdict"], found["baseline"], list(found["candidates"])) == (
         "too few cases",
         "old",
