@@ -12,7 +12,7 @@ from itertools import combinations
 from math import isfinite
 
 from pytest_llmbench.errors import RunFileFault, UsageFault
-from pytest_llmbench.identities import judge_differences
+from pytest_llmbench.identities import JUDGING_NOTHING, judge_differences
 from pytest_llmbench.records import Facts, ModelFacts, Record, Run, Sample, SuiteFacts
 
 
@@ -113,8 +113,6 @@ class Comparison:
 
 Key = tuple[str, str]
 """Suite and case."""
-
-_JUDGING_NOTHING = frozenset({"exact", "contains", "regex", "json", "yes_no", "sql"})
 
 
 def join(baseline: Run, candidate: Run, allowed: Iterable[Kind] = ()) -> Comparison:
@@ -306,7 +304,7 @@ class _Sides:
         parts = judge_differences(self.baseline.facts, self.candidate.facts, suite)
         if parts:
             what = f"another judge ({', '.join(parts)})"
-            yield from difference(Kind.JUDGE, lambda pair: pair.candidate.grader not in _JUDGING_NOTHING, what)
+            yield from difference(Kind.JUDGE, lambda pair: pair.candidate.grader not in JUDGING_NOTHING, what)
 
     def _notes(self, suite: str, pairs: Sequence[Pair]) -> Iterator[str]:
         styles = sum(pair.baseline.prompt_style != pair.candidate.prompt_style for pair in pairs)

@@ -99,5 +99,6 @@ def _one(gate: Gate, asked: Asked) -> Iterable[str]:
 def _several(columns: Sequence[Column], asked: Asked) -> Iterable[str]:
     if asked.format == "json":
         return [printed_json(side_by_side_json(columns))]
-    tell = side_by_side_markdown if asked.format == "markdown" else side_by_side_lines
-    return tell(columns, is_verbose=asked.is_verbose)
+    if asked.format == "markdown":
+        return side_by_side_markdown(columns, is_verbose=asked.is_verbose)
+    return side_by_side_lines(columns, asked.width, is_verbose=asked.is_verbose)

@@ -1,5 +1,6 @@
 """Many benchmark JSONs as one line a run, suite and model; DuckDB reads the files, texts are never loaded."""
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -7,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from pytest_llmbench.errors import RunFileFault, UsageFault
-from pytest_llmbench.records import SCHEMA, read_run_file
+from pytest_llmbench.identities import JUDGING_NOTHING, judge_differences
+from pytest_llmbench.records import SCHEMA, Facts, facts_from_json, read_run_file
 from pytest_llmbench.stats import wilson_interval
 
 STORAGE = Path(".benchmarks")
@@ -21,9 +23,10 @@ _LEAST_BUFFER = 1 << 20
 class Entry:
     """One suite under one role in one run.
 
-    Rates are shares; `score` and `interval` leave errors out and are None if there is nothing else.
+    Rates are shares; `score` and `interval` leave errors out and are None if there is nothing else; `errors`
+    counts the cases that have a sample without an answer.
     `breaks` names what changed since the entry before of the same suite and role, so that the
-    numbers are no longer of the same thing: `cases`, `prompts`, `grader`, `machine`, `concurrency`.
+    numbers are no longer of the same thing: `cases`, `prompts`, `grader` (or its judge), `machine`, `concurrency`.
     `p50_s` is of the answers of this run measured beside as many others as most of it, `concurrency`.
     """
 
@@ -125,7 +128,7 @@ _NO_RECORD = "it has no record that can be read."
 
 _RECORD = (
     '"suite" VARCHAR, "case" VARCHAR, case_sha256 VARCHAR, prompt_sha256 VARCHAR, "role" VARCHAR, model VARCHAR, '
-    "grader VARCHAR, score DOUBLE, outcome VARCHAR, "
+    "grader VARCHAR, score DOUBLE, "
     "samples STRUCT(outcome VARCHAR, format_ok BOOLEAN, latency_s DOUBLE, concurrency INTEGER, reused BOOLEAN)[]"
 )
 _COLUMNS = {
@@ -134,13 +137,13 @@ _COLUMNS = {
     "machine_info": 'STRUCT("system" VARCHAR, machine VARCHAR, cpu STRUCT(brand_raw VARCHAR, "count" INTEGER))',
     "benchmarks": f"STRUCT(extra_info STRUCT(llmbench STRUCT({_RECORD})))[]",
     "llmbench": f'STRUCT("schema" INTEGER, unmeasured STRUCT({_RECORD})[], '
-    "suites MAP(VARCHAR, STRUCT(grader_version INTEGER)))",
+    "suites MAP(VARCHAR, STRUCT(grader_version INTEGER)), options JSON)",
 }
 # in one pass: a record is summed up as soon as it is read, so that no two files are in memory whole
 _QUERY = """
 WITH records AS (
     SELECT filename, "datetime" AS moment, commit_info.id AS commit, machine_info::VARCHAR AS machine,
-        llmbench.suites AS suites,
+        llmbench.suites AS suites, llmbench.options->'judge' AS judge,
         unnest(list_concat(
             [b.extra_info.llmbench FOR b IN benchmarks IF b.extra_info.llmbench IS NOT NULL],
             coalesce(llmbench.unmeasured, []))) AS r
@@ -148,8 +151,9 @@ WITH records AS (
     WHERE llmbench."schema" <= {schema}
 ), slim AS (
     SELECT filename, moment, commit, machine, suites[r."suite"].grader_version AS grader_version,
-        r."suite" AS suite, r."role" AS role, r.model AS model, r.outcome AS outcome, r.score AS score,
-        r.grader AS grader,
+        r."suite" AS suite, r."role" AS role, r.model AS model, r.score AS score, r.grader AS grader,
+        CASE WHEN NOT list_contains($judging_nothing, r.grader) THEN judge::VARCHAR END AS judge,
+        list_contains([s.outcome FOR s IN r.samples], 'error') AS has_error,
         hash(r."case", r.case_sha256) AS case_digest, hash(r."case", r.prompt_sha256) AS prompt_digest,
         [s.format_ok::INTEGER FOR s IN r.samples IF s.outcome <> 'error' AND s.format_ok IS NOT NULL] AS formats,
         [{{'s': s.latency_s, 'beside': coalesce(s.concurrency, 0)}} FOR s IN r.samples
@@ -157,12 +161,13 @@ WITH records AS (
     FROM records
 ), summed AS (
     SELECT filename, coalesce(any_value(moment), '') AS moment, coalesce(any_value(commit), '') AS commit, suite, role,
-        any_value(model) AS model, count(*) AS cases, count(*) FILTER (outcome = 'error') AS errors,
+        any_value(model) AS model, count(*) AS cases, count(*) FILTER (has_error) AS errors,
         avg(score) AS score, count(score) AS answered,
         sum(list_sum(formats)) / nullif(sum(len(formats)), 0) AS format_rate,
         flatten(list(times)) AS times,
         sum(case_digest::HUGEINT) AS case_digest, sum(prompt_digest::HUGEINT) AS prompt_digest,
-        (min(grader), max(grader), max(grader_version))::VARCHAR AS grader, any_value(machine) AS machine
+        (min(grader), max(grader), max(grader_version))::VARCHAR AS grader, any_value(machine) AS machine,
+        any_value(judge) AS judge
     FROM slim GROUP BY filename, suite, role
 ), loaded AS (
     -- times measured beside as many others as most of the run: with others they are no one figure
@@ -170,17 +175,18 @@ WITH records AS (
 )
 SELECT filename, moment, commit, suite, role, model, cases, errors, score, answered, format_rate,
     list_aggregate([t.s FOR t IN times IF t.beside = beside], 'quantile_cont', 0.5), nullif(beside, 0),
-    case_digest, prompt_digest, grader, machine
+    case_digest, prompt_digest, grader, machine, judge
 FROM loaded
 """
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """An entry with the digests of what it was measured with."""
+    """An entry, the digests of what it was measured with, and the judge that may have graded, as its run tells it."""
 
     entry: Entry
     made_of: dict[str, Any]
+    judge: str | None
 
 
 def _rows(files: Sequence[Path]) -> tuple[list[_Row], list[Path]]:
@@ -220,7 +226,8 @@ def _query(files: Sequence[Path]) -> list[tuple[Any, ...]]:
     query = _QUERY.format(columns=f"{{{columns}}}", size=size, schema=SCHEMA)
     settings = {"memory_limit": _MEMORY} if size < (1 << 25) else {}
     with duckdb.connect(config={"threads": 2, **settings}) as connection:
-        return connection.execute(query, {"files": [str(path) for path in files]}).fetchall()
+        values = {"files": [str(path) for path in files], "judging_nothing": sorted(JUDGING_NOTHING)}
+        return connection.execute(query, values).fetchall()
 
 
 def _row(found: tuple[Any, ...]) -> _Row:
@@ -240,22 +247,42 @@ def _row(found: tuple[Any, ...]) -> _Row:
         p50_s=p50_s,
         concurrency=concurrency,
     )
-    made_of = dict(zip(("cases", "prompts", "grader", "machine"), found[13:], strict=True))
-    return _Row(entry, {**made_of, "concurrency": concurrency})
+    *digests, judge = found[13:]
+    made_of = dict(zip(("cases", "prompts", "grader", "machine"), digests, strict=True))
+    return _Row(entry, {**made_of, "concurrency": concurrency}, judge)
 
 
 def _with_breaks(rows: Sequence[_Row]) -> Iterator[Entry]:
     before: dict[tuple[str, str], _Row] = {}
     for row in sorted(rows, key=lambda row: (row.entry.suite, row.entry.role, row.entry.date, row.entry.file)):
         last = before.get((row.entry.suite, row.entry.role))
-        changed = [name for name, value in row.made_of.items() if last and _is_change(last.made_of[name], value)]
         before[row.entry.suite, row.entry.role] = row
-        yield replace(row.entry, breaks=tuple(changed))
+        yield replace(row.entry, breaks=tuple(_changes(last, row)) if last else ())
+
+
+def _changes(before: _Row, now: _Row) -> Iterator[str]:
+    for name, value in now.made_of.items():
+        is_judged_otherwise = name == "grader" and _is_another_judge(before.judge, now.judge, now.entry.suite)
+        if is_judged_otherwise or _is_change(before.made_of[name], value):
+            yield name
 
 
 def _is_change(before: object, now: object) -> bool:
     """Tell whether two facts differ; where nothing was measured, or nobody says, there is none to differ."""
     return None not in (before, now) and before != now
+
+
+def _is_another_judge(before: str | None, now: str | None, suite: str) -> bool:
+    """Tell whether two runs had a suite judged in other ways, by the rule of a comparison."""
+    return before != now and bool(judge_differences(_judge_facts(before), _judge_facts(now), suite))
+
+
+def _judge_facts(text: str | None) -> Facts:
+    options = {} if text is None else {"judge": json.loads(text)}
+    try:
+        return facts_from_json({"options": options})
+    except (TypeError, KeyError, AttributeError):
+        return Facts(options=options)  # no judge as we write them: it is the same if it looks the same
 
 
 def _is_wanted(entry: Entry, wanted: Filter) -> bool:

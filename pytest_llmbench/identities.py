@@ -10,6 +10,9 @@ from pytest_llmbench.values import Json
 REPORTED = frozenset({"libraries", "settings.system_fingerprint"})
 """Parts of an identity that change under an unchanged model: library versions, what a server calls its deployment."""
 
+JUDGING_NOTHING = frozenset({"exact", "contains", "regex", "json", "yes_no", "sql"})
+"""The graders that ask no judge; those of other packages may."""
+
 
 def identity_differences(old: Identity, new: Identity) -> tuple[str, ...]:
     """Name the parts in which two identities differ, those of settings one by one; empty if they are the same."""

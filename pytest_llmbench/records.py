@@ -72,6 +72,11 @@ class Record:
         return tuple(sample for sample in self.samples if sample.outcome is not Outcome.ERROR)
 
     @property
+    def has_error(self) -> bool:
+        """Whether a sample has no answer, or none that was graded: such a case is counted with the errors."""
+        return any(sample.outcome is Outcome.ERROR for sample in self.samples)
+
+    @property
     def latencies_s(self) -> tuple[float, ...]:
         """The measured latencies of the samples, in their order."""
         return tuple(sample.latency_s for sample in self.samples if sample.latency_s is not None)

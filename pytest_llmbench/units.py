@@ -78,6 +78,4 @@ def _unit_scores(pairs: Sequence[Pair], unknown: Scores | None) -> tuple[Scores,
 
 
 def _has_error(pair: Pair) -> bool:
-    return any(s.outcome is Outcome.ERROR for s in pair.baseline.samples) or any(
-        s.outcome is Outcome.ERROR for s in pair.candidate.samples
-    )
+    return pair.baseline.has_error or pair.candidate.has_error

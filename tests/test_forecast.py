@@ -214,7 +214,7 @@ def test_a_plan_is_a_table_its_sum_and_what_it_can_decide() -> None:
         "500 requests would be sent, for at most 0.012 USD, in about 3 min. Nothing was sent.",
         "~ tokens: estimated, three bytes each. ~ time: by a rule of thumb; stored answers of the model will tell it better.",
         "s: 600 cases can decide at -5 points",
-        "  the smallest margin such a suite can clear: 4 points",
+        "  the smallest margin such a suite can clear: 5 points",
         "  more samples a case cannot help at temperature 0: only more cases can",
     ]
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from pytest_llmbench.cli import main
 from pytest_llmbench.errors import RunFileFault, UsageFault
 from pytest_llmbench.history import Filter, latest_run_file, parse_since, read_history
 from pytest_llmbench.stats import wilson_interval
+from pytest_llmbench.values import Sampling
 
 MACHINE = {"node": "vm", "machine": "x86_64", "system": "Linux", "cpu": {"brand_raw": "AMD EPYC", "count": 2}}
 
@@ -58,6 +60,17 @@ def test_a_run_is_summed_up_by_suite_and_model(tmp_path: Path) -> None:
     assert found.interval == pytest.approx(wilson_interval(2 / 3, 3))
     assert found.format_rate == pytest.approx(2 / 3)
     assert (found.suite, found.role, found.model, found.commit) == ("s", "m", "m-name", "0123456789abcdef")
+
+
+def test_a_case_with_one_sample_in_error_is_counted_with_the_errors(tmp_path: Path) -> None:
+    """As in the scoreboard and by the gate; its score is that of the answer it has."""
+    one, two = entry("a", True), entry("b", True)
+    lost = {**one["samples"][0], "answer": None, "outcome": "error", "score": None, "latency_s": None}
+    path = write(tmp_path / "run.json", {**one, "samples": [*one["samples"], lost]}, two)
+
+    (found,) = read_history([path], Filter()).entries
+
+    assert (found.cases, found.errors, found.score) == (2, 1, 1.0)
 
 
 def at(record: dict[str, Any], concurrency: int | None, *, reused: bool = False) -> dict[str, Any]:
@@ -108,6 +121,38 @@ def test_a_break_is_marked_where_cases_prompts_grader_or_machine_changed(tmp_pat
     found = read_history([tmp_path], Filter()).entries
 
     assert [run.breaks for run in found] == [(), (), ("cases",), ("grader",), ("prompts", "machine")]
+
+
+def judge(votes: int = 1, **identity: Any) -> dict[str, Any]:
+    how = {"prompt_sha256": "p", "votes": votes, "sampling": asdict(Sampling())}
+    return {
+        "judge": {"model": "j", "identity": {"provider": "openai", "model": "gpt", **identity}, "suites": {"s": how}}
+    }
+
+
+@pytest.mark.parametrize(
+    ("grader", "old", "new", "breaks"),
+    [
+        ("key_points", judge(), judge(model="other"), ("grader",)),
+        ("key_points", judge(), judge(votes=3), ("grader",)),
+        ("key_points", {}, judge(), ("grader",)),
+        ("key_points", judge(), judge(libraries={"openai": "9"}), ()),
+        ("my:grade", {"judge": "x"}, {"judge": "y"}, ("grader",)),
+        ("my:grade", {"judge": {"suites": 1}}, {"judge": {"suites": 1}, "samples": 2}, ()),
+        ("exact", {"judge": "x"}, {"judge": "y"}, ()),
+    ],
+)
+def test_another_judge_is_a_change_of_grader(
+    tmp_path: Path, grader: str, old: dict[str, Any], new: dict[str, Any], breaks: tuple[str, ...]
+) -> None:
+    """By the rule of `llmbench compare`: where a judge may have graded, and what changed is the judge."""
+    for day, options in ((1, old), (2, new)):
+        path = write(tmp_path / f"{day}.json", {**entry("a", True), "grader": grader}, date=f"2026-01-0{day}")
+        found = json.loads(path.read_text())
+        found["llmbench"]["options"] = options
+        path.write_text(json.dumps(found))
+
+    assert [run.breaks for run in read_history([tmp_path], Filter()).entries] == [(), breaks]
 
 
 def test_a_role_that_another_model_took_shows_its_models(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -58,7 +58,6 @@ FLOORS: Mapping[int, Mapping[str, tuple[str, ...]]] = {
             "compare",
             "gate",
             "gate_options",
-            "identities",
             "latency",
             "planning",
             "pooling",
@@ -71,6 +70,7 @@ FLOORS: Mapping[int, Mapping[str, tuple[str, ...]]] = {
     3: {
         "answers ahead": ("arrivals", "exchanges", "generation", "judging", "plans", "spending"),
         "what people say": ("grader_trust", "human_verdicts"),
+        "who answered and judged": ("identities",),
     },
     2: {"graders": ("grading",), "SQL": ("sql",), "records": ("records",)},
     1: {

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import ceil
 
 from pytest_llmbench.compare import LeftOut
 from pytest_llmbench.gate import Gate, LatencyRuling, MovedCase, SuiteRuling, Together
@@ -51,7 +52,7 @@ def floors_said(floors: Sequence[FloorRuling]) -> Iterator[Said]:
     for floor in floors:
         word = "reached" if floor.is_reached else "missed"
         yield Said(
-            name=_name(floor.suite, floor.role, has_roles),
+            name=suite_name(floor.suite, floor.role, has_roles),
             verdict=floor.verdict,
             sentence=f"{_advice(floor.doubt)}minimum score {floor.floor:.1%} {word} with {floor.score:.1%} on "
             f"{counted(floor.cases, 'case')} (errors count as wrong)",
@@ -71,13 +72,14 @@ def _doubt_lines(doubt: str | None) -> Iterator[str]:
 # -- suites
 
 
-def _name(suite: str, role: str, has_roles: bool) -> str:
+def suite_name(suite: str, role: str, has_roles: bool) -> str:
+    """Name a suite, with its role where there are several."""
     return f"{suite} [{role}]" if has_roles else suite
 
 
 def _said_of_suite(ruling: SuiteRuling, gate: Gate, *, has_roles: bool, is_verbose: bool) -> Said:
     return Said(
-        name=_name(ruling.pairs.suite, ruling.pairs.role, has_roles),
+        name=suite_name(ruling.pairs.suite, ruling.pairs.role, has_roles),
         verdict=ruling.verdict,
         sentence=_advice(ruling.doubt) + _sentence(ruling, gate.settings.margin),
         details=(
@@ -236,7 +238,7 @@ def _said_together(together: Together, gate: Gate, *, has_roles: bool) -> Said:
     alarmed = [r.pairs.suite for r in gate.suites if r.verdict is Verdict.WORSE and r.pairs.role == together.role]
     alarm = f"{', '.join(alarmed)} alarmed" if alarmed else "no suite alarmed"
     return Said(
-        name=_name("all suites together", together.role, has_roles),
+        name=suite_name("all suites together", together.role, has_roles),
         verdict=together.verdict,
         sentence=f"{change} points over {together.cases} cases ({low} to {high}); {alarm}",
         details=("the mean over all cases; no suite's own verdict, and not part of the overall one",),
@@ -245,7 +247,7 @@ def _said_together(together: Together, gate: Gate, *, has_roles: bool) -> Said:
 
 def _said_of_latency(ruling: LatencyRuling, margin: float | None, *, has_roles: bool) -> Iterator[Said]:
     facts = ruling.facts
-    name = _name("latency", facts.role, has_roles)
+    name = suite_name("latency", facts.role, has_roles)
     if facts.total is None:
         details = tuple(
             f"{refusal.text} (--allow-different {refusal.kind} compares all the same)"
@@ -264,7 +266,7 @@ def _said_of_latency(ruling: LatencyRuling, margin: float | None, *, has_roles: 
     )
     if facts.ttft is not None:
         sentence = f"median first token {_ratio_text(facts.ttft, margin, 'as late')}"
-        yield Said(name=_name("TTFT", facts.role, has_roles), verdict=ruling.ttft_verdict, sentence=sentence)
+        yield Said(name=suite_name("TTFT", facts.role, has_roles), verdict=ruling.ttft_verdict, sentence=sentence)
 
 
 def _ratio_text(ratio: Ratio, margin: float | None, words: str) -> str:
@@ -309,8 +311,9 @@ def signed_points(value: float, digits: int) -> str:
 
 
 def whole_points(value: float) -> str:
-    """Write a share in whole points, and one where it is less."""
-    return counted(max(1, round(value * 100)), "point")
+    """Write a share in whole points, rounded up: a bound that holds must not become one that does not."""
+    # 0.07 * 100 is a little over 7
+    return counted(max(1, ceil(round(value * 100, 6))), "point")
 
 
 def _tolerated(margin: float) -> str:

@@ -84,8 +84,11 @@ def ruling_properties(ruling: RunRuling) -> Iterator[tuple[str, str]]:
         yield f"llmbench.verdict.{suite.pairs.suite}[{suite.pairs.role}]", suite.verdict
         if suite.doubt is not None:
             yield f"llmbench.advice_only.{suite.pairs.suite}[{suite.pairs.role}]", suite.doubt
+    for together in () if ruling.gate is None else ruling.gate.together:
+        yield f"llmbench.verdict.together[{together.role}]", together.verdict
     for latency in () if ruling.gate is None else ruling.gate.latency:
-        if latency.verdict is not None:
-            yield f"llmbench.verdict.latency[{latency.facts.role}]", latency.verdict
+        for name, verdict in (("latency", latency.verdict), ("ttft", latency.ttft_verdict)):
+            if verdict is not None:
+                yield f"llmbench.verdict.{name}[{latency.facts.role}]", verdict
     for floor in ruling.floors:
         yield f"llmbench.min_score.{floor.suite}[{floor.role}]", f"{floor.score:.6g} of {floor.floor:g}"

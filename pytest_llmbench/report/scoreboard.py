@@ -21,7 +21,7 @@ class Line:
     """One line of the scoreboard: a suite under a model. Rates are shares; None where there is nothing to tell.
 
     The times are those of `timed` answers, all measured at `concurrency` (None where that is not known);
-    `measured` answers have a time in all.
+    `measured` answers have a time in all. `errors` counts the cases that have a sample without an answer.
     """
 
     suite: str
@@ -76,7 +76,7 @@ def _line(suite: str, role: str, records: Sequence[Record]) -> Line:
         concurrency=concurrency,
         timed=len(timed),
         measured=len(measured),
-        errors=sum(record.outcome is Outcome.ERROR for record in records),
+        errors=sum(record.has_error for record in records),
     )
 
 

@@ -5,13 +5,16 @@ from dataclasses import dataclass
 
 from pytest_llmbench.gate import Gate, SuiteRuling
 from pytest_llmbench.records import JsonObject, Record, Run
-from pytest_llmbench.report.comparison import counted, share
+from pytest_llmbench.report.comparison import counted, everything_said, share, suite_name
 from pytest_llmbench.report.comparison_json import comparison_json
+from pytest_llmbench.report.comparison_markdown import comparison_markdown
+from pytest_llmbench.report.look import plain
 from pytest_llmbench.report.markdown import escaped, table_head, table_row
 from pytest_llmbench.report.text import on_one_line, visible
+from pytest_llmbench.report.verdict_lines import said_lines
 from pytest_llmbench.stats import mean
 from pytest_llmbench.values import Outcome
-from pytest_llmbench.verdicts import overall
+from pytest_llmbench.verdicts import Verdict, overall
 
 _MAX_CASES = 60  # rows of the table of outcomes that are shown without being asked for
 
@@ -26,17 +29,26 @@ class Column:
 
 
 Table = list[list[str]]
+Groups = dict[tuple[str, str], list[Record]]
+"""The records of a run by suite and role."""
 
 
-def side_by_side_lines(columns: Sequence[Column], *, is_verbose: bool = False) -> Iterator[str]:
-    """Tell several runs as text: a table of scores and verdicts, one of the outcomes of each case, the verdicts."""
+def side_by_side_lines(
+    columns: Sequence[Column], width: int | None = None, *, is_verbose: bool = False
+) -> Iterator[str]:
+    """Tell several runs as text: a table of scores and verdicts, one of the outcomes of each case, each comparison."""
     yield from _aligned(_score_table(columns))
     outcomes = _outcome_table(columns, is_verbose=is_verbose)
     if outcomes:
         yield ""
         yield from _aligned(outcomes)
+    for name, gate in _judged(columns):
+        yield ""
+        yield visible(f"{name}: {gate.verdict}")
+        said = list(everything_said(gate, is_verbose=is_verbose))
+        yield from (f"  {plain(line)}" for line in said_lines(said, None if width is None else width - 2))
     yield ""
-    yield from _verdicts(columns)
+    yield f"verdict: {_overall(columns)}"
 
 
 def side_by_side_markdown(columns: Sequence[Column], *, is_verbose: bool = False) -> Iterator[str]:
@@ -45,64 +57,98 @@ def side_by_side_markdown(columns: Sequence[Column], *, is_verbose: bool = False
         if table:
             yield from _markdown(table)
             yield ""
-    for line in _verdicts(columns):
-        yield f"- {escaped(line)}"
+    for name, gate in _judged(columns):
+        yield f"### {escaped(name)}"
+        yield ""
+        yield from comparison_markdown(gate, is_verbose=is_verbose)
+        yield ""
+    yield f"**Verdict on all: {_overall(columns)}**"
 
 
 def side_by_side_json(columns: Sequence[Column]) -> JsonObject:
     """Give the same as JSON: each candidate's comparison under its name."""
     gates = {column.name: column.gate for column in columns if column.gate is not None}
     return {
-        "verdict": overall([gate.verdict for gate in gates.values()]),
+        "verdict": _overall(columns),
         "baseline": columns[0].name,
         "candidates": {name: comparison_json(gate) for name, gate in gates.items()},
     }
 
 
-def _verdicts(columns: Sequence[Column]) -> Iterator[str]:
+def _judged(columns: Sequence[Column]) -> Iterator[tuple[str, Gate]]:
     for column in columns:
         if column.gate is not None:
-            yield visible(f"{column.name} against {columns[0].name}: {column.gate.verdict}")
-    yield f"verdict: {overall([column.gate.verdict for column in columns if column.gate is not None])}"
+            yield f"{column.name} against {columns[0].name}", column.gate
+
+
+def _overall(columns: Sequence[Column]) -> Verdict:
+    return overall([column.gate.verdict for column in columns if column.gate is not None])
+
+
+def _grouped(columns: Sequence[Column]) -> list[Groups]:
+    """Give the records of each run by suite and role; the only role of a run is that of the first, if only one too."""
+    found = []
+    first = dict.fromkeys(record.role for record in columns[0].run.records)
+    for column in columns:
+        roles = dict.fromkeys(record.role for record in column.run.records)
+        shown = dict(zip(roles, first if len(roles) == len(first) == 1 else roles, strict=True))
+        groups: Groups = {}
+        for record in column.run.records:
+            groups.setdefault((record.suite, shown[record.role]), []).append(record)
+        found.append(groups)
+    return found
+
+
+def _has_roles(grouped: Sequence[Groups]) -> bool:
+    return len({role for groups in grouped for _, role in groups}) > 1
 
 
 def _score_table(columns: Sequence[Column]) -> Table:
-    suites = dict.fromkeys(record.suite for column in columns for record in column.run.records)
+    """Give the score of each suite and role under each run."""
+    grouped = _grouped(columns)
     rows = [["suite", *(column.name for column in columns)]]
-    for suite in suites:
-        rows.append([suite, *(_cell(column, suite) for column in columns)])
+    for key in dict.fromkeys(key for groups in grouped for key in groups):
+        cells = (_cell(column, groups.get(key, [])) for column, groups in zip(columns, grouped, strict=True))
+        rows.append([suite_name(*key, _has_roles(grouped)), *cells])
     return rows
 
 
-def _cell(column: Column, suite: str) -> str:
-    records = [record for record in column.run.records if record.suite == suite]
+def _cell(column: Column, records: Sequence[Record]) -> str:
     scores = [record.score for record in records if record.score is not None]
     if not scores:
         return "errors only" if records else "-"
-    errors = sum(record.outcome is Outcome.ERROR for record in records)
+    errors = sum(record.has_error for record in records)
     told = [share(mean(scores), 1), *([counted(errors, "error")] if errors else [])]
-    told += [f"{r.verdict}{' (advice only)' if r.doubt else ''}" for r in _rulings(column, suite)]
+    told += [f"{r.verdict}{' (advice only)' if r.doubt else ''}" for r in _rulings(column, records[0])]
     return ", ".join(told)
 
 
-def _rulings(column: Column, suite: str) -> tuple[SuiteRuling, ...]:
-    return () if column.gate is None else tuple(r for r in column.gate.suites if r.pairs.suite == suite)
+def _rulings(column: Column, record: Record) -> Iterator[SuiteRuling]:
+    """Give what was judged of the suite and role of a record."""
+    for ruling in () if column.gate is None else column.gate.suites:
+        if (ruling.pairs.suite, ruling.pairs.role) == (record.suite, record.role):
+            yield ruling
 
 
 def _outcome_table(columns: Sequence[Column], *, is_verbose: bool) -> Table:
-    """Give the outcome of each case under each run; empty where that is long and not asked for."""
-    by_case = [_outcomes(column.run.records) for column in columns]
+    """Give the outcome of each case and role under each run; empty where that is long and not asked for."""
+    grouped = _grouped(columns)
+    by_case = [
+        {
+            (suite, role, record.case): _outcome(record)
+            for (suite, role), records in groups.items()
+            for record in records
+        }
+        for groups in grouped
+    ]
     cases = dict.fromkeys(key for outcomes in by_case for key in outcomes)
     if len(cases) > _MAX_CASES and not is_verbose:
         return []
     rows = [["case", *(column.name for column in columns)]]
-    for suite, case in cases:
-        rows.append([f"{suite}/{case}", *(outcomes.get((suite, case), "-") for outcomes in by_case)])
+    for suite, role, case in cases:
+        outcomes = (found.get((suite, role, case), "-") for found in by_case)
+        rows.append([suite_name(f"{suite}/{case}", role, _has_roles(grouped)), *outcomes])
     return rows
-
-
-def _outcomes(records: Sequence[Record]) -> dict[tuple[str, str], str]:
-    return {(record.suite, record.case): _outcome(record) for record in records}
 
 
 def _outcome(record: Record) -> str:

@@ -12,12 +12,14 @@ from pytest_llmbench.gate_options import MinScore, rule_min_scores
 from pytest_llmbench.models import Identity
 from pytest_llmbench.planning import planned
 from pytest_llmbench.records import Facts, ModelFacts, Record, Run, Sample, settle
-from pytest_llmbench.report.comparison import everything_said, floors_said, plan_lines
+from pytest_llmbench.report.comparison import everything_said, floors_said, plan_lines, whole_points
 from pytest_llmbench.report.comparison_json import comparison_json, floor_json
 from pytest_llmbench.report.comparison_markdown import comparison_markdown
 from pytest_llmbench.report.look import Span, Style, plain
+from pytest_llmbench.report.run_ruling import ruling_properties
 from pytest_llmbench.report.side_by_side import Column, side_by_side_json, side_by_side_lines, side_by_side_markdown
 from pytest_llmbench.report.verdict_lines import comparison_lines, said_lines, verdict_line
+from pytest_llmbench.run_gate import RunGate, RunRuling
 from pytest_llmbench.values import Outcome, Sampling
 from pytest_llmbench.verdicts import Verdict
 
@@ -255,6 +257,24 @@ def test_the_json_has_the_promised_keys() -> None:
     assert found["not_compared"] == [{"suite": "extra", "role": "m", "why": "only in the baseline", "cases": ["c0"]}]
 
 
+def test_junit_has_each_verdict_that_counts_and_that_on_all_suites() -> None:
+    """A first token twice as late fails the gate, so its verdict is there beside those of suites and latency."""
+    old = [*scored([1.0] * 70, latency_s=1.0, ttft_s=0.1), *scored([1.0] * 70, "jokes", latency_s=1.0, ttft_s=0.1)]
+    new = [*scored([1.0] * 70, latency_s=1.0, ttft_s=0.9), *scored([1.0] * 70, "jokes", latency_s=1.0, ttft_s=0.9)]
+    settings = GateSettings(latency_margin=1.5)
+
+    ruling = RunRuling(asked=RunGate(settings=settings), gate=gate_of(old, new, settings))
+
+    assert dict(ruling_properties(ruling)) == {
+        "llmbench.verdict": "worse",
+        "llmbench.verdict.nl2sql[m]": "no worse",
+        "llmbench.verdict.jokes[m]": "no worse",
+        "llmbench.verdict.together[m]": "no worse",
+        "llmbench.verdict.latency[m]": "no worse",
+        "llmbench.verdict.ttft[m]": "worse",
+    }
+
+
 def test_markdown_is_a_table_with_the_verdict_last_that_answers_cannot_break() -> None:
     """An answer with backticks and tags stays in its block; names are escaped."""
     old = [record("peru", sample(1.0, "Lima")), *scored([1.0] * 70)]
@@ -274,14 +294,15 @@ def columns(*names: str) -> list[Column]:
     made = {"old": [1.0, 1.0, 0.0], "new": [1.0, 0.0, 0.0], "newer": [1.0, None, 1.0]}
     runs = {name: run(scored(made[name], "capitals")) for name in names}
     first = runs[names[0]]
-    return [
-        Column(name=name, run=found, gate=None if name == names[0] else judge(join(first, found), GateSettings()))
-        for name, found in runs.items()
-    ]
+    return [Column(name=names[0], run=first), *(column_of(first, name, runs[name]) for name in names[1:])]
+
+
+def column_of(first: Run, name: str, candidate: Run) -> Column:
+    return Column(name=name, run=candidate, gate=judge(join(first, candidate), GateSettings()))
 
 
 def test_several_runs_stand_side_by_side_with_their_outcomes() -> None:
-    """A row a suite with score and verdict, a row a case with its outcome, the verdicts last."""
+    """A row a suite with score and verdict, a row a case with its outcome, each comparison, the verdict last."""
     assert list(side_by_side_lines(columns("old", "new", "newer"))) == [
         "suite     old    new                   newer",
         "capitals  66.7%  33.3%, too few cases  100.0%, 1 error, too few cases",
@@ -292,9 +313,81 @@ def test_several_runs_stand_side_by_side_with_their_outcomes() -> None:
         "capitals/c2  different  different  passed",
         "",
         "new against old: too few cases",
+        "  capitals  too few cases 67% -> 33% right on 3 cases: anything from -88 to +65 points fits. "
+        "About 830 cases would settle it at -5.",
+        "    the smallest margin such a suite can clear: 87 points",
+        "    more samples a case cannot help at temperature 0: only more cases can",
+        "    1 got worse: c1",
+        "    answers: 67% have the same grade, 100% the same text",
+        "",
         "newer against old: too few cases",
+        "  capitals  too few cases 50% -> 100% right on 3 cases: anything from -82 to +88 points fits. "
+        "About 1,300 cases would settle it at -5.",
+        "    1 case with errors: c1",
+        "    the smallest margin such a suite can clear: 100 points",
+        "    more samples a case cannot help at temperature 0: only more cases can",
+        "    1 got better: c2",
+        "    answers: 50% have the same grade, 100% the same text",
+        "",
         "verdict: too few cases",
     ]
+
+
+def test_side_by_side_nothing_shrinks_in_silence_and_each_verdict_has_its_reason() -> None:
+    """What one candidate lacks, what blocks, latency, and with -v the answers: all that two files would say."""
+    first = run([*scored([1.0] * 80, latency_s=1.0), *scored([1.0] * 80, "jokes")])
+    small = run(scored([0.0] + [1.0] * 69, answer="other", latency_s=2.0))
+    other = run(scored([1.0] * 80))
+    other = replace(other, records=tuple(replace(one, prompt_sha256="q") for one in other.records))
+    several = [Column(name="old", run=first), column_of(first, "small", small), column_of(first, "other", other)]
+
+    told = list(side_by_side_lines(several))
+
+    start = told.index("small against old: too few cases")
+    assert (
+        "    compared 70 of 80 cases, 10 only in the baseline: c70, c71, c72, c73, c74, c75, c76, c77, c78, c79" in told
+    )
+    assert any(line.startswith("  latency                     median case 2.00x as long") for line in told[start:])
+    assert [line for line in told if line.startswith("  not compared")] == [
+        "  not compared                jokes [m]: 80 only in the baseline: c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, "
+        "c11 and 68 more"
+    ] * 2
+    assert (
+        "    80 of 80 cases have another prompt of the same style (blocks; --allow-different prompt compares all the same)"
+        in told[told.index("other against old: inconclusive") :]
+    )
+    assert "        candidate  other [different]" in side_by_side_lines(several, is_verbose=True)
+    assert max(map(len, side_by_side_lines(several[:2], 60))) <= 60
+
+
+def test_each_model_of_several_runs_has_a_row_of_its_own() -> None:
+    """Of two roles in each run one lost all: its row says so, and so do those of its cases."""
+
+    def made(scores: Sequence[float]) -> Run:
+        roles = ("m", "n")
+        return run(record("a", sample(score), role=role) for role, score in zip(roles, scores, strict=True))
+
+    old, new = made([1.0, 1.0]), made([1.0, 0.0])
+    told = [Column(name="old", run=old), *(column_of(old, name, new) for name in ("new", "newer"))]
+
+    assert list(side_by_side_lines(told))[:7] == [
+        "suite       old     new                    newer",
+        "nl2sql [m]  100.0%  100.0%, too few cases  100.0%, too few cases",
+        "nl2sql [n]  100.0%  0.0%, too few cases    0.0%, too few cases",
+        "",
+        "case          old     new        newer",
+        "nl2sql/a [m]  passed  passed     passed",
+        "nl2sql/a [n]  passed  different  different",
+    ]
+
+
+def test_runs_of_one_model_each_share_a_row_whatever_its_name() -> None:
+    """As they are compared."""
+    old, new = run([record("a", sample(1.0), role="x")]), run([record("a", sample(0.0), role="y")])
+
+    told = list(side_by_side_lines([Column(name="old", run=old), column_of(old, "new", new)]))
+
+    assert told[:2] == ["suite   old     new", "nl2sql  100.0%  0.0%, too few cases"]
 
 
 def test_several_runs_as_markdown_and_json() -> None:
@@ -307,6 +400,9 @@ def test_several_runs_as_markdown_and_json() -> None:
         "| --- | --- | --- | --- |",
         "| capitals | 66.7% | 33.3%, too few cases | 100.0%, 1 error, too few cases |",
     ]
+    place = told.index("### newer against old")
+    assert "- 1 case with errors: c1" in told[place:]
+    assert told[-3:] == ["**Verdict: too few cases**", "", "**Verdict on all: too few cases**"]
     assert (found["verdict"], found["baseline"], list(found["candidates"])) == (
         "too few cases",
         "old",
@@ -318,7 +414,7 @@ def test_a_plan_says_what_a_suite_can_be_expected_to_decide() -> None:
     """20 greedy cases will not hold 5 points and no sample helps; 600 cases can."""
     assert list(plan_lines("jokes", 20, planned(20, 1, 0.05, is_greedy=True), 0.05)) == [
         "jokes: 20 cases will mostly not decide at -5 points",
-        "  the smallest margin such a suite can clear: 27 points",
+        "  the smallest margin such a suite can clear: 28 points",
         "  more samples a case cannot help at temperature 0: only more cases can",
         "  about 470 cases would",
     ]
@@ -327,3 +423,12 @@ def test_a_plan_says_what_a_suite_can_be_expected_to_decide() -> None:
     assert "  4 samples a case on both sides would settle it too" in plan_lines(
         "jokes", 200, planned(200, 1, 0.05, is_greedy=False), 0.05
     )
+
+
+@pytest.mark.parametrize(
+    ("margin", "told"),
+    [(0.0507, "6 points"), (0.05, "5 points"), (0.07, "7 points"), (0.001, "1 point"), (1.0, "100 points")],
+)
+def test_a_smallest_margin_is_rounded_up(margin: float, told: str) -> None:
+    """5.07 points are not told as the 5 that such a suite cannot clear; what is whole stays."""
+    assert whole_points(margin) == told

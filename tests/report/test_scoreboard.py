@@ -119,13 +119,16 @@ def test_no_line_is_wider_than_the_terminal_if_the_last_columns_fit(width: int) 
 
 
 def test_errors_are_no_part_of_score_and_times() -> None:
-    """The score is that of answered records, the counts are those of all; a broken grader's time is not counted."""
+    """The score is that of answered records, the counts are those of all; a broken grader's time is not counted.
+
+    A case of which only a sample is an error is counted with the errors, as the gate counts it.
+    """
     broken = ungraded_sample(Answer(text="x", latency_s=90.0), "the grader broke")
     records = [record("a", sample(0.5), ERROR), record("b", sample(0.7, reason="different")), record("c", broken)]
 
     (line,) = scoreboard(records)
 
-    assert (line.cases, line.answered, line.passed, line.errors) == (3, 2, 1, 1)
+    assert (line.cases, line.answered, line.passed, line.errors) == (3, 2, 1, 2)
     assert (line.score, line.p50_s) == (0.5, pytest.approx(0.6))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from pytest_llmbench.records import Record, Sample
 from pytest_llmbench.report.text import clipped
-from pytest_llmbench.values import Json, Outcome
+from pytest_llmbench.values import Json
 
 SHOWN_APART = frozenset({"points", "forbidden", "reading", "sql", "instance", "difference"})
 """The parts of a grade that have a look of their own; the others are listed."""
@@ -53,11 +53,6 @@ def packed_sample(sample: Sample, *, is_old: bool = False) -> Packed:
 def bad_format(record: Record) -> bool:
     """Tell whether an answer broke the asked format."""
     return any(sample.format_ok is False for sample in record.samples)
-
-
-def has_error(record: Record) -> bool:
-    """Tell whether a sample has no answer, or none that was graded."""
-    return any(sample.outcome is Outcome.ERROR for sample in record.samples)
 
 
 # -- key points

@@ -8,7 +8,7 @@ from typing import Any
 from pytest_llmbench.compare import Pair
 from pytest_llmbench.gate import Gate, SuiteRuling
 from pytest_llmbench.records import Record
-from pytest_llmbench.report.html.answers import Packed, bad_format, has_error, packed_sample
+from pytest_llmbench.report.html.answers import Packed, bad_format, packed_sample
 from pytest_llmbench.report.html.prompts import Wording
 from pytest_llmbench.report.html.subject import Subject
 from pytest_llmbench.report.html.words import GRAVITY, came_out
@@ -86,7 +86,7 @@ def _flags(record: Record | None, moved: Flag) -> Flag:
     found = moved
     found |= Flag.FAILING if record.outcome is Outcome.FAILED else Flag(0)
     found |= Flag.FORMAT if bad_format(record) else Flag(0)
-    return found | (Flag.ERRORS if has_error(record) else Flag(0))
+    return found | (Flag.ERRORS if record.has_error else Flag(0))
 
 
 # -- for the script

@@ -154,6 +154,10 @@ def _sentence(ruling: RunRuling) -> str:
     missed = [floor for floor in ruling.floors if not floor.is_reached and floor.doubt is None]
     if gate is None or (missed and gate.verdict is not Verdict.WORSE):
         return "A minimum score is missed." if missed else "Every minimum score is reached."
+    if all(suite.doubt is not None for suite in gate.suites):
+        is_timed = any(latency.verdict is not None for latency in gate.latency)
+        judged = f"judged is the latency alone: {verdict}" if is_timed else "nothing was judged"
+        return f"Every suite is advice only, as its grader is not trusted to gate it; {judged}."
     names = ", ".join(
         _name(suite, gate) for suite in _ordered(gate) if suite.verdict is verdict and suite.doubt is None
     )

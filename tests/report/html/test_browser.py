@@ -352,6 +352,31 @@ def test_paper_has_no_buttons(world: Any, opened: Open) -> None:
     assert tab.page.evaluate("getComputedStyle(document.documentElement).colorScheme") == "light"
 
 
+def test_paper_has_the_folded_rows_of_many_suites(world: Any, opened: Open) -> None:
+    """Seven suites of which one is worse: the six that are folded on the screen are printed."""
+    suites = [f"s{place}" for place in range(7)]
+    old = world.run([world.record(f"c{place}", suite=suite) for suite in suites for place in range(70)])
+    wrong = world.sample(score=0.0)
+    lost = [replace(one, samples=(wrong,), score=0.0, outcome=wrong.outcome) for one in old.records[:30]]
+    tab = opened(world.compared(old, replace(old, records=(*lost, *old.records[30:]))))
+    folded = tab.page.locator("#verdict details table")
+
+    assert not folded.is_visible()
+    tab.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert folded.is_visible()
+
+
+def test_paper_is_white_after_the_dark_button(world: Any, opened: Open) -> None:
+    """The ink of the chosen look would be pale."""
+    tab = opened(world.judged(), color_scheme="light")
+
+    tab.page.locator("#theme").click()
+    assert tab.page.evaluate("getComputedStyle(document.documentElement).colorScheme") == "dark"
+    tab.page.emulate_media(media="print")
+
+    assert tab.page.evaluate("getComputedStyle(document.documentElement).colorScheme") == "light"
+
+
 def test_without_a_script_everything_can_be_read(world: Any, opened: Open) -> None:
     """Verdict, scores and pictures are there, the cases in plain form; no button is there that would do nothing."""
     tab = opened(world.judged(), java_script_enabled=False, width=390)

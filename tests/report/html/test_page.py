@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from pytest_llmbench.gate import GateSettings
+from pytest_llmbench.compare import join
+from pytest_llmbench.gate import GateSettings, judge
 from pytest_llmbench.gate_options import FloorRuling
 from pytest_llmbench.history import Entry
 from pytest_llmbench.models import Identity
@@ -110,6 +111,26 @@ def test_a_refusal_says_why_nothing_was_judged(world: Any, page_of: Any) -> None
 
     assert banner.one("h2").words == "◐ Inconclusive"
     assert banner.one("p").words == "Nothing was judged: the run ended before its time (Ctrl-C)"
+
+
+@pytest.mark.parametrize(
+    ("latency_margin", "judged"),
+    [(None, "nothing was judged"), (1.5, "judged is the latency alone: no worse")],
+)
+def test_where_every_suite_is_advice_only_that_is_said(
+    world: Any, page_of: Any, latency_margin: float | None, judged: str
+) -> None:
+    """No verdict of a suite counts, and the latency is named only where it was asked for."""
+    run = world.run([world.record(f"c{place}", world.sample(latency_s=0.5, concurrency=1)) for place in range(80)])
+    settings = GateSettings(latency_margin=latency_margin)
+    gate = judge(join(run, run), settings)
+    gate = replace(gate, suites=tuple(replace(suite, doubt="nobody has judged") for suite in gate.suites))
+
+    page = page_of(Subject(name="n", run=run, ruling=RunRuling(asked=RunGate(settings=settings), gate=gate)))
+
+    assert page.tree.one("section", id="verdict").all("p")[0].words == (
+        f"Every suite is advice only, as its grader is not trusted to gate it; {judged}."
+    )
 
 
 @pytest.mark.parametrize(

@@ -168,7 +168,7 @@ theme.addEventListener("click", () => {
 });
 tellTheme();
 addEventListener("beforeprint", () => {
-  for (const each of document.querySelectorAll("main > section > details")) each.open = true;
+  for (const each of document.querySelectorAll("main details:not(#list details)")) each.open = true;
 });
 
 // -- the beginning
