@@ -305,18 +305,16 @@ def record_from_json(found: JsonObject) -> Record:
         ValueError: it is something else; the message says what of it.
     """
     values = _fields(found, _RECORD_KINDS, "it")
+    outcome = _scored_outcome(found, "it")
     samples = tuple(_sample_from_json(sample) for sample in found["samples"])
     if not samples:
         raise ValueError("it has no samples")
-    return Record(**{**values, "outcome": _outcome(found), "samples": samples})
+    return Record(**{**values, "outcome": outcome, "samples": samples})
 
 
 def _sample_from_json(found: Any) -> Sample:
     values = _fields(found, _SAMPLE_KINDS, "a sample")
-    outcome = _outcome(found)
-    if outcome is not Outcome.ERROR and found["score"] is None:
-        raise ValueError(f"a sample is {outcome} and has no score")
-    return Sample(**{**values, "outcome": outcome})
+    return Sample(**{**values, "outcome": _scored_outcome(found, "a sample")})
 
 
 def _fields(found: Any, kinds: Mapping[str, tuple[type, ...]], what: str) -> JsonObject:
@@ -334,11 +332,15 @@ def _fields(found: Any, kinds: Mapping[str, tuple[type, ...]], what: str) -> Jso
     return {name: value for name, value in found.items() if name in kinds}
 
 
-def _outcome(found: JsonObject) -> Outcome:
+def _scored_outcome(found: JsonObject, what: str) -> Outcome:
+    """Give an outcome that has the score it needs."""
     try:
-        return Outcome(found["outcome"])
+        outcome = Outcome(found["outcome"])
     except ValueError:
         raise ValueError(f'"{found["outcome"]}" is no outcome') from None
+    if outcome is not Outcome.ERROR and found["score"] is None:
+        raise ValueError(f"{what} is {outcome} and has no score")
+    return outcome
 
 
 def block_to_json(run: Run) -> JsonObject:

@@ -231,7 +231,7 @@ RECORDS = st.builds(
     outcome=st.sampled_from(Outcome),
     samples=st.lists(samples_of_any_kind(), min_size=1, max_size=3).map(tuple),
     cluster=st.none() | TEXTS,
-)
+).filter(lambda record: record.score is not None or record.outcome is Outcome.ERROR)
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -472,7 +472,15 @@ BROKEN = {
         _broken_sample(input_tokens=-5),
         'run.json: the record of case "france" is broken: a sample has -5 as its "input_tokens".',
     ),
-    "passed without a score": (
+    "a record passed without a score": (
+        _broken(score=None),
+        'run.json: the record of case "france" is broken: it is passed and has no score.',
+    ),
+    "a score that is no number": (
+        _broken(score=math.nan, outcome="failed"),
+        'run.json: the record of case "france" is broken: it is failed and has no score.',
+    ),
+    "a sample passed without a score": (
         _broken_sample(score=None),
         'run.json: the record of case "france" is broken: a sample is passed and has no score.',
     ),
