@@ -59,7 +59,8 @@ def subject_of(wanted: Wanted) -> Subject:
     Raises:
         RunFileFault, UsageFault: see `write_report`.
     """
-    files = [path for path in wanted.files if path != wanted.baseline]
+    baseline = wanted.baseline and wanted.baseline.resolve()
+    files = [path for path in wanted.files if path.resolve() != baseline]
     if not files:
         raise UsageFault("name a run to show beside the baseline.")
     *earlier, shown = files
@@ -84,7 +85,7 @@ def _before(wanted: Wanted, ruling: RunRuling | None, names: Mapping[Path, str])
 
 
 def _between_models(wanted: Wanted, shown: Path, run: Run) -> RunRuling:
-    if len(wanted.models) != 2 or wanted.baseline is not None:
+    if len(set(wanted.models)) != 2 or wanted.baseline is not None:
         raise UsageFault("--models needs two models of the run that is shown, and no --baseline.")
     old, new = (only_role(run, role) for role in wanted.models)
     return _judged(wanted, Baseline(path=shown, run=old), new)

@@ -80,6 +80,8 @@ def test_a_baseline_can_be_named(folder: Path) -> None:
 
     assert (found.before, found.gate.verdict) == ("base", "worse")
     assert subject(shown, baseline=base).before == "base"
+    again = subject(Path("base.json"), shown, baseline=base)
+    assert (again.before, len(again.history)) == ("base", 2)
 
 
 def test_two_models_of_one_run_can_be_compared(folder: Path) -> None:
@@ -164,9 +166,11 @@ def test_without_verdicts_nothing_is_said_of_trust(folder: Path) -> None:
         (["run.json", "-o", "x.html", "--baseline", "jokes.json"], "the runs have no case in common"),
         (["run.json", "-o", "x.html", "--models", "m", "n"], 'there is no model "n" in the run; it has: m.'),
         (
-            ["run.json", "-o", "x.html", "--models", "m", "m", "--baseline", "jokes.json"],
+            ["run.json", "-o", "x.html", "--models", "m", "n", "--baseline", "jokes.json"],
             "--models needs two models of the run that is shown, and no --baseline.",
         ),
+        (["run.json", "-o", "x.html", "--models", "m", "m"], "--models needs two models of the run that is shown,"),
+        (["run.json", "-o", "x.html", "--baseline", "{folder}/run.json"], "name a run to show beside the baseline."),
         (["run.json", "-o", "x.html", "--verdicts", "v.jsonl"], "--verdicts v.jsonl: there is no such file;"),
         (["run.json", "-o", "x.html", "--margin", "0"], "--margin needs points of score above 0 and below 100"),
     ],
@@ -178,7 +182,7 @@ def test_what_cannot_be_done_is_said(
     write(folder / "run.json", *scored(1.0))
     write(folder / "jokes.json", *scored(1.0, suite="jokes"))
 
-    status = main(["report", *arguments])
+    status = main(["report", *(argument.format(folder=folder) for argument in arguments)])
 
     assert status == 2
     assert capsys.readouterr().err.startswith(f"llmbench: {message.format(folder=folder)}")
