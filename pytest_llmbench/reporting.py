@@ -11,7 +11,7 @@ from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.gate import GateSettings, judge
 from pytest_llmbench.grader_trust import Findings, weigh
 from pytest_llmbench.history import Entry, Filter, read_history
-from pytest_llmbench.human_verdicts import DEFAULT_FILE, read_verdicts
+from pytest_llmbench.human_verdicts import DEFAULT_FILE, named_verdicts
 from pytest_llmbench.records import Run
 from pytest_llmbench.report.html.page import html_report
 from pytest_llmbench.report.html.subject import Subject
@@ -45,9 +45,7 @@ def write_report(wanted: Wanted) -> tuple[str, ...]:
             verdicts, or the report cannot be written.
     """
     check_target(wanted.target, "-o")
-    if wanted.verdicts != DEFAULT_FILE and not wanted.verdicts.is_file():
-        raise UsageFault(f"--verdicts {wanted.verdicts}: there is no such file; llmbench review writes one.")
-    people = read_verdicts(wanted.verdicts)
+    people = named_verdicts(wanted.verdicts)
     settings = replace(wanted.settings, people=people.verdicts)
     write_target(wanted.target, html_report(subject_of(replace(wanted, settings=settings))))
     return people.faults

@@ -574,6 +574,7 @@ def test_an_impossible_score_in_a_file_names_the_file(tmp_path: Path, capsys: To
         (["a.json", "b.json", "--latency-margin", "0.5"], "needs a ratio above 1"),
         (["a.json", "b.json", "--allow-different", "seed"], 'not "seed"'),
         (["a.json", "other.json"], "no case in common"),
+        (["a.json", "b.json", "--verdicts", "v.jsonl"], "--verdicts v.jsonl: there is no such file; llmbench review"),
     ],
 )
 def test_wrong_usage_is_exit_2_with_a_sentence(
@@ -589,6 +590,23 @@ def test_wrong_usage_is_exit_2_with_a_sentence(
     told = capsys.readouterr()
     assert message in told.err
     assert told.out == ""
+
+
+def test_a_verdict_of_people_that_cannot_be_read_is_told(
+    tmp_path: Path, capsys: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The comparison stands on stdout as it was, and the line that is left out on stderr."""
+    monkeypatch.chdir(tmp_path)
+    files = [write(tmp_path / f"{name}.json", run(*cases("a"))) for name in ("old", "new")]
+    compare(*files)
+    told = capsys.readouterr().out
+    (tmp_path / "verdicts.jsonl").write_text("nonsense\n")
+
+    assert compare(*files) == 8
+
+    found = capsys.readouterr()
+    assert found.out == told
+    assert found.err.startswith("llmbench: verdicts.jsonl:1: this line is no verdict and is left out: not JSON")
 
 
 def test_a_difference_is_allowed_from_the_command_line(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.gate import GateSettings
 from pytest_llmbench.gate_options import MinScore, gate_settings, parse_min_score
 from pytest_llmbench.history import latest_run_file
-from pytest_llmbench.human_verdicts import DEFAULT_FILE, HumanVerdict, read_verdicts
+from pytest_llmbench.human_verdicts import DEFAULT_FILE, VerdictFile, read_verdicts
 from pytest_llmbench.plugin.settings import folder_of, listed
 
 LATEST = "latest"
@@ -34,13 +34,13 @@ def tolerated(config: pytest.Config) -> GateSettings:
     return gate_settings(margin or "5", latency_margin, listed(config, "llm_allow_different")[0], "--llm-")
 
 
-def people(config: pytest.Config) -> tuple[HumanVerdict, ...]:
+def people(config: pytest.Config) -> VerdictFile:
     """Read what people said of answers: `verdicts.jsonl` in the root directory, if it is there.
 
     Raises:
         UsageFault: it cannot be read.
     """
-    return read_verdicts(config.rootpath / DEFAULT_FILE).verdicts
+    return read_verdicts(config.rootpath / DEFAULT_FILE)
 
 
 def min_scores(config: pytest.Config) -> tuple[tuple[MinScore, ...], bool]:

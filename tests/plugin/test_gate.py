@@ -729,4 +729,17 @@ def test_a_grader_that_people_agree_with_gates(gated: GateProject) -> None:
     assert result.ret == 1
     result.stdout.no_fnmatch_line("*advice only*")
     assert main(["compare", "base.json", "new.json"]) == 1
-    assert main(["compare", "base.json", "new.json", "--verdicts", "none.jsonl"]) == 8
+    pytester.path.joinpath("nothing.jsonl").touch()
+    assert main(["compare", "base.json", "new.json", "--verdicts", "nothing.jsonl"]) == 8
+
+
+def test_a_verdict_that_cannot_be_read_is_told(gated: GateProject) -> None:
+    """A broken line of the file is left out, and each run that is gated says which."""
+    pytester = gated(new={"wrong": range(40)})
+    write_verdicts(pytester)
+    path = pytester.path / "verdicts.jsonl"
+    path.write_text("nonsense\n" + path.read_text())
+
+    result = run_new(pytester)
+
+    result.stdout.fnmatch_lines([f"llmbench: {path}:1: this line is no verdict and is left out: not JSON *"])
