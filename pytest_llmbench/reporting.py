@@ -42,9 +42,10 @@ def write_report(wanted: Wanted) -> tuple[str, ...]:
     Raises:
         RunFileFault: a file cannot be read as a run.
         UsageFault: the baseline or the models that were named share no case with the run, there is no such file of
-            verdicts, or the report cannot be written.
+            verdicts, or the report cannot be written or would be written over one of the files.
     """
-    check_target(wanted.target, "-o")
+    baselines = [] if wanted.baseline is None else [wanted.baseline]
+    check_target(wanted.target, "-o", [*wanted.files, *baselines, wanted.verdicts])
     people = named_verdicts(wanted.verdicts)
     settings = replace(wanted.settings, people=people.verdicts)
     write_target(wanted.target, html_report(subject_of(replace(wanted, settings=settings))))

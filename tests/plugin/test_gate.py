@@ -598,6 +598,8 @@ def test_a_baseline_that_shares_no_case_ends_the_run_before_it_begins(
         (["--llm-baseline=latest"], ".benchmarks: there is no run to compare with; save one with pytest *"),
         (["--llm-baseline=base.json", "--llm-baseline=./base.json"], "*base.json: this baseline is named twice; *"),
         (["--llm-baseline=base.json", "--benchmark-json=base.json"], "--benchmark-json=base.json would write over *"),
+        (["--llm-baseline=base.json", "--llm-report=base.json"], "--llm-report=*base.json would write over the *"),
+        (["--llm-baseline=base.json", "--llm-summary=base.json"], "--llm-summary=*base.json would write over the *"),
         (["--llm-margin=0"], '--llm-margin needs points of score above 0 and below 100, not "0"; that nothing at all*'),
         (["--llm-margin=-1"], '--llm-margin needs points of score above 0 and below 100, not "-1". The default is 5.'),
         (["--llm-margin=101"], '--llm-margin needs points of score above 0 and below 100, not "101"*'),
@@ -616,12 +618,14 @@ def test_a_fault_of_the_gate_s_options_ends_the_run_before_it_begins(
 ) -> None:
     """Exit 4 with what is wrong and the way out."""
     pytester = gated(new={})
+    baseline = (pytester.path / "base.json").read_bytes()
 
     result = pytester.runpytest("--llm-model", "new", *options, *FAST, "cases")
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"ERROR: {message}"])
     result.stdout.no_fnmatch_line("*passed*")
+    assert (pytester.path / "base.json").read_bytes() == baseline
 
 
 def test_a_case_that_is_planned_twice_cannot_be_gated(gated: GateProject) -> None:
