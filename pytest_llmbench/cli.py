@@ -202,10 +202,11 @@ def _compare(options: argparse.Namespace) -> int:
 
     from pytest_llmbench.comparing import Asked, compare_files
     from pytest_llmbench.gate_options import gate_settings
-    from pytest_llmbench.human_verdicts import read_verdicts
+    from pytest_llmbench.human_verdicts import named_verdicts
 
     settings = gate_settings(options.margin, options.latency_margin, options.allow_different)
-    settings = replace(settings, people=read_verdicts(options.verdicts).verdicts)
+    people = named_verdicts(options.verdicts)
+    settings = replace(settings, people=people.verdicts)
     lines, status = compare_files(
         Asked(
             files=options.files,
@@ -218,12 +219,12 @@ def _compare(options: argparse.Namespace) -> int:
         )
     )
     _print(*lines)
+    _complain(people.faults)
     return status
 
 
 def _report(options: argparse.Namespace) -> int:
     from pytest_llmbench.gate_options import gate_settings
-    from pytest_llmbench.report.text import visible
     from pytest_llmbench.reporting import Wanted, write_report
 
     settings = gate_settings(options.margin, options.latency_margin, options.allow_different)
@@ -237,8 +238,7 @@ def _report(options: argparse.Namespace) -> int:
             settings=settings,
         )
     )
-    for fault in faults:
-        print(f"llmbench: {visible(fault)}", file=sys.stderr)  # noqa: T201 - a command speaks by printing
+    _complain(faults)
     _print(f"wrote {options.output}")
     return 0
 
@@ -250,8 +250,7 @@ def _history(options: argparse.Namespace) -> int:
     since = None if options.since is None else parse_since(options.since)
     found = read_history(options.paths, Filter(since=since, model=options.model, suite=options.suite))
     _print(*history_lines(found, options.format))
-    for reason in found.left_out:
-        print(f"llmbench: left out {reason}", file=sys.stderr)  # noqa: T201 - a command speaks by printing
+    _complain([f"left out {reason}" for reason in found.left_out])
     return 0
 
 
@@ -307,6 +306,13 @@ def _no_case(case: str, known: Sequence[str], path: Path) -> str:
 
     nearest = nearest_first(case, dict.fromkeys(known))[:5]
     return f'{path} has no case "{case}"; the nearest it has: {", ".join(nearest) or "none"}.'
+
+
+def _complain(faults: Sequence[str]) -> None:
+    from pytest_llmbench.report.text import visible
+
+    for fault in faults:
+        print(f"llmbench: {visible(fault)}", file=sys.stderr)  # noqa: T201 - a command speaks by printing
 
 
 def _print(*lines: str) -> None:

@@ -1,6 +1,6 @@
 """The body of `llmbench compare`: from files to lines and an exit status."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,11 +63,14 @@ def _named_runs(asked: Asked) -> list[tuple[str, Run]]:
     runs = [read_checked(path) for path in asked.files]
     if asked.models:
         if len(runs) == 1 and len(asked.models) > 1:
+            _refuse_twice(asked.models, "model")
             return [(role, only_role(runs[0], role)) for role in asked.models]
         if len(runs) == len(asked.models) > 1:
+            files = [path.resolve() for path in asked.files]
+            _refuse_twice(list(zip(asked.models, files, strict=True)), "model of a file")
             return [
-                (f"{role} ({path.stem})", only_role(run, role))
-                for role, run, path in zip(asked.models, runs, asked.files, strict=True)
+                (f"{role} ({name})", only_role(run, role))
+                for role, run, name in zip(asked.models, runs, _names(asked.files), strict=True)
             ]
         raise UsageFault("--models needs two or more models of one run, or one model for each file.")
     if len(runs) < 2:
@@ -79,13 +82,21 @@ def run_names(files: Sequence[Path]) -> list[str]:
     """Name runs by their files, as shortly as tells them apart.
 
     Raises:
-        UsageFault: a file is there twice.
+        UsageFault: a file is there twice, by whatever path.
     """
+    _refuse_twice([path.resolve() for path in files], "file")
+    return _names(files)
+
+
+def _names(files: Sequence[Path]) -> list[str]:
     names = [path.stem for path in files]
-    labels = names if len(set(names)) == len(names) else [str(path) for path in files]
-    if len(set(labels)) < len(labels):
-        raise UsageFault("the same file is named twice; a run has nothing to say against itself.")
-    return labels
+    n_files = len({path.resolve() for path in files})
+    return names if len(set(names)) == n_files else [str(path) for path in files]
+
+
+def _refuse_twice(named: Sequence[Hashable], what: str) -> None:
+    if len(set(named)) < len(named):
+        raise UsageFault(f"the same {what} is named twice; a run has nothing to say against itself.")
 
 
 def _one(gate: Gate, asked: Asked) -> Iterable[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pytest_llmbench.errors import RunFileFault, UsageFault
 from pytest_llmbench.identities import JUDGING_NOTHING, judge_differences
-from pytest_llmbench.records import SCHEMA, Facts, facts_from_json, read_run_file
+from pytest_llmbench.records import LARGEST, SCHEMA, Facts, facts_from_json, read_run, read_run_file
 from pytest_llmbench.stats import wilson_interval
 
 STORAGE = Path(".benchmarks")
@@ -88,8 +88,7 @@ def read_history(paths: Sequence[Path], wanted: Filter) -> History:
     named = {path for path in paths if path.is_file()}
     for path in bad:
         if path in named:
-            read_run_file(path)
-            raise RunFileFault(f"{path}: {_NO_RECORD}")
+            raise RunFileFault(_why(path))
     if not entries:
         raise RunFileFault(f"{_listed(paths)}: there is no run here; write one with pytest --benchmark-autosave.")
     shown = tuple(entry for entry in _with_breaks(entries) if _is_wanted(entry, wanted))
@@ -115,21 +114,18 @@ def _listed(paths: Sequence[Path]) -> str:
 def _why(path: Path) -> str:
     """Say which file cannot be used, and why."""
     try:
-        read_run_file(path)
+        read_run(path)
     except RunFileFault as fault:
         return str(fault)
-    return f"{path}: {_NO_RECORD}"
-
-
-_NO_RECORD = "it has no record that can be read."
+    return f"{path}: it has no record that can be read."
 
 
 # -- the query
 
 _RECORD = (
     '"suite" VARCHAR, "case" VARCHAR, case_sha256 VARCHAR, prompt_sha256 VARCHAR, "role" VARCHAR, model VARCHAR, '
-    "grader VARCHAR, score DOUBLE, "
-    "samples STRUCT(outcome VARCHAR, format_ok BOOLEAN, latency_s DOUBLE, concurrency INTEGER, reused BOOLEAN)[]"
+    "grader VARCHAR, score DOUBLE, outcome VARCHAR, "
+    "samples STRUCT(outcome VARCHAR, format_ok BOOLEAN, latency_s DOUBLE, concurrency BIGINT, reused BOOLEAN)[]"
 )
 _COLUMNS = {
     "datetime": "VARCHAR",
@@ -151,13 +147,18 @@ WITH records AS (
     WHERE llmbench."schema" <= {schema}
 ), slim AS (
     SELECT filename, moment, commit, machine, suites[r."suite"].grader_version AS grader_version,
-        r."suite" AS suite, r."role" AS role, r.model AS model, r.score AS score, r.grader AS grader,
+        r."suite" AS suite, r."role" AS role, r.model AS model, nullif(r.score, 'nan') AS score, r.grader AS grader,
         CASE WHEN NOT list_contains($judging_nothing, r.grader) THEN judge::VARCHAR END AS judge,
         list_contains([s.outcome FOR s IN r.samples], 'error') AS has_error,
         hash(r."case", r.case_sha256) AS case_digest, hash(r."case", r.prompt_sha256) AS prompt_digest,
         [s.format_ok::INTEGER FOR s IN r.samples IF s.outcome <> 'error' AND s.format_ok IS NOT NULL] AS formats,
         [{{'s': s.latency_s, 'beside': coalesce(s.concurrency, 0)}} FOR s IN r.samples
-            IF s.outcome <> 'error' AND s.latency_s IS NOT NULL AND NOT coalesce(s.reused, false)] AS times
+            IF s.outcome <> 'error' AND nullif(s.latency_s, 'nan') IS NOT NULL AND NOT coalesce(s.reused, false)]
+            AS times,
+        -- what no reader of records takes either: each must be in its range, where a number that is none is not there
+        coalesce(nullif(r.score, 'nan') NOT BETWEEN 0 AND 1, r.outcome <> 'error') OR len([1 FOR s IN r.samples
+            IF nullif(s.latency_s, 'nan') NOT BETWEEN 0 AND {largest} OR s.concurrency NOT BETWEEN 0 AND {largest}
+            ]) > 0 AS is_bad
     FROM records
 ), summed AS (
     SELECT filename, coalesce(any_value(moment), '') AS moment, coalesce(any_value(commit), '') AS commit, suite, role,
@@ -167,7 +168,7 @@ WITH records AS (
         flatten(list(times)) AS times,
         sum(case_digest::HUGEINT) AS case_digest, sum(prompt_digest::HUGEINT) AS prompt_digest,
         (min(grader), max(grader), max(grader_version))::VARCHAR AS grader, any_value(machine) AS machine,
-        any_value(judge) AS judge
+        coalesce(bool_or(is_bad), false) AS is_bad, any_value(judge) AS judge
     FROM slim GROUP BY filename, suite, role
 ), loaded AS (
     -- times measured beside as many others as most of the run: with others they are no one figure
@@ -175,7 +176,7 @@ WITH records AS (
 )
 SELECT filename, moment, commit, suite, role, model, cases, errors, score, answered, format_rate,
     list_aggregate([t.s FOR t IN times IF t.beside = beside], 'quantile_cont', 0.5), nullif(beside, 0),
-    case_digest, prompt_digest, grader, machine, judge
+    case_digest, prompt_digest, grader, machine, judge, is_bad
 FROM loaded
 """
 
@@ -200,11 +201,10 @@ def _rows(files: Sequence[Path]) -> tuple[list[_Row], list[Path]]:
     except duckdb.Error:
         good = [path for path in files if _can_be_read(path)]
         found = _query(good) if good else []
-        bad = [path for path in files if path not in set(good)]
-    else:
-        bad = []
+    bad = {row[0] for row in found if row[-1]}
+    found = [row for row in found if row[0] not in bad]
     told = {row[0] for row in found}
-    return [_row(row) for row in found], [path for path in files if path in set(bad) or str(path) not in told]
+    return [_row(row) for row in found], [path for path in files if str(path) not in told]
 
 
 def _can_be_read(path: Path) -> bool:
@@ -223,7 +223,7 @@ def _query(files: Sequence[Path]) -> list[tuple[Any, ...]]:
     columns = ", ".join(f"{name}: '{kind}'" for name, kind in _COLUMNS.items())
     # a file is one object, and DuckDB's buffers are as large as the largest it may meet
     size = max(_LEAST_BUFFER, *(path.stat().st_size + 1 for path in files))
-    query = _QUERY.format(columns=f"{{{columns}}}", size=size, schema=SCHEMA)
+    query = _QUERY.format(columns=f"{{{columns}}}", size=size, schema=SCHEMA, largest=LARGEST)
     settings = {"memory_limit": _MEMORY} if size < (1 << 25) else {}
     with duckdb.connect(config={"threads": 2, **settings}) as connection:
         values = {"files": [str(path) for path in files], "judging_nothing": sorted(JUDGING_NOTHING)}
@@ -242,12 +242,12 @@ def _row(found: tuple[Any, ...]) -> _Row:
         cases=cases,
         errors=errors,
         score=score,
-        interval=wilson_interval(score, answered) if score is not None and 0 <= score <= 1 else None,
+        interval=wilson_interval(score, answered) if score is not None else None,
         format_rate=format_rate,
         p50_s=p50_s,
         concurrency=concurrency,
     )
-    *digests, judge = found[13:]
+    *digests, judge = found[13:18]
     made_of = dict(zip(("cases", "prompts", "grader", "machine"), digests, strict=True))
     return _Row(entry, {**made_of, "concurrency": concurrency}, judge)
 

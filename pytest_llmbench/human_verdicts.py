@@ -111,6 +111,17 @@ def add_verdict(path: Path, verdict: HumanVerdict) -> None:
         raise UsageFault(f"{path}: cannot be written: {fault.strerror}.") from None
 
 
+def named_verdicts(path: Path) -> VerdictFile:
+    """Read the file that `--verdicts` names; only the default one may be missing.
+
+    Raises:
+        UsageFault: there is no such file, or it cannot be read.
+    """
+    if path != DEFAULT_FILE and not path.is_file():
+        raise UsageFault(f"--verdicts {path}: there is no such file; llmbench review writes one.")
+    return read_verdicts(path)
+
+
 def read_verdicts(path: Path) -> VerdictFile:
     """Read a file of verdicts; a line that is none is left out and named, and a missing file is empty.
 

@@ -21,9 +21,13 @@ from pytest_llmbench.stats import mean
 from pytest_llmbench.values import Answer, AnswerError, Grade, Json, Message, Outcome, Prompt, Sampling, Trust
 
 T = TypeVar("T")
+Number = TypeVar("Number", int, float)
 
 SCHEMA = 1
 """The version of the record and of the block. Readers refuse newer ones."""
+
+LARGEST = 2**53
+"""No time and no count is larger: beyond it many readers of JSON no longer tell whole numbers apart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,10 +219,10 @@ def _ungraded(error: str, of_answer: "JsonObject") -> Sample:
 def _of_answer(answer: Answer) -> "JsonObject":
     return {
         "answer": answer.text,
-        "latency_s": _measured(answer.latency_s),
-        "ttft_s": _measured(answer.ttft_s),
-        "input_tokens": answer.input_tokens,
-        "output_tokens": answer.output_tokens,
+        "latency_s": _possible(answer.latency_s),
+        "ttft_s": _possible(answer.ttft_s),
+        "input_tokens": _possible(answer.input_tokens),
+        "output_tokens": _possible(answer.output_tokens),
         "finish_reason": answer.finish_reason,
         "concurrency": answer.concurrency,
         "reused": answer.reused,
@@ -226,9 +230,9 @@ def _of_answer(answer: Answer) -> "JsonObject":
     }
 
 
-def _measured(value_s: float | None) -> float | None:
-    """Give a duration, or None for what no clock can have measured."""
-    return value_s if value_s is not None and value_s >= 0 and isfinite(value_s) else None
+def _possible(value: Number | None) -> Number | None:
+    """Give a duration or a count, or None for what no clock can have measured and nobody counted."""
+    return value if value is not None and 0 <= value <= LARGEST else None
 
 
 JsonObject: TypeAlias = dict[str, Any]
@@ -249,7 +253,19 @@ _SAMPLE_KINDS: Mapping[str, tuple[type, ...]] = MappingProxyType(
     | dict.fromkeys(("input_tokens", "output_tokens", "concurrency"), _COUNT_OR_NULL)
     | {"outcome": _TEXT, "format_ok": (bool, NoneType), "parts": (dict,), "reused": (bool,), "attempts": (int,)}
 )
-_MAY_LACK = frozenset({"cluster", "reused", "attempts", "error"})
+_SAMPLING_KINDS: Mapping[str, tuple[type, ...]] = MappingProxyType(
+    {"max_tokens": (int,), "temperature": (int, float), "top_p": _NUMBER_OR_NULL, "stop": (list,)}
+    | {"seed": _COUNT_OR_NULL}
+)
+_SUITE_KINDS: Mapping[str, tuple[type, ...]] = MappingProxyType(
+    {"sha256": _TEXT, "grader": _TEXT, "grader_version": (int,), "path": _TEXT}
+)
+_MAY_LACK = frozenset({"cluster", "reused", "attempts", "error", *_SAMPLING_KINDS})
+_MOST_BY_FIELD: Mapping[str, int] = MappingProxyType(
+    {"score": 1}
+    | dict.fromkeys(("latency_s", "ttft_s", "input_tokens", "output_tokens", "concurrency", "attempts"), LARGEST)
+)
+"""The fields that hold a number from 0 up to another."""
 
 
 def record_to_json(record: Record) -> JsonObject:
@@ -295,18 +311,16 @@ def record_from_json(found: JsonObject) -> Record:
         ValueError: it is something else; the message says what of it.
     """
     values = _fields(found, _RECORD_KINDS, "it")
+    outcome = _scored_outcome(found, "it")
     samples = tuple(_sample_from_json(sample) for sample in found["samples"])
     if not samples:
         raise ValueError("it has no samples")
-    return Record(**{**values, "outcome": _outcome(found), "samples": samples})
+    return Record(**{**values, "outcome": outcome, "samples": samples})
 
 
 def _sample_from_json(found: Any) -> Sample:
     values = _fields(found, _SAMPLE_KINDS, "a sample")
-    outcome = _outcome(found)
-    if outcome is not Outcome.ERROR and found["score"] is None:
-        raise ValueError(f"a sample is {outcome} and has no score")
-    return Sample(**{**values, "outcome": outcome})
+    return Sample(**{**values, "outcome": _scored_outcome(found, "a sample")})
 
 
 def _fields(found: Any, kinds: Mapping[str, tuple[type, ...]], what: str) -> JsonObject:
@@ -318,17 +332,21 @@ def _fields(found: Any, kinds: Mapping[str, tuple[type, ...]], what: str) -> Jso
                 continue
             raise ValueError(f'{what} has no "{name}"')
         value = found[name]
-        is_kind = isinstance(value, kind)
-        if not is_kind or (name == "score" and value is not None and not 0 <= value <= 1):
+        is_kind, most = isinstance(value, kind), _MOST_BY_FIELD.get(name)
+        if not is_kind or (most is not None and value is not None and not 0 <= value <= most):
             raise ValueError(f'{what} has {json.dumps(value)[:40]} as its "{name}"')
     return {name: value for name, value in found.items() if name in kinds}
 
 
-def _outcome(found: JsonObject) -> Outcome:
+def _scored_outcome(found: JsonObject, what: str) -> Outcome:
+    """Give an outcome that has the score it needs."""
     try:
-        return Outcome(found["outcome"])
+        outcome = Outcome(found["outcome"])
     except ValueError:
         raise ValueError(f'"{found["outcome"]}" is no outcome') from None
+    if outcome is not Outcome.ERROR and found["score"] is None:
+        raise ValueError(f"{what} is {outcome} and has no score")
+    return outcome
 
 
 def block_to_json(run: Run) -> JsonObject:
@@ -369,6 +387,7 @@ def facts_from_json(found: JsonObject) -> Facts:
     """Read what `facts_to_json` gave, and what a later version adds to it; what is missing is empty.
 
     Raises:
+        ValueError: a suite or a sampling has something else in one of its fields; the message says which.
         TypeError, KeyError, AttributeError: it is something else.
     """
     options = dict(found.get("options", {}))
@@ -382,12 +401,16 @@ def facts_from_json(found: JsonObject) -> Facts:
                 role=role,
                 model=model["model"],
                 identity=_known(Identity, model["identity"]),
-                sampling={suite: _sampling_from_json(own) for suite, own in model["sampling"].items()},
+                sampling={suite: _sampling_from_json(own, suite) for suite, own in model["sampling"].items()},
             )
             for role, model in found.get("models", {}).items()
         ),
         suites=tuple(
-            _known(SuiteFacts, {**suite, "suite": name, "trust": _trust_from_json(suite.get("trust"))})
+            SuiteFacts(
+                **_fields(suite, _SUITE_KINDS, f'suite "{name}"'),
+                suite=name,
+                trust=_trust_from_json(suite.get("trust")),
+            )
             for name, suite in found.get("suites", {}).items()
         ),
         options=options,
@@ -396,8 +419,9 @@ def facts_from_json(found: JsonObject) -> Facts:
     )
 
 
-def _sampling_from_json(found: JsonObject) -> Sampling:
-    return _known(Sampling, {**found, "stop": tuple(found["stop"])})
+def _sampling_from_json(found: Any, suite: str) -> Sampling:
+    values = _fields(found, _SAMPLING_KINDS, f'the sampling of suite "{suite}"')
+    return Sampling(**{**values, "stop": tuple(values.get("stop", ()))})
 
 
 def _judge_from_json(found: Any) -> JudgeFacts | None:
@@ -408,7 +432,7 @@ def _judge_from_json(found: Any) -> JudgeFacts | None:
         model=found["model"],
         identity=None if found["identity"] is None else _known(Identity, found["identity"]),
         suites={
-            suite: _known(JudgedSuite, {**own, "sampling": _sampling_from_json(own["sampling"])})
+            suite: _known(JudgedSuite, {**own, "sampling": _sampling_from_json(own["sampling"], suite)})
             for suite, own in found["suites"].items()
         },
     )
@@ -522,6 +546,8 @@ def read_run(path: Path) -> Run:
             raise RunFileFault(f"{path}: {which} is broken: {fault}.") from None
     try:
         facts = facts_from_json(block)
+    except ValueError as fault:
+        raise RunFileFault(f"{path}: the llmbench block is broken: {fault}.") from None
     except (TypeError, KeyError, AttributeError) as fault:
         raise RunFileFault(f"{path}: the llmbench block is broken: {type(fault).__name__}: {fault}.") from None
     commit = found.get("commit_info")

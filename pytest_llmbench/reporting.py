@@ -11,7 +11,7 @@ from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.gate import GateSettings, judge
 from pytest_llmbench.grader_trust import Findings, weigh
 from pytest_llmbench.history import Entry, Filter, read_history
-from pytest_llmbench.human_verdicts import DEFAULT_FILE, read_verdicts
+from pytest_llmbench.human_verdicts import DEFAULT_FILE, named_verdicts
 from pytest_llmbench.records import Run
 from pytest_llmbench.report.html.page import html_report
 from pytest_llmbench.report.html.subject import Subject
@@ -42,12 +42,11 @@ def write_report(wanted: Wanted) -> tuple[str, ...]:
     Raises:
         RunFileFault: a file cannot be read as a run.
         UsageFault: the baseline or the models that were named share no case with the run, there is no such file of
-            verdicts, or the report cannot be written.
+            verdicts, or the report cannot be written or would be written over one of the files.
     """
-    check_target(wanted.target, "-o")
-    if wanted.verdicts != DEFAULT_FILE and not wanted.verdicts.is_file():
-        raise UsageFault(f"--verdicts {wanted.verdicts}: there is no such file; llmbench review writes one.")
-    people = read_verdicts(wanted.verdicts)
+    baselines = [] if wanted.baseline is None else [wanted.baseline]
+    check_target(wanted.target, "-o", [*wanted.files, *baselines, wanted.verdicts])
+    people = named_verdicts(wanted.verdicts)
     settings = replace(wanted.settings, people=people.verdicts)
     write_target(wanted.target, html_report(subject_of(replace(wanted, settings=settings))))
     return people.faults
@@ -59,7 +58,8 @@ def subject_of(wanted: Wanted) -> Subject:
     Raises:
         RunFileFault, UsageFault: see `write_report`.
     """
-    files = [path for path in wanted.files if path != wanted.baseline]
+    baseline = wanted.baseline and wanted.baseline.resolve()
+    files = [path for path in wanted.files if path.resolve() != baseline]
     if not files:
         raise UsageFault("name a run to show beside the baseline.")
     *earlier, shown = files
@@ -84,7 +84,7 @@ def _before(wanted: Wanted, ruling: RunRuling | None, names: Mapping[Path, str])
 
 
 def _between_models(wanted: Wanted, shown: Path, run: Run) -> RunRuling:
-    if len(wanted.models) != 2 or wanted.baseline is not None:
+    if len(set(wanted.models)) != 2 or wanted.baseline is not None:
         raise UsageFault("--models needs two models of the run that is shown, and no --baseline.")
     old, new = (only_role(run, role) for role in wanted.models)
     return _judged(wanted, Baseline(path=shown, run=old), new)

@@ -81,19 +81,19 @@ def fault(capsys: pytest.CaptureFixture[str]) -> str:
 # -- init
 
 WRITTEN = ("cases/capitals.yaml", "fixtures/models.toml", "fixtures/answers/example.jsonl")
-WORKFLOW = ".github/workflows/llmbench.yml"
+LAST = (".github/workflows/llmbench.yml", "pytest.ini")
 
 
 def test_init_writes_a_first_project(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """An empty folder gets a suite, a models file with its answers, and a workflow, and is told how to go on."""
+    """An empty folder gets a suite, a models file with its answers, a workflow and an ini file, and is told how to go on."""
     status = main(["init"])
 
     assert status == 0
     assert output(capsys) == [
-        *(f"wrote {path}" for path in (*WRITTEN, WORKFLOW)),
+        *(f"wrote {path}" for path in (*WRITTEN, *LAST)),
         "Next: pytest --llm-model example cases/",
     ]
-    assert all((folder / path).is_file() for path in (*WRITTEN, WORKFLOW))
+    assert all((folder / path).is_file() for path in (*WRITTEN, *LAST))
 
 
 def test_init_keeps_what_is_there(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -105,7 +105,7 @@ def test_init_keeps_what_is_there(folder: Path, capsys: pytest.CaptureFixture[st
 
     assert status == 0
     assert output(capsys) == [
-        *(f"wrote {path}" for path in (*WRITTEN[1:], WORKFLOW)),
+        *(f"wrote {path}" for path in (*WRITTEN[1:], *LAST)),
         "kept  cases/capitals.yaml (it was there)",
         "Next: pytest --llm-model example cases/",
     ]
@@ -120,7 +120,40 @@ def test_init_twice_changes_nothing(folder: Path, capsys: pytest.CaptureFixture[
     status = main(["init"])
 
     assert status == 0
-    assert output(capsys)[:-1] == [f"kept  {path} (it was there)" for path in (*WRITTEN, WORKFLOW)]
+    assert output(capsys)[:-1] == [f"kept  {path} (it was there)" for path in (*WRITTEN, *LAST)]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("pytest.ini", ""),
+        (".pytest.toml", "[pytest]\n"),
+        ("pyproject.toml", "[project]\n\n[tool.pytest.ini_options]\n"),
+        ("pyproject.toml", "[tool.pytest]\n"),
+        ("tox.ini", "[tox]\n[pytest]\n"),
+        ("setup.cfg", "[tool:pytest]\n"),
+    ],
+)
+def test_init_leaves_the_settings_of_pytest_where_they_are(
+    folder: Path, capsys: pytest.CaptureFixture[str], name: str, content: str
+) -> None:
+    """A second file would take their place."""
+    (folder / name).write_text(content)
+
+    main(["init"])
+
+    assert f"kept  {name} (it was there)" in output(capsys)
+    assert (folder / name).read_text() == content
+    assert (folder / "pytest.ini").exists() is (name == "pytest.ini")
+
+
+def test_init_writes_settings_beside_those_of_others(folder: Path) -> None:
+    """A project's file without a section of pytest's is none of its settings."""
+    (folder / "pyproject.toml").write_text('[project]\nname = "x"\n\n[tool.pytest-watcher]\n')
+
+    main(["init"])
+
+    assert (folder / "pytest.ini").is_file()
 
 
 def test_init_says_where_it_cannot_write(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -145,6 +178,20 @@ def test_the_first_project_runs(pytester: pytest.Pytester, capsys: pytest.Captur
     assert (status, validated) == (0, ["1 suites, 3 cases: 0 error, 0 warning, 0 advice"])
     result.assert_outcomes(passed=2, failed=1)
     result.stdout.fnmatch_lines(["FAILED cases/capitals.yaml::kenya[[]example[]] - different: *"])
+
+
+def test_the_first_project_is_found_whatever_pytest_is_given(
+    pytester: pytest.Pytester, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A baseline that lies elsewhere, which pytest takes for a path to tests, does not move the root directory there."""
+    main(["init"])
+    base = tmp_path_factory.mktemp("elsewhere") / "base.json"
+    run = ("--llm-model", "m=example", "--llm-no-fail", "--benchmark-quiet")
+    pytester.runpytest(*run, f"--benchmark-json={base}", "cases/")
+
+    result = pytester.runpytest(*run, "--llm-baseline", str(base), "cases/")
+
+    result.stdout.fnmatch_lines([f"rootdir: {pytester.path}", "verdict: too few cases"])
 
 
 # -- validate

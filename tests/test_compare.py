@@ -495,6 +495,34 @@ def test_models_of_one_run_are_compared_by_name(tmp_path: Path, capsys: Told) ->
     assert "--models needs two or more models of one run" in capsys.readouterr().err
 
 
+def test_models_of_files_of_one_name_are_told_apart(tmp_path: Path, capsys: Told) -> None:
+    """By the paths of their files, so that none takes the place of another; a file may be there with two models."""
+    for name in ("1", "2"):
+        (tmp_path / name).mkdir()
+    first = write(tmp_path / "1" / "run.json", run(*cases("a", role="x"), *cases("a", role="y")))
+    second = write(tmp_path / "2" / "run.json", run(*cases("a", role="x")))
+
+    assert compare(first, first, second, "--models", "x", "y", "x", "--format", "json") == 8
+
+    assert list(json.loads(capsys.readouterr().out)["candidates"]) == [f"y ({first})", f"x ({second})"]
+
+
+def test_a_run_is_not_judged_against_itself(tmp_path: Path, capsys: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By whatever path, or as one model twice; several candidates of one name would be one in the JSON."""
+    monkeypatch.chdir(tmp_path)
+    both = write(tmp_path / "both.json", run(*cases("a", role="x"), *cases("a", role="y")))
+
+    for arguments, what in (
+        (["both.json", both], "file"),
+        ([both, "--models", "x", "y", "y"], "model"),
+        (["both.json", both, "--models", "x", "x"], "model of a file"),
+    ):
+        assert compare(*arguments) == 2
+        assert capsys.readouterr().err == (
+            f"llmbench: the same {what} is named twice; a run has nothing to say against itself.\n"
+        )
+
+
 def test_several_candidates_stand_side_by_side(tmp_path: Path, capsys: Told) -> None:
     """More than two runs are a table, each judged against the first; the gravest verdict counts."""
     ids = [str(i) for i in range(100)]
@@ -575,6 +603,7 @@ def test_an_impossible_score_in_a_file_names_the_file(tmp_path: Path, capsys: To
         (["a.json", "b.json", "--latency-margin", "0.5"], "needs a ratio above 1"),
         (["a.json", "b.json", "--allow-different", "seed"], 'not "seed"'),
         (["a.json", "other.json"], "no case in common"),
+        (["a.json", "b.json", "--verdicts", "v.jsonl"], "--verdicts v.jsonl: there is no such file; llmbench review"),
     ],
 )
 def test_wrong_usage_is_exit_2_with_a_sentence(
@@ -590,6 +619,23 @@ def test_wrong_usage_is_exit_2_with_a_sentence(
     told = capsys.readouterr()
     assert message in told.err
     assert told.out == ""
+
+
+def test_a_verdict_of_people_that_cannot_be_read_is_told(
+    tmp_path: Path, capsys: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The comparison stands on stdout as it was, and the line that is left out on stderr."""
+    monkeypatch.chdir(tmp_path)
+    files = [write(tmp_path / f"{name}.json", run(*cases("a"))) for name in ("old", "new")]
+    compare(*files)
+    told = capsys.readouterr().out
+    (tmp_path / "verdicts.jsonl").write_text("nonsense\n")
+
+    assert compare(*files) == 8
+
+    found = capsys.readouterr()
+    assert found.out == told
+    assert found.err.startswith("llmbench: verdicts.jsonl:1: this line is no verdict and is left out: not JSON")
 
 
 def test_a_difference_is_allowed_from_the_command_line(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from pytest_llmbench.cli import main
 from pytest_llmbench.errors import RunFileFault, UsageFault
 from pytest_llmbench.history import Filter, latest_run_file, parse_since, read_history
+from pytest_llmbench.records import read_run
 from pytest_llmbench.stats import wilson_interval
 from pytest_llmbench.values import Sampling
 
@@ -28,6 +30,13 @@ def entry(
         "prompt_style": "chat", "prompt_sha256": "p", "grader": "exact", "score": score, "outcome": outcome,
         "samples": [sample],
     }  # fmt: skip
+
+
+def whole(record: dict[str, Any]) -> dict[str, Any]:
+    """Give the record with all that a reader of single records needs."""
+    names = ("answer", "outcome", "score", "reason", "explanation", "format_ok", "latency_s", "ttft_s")
+    nothing = dict.fromkeys((*names, "input_tokens", "output_tokens", "finish_reason", "concurrency"))
+    return {**record, "samples": [{**nothing, "parts": {}, **sample} for sample in record["samples"]]}
 
 
 def write(path: Path, *records: dict[str, Any], date: str = "2026-01-01", version: int = 1, **top: Any) -> Path:
@@ -225,6 +234,64 @@ def test_a_file_named_itself_must_be_a_run(tmp_path: Path, content: str, message
 
     with pytest.raises(RunFileFault, match=message):
         read_history([path], Filter())
+
+
+SUITE = {"sha256": "", "grader": "exact", "grader_version": "two", "path": "s.yaml"}
+BAD = {
+    "a score that is no number": ({"score": float("nan")}, {}, "it is passed and has no score."),
+    "a score over 1": ({"score": 1.5}, {}, 'it has 1.5 as its "score".'),
+    "an outcome without a score": ({"score": None}, {}, "it is passed and has no score."),
+    "a latency below 0": ({"latency_s": -1.0}, {}, 'a sample has -1.0 as its "latency_s".'),
+    "an endless latency": ({"latency_s": float("inf")}, {}, 'a sample has Infinity as its "latency_s".'),
+    "too high a concurrency": ({"concurrency": 10**30}, {}, f'a sample has 1{"0" * 30} as its "concurrency".'),
+    "a version in words": (
+        {},
+        {"llmbench": {"schema": 1, "suites": {"s": SUITE}}},
+        'has "two" as its "grader_version".',
+    ),
+}
+
+
+@pytest.mark.parametrize(("changes", "top", "message"), BAD.values(), ids=BAD)
+def test_a_run_that_cannot_be_compared_is_left_out_and_told(
+    tmp_path: Path, changes: dict[str, Any], top: dict[str, Any], message: str
+) -> None:
+    """What `compare` refuses is in no figure here either, and each such file is told with its fault."""
+    good = write(tmp_path / "good.json", whole(entry("a", True)))
+    record = whole(entry("a", True))
+    target = record if "score" in changes else record["samples"][0]
+    target.update(changes)
+    bad = write(tmp_path / "bad.json", record, whole(entry("b", True)), **top)
+    bad.write_text(bad.read_text().replace("Infinity", "1e999"))
+
+    found = read_history([tmp_path], Filter())
+
+    assert [Path(run.file) for run in found.entries] == [good]
+    (told,) = found.left_out
+    assert told.startswith(f"{bad}: ")
+    assert told.endswith(message)
+    with pytest.raises(RunFileFault, match=re.escape(message)):
+        read_history([bad], Filter())
+
+
+def test_what_an_error_has_not_is_not_looked_at(tmp_path: Path) -> None:
+    """NaN as the score of an error or as a latency is as if nothing stood there."""
+    error = {**whole(entry("b", None)), "score": float("nan")}
+    path = write(tmp_path / "run.json", whole(entry("a", True)), whole(entry("c", True, latency_s=float("nan"))), error)
+
+    (found,) = read_history([path], Filter()).entries
+
+    assert (found.cases, found.errors, found.score, found.p50_s) == (3, 1, 1.0, 0.5)
+    assert len(read_run(path).records) == 3
+
+
+def test_a_run_of_very_many_requests_in_flight_is_read(tmp_path: Path) -> None:
+    """As it is compared."""
+    path = write(tmp_path / "run.json", at(entry("a", True), 10**12))
+
+    (found,) = read_history([path], Filter()).entries
+
+    assert found.concurrency == 10**12
 
 
 def test_where_there_is_no_run_the_way_to_one_is_told(tmp_path: Path) -> None:

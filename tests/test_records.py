@@ -157,7 +157,15 @@ def test_an_ungraded_answer_is_an_error_that_keeps_the_answer() -> None:
     assert (sample.answer, sample.latency_s, sample.attempts) == ("Paris", 0.5, 2)
 
 
-@pytest.mark.parametrize("latency_s", [math.nan, math.inf, -math.inf, -0.1])
+@pytest.mark.parametrize("tokens", [-5, 10**400])
+def test_what_nobody_can_have_counted_is_not_counted(tokens: int) -> None:
+    """What a server says of tokens is kept where it can be, so that a run it answered can be read back."""
+    sample = ungraded_sample(Answer(text="x", input_tokens=tokens, output_tokens=tokens), "broke")
+
+    assert (sample.input_tokens, sample.output_tokens) == (None, None)
+
+
+@pytest.mark.parametrize("latency_s", [math.nan, math.inf, -math.inf, -0.1, 1e300])
 def test_what_no_clock_can_have_measured_is_not_measured(latency_s: float) -> None:
     """A time that is negative or no number is as if nobody had measured, for pytest-benchmark averages what it gets."""
     answer = Answer(text="x", latency_s=latency_s, ttft_s=latency_s)
@@ -223,7 +231,7 @@ RECORDS = st.builds(
     outcome=st.sampled_from(Outcome),
     samples=st.lists(samples_of_any_kind(), min_size=1, max_size=3).map(tuple),
     cluster=st.none() | TEXTS,
-)
+).filter(lambda record: record.score is not None or record.outcome is Outcome.ERROR)
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -345,6 +353,16 @@ def test_nan_of_other_tools_is_null(tmp_path: Path) -> None:
     assert record.samples[0].latency_s is None
 
 
+def test_an_endless_latency_is_a_broken_record(tmp_path: Path) -> None:
+    """1e999 is a number of JSON, and infinity once it is read."""
+    path = write(tmp_path, RECORD)
+    path.write_text(path.read_text().replace('"latency_s": 0.25', '"latency_s": 1e999'))
+
+    assert fault_of(path) == (
+        'run.json: the record of case "france" is broken: a sample has Infinity as its "latency_s".'
+    )
+
+
 def test_a_reader_needs_nothing_of_the_block_but_its_schema(tmp_path: Path) -> None:
     """A block with a schema alone is a run without facts."""
     run = read_run(write(tmp_path, RECORD, llmbench={"schema": 1}, commit_info=None))
@@ -381,6 +399,22 @@ def _broken(**changes: object) -> Mapping[str, Any]:
 
 def _broken_sample(**changes: object) -> Mapping[str, Any]:
     return _broken(samples=[{**strict(record_to_json(RECORD))["samples"][0], **changes}])
+
+
+def _broken_block(**changes: object) -> Mapping[str, Any]:
+    return {"llmbench": {**strict(block_to_json(Run(records=(), facts=FACTS))), **changes}}
+
+
+def _broken_sampling(**changes: object) -> Mapping[str, Any]:
+    models = strict(facts_to_json(FACTS))["models"]
+    models["old"]["sampling"]["capitals"].update(changes)
+    return _broken_block(models=models)
+
+
+def _broken_suite(**changes: object) -> Mapping[str, Any]:
+    suites = strict(facts_to_json(FACTS))["suites"]
+    suites["capitals"].update(changes)
+    return _broken_block(suites=suites)
 
 
 def _without(name: str) -> Mapping[str, Any]:
@@ -426,9 +460,41 @@ BROKEN = {
         _broken_sample(latency_s="fast"),
         'run.json: the record of case "france" is broken: a sample has "fast" as its "latency_s".',
     ),
-    "passed without a score": (
+    "a latency below 0": (
+        _broken_sample(latency_s=-1),
+        'run.json: the record of case "france" is broken: a sample has -1 as its "latency_s".',
+    ),
+    "more tokens than can be counted": (
+        _broken_sample(output_tokens=10**400),
+        f'run.json: the record of case "france" is broken: a sample has 1{"0" * 39} as its "output_tokens".',
+    ),
+    "tokens below 0": (
+        _broken_sample(input_tokens=-5),
+        'run.json: the record of case "france" is broken: a sample has -5 as its "input_tokens".',
+    ),
+    "a record passed without a score": (
+        _broken(score=None),
+        'run.json: the record of case "france" is broken: it is passed and has no score.',
+    ),
+    "a score that is no number": (
+        _broken(score=math.nan, outcome="failed"),
+        'run.json: the record of case "france" is broken: it is failed and has no score.',
+    ),
+    "a sample passed without a score": (
         _broken_sample(score=None),
         'run.json: the record of case "france" is broken: a sample is passed and has no score.',
+    ),
+    "a temperature in words": (
+        _broken_sampling(temperature="hot"),
+        'run.json: the llmbench block is broken: the sampling of suite "capitals" has "hot" as its "temperature".',
+    ),
+    "no temperature": (
+        _broken_sampling(temperature=None),
+        'run.json: the llmbench block is broken: the sampling of suite "capitals" has null as its "temperature".',
+    ),
+    "a grader's version in words": (
+        _broken_suite(grader_version="2"),
+        'run.json: the llmbench block is broken: suite "capitals" has "2" as its "grader_version".',
     ),
     "models are a list": (
         {"llmbench": {"schema": 1, "models": []}},

@@ -80,6 +80,8 @@ def test_a_baseline_can_be_named(folder: Path) -> None:
 
     assert (found.before, found.gate.verdict) == ("base", "worse")
     assert subject(shown, baseline=base).before == "base"
+    again = subject(Path("base.json"), shown, baseline=base)
+    assert (again.before, len(again.history)) == ("base", 2)
 
 
 def test_two_models_of_one_run_can_be_compared(folder: Path) -> None:
@@ -159,14 +161,19 @@ def test_without_verdicts_nothing_is_said_of_trust(folder: Path) -> None:
         (["none.json", "-o", "x.html"], "none.json: there is no such file; write one with pytest"),
         (["run.json", "-o", "none/x.html"], "-o none/x.html: there is no folder {folder}/none; create it first."),
         (["run.json", "-o", "."], "-o .: this is a folder; name a file in it."),
+        (["run.json", "-o", "./run.json"], "-o run.json: this would write over what it is made from; name another file."),
+        (["run.json", "-o", "jokes.json", "--baseline", "{folder}/jokes.json"], "-o jokes.json: this would write over"),
+        (["run.json", "-o", "verdicts.jsonl"], "-o verdicts.jsonl: this would write over what it is made from;"),
         (["run.json", "run.json", "-o", "x.html"], "the same file is named twice; a run has nothing to say against"),
         (["run.json", "-o", "x.html", "--baseline", "run.json"], "name a run to show beside the baseline."),
         (["run.json", "-o", "x.html", "--baseline", "jokes.json"], "the runs have no case in common"),
         (["run.json", "-o", "x.html", "--models", "m", "n"], 'there is no model "n" in the run; it has: m.'),
         (
-            ["run.json", "-o", "x.html", "--models", "m", "m", "--baseline", "jokes.json"],
+            ["run.json", "-o", "x.html", "--models", "m", "n", "--baseline", "jokes.json"],
             "--models needs two models of the run that is shown, and no --baseline.",
         ),
+        (["run.json", "-o", "x.html", "--models", "m", "m"], "--models needs two models of the run that is shown,"),
+        (["run.json", "-o", "x.html", "--baseline", "{folder}/run.json"], "name a run to show beside the baseline."),
         (["run.json", "-o", "x.html", "--verdicts", "v.jsonl"], "--verdicts v.jsonl: there is no such file;"),
         (["run.json", "-o", "x.html", "--margin", "0"], "--margin needs points of score above 0 and below 100"),
     ],
@@ -174,15 +181,16 @@ def test_without_verdicts_nothing_is_said_of_trust(folder: Path) -> None:
 def test_what_cannot_be_done_is_said(
     folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
-    """Exit status 2, a sentence with the way out, and no file."""
+    """Exit status 2, a sentence with the way out; no file is written, nor written over."""
     write(folder / "run.json", *scored(1.0))
     write(folder / "jokes.json", *scored(1.0, suite="jokes"))
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
 
-    status = main(["report", *arguments])
+    status = main(["report", *(argument.format(folder=folder) for argument in arguments)])
 
     assert status == 2
     assert capsys.readouterr().err.startswith(f"llmbench: {message.format(folder=folder)}")
-    assert not (folder / "x.html").exists()
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_a_file_that_cannot_be_written_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

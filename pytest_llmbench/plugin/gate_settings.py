@@ -1,6 +1,6 @@
 """What pytest's options ask of a run: a baseline, minimum scores, what is tolerated."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -10,8 +10,8 @@ from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.gate import GateSettings
 from pytest_llmbench.gate_options import MinScore, gate_settings, parse_min_score
 from pytest_llmbench.history import latest_run_file
-from pytest_llmbench.human_verdicts import DEFAULT_FILE, HumanVerdict, read_verdicts
-from pytest_llmbench.plugin.settings import folder_of, listed
+from pytest_llmbench.human_verdicts import DEFAULT_FILE, VerdictFile, read_verdicts
+from pytest_llmbench.plugin.settings import folder_of, listed, path_of
 
 LATEST = "latest"
 """Stands for the newest run of the benchmark storage."""
@@ -34,13 +34,13 @@ def tolerated(config: pytest.Config) -> GateSettings:
     return gate_settings(margin or "5", latency_margin, listed(config, "llm_allow_different")[0], "--llm-")
 
 
-def people(config: pytest.Config) -> tuple[HumanVerdict, ...]:
+def people(config: pytest.Config) -> VerdictFile:
     """Read what people said of answers: `verdicts.jsonl` in the root directory, if it is there.
 
     Raises:
         UsageFault: it cannot be read.
     """
-    return read_verdicts(config.rootpath / DEFAULT_FILE).verdicts
+    return read_verdicts(config.rootpath / DEFAULT_FILE)
 
 
 def min_scores(config: pytest.Config) -> tuple[tuple[MinScore, ...], bool]:
@@ -66,13 +66,27 @@ def baselines(config: pytest.Config, storage: Callable[[], Path | None]) -> tupl
     names, is_given = listed(config, "llm_baseline")
     folder = folder_of(config, is_given=is_given)
     found = read_baselines([_latest(storage()) if name == LATEST else _shown(folder / name) for name in names])
-    target = config.getoption("benchmark_json", None)
-    if target and any(Path(target).resolve() == baseline.path.resolve() for baseline in found):
-        raise UsageFault(
-            f"--benchmark-json={target} would write over the baseline; write elsewhere, and move the file where the "
-            "gate lets it pass."
-        )
+    _keep(config, [baseline.path for baseline in found])
     return found
+
+
+def _keep(config: pytest.Config, baselines: Sequence[Path]) -> None:
+    """Refuse to write over a baseline.
+
+    Raises:
+        UsageFault: a file that this run writes is one.
+    """
+    run_file = config.getoption("benchmark_json", None)
+    way_out = "name another file."
+    targets = (
+        ("--benchmark-json", run_file, "write elsewhere, and move the file where the gate lets it pass."),
+        ("--llm-report", path_of(config, "llm_report"), way_out),
+        ("--llm-summary", path_of(config, "llm_summary"), way_out),
+    )
+    kept = {path.resolve() for path in baselines}
+    for option, target, instead in targets:
+        if target and Path(target).resolve() in kept:
+            raise UsageFault(f"{option}={target} would write over the baseline; {instead}")
 
 
 def _latest(storage: Path | None) -> Path:

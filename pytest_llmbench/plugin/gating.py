@@ -4,7 +4,7 @@ The process that writes the benchmark JSON judges, under xdist the controller.  
 cannot be seen to fit the plan there, since only workers collect: they are told which file it is.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +22,7 @@ from pytest_llmbench.plugin.session import LlmSession
 from pytest_llmbench.plugin.summary import write
 from pytest_llmbench.records import Run
 from pytest_llmbench.report.run_ruling import asked_text, ruling_json, ruling_lines, ruling_properties
+from pytest_llmbench.report.text import visible
 from pytest_llmbench.run_gate import RunGate, judge_run
 from pytest_llmbench.values import Outcome
 
@@ -40,11 +41,12 @@ def register_gate(session: LlmSession) -> None:
         floors, are_given = gate_settings.min_scores(config)
         if not gate_settings.has_gate(config):
             return
-        settings = replace(settings, people=gate_settings.people(config))
+        people = gate_settings.people(config)
     except UsageFault as fault:
         raise usage_error(fault) from None
-    asked = RunGate(floors=floors, settings=settings)
-    config.pluginmanager.register(Gating(session, asked, are_floors_given=are_given), NAME)
+    asked = RunGate(floors=floors, settings=replace(settings, people=people.verdicts))
+    gating = Gating(session, asked, are_floors_given=are_given, unread_verdicts=people.faults)
+    config.pluginmanager.register(gating, NAME)
 
 
 class Gating:
@@ -54,13 +56,15 @@ class Gating:
         session: what it judges.
         asked: what is asked, but for the baselines.
         are_floors_given: the minimum scores are from the command line, so that each must hold a suite.
+        unread_verdicts: what could not be read of what people said.
     """
 
-    def __init__(self, session: LlmSession, asked: RunGate, *, are_floors_given: bool):
+    def __init__(self, session: LlmSession, asked: RunGate, *, are_floors_given: bool, unread_verdicts: Sequence[str]):
         self.config = session.config
         self.asked = asked
         self._session = session
         self._are_floors_given = are_floors_given
+        self._unread_verdicts = unread_verdicts
         self._errors = 0
 
     # -- before anything is asked
@@ -149,7 +153,9 @@ class Gating:
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Tell the verdicts, the overall one last."""
+        """Tell the verdicts, the overall one last, and what was not read of people's."""
+        for fault in self._unread_verdicts:
+            terminalreporter.write_line(visible(f"llmbench: {fault}"), red=True)
         if self._session.ruling is None:
             return
         width = self.config.get_terminal_writer().fullwidth

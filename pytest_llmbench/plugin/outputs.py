@@ -89,6 +89,8 @@ class SummaryFile:
                 self._write(self._session.stopped(session, exitstatus))
             except OSError as fault:
                 self._remark = f"the summary could not be written to {self._path}: {fault.strerror}."
+            if self._remark and self._is_asked and session.exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
     def _write(self, stopped: str | None) -> None:
         there = self._path.read_bytes() if self._is_appended and self._path.exists() else b""

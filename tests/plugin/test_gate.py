@@ -611,6 +611,8 @@ def test_a_baseline_that_shares_no_case_ends_the_run_before_it_begins(
         (["--llm-baseline=latest"], ".benchmarks: there is no run to compare with; save one with pytest *"),
         (["--llm-baseline=base.json", "--llm-baseline=./base.json"], "*base.json: this baseline is named twice; *"),
         (["--llm-baseline=base.json", "--benchmark-json=base.json"], "--benchmark-json=base.json would write over *"),
+        (["--llm-baseline=base.json", "--llm-report=base.json"], "--llm-report=*base.json would write over the *"),
+        (["--llm-baseline=base.json", "--llm-summary=base.json"], "--llm-summary=*base.json would write over the *"),
         (["--llm-margin=0"], '--llm-margin needs points of score above 0 and below 100, not "0"; that nothing at all*'),
         (["--llm-margin=-1"], '--llm-margin needs points of score above 0 and below 100, not "-1". The default is 5.'),
         (["--llm-margin=101"], '--llm-margin needs points of score above 0 and below 100, not "101"*'),
@@ -629,12 +631,14 @@ def test_a_fault_of_the_gate_s_options_ends_the_run_before_it_begins(
 ) -> None:
     """Exit 4 with what is wrong and the way out."""
     pytester = gated(new={})
+    baseline = (pytester.path / "base.json").read_bytes()
 
     result = pytester.runpytest("--llm-model", "new", *options, *FAST, "cases")
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"ERROR: {message}"])
     result.stdout.no_fnmatch_line("*passed*")
+    assert (pytester.path / "base.json").read_bytes() == baseline
 
 
 def test_a_case_that_is_planned_twice_cannot_be_gated(gated: GateProject) -> None:
@@ -742,4 +746,17 @@ def test_a_grader_that_people_agree_with_gates(gated: GateProject) -> None:
     assert result.ret == 1
     result.stdout.no_fnmatch_line("*advice only*")
     assert main(["compare", "base.json", "new.json"]) == 1
-    assert main(["compare", "base.json", "new.json", "--verdicts", "none.jsonl"]) == 8
+    pytester.path.joinpath("nothing.jsonl").touch()
+    assert main(["compare", "base.json", "new.json", "--verdicts", "nothing.jsonl"]) == 8
+
+
+def test_a_verdict_that_cannot_be_read_is_told(gated: GateProject) -> None:
+    """A broken line of the file is left out, and each run that is gated says which."""
+    pytester = gated(new={"wrong": range(40)})
+    write_verdicts(pytester)
+    path = pytester.path / "verdicts.jsonl"
+    path.write_text("nonsense\n" + path.read_text())
+
+    result = run_new(pytester)
+
+    result.stdout.fnmatch_lines([f"llmbench: {path}:1: this line is no verdict and is left out: not JSON *"])

@@ -1,6 +1,5 @@
 """The summary that a run writes at its end, whatever became of it."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -174,15 +173,31 @@ def test_a_file_that_cannot_be_written_ends_the_run_before_it_begins(
     result.stdout.no_fnmatch_line("*passed*")
 
 
-def test_a_file_that_can_no_longer_be_written_is_said(project: Project) -> None:
-    """The run's own outcome stands: its exit status and its JSON."""
+def test_a_named_file_that_can_no_longer_be_written_is_no_success(project: Project) -> None:
+    """The run is told as it was, then why there is no summary; who asked for one sees it in the exit status."""
+    pytester = project(WRONG_PERU)
+
+    result = pytester.runpytest(*RUN, "--llm-no-fail", "--llm-summary=/dev/full", "cases")
+    failed = pytester.runpytest(*RUN, "--llm-summary=/dev/full", "cases")
+
+    assert (result.ret, failed.ret) == (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.TESTS_FAILED)
+    for one in (result, failed):
+        one.stdout.fnmatch_lines(
+            ["llmbench: the summary could not be written to /dev/full: No space left on device.", "*2 passed*"]
+        )
+
+
+def test_a_step_s_summary_that_cannot_be_written_changes_nothing(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody asked for it: it is told, and the exit status is that of the run."""
     pytester = project(WRONG_PERU)
     pytester.makeconftest(
         "import os, pathlib\ndef pytest_runtest_teardown():\n    pathlib.Path('gone').exists() and os.rmdir('gone')\n"
     )
-    pytester.mkdir("gone")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(pytester.mkdir("gone") / "summary.md"))
 
-    result = pytester.runpytest(*RUN, "--llm-no-fail", f"--llm-summary=gone{os.sep}summary.md", "cases")
+    result = pytester.runpytest(*RUN, "--llm-no-fail", "cases")
 
     assert result.ret == 0
     result.stdout.fnmatch_lines(
