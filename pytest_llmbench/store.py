@@ -1,10 +1,10 @@
 """The answer store: every answer is kept in SQLite the moment it arrives, so that no run pays twice.
 
 A request is known by the model's identity, the prompt, the sampling and the number of the
-sample.  A run that did not finish is continued by the next one of the same model in the same role;
-errors are never kept.  Several processes may share a store: the journal is a write-ahead log, each
-answer its own transaction.  After a kill of the process nothing is lost; after a loss of power the
-last answers may be (`synchronous=NORMAL`), the store itself is not.
+sample.  A run that did not finish is continued by the next one of the same model in the same role, and if that
+does not finish either, both are by the one after it; errors are never kept.  Several processes may share a
+store: the journal is a write-ahead log, each answer its own transaction.  After a kill of the process nothing
+is lost; after a loss of power the last answers may be (`synchronous=NORMAL`), the store itself is not.
 
 Several processes may be one run (its token says so).  The one that owns the run holds a lock for as long
 as it lives, so that a run at work is not taken for one that did not finish; where the system has no such
@@ -17,6 +17,7 @@ import threading
 import time
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
+from itertools import takewhile
 from pathlib import Path
 
 from pytest_llmbench.errors import UsageFault
@@ -62,8 +63,8 @@ CREATE TABLE IF NOT EXISTS known (
 _TABLES = {"run", "asked", "answer", "known"}
 
 _FIND = (
-    "SELECT answer, run FROM answer WHERE request = ? AND role = ? AND copy = ? AND run IN (?, ?) "
-    "ORDER BY run DESC LIMIT 1"
+    "SELECT answer, run FROM answer WHERE request = ? AND role = ? AND copy = ? "
+    "AND run IN (SELECT value FROM json_each(?)) ORDER BY run DESC LIMIT 1"
 )
 _FIND_ALL = (
     "SELECT answer, run FROM answer WHERE request = ? AND (run <> ? OR (role = ? AND copy = ?)) "
@@ -89,7 +90,7 @@ class Reuse(StrEnum):
     """Which stored answers are used again."""
 
     AUTO = "auto"
-    """Those of the last run of the model in its role, if it did not finish."""
+    """Those of the last runs of the model in its role that did not finish, back to one that did."""
     ALL = "all"
     """Any with the same request, the newest first."""
     NONE = "none"
@@ -146,11 +147,13 @@ class AnswerStore:
             entry: what it was opened from (see `entry_key`), so that it can be looked up without opening it.
         """
         model = model_key(identity)
-        previous = None
+        previous: tuple[int, ...] = ()
         with self._lock:
             try:
                 if self._reuse is Reuse.AUTO:
                     previous = self._previous(model, role)
+                elif self._reuse is Reuse.NONE:  # nor are they wanted by a run that continues this one
+                    self._forget(model, role, self._previous(model, role))
                 self._connection.execute("INSERT OR IGNORE INTO asked VALUES (?, ?, ?)", (model, role, self._run))
                 self._connection.execute("INSERT OR REPLACE INTO known VALUES (?, ?)", (entry, model))
             except sqlite3.Error as fault:
@@ -164,7 +167,7 @@ class AnswerStore:
                 row = self._connection.execute("SELECT model FROM known WHERE entry = ?", (entry,)).fetchone()
                 if row is None:
                     return None
-                previous = self._previous(row[0], role) if self._reuse is Reuse.AUTO else None
+                previous = self._previous(row[0], role) if self._reuse is Reuse.AUTO else ()
                 latency_s, per_answer_s = self._connection.execute(_PACE, row).fetchone()
             except sqlite3.Error as fault:
                 self._give_up("be read", fault)
@@ -174,7 +177,7 @@ class AnswerStore:
             return answers, None
         return answers, Pace(latency_s=latency_s, per_answer_s=per_answer_s)
 
-    def find(self, key: Key, role: str, previous: int | None) -> Answer | None:
+    def find(self, key: Key, role: str, previous: tuple[int, ...]) -> Answer | None:
         """Give a stored answer; see `ModelAnswers.find`."""
         if self._reuse is Reuse.ALL:
             # the same role first: two roles of one model in one run have answers of their own
@@ -182,7 +185,7 @@ class AnswerStore:
             values: tuple[object, ...] = (key.request, self._run, role, key.copy, role, key.copy)
         else:
             query = _FIND
-            values = (key.request, role, key.copy, self._run, self._run if previous is None else previous)
+            values = (key.request, role, key.copy, json.dumps((self._run, *previous)))
         with self._lock:
             if self.fault is not None:
                 return None
@@ -268,21 +271,31 @@ class AnswerStore:
         execute("COMMIT")
         return run
 
-    def _previous(self, model: str, role: str) -> int | None:
-        """Give the run before this one that asked the model, if it did not finish and is not at work."""
+    def _previous(self, model: str, role: str) -> tuple[int, ...]:
+        """Give the last runs before this one that asked the model and neither finished nor are at work.
+
+        They are all looked at: one that stopped early kept only what it came to of those that it continued.
+        """
         before = self._connection.execute(
             "SELECT run.id, run.is_finished FROM asked JOIN run ON run.id = asked.run "
-            "WHERE asked.model = ? AND asked.role = ? AND run.id < ? ORDER BY run.id DESC LIMIT 1",
+            "WHERE asked.model = ? AND asked.role = ? AND run.id < ? ORDER BY run.id DESC",
             (model, role, self._run),
-        ).fetchone()
-        is_left = before is not None and not before[1] and not self._life.is_alive(before[0])
-        return before[0] if is_left else None
+        )
+        left = takewhile(lambda row: not row[1] and not self._life.is_alive(row[0]), before.fetchall())
+        return tuple(run for run, _ in left)
+
+    def _forget(self, model: str, role: str, runs: tuple[int, ...]) -> None:
+        """Have some runs continued by none."""
+        self._connection.execute(
+            "DELETE FROM asked WHERE model = ? AND role = ? AND run IN (SELECT value FROM json_each(?))",
+            (model, role, json.dumps(runs)),
+        )
 
 
 class ModelAnswers:
     """What is stored of one model in one role; see `AnswerStore.answers_of`."""
 
-    def __init__(self, store: AnswerStore, model: str, role: str, previous: int | None):
+    def __init__(self, store: AnswerStore, model: str, role: str, previous: tuple[int, ...]):
         self._store = store
         self._model = model
         self._role = role

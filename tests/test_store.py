@@ -86,6 +86,44 @@ def test_a_run_interrupted_twice_is_continued_twice(tmp_path: Path) -> None:
     third.close()
 
 
+def test_a_continuation_that_stops_early_loses_nothing(tmp_path: Path) -> None:
+    """A run that continues one, and stops before it asked all that one had, leaves the rest to the next."""
+    left_behind(tmp_path)
+    left_behind(tmp_path, OTHER, token="second")
+
+    third = opened(tmp_path, token="third")
+
+    assert None not in (find(third), find(third, OTHER))
+    third.close()
+
+
+def test_the_newest_answer_of_runs_that_did_not_finish_is_used(tmp_path: Path) -> None:
+    """Where several have an answer, it is that of the last."""
+    left_behind(tmp_path)
+    second = opened(tmp_path, token="second")
+    keep(second, answer=Answer(text="newer"))
+    second.close()
+
+    third = opened(tmp_path, token="third")
+
+    found = find(third)
+    third.close()
+    assert found == Answer(text="newer", reused=True)
+
+
+def test_what_was_asked_anew_is_continued_without_what_came_before(tmp_path: Path) -> None:
+    """After a run with `none` that did not finish, the next one uses its answers, and none of those it did not want."""
+    left_behind(tmp_path)
+    second = opened(tmp_path, Reuse.NONE, token="second")
+    keep(second, OTHER)
+    second.close()
+
+    third = opened(tmp_path, token="third")
+
+    assert (find(third) is None, find(third, OTHER) is None) == (True, False)
+    third.close()
+
+
 def test_only_the_last_run_is_continued(tmp_path: Path) -> None:
     """An unfinished run before a finished one is past."""
     left_behind(tmp_path)
