@@ -1,6 +1,6 @@
 """The conductor: plan, answers, grades and records of one run. Knows no pytest."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pytest_llmbench.arrivals import Progress
@@ -176,17 +176,17 @@ class Runner:
             return self._settling.settle(self._items[key], answers)
         return self._settling.settle(self._items[key], answers, self._judge.take(key, while_waiting))
 
-    def keep_arrived(self) -> tuple[tuple[str, Record], ...]:
-        """Grade and keep what arrived and no test took, when a run is interrupted."""
-        if self._answers is None:
-            return ()
-        arrived = self._answers.arrived()
-        answered = {k: v for k, v in arrived.items() if any(isinstance(answer, Answer) for answer in v)}
-        replies = {key: () if self._judge is None else self._judge.arrived(key) for key in answered}
-        return tuple(
-            (key, self._settling.settle(self._items[key], answers, replies[key]).record)
-            for key, answers in answered.items()
-        )
+    def keep_arrived(self, reported: Container[str]) -> Iterator[tuple[str, Record]]:
+        """Grade what arrived, when a run is interrupted, one item after another.
+
+        Args:
+            reported: the keys of items whose tests told of them; these are left out.
+        """
+        arrived = {} if self._answers is None else self._answers.arrived()
+        for key, answers in arrived.items():
+            if key not in reported and any(isinstance(answer, Answer) for answer in answers):
+                replies = () if self._judge is None else self._judge.arrived(key)
+                yield key, self._settling.settle(self._items[key], answers, replies).record
 
     def lost(self, item: Item, cause: str) -> Result:
         """Make the result of an item that another process was to answer, and did not."""

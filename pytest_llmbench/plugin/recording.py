@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Generator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -44,8 +45,9 @@ class Recording:
             voice.leave(runner.facts(), runner.asking.remarks, self._session.refusal)
         elif not session.config.option.collectonly:
             if exitstatus == pytest.ExitCode.INTERRUPTED:
-                for nodeid, record in runner.keep_arrived():
-                    self._keep(nodeid, record)
+                with suppress(KeyboardInterrupt):  # pressed again: what is not graded by now is left out
+                    for nodeid, record in runner.keep_arrived(self._session.reported):
+                        self._keep(nodeid, record)
             has_all = self._session.workers.planned.keys() <= self._session.records.keys()
             runner.asking.end(is_finished=has_all and _is_finished(session, exitstatus))
             if self._session.workers.refusal is not None:

@@ -224,6 +224,29 @@ def test_ctrl_c_writes_what_arrived_and_the_next_run_asks_the_rest(asking: Askin
     assert sorted(openai_server.prompts()) == ["chile", "chile", "france", "france", "kenya", "peru"]
 
 
+@pytest.mark.parametrize(("times", "is_kept"), [(1, True), (2, False)])
+def test_ctrl_c_while_a_case_is_graded_takes_no_record_away(asking: Asking, times: int, *, is_kept: bool) -> None:
+    """The case is graded again for the file; if Ctrl-C is pressed again meanwhile, only that case is not in it."""
+    pytester = asking(concurrency=1)
+    pytester.makepyfile(
+        graded="from pytest_llmbench import Grade\n"
+        "calls = []\n"
+        "def grade(case, answer):\n"
+        "    calls.append(case.id)\n"
+        f"    if case.id == 'peru' and calls.count('peru') <= {times}: raise KeyboardInterrupt\n"
+        "    return Grade(score=1.0, passed=True, reason='correct', explanation='')\n"
+    )
+    suite = pytester.path / "cases" / "capitals.yaml"
+    suite.write_text(SUITE.replace("grader: exact", "grader: graded:grade"))
+
+    result = pytester.runpytest_subprocess("--llm-model", "m", "--benchmark-json=run.json", "cases")
+
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    kept = samples(pytester)
+    assert kept["france"]["outcome"] == "passed"
+    assert ("peru" in kept) == is_kept
+
+
 # -- where it is
 
 
