@@ -51,9 +51,9 @@ def run(pytester: pytest.Pytester, *options: str) -> pytest.RunResult:
     return pytester.runpytest("--llm-model", "m", *QUIET, "--benchmark-json=run.json", *options, "cases")
 
 
-def begun(pytester: pytest.Pytester) -> "subprocess.Popen[bytes]":
+def begun(pytester: pytest.Pytester, *options: str) -> "subprocess.Popen[bytes]":
     """Begin a run in a process of its own."""
-    command = [sys.executable, "-m", "pytest", "--llm-model", "m", "--benchmark-json=run.json", "cases"]
+    command = [sys.executable, "-m", "pytest", "--llm-model", "m", "--benchmark-json=run.json", *options, "cases"]
     return pytester.popen(command, stdin=subprocess.DEVNULL)  # type: ignore[no-any-return]
 
 
@@ -201,14 +201,17 @@ def test_kill_9_in_the_middle_loses_no_answer_and_asks_none_twice(asking: Asking
     }
 
 
-def test_ctrl_c_writes_what_arrived_and_the_next_run_asks_the_rest(asking: Asking, openai_server: Any) -> None:
+@pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["one process", "xdist"])
+def test_ctrl_c_writes_what_arrived_and_the_next_run_asks_the_rest(
+    asking: Asking, openai_server: Any, workers: tuple[str, ...]
+) -> None:
     """Answers behind a slow one are graded and written when the run is interrupted, and not asked again."""
     pytester = asking(concurrency=2)
     with (pytester.path / "cases" / "capitals.yaml").open("a") as suite:
         suite.write("  - {id: chile, country: chile, expected: Santiago}\n")
     openai_server.meet("france")
     reached = openai_server.meet("chile")  # in the slot that has answered the two before it
-    interrupted = begun(pytester)
+    interrupted = begun(pytester, *workers)
     assert reached.wait(30)
     interrupted.send_signal(signal.SIGINT)
     out, _ = interrupted.communicate(timeout=30)
@@ -222,6 +225,25 @@ def test_ctrl_c_writes_what_arrived_and_the_next_run_asks_the_rest(asking: Askin
     assert {case: sample["outcome"] for case, sample in kept.items()} == {"peru": "passed", "kenya": "passed"}
     result.assert_outcomes(passed=4)
     assert sorted(openai_server.prompts()) == ["chile", "chile", "france", "france", "kenya", "peru"]
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["one process", "xdist"])
+def test_ctrl_c_before_anything_arrived_writes_a_file_too(
+    asking: Asking, openai_server: Any, workers: tuple[str, ...]
+) -> None:
+    """It has no records, and says which models and suites the run was of."""
+    pytester = asking(concurrency=1)
+    reached = openai_server.meet("france")
+    interrupted = begun(pytester, *workers)
+    assert reached.wait(30)
+
+    interrupted.send_signal(signal.SIGINT)
+    out, _ = interrupted.communicate(timeout=30)
+
+    assert interrupted.returncode == pytest.ExitCode.INTERRUPTED, out
+    assert samples(pytester) == {}
+    block = json.loads((pytester.path / "run.json").read_text())["llmbench"]
+    assert (list(block["models"]), list(block["suites"])) == (["m"], ["capitals"])
 
 
 @pytest.mark.parametrize(("times", "is_kept"), [(1, True), (2, False)])
