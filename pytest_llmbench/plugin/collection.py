@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from pytest_llmbench._skipping import is_skipped
 from pytest_llmbench._xdist import Place, is_other_worker
 from pytest_llmbench.plugin.collect import ITEM, CaseFunction, SuiteFile, SuiteWarning, load_for, mark
-from pytest_llmbench.plugin.running import is_skipped
 from pytest_llmbench.plugin.session import LlmSession
 from pytest_llmbench.runner import Item
 from pytest_llmbench.suites import may_be_suite

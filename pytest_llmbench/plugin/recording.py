@@ -50,7 +50,7 @@ class Recording:
         elif not session.config.option.collectonly:
             if exitstatus == pytest.ExitCode.INTERRUPTED:
                 self._keep_arrived()
-            has_all = self._session.workers.planned.keys() <= self._session.records.keys()
+            has_all = self._session.workers.planned.keys() <= self._session.reported
             runner.asking.end(is_finished=has_all and _is_finished(session, exitstatus))
             if self._session.workers.refusal is not None:
                 # what is a usage error without workers is one with them, though they could but end the run

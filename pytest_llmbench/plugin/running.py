@@ -4,6 +4,7 @@ from collections.abc import Generator, Sequence
 
 import pytest
 
+from pytest_llmbench._skipping import is_skipped
 from pytest_llmbench._xdist import is_controller, is_worker
 from pytest_llmbench.arrivals import Progress
 from pytest_llmbench.errors import LlmbenchError, UsageFault
@@ -98,8 +99,3 @@ class Running:
         """End a worker as Ctrl-C would that reached only the controller."""
         if self._session.voice is not None and self._session.voice.is_interrupted:
             raise KeyboardInterrupt
-
-
-def is_skipped(function: pytest.Item) -> bool:
-    """Tell whether a test is sure to be skipped, so that nothing is asked for it."""
-    return any(mark.name == "skip" for mark in function.iter_markers())
