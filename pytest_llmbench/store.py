@@ -24,13 +24,8 @@ from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.models import Identity
 from pytest_llmbench.request_keys import Key, model_key, request_key
 from pytest_llmbench.run_life import RunLife
+from pytest_llmbench.store_file import APPLICATION_ID, BUSY_S, VERSION, cannot, check_file
 from pytest_llmbench.values import Answer, Request
-
-VERSION = 1
-"""The layout of the store; a newer one is refused and left as it is."""
-
-_APPLICATION_ID = 0x4C4C4D42  # "LLMB"
-_BUSY_S = 30.0
 
 _NO_RUN = 2**62  # of who only looks: behind all runs
 
@@ -117,13 +112,14 @@ class AnswerStore:
         self.fault: str | None = None
         self._reuse = reuse
         self._lock = threading.Lock()
+        check_file(path, is_thorough=is_owner)
         try:
             _make_folder(path.parent)
             self._connection = sqlite3.connect(
-                path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False, cached_statements=16
+                path, timeout=BUSY_S, isolation_level=None, check_same_thread=False, cached_statements=16
             )
         except (OSError, sqlite3.Error) as fault:
-            raise UsageFault(_cannot(path, "be opened", fault)) from None
+            raise UsageFault(cannot(path, "be opened", fault)) from None
         try:
             self._prepare()
             self._run = _NO_RUN if token is None else self._begin(token)
@@ -133,10 +129,7 @@ class AnswerStore:
             self._connection.close()
             is_writing = isinstance(fault, sqlite3.OperationalError | OSError)
             what = "be written" if is_writing else "be read: it is damaged, or no store"
-            raise UsageFault(_cannot(path, what, fault)) from None
-        except UsageFault:
-            self._connection.close()
-            raise
+            raise UsageFault(cannot(path, what, fault)) from None
 
     def answers_of(self, identity: Identity, role: str, entry: str = "") -> "ModelAnswers":
         """Give what is stored of a model in a role; from now on, this run is the last that asked it.
@@ -236,20 +229,9 @@ class AnswerStore:
 
     def _prepare(self) -> None:
         execute = self._connection.execute
-        execute("PRAGMA query_only = ON")
-        version = execute("PRAGMA user_version").fetchone()[0]
-        application = execute("PRAGMA application_id").fetchone()[0]
-        tables = {name for (name,) in execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
-        if tables and application != _APPLICATION_ID:
-            raise UsageFault(f"{self.path}: this SQLite file is no answer store; name another with --llm-answers FILE.")
-        if version > VERSION:
-            raise UsageFault(
-                f"{self.path}: this answer store has version {version}, this pytest-llmbench reads up to {VERSION}; "
-                "update it, or name another file with --llm-answers FILE."
-            )
-        execute("PRAGMA query_only = OFF")
         execute("PRAGMA journal_mode = WAL")
         execute("PRAGMA synchronous = NORMAL")
+        tables = {name for (name,) in execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
         if not tables >= _TABLES:
             self._lay_out()
 
@@ -259,7 +241,7 @@ class AnswerStore:
         for statement in _LAYOUT.split(";"):  # another process may have been first
             if statement.strip():
                 execute(statement)
-        execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+        execute(f"PRAGMA application_id = {APPLICATION_ID}")
         execute(f"PRAGMA user_version = {VERSION}")
         execute("COMMIT")
 
@@ -322,10 +304,3 @@ def _make_folder(folder: Path) -> None:
     if not folder.is_dir():
         folder.mkdir(parents=True)
         (folder / ".gitignore").write_text("*\n")
-
-
-def _cannot(path: Path, what: str, fault: Exception) -> str:
-    return (
-        f"{path}: the answer store cannot {what} ({fault}); name another file with --llm-answers FILE, "
-        "or go without one with --llm-answers off."
-    )

@@ -77,7 +77,7 @@ FLOORS: Mapping[int, Mapping[str, tuple[str, ...]]] = {
     1: {
         "models": ("models",),
         "suite files": ("suites", "prompts", "rows", "yaml12"),
-        "answer store": ("request_keys", "run_life", "store", "stored_model"),
+        "answer store": ("request_keys", "run_life", "store", "store_file", "stored_model"),
         "files for people": ("targets",),
     },
     0: {"values": ("values",), "numbers": ("stats", "score_test"), "faults": ("errors",), "hooks": ("hookspecs",)},

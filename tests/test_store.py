@@ -1,8 +1,10 @@
 """The answer store: what is kept, what is used again, and what a broken file says."""
 
+import os
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -385,6 +387,74 @@ def test_a_newer_store_is_named_and_left_untouched(tmp_path: Path) -> None:
         "update it, or name another file with --llm-answers FILE."
     )
     assert path.read_bytes() == before
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    """Give what files hold, but for SQLite's index of the log, which holds nothing of a store."""
+    return {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.endswith("-shm")}
+
+
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_a_store_damaged_in_the_middle_is_named_and_left_untouched(tmp_path: Path, *, is_cut: bool) -> None:
+    """A page of something else, far from the beginning, is found before anything is asked; so is an end cut off."""
+    store = opened(tmp_path)
+    answers = store.answers_of(IDENTITY, "m")
+    for sample in range(300):
+        answers.keep(answers.key(replace(REQUEST, sample=sample)), Answer(text="x" * 500))
+    store.close()
+    path = tmp_path / "answers.sqlite"
+    whole = path.read_bytes()
+    third = len(whole) // 3
+    path.write_bytes(whole[: 2 * third] if is_cut else whole[:third] + b"\xff" * 20_000 + whole[third + 20_000 :])
+    before = files_in(tmp_path)
+
+    message = fault_of(path)
+
+    assert message.startswith("answers.sqlite: the answer store cannot be read: it is damaged, or no store (")
+    assert message.endswith(f"); {WAY_OUT}")
+    assert files_in(tmp_path) == before
+
+
+def test_a_newer_store_with_a_log_is_left_untouched(tmp_path: Path) -> None:
+    """What a process that was killed left in the log is not written into a store that is refused."""
+    path = tmp_path / "answers.sqlite"
+    left_behind(tmp_path)
+    program = (
+        "import os, signal, sqlite3, sys\n"
+        "connection = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "connection.execute('PRAGMA user_version = 2')\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", program, str(path)])
+    before = files_in(tmp_path)
+    assert before["answers.sqlite-wal"]
+
+    message = fault_of(path)
+
+    assert "this answer store has version 2" in message
+    assert files_in(tmp_path) == before
+
+
+def test_a_store_in_a_folder_that_cannot_be_written_is_named_and_left_untouched() -> None:
+    """Nothing is asked that could not be kept."""
+    with tempfile.TemporaryDirectory() as name:  # which another user can look into
+        folder = Path(name)
+        left_behind(folder)
+        (folder / "answers.sqlite-runs").unlink()
+        before = files_in(folder)
+        folder.chmod(0o555)
+        user = os.geteuid()
+        if not user:
+            os.seteuid(65534)  # nothing is forbidden to root
+        try:
+            message = fault_of(folder / "answers.sqlite")
+        finally:
+            os.seteuid(user)
+            folder.chmod(0o755)
+
+        assert message.startswith("answers.sqlite: the answer store cannot be written (")
+        assert message.endswith(WAY_OUT)
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_another_database_is_named_and_left_untouched(tmp_path: Path) -> None:
