@@ -74,7 +74,7 @@ class Workers:
     """The controller's side: what the workers are given, and what they told.
 
     `planned` holds the items that are cases, by id, as the first worker told them; `told` the records, as JSON, that
-    came from workers and stood on no report yet.
+    came from workers and stood on no report yet; `has_fatal` says that one of them had a model that broke down.
 
     Args:
         config: of the controller.
@@ -88,6 +88,7 @@ class Workers:
         self.refusal: str | None = None
         self.planned: dict[str, Place] = {}
         self.told: dict[str, str] = {}
+        self.has_fatal = False
         self._config = config
         self._devices = tuple(devices)
         self._local_roles = frozenset(local_roles)
@@ -201,6 +202,7 @@ class Workers:
             self.received.append(facts_from_json(found["facts"]))
             self.remarks.extend(found["remarks"])
             self.refusal = self.refusal or found["refusal"]
+            self.has_fatal |= found["has_fatal"]
 
 
 def device_of(config: pytest.Config) -> str | None:
@@ -240,9 +242,9 @@ class WorkerVoice:
         # in ASCII: xdist sends no text with half a character in it
         self._interactor.sendevent(_RECORD, nodeid=nodeid, record=json.dumps(record_to_json(record)))
 
-    def leave(self, facts: Facts, remarks: Sequence[str], refusal: str | None) -> None:
-        """Leave facts and remarks for the end of the worker, and why it asked nothing at all."""
-        left = {"facts": facts_to_json(facts), "remarks": list(remarks), "refusal": refusal}
+    def leave(self, facts: Facts, remarks: Sequence[str], refusal: str | None, *, has_fatal: bool) -> None:
+        """Leave facts and remarks for the end of the worker, why it asked nothing at all, and if a model broke down."""
+        left = {"facts": facts_to_json(facts), "remarks": list(remarks), "refusal": refusal, "has_fatal": has_fatal}
         self._config.workeroutput["llmbench"] = json.dumps(left)  # type: ignore[attr-defined]
 
     def listen(self, session: pytest.Session, deal: Callable[[Sequence[str], int], None]) -> None:

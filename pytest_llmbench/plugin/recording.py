@@ -46,12 +46,13 @@ class Recording:
                 voice.tell_facts(runner.facts())
                 for nodeid, record in runner.keep_arrived(self._session.reported):
                     voice.tell_record(nodeid, record)
-            voice.leave(runner.facts(), runner.asking.remarks, self._session.refusal)
+            voice.leave(runner.facts(), runner.asking.remarks, self._session.refusal, has_fatal=runner.has_fatal)
         elif not session.config.option.collectonly:
             if exitstatus == pytest.ExitCode.INTERRUPTED:
                 self._keep_arrived()
             has_all = self._session.workers.planned.keys() <= self._session.reported
-            runner.asking.end(is_finished=has_all and _is_finished(session, exitstatus))
+            has_fatal = runner.has_fatal or self._session.workers.has_fatal
+            runner.asking.end(is_finished=has_all and not has_fatal and _is_finished(session, exitstatus))
             if self._session.workers.refusal is not None:
                 # what is a usage error without workers is one with them, though they could but end the run
                 session.exitstatus = pytest.ExitCode.USAGE_ERROR

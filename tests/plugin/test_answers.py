@@ -410,6 +410,23 @@ def test_a_refused_key_ends_the_run_at_once(
     assert result.parseoutcomes()["errors"] <= 2
 
 
+@pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["one process", "xdist"])
+def test_a_key_refused_to_one_of_two_models_takes_nothing_from_the_other(
+    asking: Asking, openai_server: Any, workers: tuple[str, ...]
+) -> None:
+    """The run goes on with the other model and is not finished: the next one asks only the model that was refused."""
+    pytester = asking(concurrency=1)
+    openai_server.on("france", openai_server.stream("Paris"), openai_server.refuse(401, "Incorrect API key provided"))
+    command = ("--llm-model", "a=m", "--llm-model", "b=m", *QUIET, *workers, "cases")
+    pytester.runpytest(*command).assert_outcomes(passed=3, errors=3)
+    asked = len(openai_server.prompts())
+    openai_server.on("france", openai_server.stream("Paris"))
+
+    pytester.runpytest(*command).assert_outcomes(passed=6)
+
+    assert len(openai_server.prompts()) == asked + 3
+
+
 # -- one run of several processes
 
 
