@@ -3,13 +3,16 @@
 Records travel on test reports; what else a run has to tell comes with a worker's output when it ends.
 Controller and workers also exchange a few words of their own over xdist's channel: a worker tells the
 controller what it has collected and, once it has answers, what it is made of, which a crash would lose;
-the controller tells a worker what it is dealt, and that the run is to stop.
+the controller tells a worker what it is dealt, and that the run is to stop.  Where Ctrl-C is pressed, xdist hears no
+worker any more: the controller has each interrupted, and each tells the records of what arrived.
 
-Used here and not documented there: the worker's `WorkerInteractor` with its `handle_command` and `sendevent`; the
-controller's nodes with `process_from_remote`, `sendcommand`, `workerinput` and `workeroutput`.
+Used here and not documented there: the worker's `WorkerInteractor` with its `handle_command` and `sendevent`, and the
+names of what both send; the controller's nodes with `process_from_remote`, `sendcommand`, `workerinput` and
+`workeroutput`.
 """
 
 import json
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,13 +22,16 @@ from uuid import uuid4
 
 import pytest
 
-from pytest_llmbench.records import Facts, facts_from_json, facts_to_json
+from pytest_llmbench.records import Facts, Record, facts_from_json, facts_to_json, record_to_json
 
-_PLAN, _FACTS = "llmbench_plan", "llmbench_facts"
+_PLAN, _FACTS, _RECORD = "llmbench_plan", "llmbench_facts", "llmbench_record"
 """Words of a worker."""
 
-SUSPECT, _STOP = "llmbench_suspect", "llmbench_stop"
-"""Words of the controller: the first of the next items dealt are suspect; the run is to stop."""
+SUSPECT, _STOP, _INTERRUPT = "llmbench_suspect", "llmbench_stop", "llmbench_interrupt"
+"""Words of the controller: the first of the next items dealt are suspect; the run is to stop; Ctrl-C was pressed."""
+
+_SILENCE_S = 10.0
+"""How long nothing may be heard of the workers of an interrupted run; a test that is at work is not interrupted."""
 
 
 def is_worker(config: pytest.Config) -> bool:
@@ -67,7 +73,8 @@ class Place:
 class Workers:
     """The controller's side: what the workers are given, and what they told.
 
-    `planned` holds the items that are cases, by id, as the first worker told them.
+    `planned` holds the items that are cases, by id, as the first worker told them; `told` the records, as JSON, that
+    came from workers and stood on no report yet; `has_fatal` says that one of them had a model that broke down.
 
     Args:
         config: of the controller.
@@ -80,10 +87,14 @@ class Workers:
         self.remarks: list[str] = []
         self.refusal: str | None = None
         self.planned: dict[str, Place] = {}
+        self.told: dict[str, str] = {}
+        self.has_fatal = False
         self._config = config
         self._devices = tuple(devices)
         self._local_roles = frozenset(local_roles)
         self._nodes: list[Any] = []
+        self._gone: set[Any] = set()
+        self._has_heard = threading.Event()
         self._begun: set[str] = set()
         self._judged: set[str] = set()
         self._failed = 0
@@ -115,14 +126,35 @@ class Workers:
         process = node.process_from_remote
 
         def process_from_remote(event: Any) -> None:
-            if isinstance(event, tuple) and event[0] == _PLAN:
-                self._take_plan(event[1]["plan"])
-            elif isinstance(event, tuple) and event[0] == _FACTS:
-                self.received.append(facts_from_json(json.loads(event[1]["facts"])))
-            else:
+            if not self._take(*event if isinstance(event, tuple) else (None, {})):
                 process(event)
+            if not isinstance(event, tuple) or event[0] == "workerfinished":
+                self._gone.add(node)
+            self._has_heard.set()
 
         node.process_from_remote = process_from_remote
+
+    def _take(self, name: str | None, said: dict[str, Any]) -> bool:
+        """Take what a worker says, in the thread that hears it; tell whether it was meant for nobody else."""
+        if name == _PLAN:
+            self._take_plan(said["plan"])
+        elif name == _FACTS:
+            self.received.append(facts_from_json(json.loads(said["facts"])))
+        elif name == _RECORD:
+            self.told[said["nodeid"]] = said["record"]
+        elif name == "testreport" and "llmbench" in said["data"]:
+            self.told[said["data"]["nodeid"]] = said["data"]["llmbench"]
+        return name in (_PLAN, _FACTS, _RECORD)
+
+    def interrupt(self) -> None:
+        """Have each worker end at once and tell what arrived, and wait for that while anything is heard of them."""
+        for node in self._nodes if self.planned else ():
+            try:
+                node.sendcommand(_INTERRUPT)
+            except OSError:  # it has ended
+                self._gone.add(node)
+        while self.planned and not self._gone.issuperset(self._nodes) and self._has_heard.wait(_SILENCE_S):
+            self._has_heard.clear()
 
     def _take_plan(self, plan: str) -> None:
         if not self.planned:
@@ -149,6 +181,7 @@ class Workers:
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Stop all workers at --maxfail: xdist lets them run what they were dealt, which may be a whole plan."""
+        self.told.pop(report.nodeid, None)
         if report.when == "call" or not report.passed:
             self._judged.add(report.nodeid)
         self._failed += report.failed
@@ -169,6 +202,7 @@ class Workers:
             self.received.append(facts_from_json(found["facts"]))
             self.remarks.extend(found["remarks"])
             self.refusal = self.refusal or found["refusal"]
+            self.has_fatal |= found["has_fatal"]
 
 
 def device_of(config: pytest.Config) -> str | None:
@@ -179,11 +213,14 @@ def device_of(config: pytest.Config) -> str | None:
 class WorkerVoice:
     """A worker's side: what it tells the controller, and what it hears.
 
+    `is_interrupted` says that Ctrl-C was pressed where the controller is.
+
     Args:
         config: of the worker.
     """
 
     def __init__(self, config: pytest.Config):
+        self.is_interrupted = False
         self._config = config
         plugins = config.pluginmanager.get_plugins()
         self._interactor: Any = next(plugin for plugin in plugins if type(plugin).__name__ == "WorkerInteractor")
@@ -200,9 +237,14 @@ class WorkerVoice:
         """Tell what the run is made with, as far as it has come, in case nothing can be told at the end."""
         self._interactor.sendevent(_FACTS, facts=json.dumps(facts_to_json(facts)))
 
-    def leave(self, facts: Facts, remarks: Sequence[str], refusal: str | None) -> None:
-        """Leave facts and remarks for the end of the worker, and why it asked nothing at all."""
-        left = {"facts": facts_to_json(facts), "remarks": list(remarks), "refusal": refusal}
+    def tell_record(self, nodeid: str, record: Record) -> None:
+        """Tell a record that stands on no report."""
+        # in ASCII: xdist sends no text with half a character in it
+        self._interactor.sendevent(_RECORD, nodeid=nodeid, record=json.dumps(record_to_json(record)))
+
+    def leave(self, facts: Facts, remarks: Sequence[str], refusal: str | None, *, has_fatal: bool) -> None:
+        """Leave facts and remarks for the end of the worker, why it asked nothing at all, and if a model broke down."""
+        left = {"facts": facts_to_json(facts), "remarks": list(remarks), "refusal": refusal, "has_fatal": has_fatal}
         self._config.workeroutput["llmbench"] = json.dumps(left)  # type: ignore[attr-defined]
 
     def listen(self, session: pytest.Session, deal: Callable[[Sequence[str], int], None]) -> None:
@@ -223,6 +265,9 @@ class WorkerVoice:
             if name == _STOP:
                 session.shouldstop = "another worker has stopped the run"
                 return
+            if name == _INTERRUPT:
+                self.is_interrupted = True
+                command = ("shutdown", {})  # in case it waits for tests to be dealt
             if name in ("runtests", "runtests_all") and not can_steal:
                 indices = kwargs.get("indices", range(len(session.items)))
                 deal([session.items[index].nodeid for index in indices], n_suspect)

@@ -118,8 +118,12 @@ class Generation:
         return slot.whole()
 
     def arrived(self) -> dict[str, tuple[Answer | AnswerError, ...]]:
-        """Give what has arrived whole and was not taken, by item."""
-        return {key: slot.whole() for key, slot in self._slots.items() if slot.done.is_set() and key not in self._taken}
+        """Give what has arrived whole, by item.
+
+        What was taken comes last: it may be taken for ever, by a grader that does not end.
+        """
+        there = [key for key, slot in self._slots.items() if slot.done.is_set()]
+        return {key: self._slots[key].whole() for key in sorted(there, key=self._taken.__contains__)}
 
     def model(self, role: str) -> SharedModel:
         """Give the opened model of an item that `needs_model`, after its answers were taken."""

@@ -1,13 +1,13 @@
 """The conductor: plan, answers, grades and records of one run. Knows no pytest."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pytest_llmbench.arrivals import Progress
 from pytest_llmbench.asking import AnswersSettings, Asking, Item, RunSettings
 from pytest_llmbench.asking_judge import JudgeAsking
 from pytest_llmbench.errors import SuiteFault
-from pytest_llmbench.exchanges import SharedModel
+from pytest_llmbench.exchanges import SharedModel, first_fatal
 from pytest_llmbench.generation import Generation
 from pytest_llmbench.grading.registry import grader_kind
 from pytest_llmbench.judging import Judge
@@ -38,6 +38,8 @@ __all__ = ["AnswersSettings", "Item", "Result", "RunSettings", "Runner", "fault_
 class Runner:
     """One run: load suites, plan items, give each its result, and the run at the end.
 
+    `has_fatal` says that a model, or the judge, could answer nothing more at some point.
+
     Args:
         settings: what the command line says.
         choices: the models, by role.
@@ -57,6 +59,7 @@ class Runner:
         self.asking = Asking(settings)
         self.judge_asking = None if judge is None else JudgeAsking(judge, self.asking)
         self.choices = tuple(choices)
+        self.has_fatal = False
         self._settling = Settling(self.asking, self.judge_asking)
         self._kinds = kinds
         self._loaded: dict[Path, LoadedSuite | None] = {}
@@ -172,21 +175,21 @@ class Runner:
         if self._answers is None:
             raise RuntimeError("a result was asked for before the plan was started")
         answers = self._answers.take(key, while_waiting)
-        if self._judge is None:
-            return self._settling.settle(self._items[key], answers)
-        return self._settling.settle(self._items[key], answers, self._judge.take(key, while_waiting))
+        replies = () if self._judge is None else self._judge.take(key, while_waiting)
+        self.has_fatal |= first_fatal((*answers, *replies)) is not None
+        return self._settling.settle(self._items[key], answers, replies)
 
-    def keep_arrived(self) -> tuple[tuple[str, Record], ...]:
-        """Grade and keep what arrived and no test took, when a run is interrupted."""
-        if self._answers is None:
-            return ()
-        arrived = self._answers.arrived()
-        answered = {k: v for k, v in arrived.items() if any(isinstance(answer, Answer) for answer in v)}
-        replies = {key: () if self._judge is None else self._judge.arrived(key) for key in answered}
-        return tuple(
-            (key, self._settling.settle(self._items[key], answers, replies[key]).record)
-            for key, answers in answered.items()
-        )
+    def keep_arrived(self, reported: Container[str]) -> Iterator[tuple[str, Record]]:
+        """Grade what arrived, when a run is interrupted, one item after another.
+
+        Args:
+            reported: the keys of items whose tests told of them; these are left out.
+        """
+        arrived = {} if self._answers is None else self._answers.arrived()
+        for key, answers in arrived.items():
+            if key not in reported and any(isinstance(answer, Answer) for answer in answers):
+                replies = () if self._judge is None else self._judge.arrived(key)
+                yield key, self._settling.settle(self._items[key], answers, replies).record
 
     def lost(self, item: Item, cause: str) -> Result:
         """Make the result of an item that another process was to answer, and did not."""

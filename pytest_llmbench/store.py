@@ -1,10 +1,10 @@
 """The answer store: every answer is kept in SQLite the moment it arrives, so that no run pays twice.
 
 A request is known by the model's identity, the prompt, the sampling and the number of the
-sample.  A run that did not finish is continued by the next one of the same model in the same role;
-errors are never kept.  Several processes may share a store: the journal is a write-ahead log, each
-answer its own transaction.  After a kill of the process nothing is lost; after a loss of power the
-last answers may be (`synchronous=NORMAL`), the store itself is not.
+sample.  A run that did not finish is continued by the next one of the same model in the same role, and if that
+does not finish either, both are by the one after it; errors are never kept.  Several processes may share a
+store: the journal is a write-ahead log, each answer its own transaction.  After a kill of the process nothing
+is lost; after a loss of power the last answers may be (`synchronous=NORMAL`), the store itself is not.
 
 Several processes may be one run (its token says so).  The one that owns the run holds a lock for as long
 as it lives, so that a run at work is not taken for one that did not finish; where the system has no such
@@ -17,19 +17,15 @@ import threading
 import time
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
+from itertools import takewhile
 from pathlib import Path
 
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.models import Identity
 from pytest_llmbench.request_keys import Key, model_key, request_key
 from pytest_llmbench.run_life import RunLife
+from pytest_llmbench.store_file import APPLICATION_ID, BUSY_S, VERSION, cannot, check_file
 from pytest_llmbench.values import Answer, Request
-
-VERSION = 1
-"""The layout of the store; a newer one is refused and left as it is."""
-
-_APPLICATION_ID = 0x4C4C4D42  # "LLMB"
-_BUSY_S = 30.0
 
 _NO_RUN = 2**62  # of who only looks: behind all runs
 
@@ -62,8 +58,8 @@ CREATE TABLE IF NOT EXISTS known (
 _TABLES = {"run", "asked", "answer", "known"}
 
 _FIND = (
-    "SELECT answer, run FROM answer WHERE request = ? AND role = ? AND copy = ? AND run IN (?, ?) "
-    "ORDER BY run DESC LIMIT 1"
+    "SELECT answer, run FROM answer WHERE request = ? AND role = ? AND copy = ? "
+    "AND run IN (SELECT value FROM json_each(?)) ORDER BY run DESC LIMIT 1"
 )
 _FIND_ALL = (
     "SELECT answer, run FROM answer WHERE request = ? AND (run <> ? OR (role = ? AND copy = ?)) "
@@ -89,7 +85,7 @@ class Reuse(StrEnum):
     """Which stored answers are used again."""
 
     AUTO = "auto"
-    """Those of the last run of the model in its role, if it did not finish."""
+    """Those of the last runs of the model in its role that did not finish, back to one that did."""
     ALL = "all"
     """Any with the same request, the newest first."""
     NONE = "none"
@@ -116,13 +112,14 @@ class AnswerStore:
         self.fault: str | None = None
         self._reuse = reuse
         self._lock = threading.Lock()
+        check_file(path, is_thorough=is_owner)
         try:
             _make_folder(path.parent)
             self._connection = sqlite3.connect(
-                path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False, cached_statements=16
+                path, timeout=BUSY_S, isolation_level=None, check_same_thread=False, cached_statements=16
             )
         except (OSError, sqlite3.Error) as fault:
-            raise UsageFault(_cannot(path, "be opened", fault)) from None
+            raise UsageFault(cannot(path, "be opened", fault)) from None
         try:
             self._prepare()
             self._run = _NO_RUN if token is None else self._begin(token)
@@ -132,10 +129,7 @@ class AnswerStore:
             self._connection.close()
             is_writing = isinstance(fault, sqlite3.OperationalError | OSError)
             what = "be written" if is_writing else "be read: it is damaged, or no store"
-            raise UsageFault(_cannot(path, what, fault)) from None
-        except UsageFault:
-            self._connection.close()
-            raise
+            raise UsageFault(cannot(path, what, fault)) from None
 
     def answers_of(self, identity: Identity, role: str, entry: str = "") -> "ModelAnswers":
         """Give what is stored of a model in a role; from now on, this run is the last that asked it.
@@ -146,11 +140,13 @@ class AnswerStore:
             entry: what it was opened from (see `entry_key`), so that it can be looked up without opening it.
         """
         model = model_key(identity)
-        previous = None
+        previous: tuple[int, ...] = ()
         with self._lock:
             try:
                 if self._reuse is Reuse.AUTO:
                     previous = self._previous(model, role)
+                elif self._reuse is Reuse.NONE:  # nor are they wanted by a run that continues this one
+                    self._forget(model, role, self._previous(model, role))
                 self._connection.execute("INSERT OR IGNORE INTO asked VALUES (?, ?, ?)", (model, role, self._run))
                 self._connection.execute("INSERT OR REPLACE INTO known VALUES (?, ?)", (entry, model))
             except sqlite3.Error as fault:
@@ -164,7 +160,7 @@ class AnswerStore:
                 row = self._connection.execute("SELECT model FROM known WHERE entry = ?", (entry,)).fetchone()
                 if row is None:
                     return None
-                previous = self._previous(row[0], role) if self._reuse is Reuse.AUTO else None
+                previous = self._previous(row[0], role) if self._reuse is Reuse.AUTO else ()
                 latency_s, per_answer_s = self._connection.execute(_PACE, row).fetchone()
             except sqlite3.Error as fault:
                 self._give_up("be read", fault)
@@ -174,7 +170,7 @@ class AnswerStore:
             return answers, None
         return answers, Pace(latency_s=latency_s, per_answer_s=per_answer_s)
 
-    def find(self, key: Key, role: str, previous: int | None) -> Answer | None:
+    def find(self, key: Key, role: str, previous: tuple[int, ...]) -> Answer | None:
         """Give a stored answer; see `ModelAnswers.find`."""
         if self._reuse is Reuse.ALL:
             # the same role first: two roles of one model in one run have answers of their own
@@ -182,7 +178,7 @@ class AnswerStore:
             values: tuple[object, ...] = (key.request, self._run, role, key.copy, role, key.copy)
         else:
             query = _FIND
-            values = (key.request, role, key.copy, self._run, self._run if previous is None else previous)
+            values = (key.request, role, key.copy, json.dumps((self._run, *previous)))
         with self._lock:
             if self.fault is not None:
                 return None
@@ -233,20 +229,9 @@ class AnswerStore:
 
     def _prepare(self) -> None:
         execute = self._connection.execute
-        execute("PRAGMA query_only = ON")
-        version = execute("PRAGMA user_version").fetchone()[0]
-        application = execute("PRAGMA application_id").fetchone()[0]
-        tables = {name for (name,) in execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
-        if tables and application != _APPLICATION_ID:
-            raise UsageFault(f"{self.path}: this SQLite file is no answer store; name another with --llm-answers FILE.")
-        if version > VERSION:
-            raise UsageFault(
-                f"{self.path}: this answer store has version {version}, this pytest-llmbench reads up to {VERSION}; "
-                "update it, or name another file with --llm-answers FILE."
-            )
-        execute("PRAGMA query_only = OFF")
         execute("PRAGMA journal_mode = WAL")
         execute("PRAGMA synchronous = NORMAL")
+        tables = {name for (name,) in execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
         if not tables >= _TABLES:
             self._lay_out()
 
@@ -256,7 +241,7 @@ class AnswerStore:
         for statement in _LAYOUT.split(";"):  # another process may have been first
             if statement.strip():
                 execute(statement)
-        execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+        execute(f"PRAGMA application_id = {APPLICATION_ID}")
         execute(f"PRAGMA user_version = {VERSION}")
         execute("COMMIT")
 
@@ -268,21 +253,31 @@ class AnswerStore:
         execute("COMMIT")
         return run
 
-    def _previous(self, model: str, role: str) -> int | None:
-        """Give the run before this one that asked the model, if it did not finish and is not at work."""
+    def _previous(self, model: str, role: str) -> tuple[int, ...]:
+        """Give the last runs before this one that asked the model and neither finished nor are at work.
+
+        They are all looked at: one that stopped early kept only what it came to of those that it continued.
+        """
         before = self._connection.execute(
             "SELECT run.id, run.is_finished FROM asked JOIN run ON run.id = asked.run "
-            "WHERE asked.model = ? AND asked.role = ? AND run.id < ? ORDER BY run.id DESC LIMIT 1",
+            "WHERE asked.model = ? AND asked.role = ? AND run.id < ? ORDER BY run.id DESC",
             (model, role, self._run),
-        ).fetchone()
-        is_left = before is not None and not before[1] and not self._life.is_alive(before[0])
-        return before[0] if is_left else None
+        )
+        left = takewhile(lambda row: not row[1] and not self._life.is_alive(row[0]), before.fetchall())
+        return tuple(run for run, _ in left)
+
+    def _forget(self, model: str, role: str, runs: tuple[int, ...]) -> None:
+        """Have some runs continued by none."""
+        self._connection.execute(
+            "DELETE FROM asked WHERE model = ? AND role = ? AND run IN (SELECT value FROM json_each(?))",
+            (model, role, json.dumps(runs)),
+        )
 
 
 class ModelAnswers:
     """What is stored of one model in one role; see `AnswerStore.answers_of`."""
 
-    def __init__(self, store: AnswerStore, model: str, role: str, previous: int | None):
+    def __init__(self, store: AnswerStore, model: str, role: str, previous: tuple[int, ...]):
         self._store = store
         self._model = model
         self._role = role
@@ -309,10 +304,3 @@ def _make_folder(folder: Path) -> None:
     if not folder.is_dir():
         folder.mkdir(parents=True)
         (folder / ".gitignore").write_text("*\n")
-
-
-def _cannot(path: Path, what: str, fault: Exception) -> str:
-    return (
-        f"{path}: the answer store cannot {what} ({fault}); name another file with --llm-answers FILE, "
-        "or go without one with --llm-answers off."
-    )

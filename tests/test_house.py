@@ -42,6 +42,7 @@ FLOORS: Mapping[int, Mapping[str, tuple[str, ...]]] = {
         "quarantine of pytest-benchmark": ("_benchmark",),
         "quarantine of xdist": ("_xdist", "_xdist_scheduling"),
         "quarantine of pytest's reports": ("_reports",),
+        "quarantine of pytest's skipping": ("_skipping",),
     },
     4: {
         "the conductor": (
@@ -76,7 +77,7 @@ FLOORS: Mapping[int, Mapping[str, tuple[str, ...]]] = {
     1: {
         "models": ("models",),
         "suite files": ("suites", "prompts", "rows", "yaml12"),
-        "answer store": ("request_keys", "run_life", "store", "stored_model"),
+        "answer store": ("request_keys", "run_life", "store", "store_file", "stored_model"),
         "files for people": ("targets",),
     },
     0: {"values": ("values",), "numbers": ("stats", "score_test"), "faults": ("errors",), "hooks": ("hookspecs",)},
@@ -111,8 +112,8 @@ LOCAL_MODELS = (
     "models.transformers",
 )
 LIBRARIES: Mapping[str, tuple[str, ...]] = {
-    "pytest": ("plugin", "_benchmark", "_reports", "_xdist"),
-    "_pytest": ("_reports",),
+    "pytest": ("plugin", "_benchmark", "_reports", "_skipping", "_xdist"),
+    "_pytest": ("_reports", "_skipping"),
     "pytest_benchmark": ("_benchmark",),
     "xdist": ("_xdist_scheduling",),
     **dict.fromkeys(

@@ -1,8 +1,10 @@
 """The answer store: what is kept, what is used again, and what a broken file says."""
 
+import os
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -83,6 +85,44 @@ def test_a_run_interrupted_twice_is_continued_twice(tmp_path: Path) -> None:
     third = opened(tmp_path, token="third")
 
     assert find(third) is not None
+    third.close()
+
+
+def test_a_continuation_that_stops_early_loses_nothing(tmp_path: Path) -> None:
+    """A run that continues one, and stops before it asked all that one had, leaves the rest to the next."""
+    left_behind(tmp_path)
+    left_behind(tmp_path, OTHER, token="second")
+
+    third = opened(tmp_path, token="third")
+
+    assert None not in (find(third), find(third, OTHER))
+    third.close()
+
+
+def test_the_newest_answer_of_runs_that_did_not_finish_is_used(tmp_path: Path) -> None:
+    """Where several have an answer, it is that of the last."""
+    left_behind(tmp_path)
+    second = opened(tmp_path, token="second")
+    keep(second, answer=Answer(text="newer"))
+    second.close()
+
+    third = opened(tmp_path, token="third")
+
+    found = find(third)
+    third.close()
+    assert found == Answer(text="newer", reused=True)
+
+
+def test_what_was_asked_anew_is_continued_without_what_came_before(tmp_path: Path) -> None:
+    """After a run with `none` that did not finish, the next one uses its answers, and none of those it did not want."""
+    left_behind(tmp_path)
+    second = opened(tmp_path, Reuse.NONE, token="second")
+    keep(second, OTHER)
+    second.close()
+
+    third = opened(tmp_path, token="third")
+
+    assert (find(third) is None, find(third, OTHER) is None) == (True, False)
     third.close()
 
 
@@ -347,6 +387,74 @@ def test_a_newer_store_is_named_and_left_untouched(tmp_path: Path) -> None:
         "update it, or name another file with --llm-answers FILE."
     )
     assert path.read_bytes() == before
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    """Give what files hold, but for SQLite's index of the log, which holds nothing of a store."""
+    return {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.endswith("-shm")}
+
+
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_a_store_damaged_in_the_middle_is_named_and_left_untouched(tmp_path: Path, *, is_cut: bool) -> None:
+    """A page of something else, far from the beginning, is found before anything is asked; so is an end cut off."""
+    store = opened(tmp_path)
+    answers = store.answers_of(IDENTITY, "m")
+    for sample in range(300):
+        answers.keep(answers.key(replace(REQUEST, sample=sample)), Answer(text="x" * 500))
+    store.close()
+    path = tmp_path / "answers.sqlite"
+    whole = path.read_bytes()
+    third = len(whole) // 3
+    path.write_bytes(whole[: 2 * third] if is_cut else whole[:third] + b"\xff" * 20_000 + whole[third + 20_000 :])
+    before = files_in(tmp_path)
+
+    message = fault_of(path)
+
+    assert message.startswith("answers.sqlite: the answer store cannot be read: it is damaged, or no store (")
+    assert message.endswith(f"); {WAY_OUT}")
+    assert files_in(tmp_path) == before
+
+
+def test_a_newer_store_with_a_log_is_left_untouched(tmp_path: Path) -> None:
+    """What a process that was killed left in the log is not written into a store that is refused."""
+    path = tmp_path / "answers.sqlite"
+    left_behind(tmp_path)
+    program = (
+        "import os, signal, sqlite3, sys\n"
+        "connection = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "connection.execute('PRAGMA user_version = 2')\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", program, str(path)])
+    before = files_in(tmp_path)
+    assert before["answers.sqlite-wal"]
+
+    message = fault_of(path)
+
+    assert "this answer store has version 2" in message
+    assert files_in(tmp_path) == before
+
+
+def test_a_store_in_a_folder_that_cannot_be_written_is_named_and_left_untouched() -> None:
+    """Nothing is asked that could not be kept."""
+    with tempfile.TemporaryDirectory() as name:  # which another user can look into
+        folder = Path(name)
+        left_behind(folder)
+        (folder / "answers.sqlite-runs").unlink()
+        before = files_in(folder)
+        folder.chmod(0o555)
+        user = os.geteuid()
+        if not user:
+            os.seteuid(65534)  # nothing is forbidden to root
+        try:
+            message = fault_of(folder / "answers.sqlite")
+        finally:
+            os.seteuid(user)
+            folder.chmod(0o755)
+
+        assert message.startswith("answers.sqlite: the answer store cannot be written (")
+        assert message.endswith(WAY_OUT)
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_another_database_is_named_and_left_untouched(tmp_path: Path) -> None:

@@ -1,12 +1,13 @@
 """The hooks of collection: suite files and marked Python tests become tests of cases."""
 
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 
+from pytest_llmbench._skipping import is_skipped
 from pytest_llmbench._xdist import Place, is_other_worker
 from pytest_llmbench.plugin.collect import ITEM, CaseFunction, SuiteFile, SuiteWarning, load_for, mark
-from pytest_llmbench.plugin.running import is_skipped
 from pytest_llmbench.plugin.session import LlmSession
 from pytest_llmbench.runner import Item
 from pytest_llmbench.suites import may_be_suite
@@ -60,9 +61,19 @@ class Collection:
             item.stash[ITEM] = found.with_key(item.nodeid, needs_model="llm_model" in names)
             mark(item, found.loaded, found.case)
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Order the tests of cases by model: one is open at a time."""
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Generator[None, object, object]:
+        """Order the tests of cases by model: one is open at a time.
+
+        Before others choose among them, for --sw goes by the order; and after, for --ff and --nf change it.
+        """
+        self._order(items)
+        outcome = yield
+        self._session.benchmarks.settle_marks(self._order(items))
+        return outcome
+
+    def _order(self, items: list[pytest.Item]) -> list[pytest.Item]:
+        """Order the tests of cases by model, in the places they have among others; gives them."""
         places = [index for index, function in enumerate(items) if ITEM in function.stash]
         roles = [choice.role for choice in self._session.runner.choices]
         ours = sorted(
@@ -70,7 +81,7 @@ class Collection:
         )
         for index, function in zip(places, ours, strict=True):
             items[index] = function
-        self._session.benchmarks.settle_marks(ours)
+        return ours
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:

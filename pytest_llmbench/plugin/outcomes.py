@@ -22,6 +22,9 @@ WRONG = pytest.StashKey[bool]()
 """Set where a test was about to fail for a wrong answer, and the run does not fail for those."""
 
 
+_SKIPS = (pytest.skip.Exception, pytest.xfail.Exception)
+
+
 class Outcomes:
     """Turns graded answers into reports, each with its record on it."""
 
@@ -48,14 +51,16 @@ class Outcomes:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Carry the record on the report, and tell the case's story instead of a traceback."""
         result = item.stash.get(RESULT, None)
-        if result is not None and call.when == "setup":
+        # what a fixture skips has no result; an error that was expected (`xfail`) has
+        has_record = call.when == "setup" and not (call.excinfo is not None and call.excinfo.errisinstance(_SKIPS))
+        if result is not None and has_record:
             item.user_properties.extend(case_properties(result.record))
         report = yield
         if ITEM in item.stash:
             make_safe(report)
         if result is None:
             return report
-        if call.when == "setup":
+        if has_record:
             self._carry(report, result.record)
         if item.stash.get(WRONG, False) and call.when == "call":
             report.llm_wrong = True  # type: ignore[attr-defined]

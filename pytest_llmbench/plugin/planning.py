@@ -4,12 +4,12 @@ from collections.abc import Generator, Sequence
 
 import pytest
 
+from pytest_llmbench._skipping import is_skipped
 from pytest_llmbench._xdist import is_controller
 from pytest_llmbench.errors import LlmbenchError, UsageFault
 from pytest_llmbench.forecast import Forecast, forecast
 from pytest_llmbench.plugin import gate_settings
 from pytest_llmbench.plugin.collect import ITEM
-from pytest_llmbench.plugin.running import is_skipped
 from pytest_llmbench.plugin.session import LlmSession
 from pytest_llmbench.plugin.summary import write
 from pytest_llmbench.report.look import folded

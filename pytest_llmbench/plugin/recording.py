@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Generator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -42,22 +43,37 @@ class Recording:
         self._session.why_stopped = self._session.stopped(session, exitstatus)
         if voice is not None:
             runner.asking.end(is_finished=False)  # the controller knows
-            voice.leave(runner.facts(), runner.asking.remarks, self._session.refusal)
+            if exitstatus == pytest.ExitCode.INTERRUPTED and runner.is_started:
+                voice.tell_facts(runner.facts())
+                for nodeid, record in runner.keep_arrived(self._session.reported):
+                    voice.tell_record(nodeid, record)
+            voice.leave(runner.facts(), runner.asking.remarks, self._session.refusal, has_fatal=runner.has_fatal)
         elif not session.config.option.collectonly:
             if exitstatus == pytest.ExitCode.INTERRUPTED:
-                for nodeid, record in runner.keep_arrived():
-                    self._keep(nodeid, record)
-            has_all = self._session.workers.planned.keys() <= self._session.records.keys()
-            runner.asking.end(is_finished=has_all and _is_finished(session, exitstatus))
+                self._keep_arrived()
+            has_all = self._session.workers.planned.keys() <= self._session.reported
+            has_fatal = runner.has_fatal or self._session.workers.has_fatal
+            runner.asking.end(is_finished=has_all and not has_fatal and _is_finished(session, exitstatus))
             if self._session.workers.refusal is not None:
                 # what is a usage error without workers is one with them, though they could but end the run
                 session.exitstatus = pytest.ExitCode.USAGE_ERROR
-            if self._session.records:
+            is_begun = runner.is_started or bool(self._session.workers.planned)
+            if self._session.records or (session.exitstatus == pytest.ExitCode.INTERRUPTED and is_begun):
                 add_suite_properties(session.config, suite_properties(self._session.run.records))
                 self._session.benchmarks.make_sure_a_file_is_written()
             elif session.exitstatus == pytest.ExitCode.USAGE_ERROR:
                 self._session.benchmarks.expect_no_file()
         yield
+
+    def _keep_arrived(self) -> None:
+        """Keep what arrived in this process, or in workers, and stood on no report."""
+        with suppress(KeyboardInterrupt):  # pressed again: what is not graded by now is left out
+            self._session.workers.interrupt()
+            for nodeid, record in self._session.runner.keep_arrived(self._session.reported):
+                self._keep(nodeid, record)
+        for nodeid, told in tuple(self._session.workers.told.items()):  # late words may come meanwhile
+            if nodeid not in self._session.records:
+                self._keep(nodeid, record_from_json(json.loads(told)))
 
     def pytest_benchmark_update_json(self, output_json: dict[str, Any]) -> None:
         """Put the run's block into the benchmark JSON."""

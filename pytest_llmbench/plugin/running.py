@@ -4,6 +4,7 @@ from collections.abc import Generator, Sequence
 
 import pytest
 
+from pytest_llmbench._skipping import is_skipped
 from pytest_llmbench._xdist import is_controller, is_worker
 from pytest_llmbench.arrivals import Progress
 from pytest_llmbench.errors import LlmbenchError, UsageFault
@@ -50,7 +51,7 @@ class Running:
         try:
             outcome = yield
             if not (session.shouldfail or session.shouldstop):
-                self._session.runner.finish(self._show_progress)
+                self._session.runner.finish(self._while_waiting)
             return outcome
         finally:
             self._session.progress_line.clear()
@@ -62,10 +63,11 @@ class Running:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
         """Wait for the answers of a case before its test begins: here progress can be shown and Ctrl-C gets through."""
+        self._heed_interrupt()
         ours = item.stash.get(ITEM, None)
         if ours is None or not self._session.runner.is_planned(ours.key):
             return (yield)
-        item.stash[RESULT] = self._session.runner.result(ours.key, self._show_progress)
+        item.stash[RESULT] = self._session.runner.result(ours.key, self._while_waiting)
         self._session.progress_line.clear()
         self._tell_facts(ours.choice.role)
         try:
@@ -87,12 +89,13 @@ class Running:
             item.session.shouldfail = self._session.refusal
             pytest.fail(self._session.refusal, pytrace=False)
 
-    def _show_progress(self, progress: Progress) -> None:
+    def _while_waiting(self, progress: Progress) -> None:
+        self._heed_interrupt()
         if self._session.config.get_verbosity() >= 0:
             writer = self._session.config.get_terminal_writer()
             self._session.progress_line.show(progress, writer.fullwidth, writer.width_of_current_line)
 
-
-def is_skipped(function: pytest.Item) -> bool:
-    """Tell whether a test is sure to be skipped, so that nothing is asked for it."""
-    return any(mark.name == "skip" for mark in function.iter_markers())
+    def _heed_interrupt(self) -> None:
+        """End a worker as Ctrl-C would that reached only the controller."""
+        if self._session.voice is not None and self._session.voice.is_interrupted:
+            raise KeyboardInterrupt

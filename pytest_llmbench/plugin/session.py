@@ -22,9 +22,9 @@ from pytest_llmbench.runner import Runner
 class LlmSession:
     """One session: its settings, the runner, and the records as they come.
 
-    `refusal` says why nothing can be asked, in a worker whose usage error xdist would lose; `ruling` what the gate
-    says in the end, None where the run is not gated; `why_stopped` why the run ended before its time, None where it did
-    not or has not ended yet.
+    `reported` holds the ids of tests that told of themselves; `refusal` says why nothing can be asked, in a worker
+    whose usage error xdist would lose; `ruling` what the gate says in the end, None where the run is not gated;
+    `why_stopped` why the run ended before its time, None where it did not or has not ended yet.
 
     Raises:
         pytest.UsageError: a fault of an option or of the models file.
@@ -47,7 +47,7 @@ class LlmSession:
         self.refusal: str | None = None
         self.ruling: RunRuling | None = None
         self.why_stopped: str | None = None
-        self._reported: set[str] = set()
+        self.reported: set[str] = set()
         self.workers = Workers(config, *settings.devices(choices))
         self.voice = WorkerVoice(config) if is_worker(config) else None
         self.progress_line = ProgressLine(sys.stdout, is_shown=_is_watched(sys.stdout))
@@ -77,13 +77,13 @@ class LlmSession:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep which tests were run."""
-        self._reported.add(report.nodeid)
+        self.reported.add(report.nodeid)
 
     def stopped(self, session: pytest.Session, exitstatus: int) -> str | None:
         """Say why the run ended before its time; None if it did not, as where -x stops it at its last test."""
         why = session.shouldfail or session.shouldstop
         # the controller of workers collects no items itself
-        is_whole = all(item.nodeid in self._reported for item in session.items) if session.items else not why
+        is_whole = all(item.nodeid in self.reported for item in session.items) if session.items else not why
         if is_whole and exitstatus != pytest.ExitCode.INTERRUPTED:
             return None
         return f"the run ended before its time ({why or 'interrupted'})"

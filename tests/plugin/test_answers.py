@@ -51,9 +51,9 @@ def run(pytester: pytest.Pytester, *options: str) -> pytest.RunResult:
     return pytester.runpytest("--llm-model", "m", *QUIET, "--benchmark-json=run.json", *options, "cases")
 
 
-def begun(pytester: pytest.Pytester) -> "subprocess.Popen[bytes]":
+def begun(pytester: pytest.Pytester, *options: str) -> "subprocess.Popen[bytes]":
     """Begin a run in a process of its own."""
-    command = [sys.executable, "-m", "pytest", "--llm-model", "m", "--benchmark-json=run.json", "cases"]
+    command = [sys.executable, "-m", "pytest", "--llm-model", "m", "--benchmark-json=run.json", *options, "cases"]
     return pytester.popen(command, stdin=subprocess.DEVNULL)  # type: ignore[no-any-return]
 
 
@@ -201,14 +201,17 @@ def test_kill_9_in_the_middle_loses_no_answer_and_asks_none_twice(asking: Asking
     }
 
 
-def test_ctrl_c_writes_what_arrived_and_the_next_run_asks_the_rest(asking: Asking, openai_server: Any) -> None:
+@pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["one process", "xdist"])
+def test_ctrl_c_writes_what_arrived_and_the_next_run_asks_the_rest(
+    asking: Asking, openai_server: Any, workers: tuple[str, ...]
+) -> None:
     """Answers behind a slow one are graded and written when the run is interrupted, and not asked again."""
     pytester = asking(concurrency=2)
     with (pytester.path / "cases" / "capitals.yaml").open("a") as suite:
         suite.write("  - {id: chile, country: chile, expected: Santiago}\n")
     openai_server.meet("france")
     reached = openai_server.meet("chile")  # in the slot that has answered the two before it
-    interrupted = begun(pytester)
+    interrupted = begun(pytester, *workers)
     assert reached.wait(30)
     interrupted.send_signal(signal.SIGINT)
     out, _ = interrupted.communicate(timeout=30)
@@ -222,6 +225,48 @@ def test_ctrl_c_writes_what_arrived_and_the_next_run_asks_the_rest(asking: Askin
     assert {case: sample["outcome"] for case, sample in kept.items()} == {"peru": "passed", "kenya": "passed"}
     result.assert_outcomes(passed=4)
     assert sorted(openai_server.prompts()) == ["chile", "chile", "france", "france", "kenya", "peru"]
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["one process", "xdist"])
+def test_ctrl_c_before_anything_arrived_writes_a_file_too(
+    asking: Asking, openai_server: Any, workers: tuple[str, ...]
+) -> None:
+    """It has no records, and says which models and suites the run was of."""
+    pytester = asking(concurrency=1)
+    reached = openai_server.meet("france")
+    interrupted = begun(pytester, *workers)
+    assert reached.wait(30)
+
+    interrupted.send_signal(signal.SIGINT)
+    out, _ = interrupted.communicate(timeout=30)
+
+    assert interrupted.returncode == pytest.ExitCode.INTERRUPTED, out
+    assert samples(pytester) == {}
+    block = json.loads((pytester.path / "run.json").read_text())["llmbench"]
+    assert (list(block["models"]), list(block["suites"])) == (["m"], ["capitals"])
+
+
+@pytest.mark.parametrize(("times", "is_kept"), [(1, True), (2, False)])
+def test_ctrl_c_while_a_case_is_graded_takes_no_record_away(asking: Asking, times: int, *, is_kept: bool) -> None:
+    """The case is graded again for the file; if Ctrl-C is pressed again meanwhile, only that case is not in it."""
+    pytester = asking(concurrency=1)
+    pytester.makepyfile(
+        graded="from pytest_llmbench import Grade\n"
+        "calls = []\n"
+        "def grade(case, answer):\n"
+        "    calls.append(case.id)\n"
+        f"    if case.id == 'peru' and calls.count('peru') <= {times}: raise KeyboardInterrupt\n"
+        "    return Grade(score=1.0, passed=True, reason='correct', explanation='')\n"
+    )
+    suite = pytester.path / "cases" / "capitals.yaml"
+    suite.write_text(SUITE.replace("grader: exact", "grader: graded:grade"))
+
+    result = pytester.runpytest_subprocess("--llm-model", "m", "--benchmark-json=run.json", "cases")
+
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    kept = samples(pytester)
+    assert kept["france"]["outcome"] == "passed"
+    assert ("peru" in kept) == is_kept
 
 
 # -- where it is
@@ -363,6 +408,23 @@ def test_a_refused_key_ends_the_run_at_once(
     assert "MY_KEY" in told
     assert "sk-wrong" not in told
     assert result.parseoutcomes()["errors"] <= 2
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["one process", "xdist"])
+def test_a_key_refused_to_one_of_two_models_takes_nothing_from_the_other(
+    asking: Asking, openai_server: Any, workers: tuple[str, ...]
+) -> None:
+    """The run goes on with the other model and is not finished: the next one asks only the model that was refused."""
+    pytester = asking(concurrency=1)
+    openai_server.on("france", openai_server.stream("Paris"), openai_server.refuse(401, "Incorrect API key provided"))
+    command = ("--llm-model", "a=m", "--llm-model", "b=m", *QUIET, *workers, "cases")
+    pytester.runpytest(*command).assert_outcomes(passed=3, errors=3)
+    asked = len(openai_server.prompts())
+    openai_server.on("france", openai_server.stream("Paris"))
+
+    pytester.runpytest(*command).assert_outcomes(passed=6)
+
+    assert len(openai_server.prompts()) == asked + 3
 
 
 # -- one run of several processes

@@ -1,5 +1,6 @@
 """Python tests of the cases of a suite: marker, fixtures, outcomes."""
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -37,6 +38,49 @@ def test_a_marked_test_runs_for_each_case_and_model(project: Project) -> None:
             "*::test_capital[[]kenya-old[]] PASSED*",
         ]
     )
+
+
+@pytest.mark.parametrize(
+    ("mark", "told"),
+    [
+        ("skip", {"skipped": 3}),
+        ("skipif(True, reason='not here')", {"skipped": 3}),
+        ("skipif('config.rootpath', reason='not here')", {"skipped": 3}),
+        ("xfail(run=False)", {"xfailed": 3}),
+        ("skipif('no such name')", {"errors": 3}),
+        ("skipif(False, reason='here')", {"passed": 3}),
+        ("xfail(False, run=False, reason='here')", {"passed": 3}),
+    ],
+)
+def test_what_its_marks_keep_from_being_run_is_not_asked(project: Project, mark: str, told: dict[str, int]) -> None:
+    """Such a test has no record, whichever mark says so, and none is counted."""
+    pytester = project()
+    path = pytester.makepyfile(TEST.replace("@pytest", f"@pytest.mark.{mark}\n@pytest", 1))
+
+    result = pytester.runpytest("--llm-model", "old", "--benchmark-quiet", str(path))
+
+    result.assert_outcomes(**told)
+    assert [line for line in result.outlines if line.startswith("capitals ")][1:] == (
+        ["capitals old: 3 correct"] if "passed" in told else []
+    )
+
+
+def test_what_a_fixture_skips_is_not_counted(project: Project) -> None:
+    """A test that is skipped while it is set up has no record; an error that was expected has one."""
+    pytester = project((WRONG_PERU[0], WRONG_PERU[2]))  # none for peru
+    path = pytester.makepyfile(
+        TEST.replace("(llm_case,", "(chosen, llm_case,") + "\n@pytest.fixture\ndef chosen(llm_case):\n"
+        "    if llm_case.id == 'kenya': pytest.skip('not here')\n"
+    )
+    suite = pytester.path / "cases" / "capitals.yaml"
+    suite.write_text(suite.read_text().replace("id: peru,", "id: peru, xfail: known,"))
+
+    result = pytester.runpytest("--llm-model", "old", "--benchmark-json=run.json", "--benchmark-quiet", str(path))
+
+    result.assert_outcomes(passed=1, skipped=1, xfailed=1)
+    found = json.loads((pytester.path / "run.json").read_text())
+    kept = [*(one["extra_info"]["llmbench"] for one in found["benchmarks"]), *found["llmbench"]["unmeasured"]]
+    assert [(record["case"], record["outcome"]) for record in kept] == [("france", "passed"), ("peru", "error")]
 
 
 def test_a_wrong_answer_fails_with_the_test_s_own_traceback(project: Project) -> None:

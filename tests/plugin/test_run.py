@@ -179,6 +179,38 @@ def test_roles_stand_in_the_ids_and_models_run_one_after_another(project: Projec
     )
 
 
+@pytest.mark.parametrize("option", ["--ff", "--nf"])
+def test_models_run_one_after_another_whatever_is_to_be_first(project: Project, option: str) -> None:
+    """With --ff what failed comes first of its model, with --nf what is new; a model that a test asks is open."""
+    pytester = project(new=WRONG_PERU)
+    pytester.makepyfile(
+        'import pytest\n@pytest.mark.llm_suite("cases/capitals.yaml")\n'
+        "def test_it(llm_model, llm_grade): assert llm_grade.passed and llm_model.identity"
+    )
+    models = ("--llm-model", "base=old", "--llm-model", "candidate=new", "--benchmark-quiet", "-v")
+    pytester.runpytest(*models)
+    with (pytester.path / "cases" / "capitals.yaml").open("a") as suite:
+        suite.write('  - {id: chile, question: "Capital of Chile?", expected: Santiago}\n')
+
+    result = pytester.runpytest(*models, option, "-k", "test_it")
+
+    result.assert_outcomes(passed=5, failed=1, errors=2, deselected=8)  # no answer is recorded for the new one
+    ids = [line.split("[")[1].split("]")[0] for line in result.outlines if line.endswith("%]") and "::test_it[" in line]
+    assert [name.split("-")[1] for name in ids] == ["base"] * 4 + ["candidate"] * 4
+    assert ids[4] == {"--ff": "peru-candidate", "--nf": "chile-candidate"}[option]
+
+
+def test_sw_goes_on_in_the_order_of_the_models(project: Project) -> None:
+    """What a model was not asked before the failure is asked when the run goes on."""
+    right = (WRONG_PERU[0], {"case": "peru", "answer": "Lima"}, WRONG_PERU[2])
+    pytester = project(WRONG_PERU, new=right)
+    models = ("--llm-model", "old", "--llm-model", "new", "--sw", "--benchmark-quiet")
+    pytester.runpytest(*models, "cases").assert_outcomes(passed=1, failed=1)
+    (pytester.path / "fixtures" / "old.jsonl").write_text("".join(json.dumps(row) + "\n" for row in right))
+
+    pytester.runpytest(*models, "cases").assert_outcomes(passed=5, deselected=1)
+
+
 def test_several_samples_make_one_record(project: Project) -> None:
     """With --llm-samples 2 a case passes if both answers do; each is one round of the benchmark."""
     answers = [
