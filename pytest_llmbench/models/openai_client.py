@@ -6,6 +6,7 @@ of what its typed calls cost.  Another transport needs the three methods of `Off
 """
 
 import email.utils
+import hashlib
 import ipaddress
 import math
 import os
@@ -25,6 +26,7 @@ from pytest_llmbench.models.openai_dispatch import Load
 from pytest_llmbench.models.openai_reply import server_message
 
 OFFICIAL_URL = "https://api.openai.com/v1"
+USUAL_PATHS = frozenset({"", "/v1"})
 PLACEHOLDER_KEY = "no-key"
 RETRIED_STATUSES = frozenset({408, 409, 429})
 FULL_STATUSES = frozenset({429, 503})
@@ -100,6 +102,12 @@ class Endpoint:
         parts = urlsplit(self.url)
         host = parts.hostname or ""
         return f"{host}:{parts.port}" if parts.port is not None else host
+
+    @property
+    def path_digest(self) -> str | None:
+        """A digest of the path, since it may hold secrets; None where it is a usual one, which tells nothing."""
+        path = urlsplit(self.url).path.rstrip("/")
+        return None if path in USUAL_PATHS else f"sha256:{hashlib.sha256(path.encode()).hexdigest()[:16]}"
 
     def masked(self, text: str) -> str:
         """Give a text of a server without the secrets it may have echoed, on one line, cut to a readable length."""
