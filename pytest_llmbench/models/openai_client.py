@@ -203,6 +203,7 @@ class OfficialClient:
         self._anyio = anyio
         self._endpoint = endpoint
         self._path = path
+        self._is_let_in = False  # a request was taken, so the key is right
         self._has_kept = False  # a connection, from a reply that was read to its end
         self._client = openai.AsyncOpenAI(
             api_key=endpoint.key,
@@ -247,6 +248,7 @@ class OfficialClient:
                 stream=True,
                 stream_cls=openai.AsyncStream[object],
             )
+            self._is_let_in = True
             raw: Any = response  # typed as a stream, but with this cast_to it is the response itself
             try:
                 yield raw.aiter_bytes()
@@ -282,7 +284,8 @@ class OfficialClient:
         message = self._endpoint.masked(server_message(fault.body))
         cause = f"{type(fault).__name__} (HTTP {status})" + (f": {message}" if message else "")
         variable = self._endpoint.key_variable
-        if status in (401, 403):
+        # firewalls and moderation answer 403 to one prompt, so later it tells nothing of the key
+        if status == 401 or (status == 403 and not self._is_let_in):
             way_out = f"check the key in {variable}" if self._endpoint.has_key else f"no key was sent, set {variable}"
             return Failure(f"{cause}; {way_out}", is_fatal=True)
         if status == 429 and fault.code == "insufficient_quota":
