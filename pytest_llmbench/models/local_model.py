@@ -4,7 +4,6 @@ import hashlib
 import json
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -103,11 +102,12 @@ class TransformersModel(Opened):
                     deliver(index, row)
                 else:
                     rows[index] = row
+            size = self.concurrency
             for group in self._groups(rows):
                 n_shared = self._decoder.shared_length([rows[index].tokens for index in group])
                 for batch in fill_batches([rows[index].tokens for index in group], self.concurrency):
                     numbered = [_Numbered(index=group[place], row=rows[group[place]]) for place in sorted(batch)]
-                    self._answer_batch(numbered, n_shared, deliver, halt)
+                    size = self._answer_batch(numbered, size, n_shared, deliver, halt)
         return tuple(answers.get(index, AnswerError(cause=STOPPED)) for index in range(len(requests)))
 
     def answer_alone(self, request: Request) -> Answer | AnswerError:
@@ -195,24 +195,30 @@ class TransformersModel(Opened):
     def _answer_batch(
         self,
         batch: list[_Numbered],
+        size: int,
         n_shared: int,
         deliver: Callable[[int, Answer | AnswerError], None],
         halt: threading.Event,
-    ) -> None:
-        """Answer a batch; halve it as often as memory does not suffice."""
-        waiting = deque([batch])
+    ) -> int:
+        """Answer a batch, at most `size` rows at once; halve it as often as memory does not suffice.
+
+        Gives the size for the batches to come: what memory did not hold is not tried again.
+        """
+        waiting = batch
         while waiting and not halt.is_set():
-            failure = self._decode(waiting.popleft(), n_shared, deliver, halt)
+            part, waiting = waiting[:size], waiting[size:]
+            failure = self._decode(part, n_shared, deliver, halt)
             if failure is None:
                 continue
             self._decoder.forget()
             _return_gpu_memory()
             half = (len(failure.left) + 1) // 2
             if failure.broken.is_out_of_memory and half < len(failure.left):
-                waiting.extendleft([failure.left[half:], failure.left[:half]])
+                size, waiting = half, [*failure.left, *waiting]
                 continue
             for numbered in failure.left:
                 deliver(numbered.index, AnswerError(cause=failure.broken.told, concurrency=len(failure.left)))
+        return size
 
     def _decode(
         self,

@@ -35,6 +35,7 @@ class Counting(transformers.LlamaForCausalLM):
         super().__init__(config)
         self.fed: list[tuple[int, int]] = []
         self.most_rows = 100
+        self.refused: list[int] = []
 
     def forward(  # named, because the loop gives a network only what its forward names
         self,
@@ -45,6 +46,7 @@ class Counting(transformers.LlamaForCausalLM):
         **rest: Any,
     ) -> Any:
         if len(input_ids) > self.most_rows:
+            self.refused.append(len(input_ids))
             raise torch.OutOfMemoryError("no memory left")
         self.fed.append(tuple(input_ids.shape))
         return super().forward(
@@ -90,6 +92,7 @@ def network() -> Counting:
 
 def opened(network: Counting, rows: int, *, is_sharing: bool = True) -> TransformersModel:
     network.fed.clear()
+    network.refused.clear()
     network.most_rows = 100
     return TransformersModel(
         Loaded(network=network, tokenizer=make_tokenizer()),
@@ -262,6 +265,21 @@ def test_memory_for_fewer_rows(network: Counting) -> None:
 
     assert [answer.text for answer in answers] == expected
     assert {answer.concurrency for answer in answers} <= {1, 2, 3}
+
+
+def test_memory_is_tried_once(network: Counting) -> None:
+    """What memory did not hold is not tried again in the batches to come, of other suites neither; the next call is."""
+    model = opened(network, 8)
+    network.most_rows = 3
+    requests = [asked(beginning + "x" * 9 + word) for beginning in (HEADLINES, QUERIES) for word in "ABCDEFGHIJKLMNOP"]
+
+    answers = whole(model.answer(requests))
+    refused = list(network.refused)
+    model.answer(requests)
+
+    assert refused == [8, 4]
+    assert {answer.concurrency for answer in answers} == {2}
+    assert network.refused == refused * 2
 
 
 def test_halt_between_groups(network: Counting) -> None:

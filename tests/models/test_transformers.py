@@ -524,7 +524,7 @@ def test_memory_halves_the_batch(folder: Path) -> None:
     answers = answered(model, [asked(text) for text in PROMPTS[:5]])
 
     assert [answer.text for answer in answers] == [generated(folder, text)[0] for text in PROMPTS[:5]]
-    assert [answer.concurrency for answer in answers] == [2, 2, 1, 2, 2]
+    assert [answer.concurrency for answer in answers] == [2, 2, 2, 2, 1]
 
 
 def test_memory_for_no_row(folder: Path) -> None:
