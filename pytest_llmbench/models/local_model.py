@@ -51,6 +51,7 @@ class TransformersModel(Opened):
         is_sharing: compute what prompts share once.
         on_close: called once when the model is closed.
         clock: seconds from anywhere, for the times of answers.
+        timeout_s: for one request; None for no limit.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class TransformersModel(Opened):
         is_sharing: bool,
         on_close: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.perf_counter,
+        timeout_s: float | None = None,
     ):
         self.identity = identity
         self.concurrency = concurrency
@@ -70,7 +72,9 @@ class TransformersModel(Opened):
         self._choices: dict[tuple[str, ...], ChoiceTokens | Broken] = {}
         self._on_close = on_close
         network, tokenizer = loaded.network, loaded.tokenizer
-        self._decoder = Decoder(network, tokenizer, _end_tokens(network, tokenizer), is_sharing=is_sharing, clock=clock)
+        self._timeout_s = timeout_s
+        ends = _end_tokens(network, tokenizer)
+        self._decoder = Decoder(network, tokenizer, ends, is_sharing=is_sharing, clock=clock, timeout_s=timeout_s)
         self._context: int | None = getattr(network.config.get_text_config(), "max_position_embeddings", None)
 
     def answer(
@@ -237,6 +241,10 @@ class TransformersModel(Opened):
                 return None
             place, continuation = done
             numbered = left.pop(place)
+            if continuation is None:
+                cause = f"no complete answer within {self._timeout_s:g} s; raise --llm-timeout"
+                deliver(numbered.index, AnswerError(cause=cause, concurrency=len(batch)))
+                continue
             answer = Answer(
                 text=continuation.text,
                 finish_reason=continuation.finish_reason,
