@@ -8,6 +8,7 @@ from pytest_llmbench.asking import Asking, Item, is_free
 from pytest_llmbench.models import CountsTokens
 from pytest_llmbench.models.catalog import Choice
 from pytest_llmbench.models.entries import OpenAIEntry, RecordedEntry
+from pytest_llmbench.models.openai_body import most_output_tokens
 from pytest_llmbench.request_keys import entry_key
 from pytest_llmbench.spending import n_bytes, usd
 from pytest_llmbench.store import AnswerStore, ModelAnswers, Pace
@@ -89,7 +90,7 @@ class _Prospect:
         requests = [request for item in items for request in self._asking.requests(item)]
         to_send = [] if self._is_recorded else [request for request in requests if not self._is_stored(request)]
         input_tokens = sum(_by_prompt(to_send, self._count or _estimated))
-        output_tokens = sum(0 if request.is_choice else request.sampling.max_tokens for request in to_send)
+        output_tokens = sum(self._most_output_tokens(request) for request in to_send)
         price = self._choice.entry.price
         cost = 0.0 if is_free(self._choice) or not to_send else None
         return Forecast(
@@ -111,6 +112,10 @@ class _Prospect:
 
     def _is_stored(self, request: Request) -> bool:
         return self._answers is not None and self._answers.find(self._answers.key(request)) is not None
+
+    def _most_output_tokens(self, request: Request) -> int:
+        # an API writes a few tokens to tell a choice; what has the network itself scores it
+        return 0 if request.is_choice and not self._is_api else most_output_tokens(request)
 
     def _duration_s(self, to_send: Sequence[Request], output_tokens: int) -> float | None:
         if not to_send:

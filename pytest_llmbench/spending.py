@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pytest_llmbench.exchanges import first_fatal
 from pytest_llmbench.models import Model, Wrapped
 from pytest_llmbench.models.entries import Price
+from pytest_llmbench.models.openai_body import most_output_tokens
 from pytest_llmbench.values import Answer, AnswerError, Arrived, Prompt, Request
 
 _LEAST_BYTES_PER_TOKEN = 2
@@ -141,13 +142,14 @@ def cost_usd(price: Price, request: Request, answer: Answer | AnswerError) -> fl
     if isinstance(answer, AnswerError) or answer.reused:
         return 0.0
     asked = _most_tokens(request.prompt) if answer.input_tokens is None else answer.input_tokens
-    said = len(answer.text.encode(errors="replace")) // _LEAST_BYTES_PER_TOKEN
+    written = len(answer.text.encode(errors="replace")) // _LEAST_BYTES_PER_TOKEN
+    said = most_output_tokens(request) if request.is_choice else written
     return usd(price, asked, said if answer.output_tokens is None else answer.output_tokens)
 
 
 def most_usd(price: Price, request: Request) -> float:
     """Give what the answer to a request can cost at most."""
-    return usd(price, _most_tokens(request.prompt), 0 if request.is_choice else request.sampling.max_tokens)
+    return usd(price, _most_tokens(request.prompt), most_output_tokens(request))
 
 
 def usd(price: Price, input_tokens: int, output_tokens: int) -> float:

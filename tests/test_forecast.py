@@ -28,6 +28,15 @@ cases:
   - {id: peru, question: "123456", expected: Lima, cluster: andes}
   - {id: chile, question: "123", expected: Santiago, cluster: andes}
 """
+CHOICES = """\
+suite: headlines
+grader: yes_no
+answer_by: choice
+prompt: {completion: "{{ headline }}"}
+cases:
+  - {id: fog, headline: "123456789", expected: "no"}
+  - {id: cats, headline: "123456", expected: "yes"}
+"""
 IDENTITY = Identity(provider="openai", model="m")
 PRICE = Price(input_per_million=1e6, output_per_million=1e4)
 
@@ -55,10 +64,12 @@ def api(**keys: object) -> OpenAIEntry:
     return OpenAIEntry.model_validate({"provider": "openai", "model": "m", **keys})
 
 
-def told(folder: Path, entry: Entry, provider: Provider | None = None, **settings: object) -> Forecast:
+def told(
+    folder: Path, entry: Entry, provider: Provider | None = None, *, suite: str = SUITE, **settings: object
+) -> Forecast:
     """Plan the suite for one model."""
     path = folder / "capitals.yaml"
-    path.write_text(SUITE)
+    path.write_text(suite)
     answers = AnswersSettings(path=folder / "answers.sqlite")
     choice = Choice(role="m", name="m", entry=entry, provider=provider or Provider())
     given = {"root": folder, "is_only_planned": True, "answers": answers, **settings}
@@ -103,6 +114,12 @@ def test_samples_and_the_model_s_own_sampling_count(tmp_path: Path) -> None:
     line = told(tmp_path, api(sampling=SamplingKeys(max_tokens=10, temperature=1.0)), samples=4)
 
     assert (line.requests, line.output_tokens, line.is_greedy, line.samples) == (12, 120, False, 4)
+
+
+@pytest.mark.parametrize(("entry", "output_tokens"), [(api(api="completions"), 2 * 4), (Entry(provider="x"), 0)])
+def test_a_choice_has_the_tokens_that_are_written_to_tell_it(tmp_path: Path, entry: Entry, output_tokens: int) -> None:
+    """An API writes as many as the longest choice can have; a model that is here scores, and writes none."""
+    assert told(tmp_path, entry, suite=CHOICES).output_tokens == output_tokens
 
 
 def test_a_provider_that_can_counts_tokens(tmp_path: Path) -> None:

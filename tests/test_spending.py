@@ -10,7 +10,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from pytest_llmbench.models import Identity, Opened
-from pytest_llmbench.models.entries import Price
+from pytest_llmbench.models.entries import OpenAIEntry, Price
+from pytest_llmbench.models.openai_body import sent_body
 from pytest_llmbench.spending import Budget, PricedModel, cost_usd, most_usd
 from pytest_llmbench.values import Answer, AnswerError, Arrived, Message, Prompt, Request, Sampling
 
@@ -190,20 +191,39 @@ def test_what_a_server_does_not_count_is_estimated_rather_too_high(
     assert cost_usd(PRICE, request, answer) * 1e6 == pytest.approx(micro_usd)
 
 
-@pytest.mark.parametrize(("is_choice", "micro_usd"), [(False, 2 + 10 * 5), (True, 2)])
-def test_what_can_be_said_at_most_is_known_before(is_choice: bool, micro_usd: float) -> None:
-    """A choice is scored, and says nothing that costs."""
-    request = Request(
+def choosing(*choices: str, is_choice: bool = True) -> Request:
+    return Request(
         suite="s",
         case="c",
         sample=0,
         prompt=Prompt(text="abcd"),
         sampling=Sampling(max_tokens=5),
-        choices=("a", "b"),
+        choices=choices,
         is_choice=is_choice,
     )
 
-    assert most_usd(PRICE, request) * 1e6 == pytest.approx(micro_usd)
+
+@pytest.mark.parametrize(
+    ("asked", "micro_usd"),
+    [
+        (choosing("a", "b", is_choice=False), 2 + 10 * 5),
+        (choosing("yes", "no"), 2 + 10 * 4),
+        (choosing("x" * 40, "no"), 2 + 10 * 16),
+    ],
+)
+def test_what_can_be_said_at_most_is_known_before(asked: Request, micro_usd: float) -> None:
+    """A choice costs the tokens an API is let write to tell it."""
+    body = sent_body(OpenAIEntry(provider="openai", model="m", api="completions"), asked, ())
+
+    assert most_usd(PRICE, asked) * 1e6 == pytest.approx(micro_usd)
+    assert body["max_tokens"] == pytest.approx((micro_usd - 2) / 10)
+
+
+def test_a_choice_that_a_server_does_not_count_costs_what_it_can_have_at_most() -> None:
+    """The choice that is answered is not what was written, so its length says nothing."""
+    answer = Answer(text="no", input_tokens=7)
+
+    assert cost_usd(PRICE, choosing("yes", "no"), answer) * 1e6 == pytest.approx(7 + 10 * 4)
 
 
 def test_a_priced_model_is_the_model_in_all_else() -> None:

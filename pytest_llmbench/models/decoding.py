@@ -10,6 +10,7 @@ for the first batch as for all others.  A prompt that occurs several times in a 
 is in the time of each of its rows; in another batch it is fed again.
 """
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -71,6 +72,7 @@ class Decoder:
         is_sharing: compute a beginning that rows share once, and keep it for the rows to come.
             Needs plain attention over all that went before in every layer (`can_share`).
         clock: seconds from anywhere.
+        timeout_s: how long a row may take, by the times it would be told with.
     """
 
     def __init__(
@@ -81,12 +83,14 @@ class Decoder:
         *,
         is_sharing: bool,
         clock: Callable[[], float] = time.perf_counter,
+        timeout_s: float | None = None,
     ):
         self._network = network
         self._tokenizer = tokenizer
         self._eos = eos
         self._is_sharing = is_sharing
         self._clock = clock
+        self._timeout_s = math.inf if timeout_s is None else timeout_s
         self._kept = Kept()
 
     def forget(self) -> None:
@@ -120,10 +124,11 @@ class Decoder:
 
     def decode(
         self, rows: Sequence[Row], halt: threading.Event, *, n_shared: int
-    ) -> Iterator[tuple[int, Continuation]]:
+    ) -> Iterator[tuple[int, Continuation | None]]:
         """Continue a batch of rows; give each one's index and continuation as it is finished.
 
-        Ends early, between two tokens, when `halt` is set.
+        Ends early, between two tokens, when `halt` is set, or when the time of the rows that are left is over:
+        their continuation is None.
 
         Args:
             rows: either all `is_choice`, or none.
@@ -140,7 +145,9 @@ class Decoder:
         logprobs = score_choices(batch, [row.choices for row in rows], len(rows))
         if rows[0].is_choice:
             elapsed_s = self._clock() - started
-            yield from ((index, _chosen(logprobs[index] or {}, elapsed_s)) for index in range(len(rows)))
+            is_late = elapsed_s > self._timeout_s
+            for index in range(len(rows)):
+                yield index, None if is_late else _chosen(logprobs[index] or {}, elapsed_s)
             return
         # Beside a generated answer the choices are an observation, and in no time.
         started += self._clock() - scoring
@@ -148,6 +155,9 @@ class Decoder:
         while not halt.is_set():
             tokens = _choose(batch.logits, growing)
             elapsed_s = self._clock() - started
+            if elapsed_s > self._timeout_s:
+                yield from ((row.index, None) for row in growing)
+                return
             for row, token in zip(growing, tokens, strict=True):
                 row.take(token, elapsed_s)
             for row in growing:

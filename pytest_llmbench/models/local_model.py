@@ -4,7 +4,6 @@ import hashlib
 import json
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -52,6 +51,7 @@ class TransformersModel(Opened):
         is_sharing: compute what prompts share once.
         on_close: called once when the model is closed.
         clock: seconds from anywhere, for the times of answers.
+        timeout_s: for one request; None for no limit.
     """
 
     def __init__(
@@ -63,6 +63,7 @@ class TransformersModel(Opened):
         is_sharing: bool,
         on_close: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.perf_counter,
+        timeout_s: float | None = None,
     ):
         self.identity = identity
         self.concurrency = concurrency
@@ -71,7 +72,9 @@ class TransformersModel(Opened):
         self._choices: dict[tuple[str, ...], ChoiceTokens | Broken] = {}
         self._on_close = on_close
         network, tokenizer = loaded.network, loaded.tokenizer
-        self._decoder = Decoder(network, tokenizer, _end_tokens(network, tokenizer), is_sharing=is_sharing, clock=clock)
+        self._timeout_s = timeout_s
+        ends = _end_tokens(network, tokenizer)
+        self._decoder = Decoder(network, tokenizer, ends, is_sharing=is_sharing, clock=clock, timeout_s=timeout_s)
         self._context: int | None = getattr(network.config.get_text_config(), "max_position_embeddings", None)
 
     def answer(
@@ -103,11 +106,12 @@ class TransformersModel(Opened):
                     deliver(index, row)
                 else:
                     rows[index] = row
+            size = self.concurrency
             for group in self._groups(rows):
                 n_shared = self._decoder.shared_length([rows[index].tokens for index in group])
                 for batch in fill_batches([rows[index].tokens for index in group], self.concurrency):
                     numbered = [_Numbered(index=group[place], row=rows[group[place]]) for place in sorted(batch)]
-                    self._answer_batch(numbered, n_shared, deliver, halt)
+                    size = self._answer_batch(numbered, size, n_shared, deliver, halt)
         return tuple(answers.get(index, AnswerError(cause=STOPPED)) for index in range(len(requests)))
 
     def answer_alone(self, request: Request) -> Answer | AnswerError:
@@ -195,24 +199,30 @@ class TransformersModel(Opened):
     def _answer_batch(
         self,
         batch: list[_Numbered],
+        size: int,
         n_shared: int,
         deliver: Callable[[int, Answer | AnswerError], None],
         halt: threading.Event,
-    ) -> None:
-        """Answer a batch; halve it as often as memory does not suffice."""
-        waiting = deque([batch])
+    ) -> int:
+        """Answer a batch, at most `size` rows at once; halve it as often as memory does not suffice.
+
+        Gives the size for the batches to come: what memory did not hold is not tried again.
+        """
+        waiting = batch
         while waiting and not halt.is_set():
-            failure = self._decode(waiting.popleft(), n_shared, deliver, halt)
+            part, waiting = waiting[:size], waiting[size:]
+            failure = self._decode(part, n_shared, deliver, halt)
             if failure is None:
                 continue
             self._decoder.forget()
             _return_gpu_memory()
             half = (len(failure.left) + 1) // 2
             if failure.broken.is_out_of_memory and half < len(failure.left):
-                waiting.extendleft([failure.left[half:], failure.left[:half]])
+                size, waiting = half, [*failure.left, *waiting]
                 continue
             for numbered in failure.left:
                 deliver(numbered.index, AnswerError(cause=failure.broken.told, concurrency=len(failure.left)))
+        return size
 
     def _decode(
         self,
@@ -231,6 +241,10 @@ class TransformersModel(Opened):
                 return None
             place, continuation = done
             numbered = left.pop(place)
+            if continuation is None:
+                cause = f"no complete answer within {self._timeout_s:g} s; raise --llm-timeout"
+                deliver(numbered.index, AnswerError(cause=cause, concurrency=len(batch)))
+                continue
             answer = Answer(
                 text=continuation.text,
                 finish_reason=continuation.finish_reason,

@@ -118,6 +118,8 @@ class OpenAIModel(Opened):
             "stream": self._entry.stream,
             "max_tokens_field": self._entry.max_tokens_field,
         }
+        if self._endpoint.path_digest is not None:  # a gateway may have a server behind each
+            settings["base_path"] = self._endpoint.path_digest
         if self._entry.extra_body:
             settings["extra_body"] = dict(self._entry.extra_body)
         if self._entry.serve is not None:  # its port is another each time

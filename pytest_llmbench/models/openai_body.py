@@ -75,10 +75,16 @@ def sent_body(entry: OpenAIEntry, request: Request, extras: Collection[Extra]) -
 
 
 def _choosing(request: Request) -> Request:
-    """Have a few tokens written greedily, as many as the longest choice can have: their likeliest others tell."""
+    """Have a few tokens written greedily: their likeliest others tell."""
+    return replace(request, sampling=Sampling(max_tokens=most_output_tokens(request), seed=request.sampling.seed))
+
+
+def most_output_tokens(request: Request) -> int:
+    """Give how many tokens are written for a request at most; for a choice as many as the longest can have."""
+    if not request.is_choice:
+        return request.sampling.max_tokens
     longest = max((len(choice) for choice in request.choices), default=0) + 1
-    sampling = Sampling(max_tokens=min(LONGEST_CHOICE, longest), seed=request.sampling.seed)
-    return replace(request, sampling=sampling)
+    return min(LONGEST_CHOICE, longest)
 
 
 def check_body(entry: OpenAIEntry) -> None:

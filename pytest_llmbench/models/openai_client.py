@@ -6,6 +6,7 @@ of what its typed calls cost.  Another transport needs the three methods of `Off
 """
 
 import email.utils
+import hashlib
 import ipaddress
 import math
 import os
@@ -25,6 +26,7 @@ from pytest_llmbench.models.openai_dispatch import Load
 from pytest_llmbench.models.openai_reply import server_message
 
 OFFICIAL_URL = "https://api.openai.com/v1"
+USUAL_PATHS = frozenset({"", "/v1"})
 PLACEHOLDER_KEY = "no-key"
 RETRIED_STATUSES = frozenset({408, 409, 429})
 FULL_STATUSES = frozenset({429, 503})
@@ -100,6 +102,12 @@ class Endpoint:
         parts = urlsplit(self.url)
         host = parts.hostname or ""
         return f"{host}:{parts.port}" if parts.port is not None else host
+
+    @property
+    def path_digest(self) -> str | None:
+        """A digest of the path, since it may hold secrets; None where it is a usual one, which tells nothing."""
+        path = urlsplit(self.url).path.rstrip("/")
+        return None if path in USUAL_PATHS else f"sha256:{hashlib.sha256(path.encode()).hexdigest()[:16]}"
 
     def masked(self, text: str) -> str:
         """Give a text of a server without the secrets it may have echoed, on one line, cut to a readable length."""
@@ -195,6 +203,7 @@ class OfficialClient:
         self._anyio = anyio
         self._endpoint = endpoint
         self._path = path
+        self._is_let_in = False  # a request was taken, so the key is right
         self._has_kept = False  # a connection, from a reply that was read to its end
         self._client = openai.AsyncOpenAI(
             api_key=endpoint.key,
@@ -239,6 +248,7 @@ class OfficialClient:
                 stream=True,
                 stream_cls=openai.AsyncStream[object],
             )
+            self._is_let_in = True
             raw: Any = response  # typed as a stream, but with this cast_to it is the response itself
             try:
                 yield raw.aiter_bytes()
@@ -274,7 +284,8 @@ class OfficialClient:
         message = self._endpoint.masked(server_message(fault.body))
         cause = f"{type(fault).__name__} (HTTP {status})" + (f": {message}" if message else "")
         variable = self._endpoint.key_variable
-        if status in (401, 403):
+        # firewalls and moderation answer 403 to one prompt, so later it tells nothing of the key
+        if status == 401 or (status == 403 and not self._is_let_in):
             way_out = f"check the key in {variable}" if self._endpoint.has_key else f"no key was sent, set {variable}"
             return Failure(f"{cause}; {way_out}", is_fatal=True)
         if status == 429 and fault.code == "insufficient_quota":

@@ -95,12 +95,14 @@ class EventReader:
         self.is_complete = False
         self.text_at: float | None = None
         self._tail = b""
+        self._fed_at = 0.0
         self._events: list[Any] = []  # parsed while the first text was waited for
         self._payloads: list[bytes] = []  # those after it
         self._others: list[bytes] = []  # lines that belong to no stream
 
     def feed(self, chunk: bytes, at: float) -> None:
         """Take the whole lines in the bytes, and keep the begun one."""
+        self._fed_at = at
         lines = (self._tail + chunk).split(b"\n")
         self._tail = lines.pop()
         for line in lines:
@@ -129,7 +131,7 @@ class EventReader:
     def reply(self) -> Reply:
         """Put the pieces together."""
         if self._tail:
-            self._take(self._tail, 0.0)
+            self._take(self._tail, self._fed_at)
             self._tail = b""
         if not self._events and not self._payloads and self._others:
             return read_completion(_parsed(b"\n".join(self._others)))

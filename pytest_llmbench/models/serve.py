@@ -89,11 +89,12 @@ class Server:
     def __init__(self, entry: OpenAIEntry, grace_s: float = GRACE_S):
         self._grace_s = grace_s
         self.entry = addressed(entry, _free_port())
-        self._log = LOG_FOLDER / f"serve-{re.sub(r'[^A-Za-z0-9._-]+', '-', entry.model).strip('-.') or 'model'}.log"
         self._lock = threading.Lock()
         url = self.entry.base_url or ""
         parts = urlsplit(url)
         port = parts.port or (443 if parts.scheme == "https" else 80)
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", entry.model).strip("-.") or "model"
+        self._log = LOG_FOLDER / f"serve-{name}-{port}.log"  # servers at the same time have ports of their own
         if _is_taken(parts.hostname or "", port):
             raise ModelFault(
                 f'The server of model "{entry.model}" cannot have port {port}: something answers there already; '

@@ -183,6 +183,7 @@ def _open(
         concurrency=settings.concurrency or entry.concurrency or 1,
         is_sharing=is_sharing,
         on_close=leave,
+        timeout_s=settings.timeout_s,
     )
     model.warm_up()
     return model

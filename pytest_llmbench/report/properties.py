@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from pytest_llmbench.latency import usual_concurrency
 from pytest_llmbench.records import Record
 from pytest_llmbench.report.scoreboard import scoreboard
 from pytest_llmbench.report.text import visible
@@ -11,7 +12,10 @@ _DIGITS = 6
 
 
 def case_properties(record: Record) -> Iterator[tuple[str, object]]:
-    """Tell a case: outcome, model, and where there is one the score, the reasons and the mean latency in seconds."""
+    """Tell a case: outcome, model, and where there is one the score, the reasons and the mean latency in seconds.
+
+    The latency is that of its new answers, measured beside as many others.
+    """
     yield "outcome", str(record.outcome)
     yield "model", visible(record.model)
     if record.score is not None:
@@ -19,8 +23,11 @@ def case_properties(record: Record) -> Iterator[tuple[str, object]]:
     reasons = sorted({sample.reason for sample in record.samples if sample.reason is not None})
     if reasons:
         yield "reason", visible(",".join(reasons))
-    if record.latencies_s:
-        yield "latency_s", round(mean(record.latencies_s), _DIGITS)
+    measured = [sample for sample in record.samples if sample.latency_s is not None and not sample.reused]
+    concurrency = usual_concurrency(measured)
+    latencies = [s.latency_s for s in measured if s.latency_s is not None and s.concurrency == concurrency]
+    if latencies:
+        yield "latency_s", round(mean(latencies), _DIGITS)
 
 
 def suite_properties(records: Sequence[Record]) -> Iterator[tuple[str, object]]:

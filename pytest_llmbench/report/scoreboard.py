@@ -1,7 +1,8 @@
 """The scoreboard: a line a suite and model. Pure functions of records.
 
 Times measured alone and times measured beside others are no one figure: a line tells those of the
-concurrency (requests in flight, rows in a batch) most of its answers were measured under.
+concurrency (requests in flight, rows in a batch) most of its answers were measured under.  Reused answers have no
+time of this run.
 """
 
 from collections import Counter
@@ -54,7 +55,7 @@ def _line(suite: str, role: str, records: Sequence[Record]) -> Line:
     scores = [record.score for record in records if record.score is not None]
     samples = [sample for record in records for sample in record.answered]
     formats = [sample.format_ok for sample in samples if sample.format_ok is not None]
-    measured = [sample for sample in samples if sample.latency_s is not None]
+    measured = [sample for sample in samples if sample.latency_s is not None and not sample.reused]
     concurrency = usual_concurrency(measured)
     timed = [sample for sample in measured if sample.concurrency == concurrency]
     latencies = [sample.latency_s for sample in timed if sample.latency_s is not None]

@@ -35,6 +35,7 @@ class Counting(transformers.LlamaForCausalLM):
         super().__init__(config)
         self.fed: list[tuple[int, int]] = []
         self.most_rows = 100
+        self.refused: list[int] = []
 
     def forward(  # named, because the loop gives a network only what its forward names
         self,
@@ -45,6 +46,7 @@ class Counting(transformers.LlamaForCausalLM):
         **rest: Any,
     ) -> Any:
         if len(input_ids) > self.most_rows:
+            self.refused.append(len(input_ids))
             raise torch.OutOfMemoryError("no memory left")
         self.fed.append(tuple(input_ids.shape))
         return super().forward(
@@ -88,8 +90,11 @@ def network() -> Counting:
     return made
 
 
-def opened(network: Counting, rows: int, *, is_sharing: bool = True) -> TransformersModel:
+def opened(
+    network: Counting, rows: int, *, is_sharing: bool = True, timeout_s: float | None = None
+) -> TransformersModel:
     network.fed.clear()
+    network.refused.clear()
     network.most_rows = 100
     return TransformersModel(
         Loaded(network=network, tokenizer=make_tokenizer()),
@@ -97,6 +102,7 @@ def opened(network: Counting, rows: int, *, is_sharing: bool = True) -> Transfor
         concurrency=rows,
         is_sharing=is_sharing,
         clock=network.clock,
+        timeout_s=timeout_s,
     )
 
 
@@ -262,6 +268,46 @@ def test_memory_for_fewer_rows(network: Counting) -> None:
 
     assert [answer.text for answer in answers] == expected
     assert {answer.concurrency for answer in answers} <= {1, 2, 3}
+
+
+def test_memory_is_tried_once(network: Counting) -> None:
+    """What memory did not hold is not tried again in the batches to come, of other suites neither; the next call is."""
+    model = opened(network, 8)
+    network.most_rows = 3
+    requests = [asked(beginning + "x" * 9 + word) for beginning in (HEADLINES, QUERIES) for word in "ABCDEFGHIJKLMNOP"]
+
+    answers = whole(model.answer(requests))
+    refused = list(network.refused)
+    model.answer(requests)
+
+    assert refused == [8, 4]
+    assert {answer.concurrency for answer in answers} == {2}
+    assert network.refused == refused * 2
+
+
+def test_time_is_over_between_two_tokens(network: Counting) -> None:
+    """A row that takes longer than it may is an error, and no more is fed for it; those that were in time are answers."""
+    model = opened(network, 2, timeout_s=13)
+    requests = [asked(HEADLINES + word, max_tokens=n) for word, n in (("One:", 2), ("Two:", 8), ("Six:", 1))]
+
+    in_time, late, after = model.answer(requests)
+
+    assert isinstance(in_time, Answer)
+    assert late == AnswerError(cause="no complete answer within 13 s; raise --llm-timeout", concurrency=2)
+    assert isinstance(after, Answer)
+    assert network.fed == [(1, len(HEADLINES)), (2, 4), (2, 1), *[(1, 1)] * 4, (1, 4)]
+
+
+def test_time_of_choices_is_limited_too(network: Counting) -> None:
+    """Choices that were scored too late are errors."""
+    model = opened(network, 2, timeout_s=7)
+    requests = [replace(asked(HEADLINES + word), choices=("a", "b"), is_choice=True) for word in ("One:", "Two:")]
+
+    together = model.answer(requests)
+    (alone,) = model.answer(requests[:1])
+
+    assert together == (AnswerError(cause="no complete answer within 7 s; raise --llm-timeout", concurrency=2),) * 2
+    assert isinstance(alone, Answer)
 
 
 def test_halt_between_groups(network: Counting) -> None:

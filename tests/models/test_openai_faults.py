@@ -194,6 +194,22 @@ def test_refused_key(openai_server, openai_model, openai_requests, monkeypatch, 
     assert len(openai_server.received) == 1
 
 
+def test_refused_prompt(openai_server, openai_model, openai_requests):
+    """Once anything was answered, a 403 is the error of its request, which is not sent again; a 401 still ends it."""
+    openai_server.on("forbidden", openai_server.refuse(403, "blocked by the firewall"))
+    openai_server.on("expired", openai_server.refuse(401, "no"))
+    model = openai_model(concurrency=1)
+
+    first, forbidden, later = model.answer(openai_requests("a", "forbidden", "b"))
+    again, expired = model.answer(openai_requests("forbidden", "expired"))
+
+    assert (first.text, later.text, again) == ("ok", "ok", forbidden)
+    assert forbidden == AnswerError(
+        cause="PermissionDeniedError (HTTP 403): blocked by the firewall", attempts=1, concurrency=1
+    )
+    assert expired.is_fatal
+
+
 def test_refused_placeholder(openai_server, openai_ask):
     """A server on this machine that wants a key after all says which variable to set."""
     openai_server.on("hello", openai_server.refuse(401, "no"))

@@ -1,5 +1,6 @@
 """What is asked of an API, what is made of its answers, and what is measured."""
 
+import re
 import threading
 import time
 
@@ -7,6 +8,7 @@ import pytest
 
 from pytest_llmbench.errors import ModelFault
 from pytest_llmbench.models import STOPPED, OpenSettings
+from pytest_llmbench.request_keys import model_key
 from pytest_llmbench.values import AnswerError
 
 
@@ -311,3 +313,19 @@ def test_identity(openai_server, openai_model, openai_requests, monkeypatch):
         "system_fingerprint": "fp-7",
     }
     assert "secret" not in repr(identity)
+
+
+def test_servers_behind_one_gateway(openai_model):
+    """Paths of one host are servers of their own, told without the path; the usual one is told as no path is."""
+    gateway = "http://user:p-secret@127.0.0.1:1"
+
+    one, slash, other, usual, bare = (
+        openai_model(base_url=f"{gateway}{path}?token=q-secret").identity
+        for path in ("/key-secret/v1", "/key-secret/v1/", "/local-q4/v1", "/v1", "")
+    )
+
+    assert len({model_key(identity) for identity in (one, other, usual)}) == 3
+    assert (model_key(one), model_key(usual)) == (model_key(slash), model_key(bare))
+    assert re.fullmatch(r"sha256:[0-9a-f]{16}", one.settings["base_path"])
+    assert "base_path" not in usual.settings
+    assert "secret" not in repr(one)

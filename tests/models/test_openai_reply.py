@@ -91,6 +91,16 @@ def test_first_text(events, text_at):
     assert reader.text_at == text_at
 
 
+def test_first_text_in_a_line_without_an_end():
+    """Where the only text comes in a last line that is never ended, its time is that of the bytes that brought it."""
+    reader = EventReader()
+
+    reader.feed(b": ping\n\ndata: ", 1.0)
+    reader.feed(json.dumps(piece("ok", finish_reason="stop")).encode(), 2.0)
+
+    assert (reader.reply().text, reader.text_at) == ("ok", 2.0)
+
+
 def test_complete():
     """A stream is complete when it says so, and not because a text says it."""
     said = read(stream(piece("\ndata: [DONE]\n")).removesuffix(b"data: [DONE]\n\n"))

@@ -74,11 +74,14 @@ def opened(entry):
     return PROVIDER.open(entry, OpenSettings(timeout_s=5))
 
 
-LOG = Path(".llmbench/serve-org-m-1.log")
+def log():
+    """Find the log of the one server there was."""
+    (found,) = Path(".llmbench").glob("serve-org-m-1-*.log")
+    return found
 
 
-def pids_in_log(path=LOG):
-    _, *pids = next(line for line in path.read_text().splitlines() if line.startswith("pids")).split()
+def pids_in_log():
+    _, *pids = next(line for line in log().read_text().splitlines() if line.startswith("pids")).split()
     return [int(pid) for pid in pids]
 
 
@@ -119,6 +122,20 @@ def test_identity(openai_requests):
     assert "secret" not in repr(settings)
 
 
+def test_logs_of_their_own():
+    """Servers of one model at the same time, as under -n, have a log each, named by the port."""
+    code = "import sys, http.server as h; print('at', sys.argv[1], flush=True); "
+    code += "h.HTTPServer(('127.0.0.1', int(sys.argv[1])), h.BaseHTTPRequestHandler).serve_forever()"
+    entry = served(python(code))
+
+    with opened(entry), opened(entry):
+        logs = list(Path(".llmbench").glob("serve-*.log"))
+
+    assert len(logs) == 2
+    for path in logs:
+        assert path.name == f"serve-org-m-1-{path.read_text().splitlines()[0].removeprefix('at ')}.log"
+
+
 def test_address_of_its_own(openai_requests):
     """A command without a port is asked where base_url says; a base_url may take the port too."""
     with socket.socket() as free:
@@ -135,7 +152,7 @@ def test_address_of_its_own(openai_requests):
 def test_only_looked_at():
     """To tell its style, nothing is started."""
     assert PROVIDER.prompt_style(served()) is PromptStyle.CHAT
-    assert not LOG.exists()
+    assert not Path(".llmbench").exists()
 
 
 @pytest.mark.parametrize(
@@ -175,9 +192,9 @@ def test_ends_early():
 
     assert str(raised.value) == (
         'The server of model "org/m:1" ended with exit status 1; its last lines: loading | CUDA out of memory; '
-        f"all of them are in {LOG}."
+        f"all of them are in {log()}."
     )
-    assert LOG.read_text() == "loading\nCUDA out of memory\n"
+    assert log().read_text() == "loading\nCUDA out of memory\n"
 
 
 def test_ends_in_silence():
@@ -203,7 +220,7 @@ def test_never_ready():
         opened(served(python(code), serve_timeout_s=1))
 
     assert str(raised.value).startswith('The server of model "org/m:1" did not answer at http://127.0.0.1:')
-    assert str(raised.value).endswith(f"/v1 within 1 s; see {LOG}, or give it more time with serve_timeout_s.")
+    assert str(raised.value).endswith(f"/v1 within 1 s; see {log()}, or give it more time with serve_timeout_s.")
     assert are_gone(pids_in_log())
 
 
@@ -219,7 +236,7 @@ def test_port_taken():
         f'The server of model "org/m:1" cannot have port {port}: something answers there already; '
         "stop it, or leave serve out to use it."
     )
-    assert not LOG.exists()
+    assert not Path(".llmbench").exists()
 
 
 def test_log_that_cannot_be_written():

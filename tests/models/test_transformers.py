@@ -501,6 +501,15 @@ def test_time_of_the_caller_is_not_counted(folder: Path, tmp_path: Path) -> None
     assert last.latency_s < whole_s - sum(spent_s)
 
 
+def test_time_limit_of_the_command_line(folder: Path, tmp_path: Path) -> None:
+    """`--llm-timeout` is the limit of a request, and no time is the limit without it."""
+    model = PROVIDER.open(entry(folder), OpenSettings(cache_dir=tmp_path / "cache", timeout_s=1e-9))
+
+    (late,) = model.answer([asked("A")])
+
+    assert late == AnswerError(cause="no complete answer within 1e-09 s; raise --llm-timeout", concurrency=1)
+
+
 def test_too_long_prompt(folder: Path, tmp_path: Path) -> None:
     """A prompt over the context is that case's error; one that fills it can still be answered with a token."""
     model = opened(folder, tmp_path, concurrency=3)
@@ -524,7 +533,7 @@ def test_memory_halves_the_batch(folder: Path) -> None:
     answers = answered(model, [asked(text) for text in PROMPTS[:5]])
 
     assert [answer.text for answer in answers] == [generated(folder, text)[0] for text in PROMPTS[:5]]
-    assert [answer.concurrency for answer in answers] == [2, 2, 1, 2, 2]
+    assert [answer.concurrency for answer in answers] == [2, 2, 2, 2, 1]
 
 
 def test_memory_for_no_row(folder: Path) -> None:

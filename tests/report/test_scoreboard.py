@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from pytest_llmbench.records import Record, Sample, error_sample, graded_sample, settle, ungraded_sample
 from pytest_llmbench.report.look import Style, plain
+from pytest_llmbench.report.properties import case_properties
 from pytest_llmbench.report.scoreboard import (
     reason_lines,
     scoreboard,
@@ -27,9 +28,17 @@ def sample(
     is_format: bool | None = None,
     output_tokens: int | None = 10,
     concurrency: int = 1,
+    reused: bool = False,
 ) -> Sample:
     passed = reason == "correct"
-    answer = Answer(text="x", latency_s=latency_s, ttft_s=ttft_s, output_tokens=output_tokens, concurrency=concurrency)
+    answer = Answer(
+        text="x",
+        latency_s=latency_s,
+        ttft_s=ttft_s,
+        output_tokens=output_tokens,
+        concurrency=concurrency,
+        reused=reused,
+    )
     grade = Grade(score=float(passed), passed=passed, reason=reason, explanation="", format_ok=is_format)
     return graded_sample(answer, grade)
 
@@ -149,6 +158,27 @@ def test_times_of_unlike_concurrency_are_in_no_one_figure() -> None:
         "Times are of the answers measured beside as many others: 2 of 3 of clickbait llama-13b (x8)"
     )
     assert times_left_out(scoreboard(records[:2])) == ""
+
+
+def test_times_of_an_earlier_run_are_in_no_figure() -> None:
+    """Reused answers count for the score and not for the times; where all are reused there is no time."""
+    reused = [record(case, sample(9.0, ttft_s=8.0, concurrency=8, reused=True)) for case in "abc"]
+
+    (line,) = scoreboard([*reused, record("d", sample(1.0, ttft_s=0.5))])
+    (old,) = scoreboard(reused)
+
+    assert (line.answered, line.measured, line.concurrency) == (4, 1, 1)
+    assert (line.p50_s, line.p95_s, line.ttft_p50_s) == (1.0, 1.0, 0.5)
+    assert (old.p50_s, old.concurrency, times_left_out([old])) == (None, None, "")
+
+
+def test_the_latency_of_a_case_is_that_of_its_new_answers_of_one_concurrency() -> None:
+    """JUnit's mean holds no reused answer and none measured beside fewer others; without a new one it is left out."""
+    reused = sample(9.0, concurrency=8, reused=True)
+    samples = [reused, sample(1.0, concurrency=8), sample(2.0, concurrency=8), sample(50.0, concurrency=1)]
+
+    assert dict(case_properties(record("a", *samples)))["latency_s"] == 1.5
+    assert "latency_s" not in dict(case_properties(record("a", reused)))
 
 
 def test_colours_say_what_to_look_at() -> None:
