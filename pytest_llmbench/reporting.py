@@ -72,6 +72,7 @@ def subject_of(wanted: Wanted) -> Subject:
         run=run,
         before=_before(wanted, ruling, names),
         ruling=ruling,
+        stopped=run.stopped,
         history=_history(every),
         trust=_trust(wanted.settings, run, ruling),
     )

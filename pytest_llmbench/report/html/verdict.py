@@ -154,6 +154,8 @@ def _sentence(ruling: RunRuling) -> str:
     missed = [floor for floor in ruling.floors if not floor.is_reached and floor.doubt is None]
     if gate is None or (missed and gate.verdict is not Verdict.WORSE):
         return "A minimum score is missed." if missed else "Every minimum score is reached."
+    if gate.comparison.candidate.stopped is not None:
+        return f"The candidate is not judged as if it were whole: {gate.comparison.candidate.stopped}"
     if all(suite.doubt is not None for suite in gate.suites):
         is_timed = any(latency.verdict is not None for latency in gate.latency)
         judged = f"judged is the latency alone: {verdict}" if is_timed else "nothing was judged"

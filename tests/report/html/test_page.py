@@ -113,6 +113,17 @@ def test_a_refusal_says_why_nothing_was_judged(world: Any, page_of: Any) -> None
     assert banner.one("p").words == "Nothing was judged: the run ended before its time (Ctrl-C)"
 
 
+def test_a_run_that_was_stopped_is_inconclusive_for_that_reason(world: Any, page_of: Any) -> None:
+    """What its file answered may look fine, and says nothing about the rest."""
+    before, now = (world.run([world.record(str(number)) for number in range(80)]) for _ in range(2))
+    now = replace(now, stopped="the run ended before its time (stopping after 1 failures)")
+    ruling = RunRuling(asked=RunGate(settings=GateSettings()), gate=judge(join(before, now), GateSettings()))
+    banner = page_of(Subject(name="n", run=now, before="base", ruling=ruling)).tree.one("section", id="verdict")
+
+    assert banner.one("h2").words == "◐ Inconclusive"
+    assert banner.one("p").words.startswith("The candidate is not judged as if it were whole: the run ended before")
+
+
 @pytest.mark.parametrize(
     ("latency_margin", "judged"),
     [(None, "nothing was judged"), (1.5, "judged is the latency alone: no worse")],
