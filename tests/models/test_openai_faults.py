@@ -286,7 +286,7 @@ def test_stream_without_an_end(openai_server, openai_ask):
     answer = openai_ask()
 
     assert (answer.text, answer.attempts) == ("ok", 1)
-    assert answer.latency_s < time.perf_counter() - started < 2
+    assert answer.latency_s < time.perf_counter() - started < 10  # it is open for ever
 
 
 def test_connection_that_breaks_after_the_end(openai_server, openai_ask):

