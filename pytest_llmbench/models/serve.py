@@ -32,6 +32,8 @@ GRACE_S = 10.0
 """How long a server that is told to end may take; then it is killed."""
 CLOSE_S = 10.0  # beyond that, for the launcher
 LOG_FOLDER = Path(".llmbench")
+KEPT_LOG_S = 7 * 24 * 3600
+"""Age at which the log of an earlier server is taken away."""
 LOG_LINES = 5
 LOG_END_BYTES = 4000
 LOADING = 503
@@ -147,6 +149,9 @@ class Server:
         try:
             LOG_FOLDER.mkdir(exist_ok=True)
             self._log.unlink(missing_ok=True)
+            for old in LOG_FOLDER.glob("serve-*.log"):
+                if time.time() - old.stat().st_mtime > KEPT_LOG_S:
+                    old.unlink(missing_ok=True)
             return self._log.open("ab")
         except OSError as fault:
             raise ModelFault(

@@ -136,6 +136,20 @@ def test_logs_of_their_own():
         assert path.name == f"serve-org-m-1-{path.read_text().splitlines()[0].removeprefix('at ')}.log"
 
 
+def test_old_logs_go():
+    """Each run leaves a log, and none for ever."""
+    Path(".llmbench").mkdir()
+    for name, age_s in (("old", 8 * 24 * 3600), ("new", 6 * 24 * 3600)):
+        path = Path(f".llmbench/serve-{name}-1.log")
+        path.touch()
+        os.utime(path, (time.time() - age_s,) * 2)
+
+    opened(served()).close()
+
+    assert len(list(Path(".llmbench").glob("serve-new-*.log"))) == 1
+    assert not list(Path(".llmbench").glob("serve-old-*.log"))
+
+
 def test_address_of_its_own(openai_requests):
     """A command without a port is asked where base_url says; a base_url may take the port too."""
     with socket.socket() as free:

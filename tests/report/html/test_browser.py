@@ -173,7 +173,7 @@ def test_links_of_the_page_lead_to_their_cases(world: Any, opened: Open) -> None
         assert len(tab.rows()) == count, selector
         assert tab.page.evaluate("document.activeElement.dataset.case") in tab.rows(), selector
     tab.page.locator("#verdict .moved li:nth-child(4) a").click()
-    assert tab.page.locator('#list button[data-case="yes/head-000"]').get_attribute("aria-expanded") == "true"
+    tab.page.locator('#list button[data-case="yes/head-000"][aria-expanded="true"]').wait_for()
     assert tab.faults == []
 
 
