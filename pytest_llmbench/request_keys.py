@@ -4,11 +4,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import lru_cache
 from typing import NamedTuple
 
 from pytest_llmbench.models import Identity
 from pytest_llmbench.models.entries import Entry
-from pytest_llmbench.values import Json, Request
+from pytest_llmbench.values import Json, Request, Sampling
 
 
 class Key(NamedTuple):
@@ -39,13 +40,18 @@ def request_key(model: str, request: Request) -> str:
     facts: Mapping[str, Json] = {
         "model": model,
         "prompt": request.prompt.sha256,
-        "sampling": asdict(request.sampling),
+        "sampling": _facts_of(request.sampling),
         "sample": request.sample,
         "choices": list(request.choices),
         "is_choice": request.is_choice,
         "reply_schema": request.reply_schema,
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+@lru_cache(maxsize=64)
+def _facts_of(sampling: Sampling) -> Mapping[str, Json]:
+    return asdict(sampling)
 
 
 def entry_key(entry: Entry) -> str:
