@@ -71,7 +71,13 @@ def pack_linear_layers(network: Any, *, limit_bytes: int = PACKED_BYTES) -> int:
 
 def _pack(layers: Sequence[Any]) -> int:
     """Change layers of one shape, if the first gives what it gave; tells how many."""
-    packed = attempt(lambda: [_packed(layer) for layer in layers] if _is_right(layers[0]) else [])
+    first, *others = layers
+
+    def pack() -> list[Callable[[Any], Any]]:
+        forward = _packed(first)
+        return [forward, *map(_packed, others)] if _is_right(first, forward) else []
+
+    packed = attempt(pack)
     if isinstance(packed, Broken):
         return 0
     for layer, forward in zip(layers, packed, strict=False):
@@ -79,12 +85,12 @@ def _pack(layers: Sequence[Any]) -> int:
     return len(packed)
 
 
-def _is_right(layer: Any) -> bool:
+def _is_right(layer: Any, forward: Callable[[Any], Any]) -> bool:
     import torch
 
     probe = torch.linspace(-1, 1, 3 * layer.in_features).reshape(1, 3, layer.in_features)
     plain = torch.nn.functional.linear(probe, layer.weight, layer.bias)
-    return bool((_packed(layer)(probe) - plain).abs().max() <= ROUNDING * plain.abs().max())
+    return bool((forward(probe) - plain).abs().max() <= ROUNDING * plain.abs().max())
 
 
 def _packed(layer: Any) -> Callable[[Any], Any]:
