@@ -83,9 +83,9 @@ def calibrate(runs: Sequence[Run], settings: GateSettings) -> Calibration:
     """
     if len(runs) < 2:
         raise UsageFault("name at least two runs of the same model; three or more tell the noise of latency too.")
-    told, reused = _as_one_role(runs), sum(map(_n_reused, runs))
-    runs = [_answered_anew(run) for run in told]
-    if sum(bool(run.records) for run in runs) < len(runs):
+    reused = sum(record.has_reused for run in runs for record in run.records)
+    runs = [_answered_anew(run) for run in _as_one_role(runs)]
+    if not all(run.records for run in runs):
         raise UsageFault(
             "a run has only answers that an earlier one gave, which say nothing about noise; make it again with "
             "--llm-reuse none."
@@ -117,13 +117,8 @@ def _with_role(run: Run, role: str) -> Run:
     return replace(run, records=records, facts=replace(run.facts, models=models))
 
 
-def _n_reused(run: Run) -> int:
-    return sum(any(sample.reused for sample in record.samples) for record in run.records)
-
-
 def _answered_anew(run: Run) -> Run:
-    records = (record for record in run.records if not any(sample.reused for sample in record.samples))
-    return replace(run, records=tuple(records))
+    return replace(run, records=tuple(record for record in run.records if not record.has_reused))
 
 
 def _model_warnings(comparisons: Sequence[Comparison]) -> Iterator[str]:

@@ -43,6 +43,11 @@ class Pair:
     candidate: Record
     older: tuple[Sample, ...] = ()
 
+    @property
+    def has_reused(self) -> bool:
+        """Whether an answer on either side is one that an earlier run got."""
+        return self.baseline.has_reused or self.candidate.has_reused
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeftOut:
@@ -318,7 +323,7 @@ class _Sides:
             if changed:
                 words = ", ".join(f"{name} {getattr(was, name)!r}, now {getattr(now, name)!r}" for name in changed)
                 yield f"another sampling: {words}"
-        reused = sum(any(s.reused for s in (*pair.baseline.samples, *pair.candidate.samples)) for pair in pairs)
+        reused = sum(pair.has_reused for pair in pairs)
         if reused:
             yield f"{reused} of {len(pairs)} cases have a reused answer"
 

@@ -95,9 +95,7 @@ def latency_facts(comparison: Comparison, allowed: frozenset[Kind]) -> tuple[Lat
                 per_token_ratio=_median_ratio(shown, _per_token_s),
                 noise=noise,
                 refusals=refusals,
-                reused_cases=sum(
-                    any(sample.reused for sample in (*pair.baseline.samples, *pair.candidate.samples)) for pair in pairs
-                ),
+                reused_cases=sum(pair.has_reused for pair in pairs),
                 apart_cases=sum(map(_apart, shown)),
             )
         )

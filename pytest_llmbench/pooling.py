@@ -15,7 +15,6 @@ from pytest_llmbench.identities import identity_differences, judge_differences
 from pytest_llmbench.records import Record, Run, Sample
 from pytest_llmbench.score_test import MIN_UNITS, count_differences, evidence, noise_floor
 from pytest_llmbench.stats import mean, t_quantile
-from pytest_llmbench.values import Outcome
 
 UNDATED = "unknown date"
 
@@ -119,7 +118,7 @@ def _qualifies(old: Record, today: Record) -> bool:
         today.prompt_sha256,
         today.grader,
     )
-    return is_same and all(sample.outcome is not Outcome.ERROR and not sample.reused for sample in old.samples)
+    return is_same and not (old.has_error or old.has_reused)
 
 
 def _has_drifted(suite: SuitePairs, past: _Past) -> bool:

@@ -81,6 +81,11 @@ class Record:
         return any(sample.outcome is Outcome.ERROR for sample in self.samples)
 
     @property
+    def has_reused(self) -> bool:
+        """Whether a sample is an answer that an earlier run got."""
+        return any(sample.reused for sample in self.samples)
+
+    @property
     def latencies_s(self) -> tuple[float, ...]:
         """The measured latencies of the samples, in their order."""
         return tuple(sample.latency_s for sample in self.samples if sample.latency_s is not None)
