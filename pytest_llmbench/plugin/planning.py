@@ -10,6 +10,7 @@ from pytest_llmbench.errors import LlmbenchError, UsageFault
 from pytest_llmbench.forecast import Forecast, forecast
 from pytest_llmbench.plugin import gate_settings
 from pytest_llmbench.plugin.collect import ITEM
+from pytest_llmbench.plugin.faults import usage_error
 from pytest_llmbench.plugin.session import LlmSession
 from pytest_llmbench.plugin.summary import write
 from pytest_llmbench.report.look import folded
@@ -32,7 +33,7 @@ class Planning:
         try:
             self._margin = gate_settings.tolerated(session.config).margin
         except UsageFault as fault:
-            raise pytest.UsageError(str(fault)) from None
+            raise usage_error(fault) from None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
@@ -48,7 +49,7 @@ class Planning:
             if runner.judge_asking is not None:
                 plan = runner.judge_asking.plan(items, lambda _: None, is_dealt=False)
         except LlmbenchError as fault:
-            raise pytest.UsageError(str(fault)) from None
+            raise usage_error(fault) from None
         if plan is not None:
             self._judged = plan.name, plan.n_replies
         return True
