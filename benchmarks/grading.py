@@ -14,7 +14,7 @@ from itertools import cycle, islice
 from pathlib import Path
 
 from pytest_llmbench.grading.registry import BUILT_IN
-from pytest_llmbench.suites import LoadedSuite, load_suite
+from pytest_llmbench.suites.loader import LoadedSuite, load_suite
 from pytest_llmbench.values import Answer, Case, PromptStyle
 
 ROOT = Path(__file__).parent.parent

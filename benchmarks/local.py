@@ -36,14 +36,14 @@ class Task:
     n: int
     max_tokens: int
     aim: float
-    is_choice: bool = False
+    picks_label: bool = False
 
 
 # In this order no task begins with a prompt whose beginning is still kept from the one before, in any round.
 TASKS = (
     Task(name="clickbait, generating", suite="clickbait", n=200, max_tokens=4, aim=6.5),
     Task(name="SQL", suite="sql", n=30, max_tokens=96, aim=2.0),
-    Task(name="clickbait, scoring choices", suite="clickbait", n=200, max_tokens=4, aim=8.0, is_choice=True),
+    Task(name="clickbait, scoring choices", suite="clickbait", n=200, max_tokens=4, aim=8.0, picks_label=True),
     Task(name="jokes", suite="jokes", n=20, max_tokens=128, aim=4.5),
 )
 
@@ -109,9 +109,9 @@ def serve(answer: Any) -> None:
 
 def ours() -> None:
     """Be the side of this project."""
-    from pytest_llmbench.models import OpenSettings
+    from pytest_llmbench.models.base import OpenSettings
     from pytest_llmbench.models.entries import TransformersEntry
-    from pytest_llmbench.models.transformers import PROVIDER
+    from pytest_llmbench.models.transformers.provider import PROVIDER
     from pytest_llmbench.values import Answer, Prompt, Request, Sampling
 
     entry = TransformersEntry(provider="transformers", model=MODEL, dtype="float32", threads=1, concurrency=1)
@@ -128,7 +128,7 @@ def ours() -> None:
                 prompt=Prompt(text=prompt),
                 sampling=sampling,
                 choices=LABELS if job["is_choice"] else (),
-                is_choice=job["is_choice"],
+                picks_label=job["is_choice"],
             )
             for number, prompt in enumerate(job["prompts"])
         ]
@@ -167,7 +167,7 @@ def theirs(folder: str) -> None:
 def job_of(task: Task, limit: int) -> dict[str, Any]:
     """Render the prompts of a task from the shipped suites."""
     from pytest_llmbench.grading.registry import grader_kind
-    from pytest_llmbench.suites import load_suite
+    from pytest_llmbench.suites.loader import load_suite
     from pytest_llmbench.values import PromptStyle
 
     loaded = load_suite(ROOT / "cases" / f"{task.suite}.yaml", lambda name: grader_kind(name, {}), _no_table)
@@ -178,7 +178,7 @@ def job_of(task: Task, limit: int) -> dict[str, Any]:
         "prompts": [template.render(case.inputs).text for case in cases],
         "stop": list(loaded.suite.sampling.stop),
         "max_tokens": task.max_tokens,
-        "is_choice": task.is_choice,
+        "is_choice": task.picks_label,
     }
 
 
@@ -198,9 +198,9 @@ def their_python(folder: Path) -> str:
 
 def weights() -> Path:
     """Give the folder of the plain weights that both sides load."""
-    from pytest_llmbench.models import OpenSettings
-    from pytest_llmbench.models.gguf_cache import prepared_folder
-    from pytest_llmbench.models.local_files import find_model
+    from pytest_llmbench.models.base import OpenSettings
+    from pytest_llmbench.models.transformers.files import find_model
+    from pytest_llmbench.models.transformers.gguf import prepared_folder
 
     return prepared_folder(find_model(MODEL, None, with_weights=True).path, "float32", OpenSettings().cache_dir)
 
@@ -226,7 +226,7 @@ def compare(folder: Path, python: str, limit: int, rounds: int) -> None:
         names = [name for name, _, _ in runs[1:]]
         best = min(names, key=lambda name: cpu_s[task.name, name])
         ours_s = cpu_s[task.name, "ours"]
-        generating = TASKS[0].name if task.is_choice else task.name
+        generating = TASKS[0].name if task.picks_label else task.name
         ratio = min(cpu_s[generating, name] for name in names) / ours_s
         each = [f"{other.cpu_s / own.cpu_s:.2f}" for own, other in zip(*_pair(done, task, best), strict=True)]
         texts = [(work[0].strip(), work[1].strip()) for work in zip(*_texts(done, task, best), strict=True)]

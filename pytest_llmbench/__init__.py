@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pytest_llmbench.errors import ModelFault, SuiteFault, UsageFault
-    from pytest_llmbench.models import STOPPED, Identity, OpenSettings
+    from pytest_llmbench.grading.base import Finding, GraderKind, Severity
+    from pytest_llmbench.models.base import STOPPED, Identity, OpenSettings
     from pytest_llmbench.models.entries import Entry
     from pytest_llmbench.values import (
         Answer,
         AnswerError,
         Case,
-        Finding,
         Grade,
-        GraderKind,
         Message,
         Outcome,
         Prompt,
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
         Reason,
         Request,
         Sampling,
-        Severity,
         Suite,
     )
 
@@ -55,7 +53,8 @@ __all__ = [
 
 _HOMES = {
     **dict.fromkeys(("ModelFault", "SuiteFault", "UsageFault"), "errors"),
-    **dict.fromkeys(("STOPPED", "Identity", "OpenSettings"), "models"),
+    **dict.fromkeys(("STOPPED", "Identity", "OpenSettings"), "models.base"),
+    **dict.fromkeys(("Finding", "GraderKind", "Severity"), "grading.base"),
     "Entry": "models.entries",
 }
 """Where a public name lives that is not among the values."""

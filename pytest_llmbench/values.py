@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import TypeAlias
 
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 """What JSON can hold; tuples are written as lists."""
@@ -96,8 +96,8 @@ class Prompt:
 class Request:
     """One prompt to be answered once. `sample` counts from 0.
 
-    `choices` are texts whose probability as the answer is wanted beside it, where the model can tell;
-    with `is_choice` the likeliest of them is the answer, and nothing is generated.
+    `labels` are texts whose probability as the answer is wanted beside it, where the model can tell;
+    with `picks_label` the likeliest of them is the answer, and nothing is generated.
     `reply_schema` is a JSON schema that the answer is to follow, where the model can be held to one.
     `copy` counts the requests of one plan that are equal in all but suite and case, from 0.
     """
@@ -107,8 +107,8 @@ class Request:
     sample: int
     prompt: Prompt
     sampling: Sampling
-    choices: tuple[str, ...] = ()
-    is_choice: bool = False
+    labels: tuple[str, ...] = ()
+    picks_label: bool = False
     reply_schema: Mapping[str, Json] | None = None
     copy: int = 0
 
@@ -120,7 +120,7 @@ class Answer:
     `latency_s` runs from the sending to the last token, `ttft_s` to the first
     non-empty piece; None where nobody measured.  `concurrency` is the number of
     requests in flight, or of rows in the batch, the time was measured under.
-    `choice_logprobs` is the natural logarithm of the probability of each of the request's choices as
+    `label_logprobs` is the natural logarithm of the probability of each of the request's labels as
     the answer; None where the model cannot tell.
     """
 
@@ -133,7 +133,7 @@ class Answer:
     concurrency: int | None = None
     attempts: int = 1
     reused: bool = False
-    choice_logprobs: Mapping[str, float] | None = None
+    label_logprobs: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,113 +236,3 @@ class Suite:
     prompt_source: Mapping[PromptStyle, tuple[tuple[str, str], ...]] = field(default_factory=dict)
     sha256: str = ""
     trust: Trust | None = None
-
-
-class Grader(Protocol):
-    """Judge an answer to a case: pure and deterministic; its time is in no latency."""
-
-    def __call__(self, case: Case, answer: Answer) -> Grade:
-        """Give the grade; an exception is an error of the harness, not a wrong answer."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judging:
-    """How a suite has its answers judged by a model: two pure functions, and how that model is to be asked.
-
-    `prompt(case, answer, style)` gives what the judge is sent, None where an answer needs no judge.
-    `grade(case, answer, replies)` reads what came back, a reply a vote (none where the judge was not
-    asked): the grade, or the error that the replies give none.
-    `reply_schema(case)` is the JSON schema of a reply.  `prompt_sha256` changes with the words of the prompt, not
-    with case and answer.  `sampling` is the suite's; the judge's entry may override parts of it.
-    `allow_self` lets a model judge its own answers.
-    """
-
-    prompt: Callable[[Case, Answer, PromptStyle], Prompt | None]
-    grade: Callable[[Case, Answer, Sequence[Answer | AnswerError]], Grade | AnswerError]
-    reply_schema: Callable[[Case], Mapping[str, Json]]
-    prompt_sha256: str
-    sampling: Sampling
-    votes: int = 1
-    allow_self: bool = False
-
-
-class Severity(StrEnum):
-    """How much a finding weighs."""
-
-    ERROR = "error"
-    WARNING = "warning"
-    ADVICE = "advice"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """Something a check has to say about a case (or, without one, about its suite)."""
-
-    severity: Severity
-    message: str
-    case: str | None = None
-
-
-def no_findings(suite: Suite, root: Path, *, is_thorough: bool) -> tuple[Finding, ...]:
-    """Find nothing: the check of a grader that has none."""
-    del suite, root, is_thorough
-    return ()
-
-
-def no_choices(suite: Suite) -> tuple[tuple[str, ...], bool]:
-    """Ask for no choices: those of a grader that reads only text."""
-    del suite
-    return (), False
-
-
-def no_judging(suite: Suite, root: Path) -> Judging | None:
-    """Ask no judge: the grader does all by itself."""
-    del suite, root
-    return None
-
-
-def plain_expected(case: Case) -> str:
-    """Say what was expected of a case with an `expected` text."""
-    return case.expected if isinstance(case.expected, str) else ", ".join(case.expected or ())
-
-
-class Check(Protocol):
-    """Look at a loaded suite before any model is asked."""
-
-    def __call__(self, suite: Suite, root: Path, *, is_thorough: bool) -> tuple[Finding, ...]:
-        """Give what there is to say; `is_thorough` in `llmbench validate`, not in a run.
-
-        `root` is the root directory of the project, below which `fixtures/` lies.
-        """
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GraderKind:
-    """How suites use one grader. Other packages add theirs with the hook `pytest_llmbench_graders`.
-
-    `case_fields` and `suite_fields` are pydantic classes that forbid unknown keys; their
-    fields are what a case and a suite may say to the grader.  `build(suite, root)` gives
-    the grader of a suite and raises `SuiteFault` for rules that cannot work.
-    `is_expected_text` is False where `expected` keeps its YAML type.
-    `has_format` says whether `format_ok` means something for its grades.
-    `expected_text` says in a line or few what a right answer to a case is.
-    `version` changes when the same answer may get another grade.
-    `choices` gives the texts of a suite whose probability as the answer is wanted, and whether the likeliest
-    of them is to be the answer (`Request.choices`, `Request.is_choice`).
-    `judging(suite, root)` says how a judge model is asked in place of `build`'s grader where one is named; None for
-    a suite that asks none.
-    """
-
-    name: str
-    case_fields: type[Any]
-    suite_fields: type[Any]
-    build: Callable[[Suite, Path], Grader]
-    check: Check = no_findings
-    is_expected_text: bool = True
-    has_format: bool = False
-    expected_text: Callable[[Case], str] = plain_expected
-    version: int = 1
-    choices: Callable[[Suite], tuple[tuple[str, ...], bool]] = no_choices
-    judging: Callable[[Suite, Path], Judging | None] = no_judging

@@ -26,7 +26,7 @@ def llama(serve_smollm2: Any) -> Iterator[list[Any]]:
     servers.clear()
 
 
-def judge_run(folder: Path, name: str, *options: str) -> dict[str, Any]:
+def decide_run(folder: Path, name: str, *options: str) -> dict[str, Any]:
     target = folder / f"{name}.json"
     cases = [f"cases/jokes.yaml::{case}[m]" for case in ANSWERS]
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--llm-model", "m", "--llm-no-fail", *options]
@@ -55,10 +55,10 @@ def test_a_real_model_judges_and_its_replies_are_kept(tmp_path: Path, llama: lis
         f'[short]\nprovider = "openai"\nmodel = "smollm2"\nbase_url = "{url}"\nsampling = {{ max_tokens = 8 }}\n'
     )
 
-    run = judge_run(tmp_path, "first", "--llm-judge=j")
-    cut = judge_run(tmp_path, "cut", "--llm-judge=short")
+    run = decide_run(tmp_path, "first", "--llm-judge=j")
+    cut = decide_run(tmp_path, "cut", "--llm-judge=short")
     llama.clear()
-    again = judge_run(tmp_path, "again", "--llm-judge=j", "--llm-reuse=all")
+    again = decide_run(tmp_path, "again", "--llm-judge=j", "--llm-reuse=all")
 
     for case, sample in samples(run).items():
         if sample["outcome"] == "error":

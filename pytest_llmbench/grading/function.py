@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from pytest_llmbench.errors import SuiteFault
-from pytest_llmbench.grading.rules import NoFields
-from pytest_llmbench.grading.text import clip, graded_unless_void, is_empty
+from pytest_llmbench.grading.answer_text import clip, graded_unless_void, is_empty
+from pytest_llmbench.grading.base import Grader, GraderKind, NoFields
 from pytest_llmbench.models.entries import Strict
-from pytest_llmbench.values import Answer, Case, Grade, Grader, GraderKind, Reason, Suite
+from pytest_llmbench.values import Answer, Case, Grade, Reason, Suite
 
 
 class FunctionCase(Strict):

@@ -5,16 +5,16 @@ from difflib import get_close_matches
 from importlib import import_module
 from types import MappingProxyType
 
-from pytest_llmbench.values import GraderKind
+from pytest_llmbench.grading.base import GraderKind
 
 _PLACES = MappingProxyType(
     {
-        "exact": ("literal", "EXACT"),
-        "contains": ("literal", "CONTAINS"),
-        "regex": ("literal", "REGEX"),
-        "json": ("json_value", "KIND"),
+        "exact": ("match", "EXACT"),
+        "contains": ("match", "CONTAINS"),
+        "regex": ("match", "REGEX"),
+        "json": ("json", "KIND"),
         "yes_no": ("yes_no", "KIND"),
-        "key_points": ("key_points", "KIND"),
+        "key_points": ("key_points.grader", "KIND"),
         "sql": ("sql", "KIND"),
     }
 )

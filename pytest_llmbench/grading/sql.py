@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from pytest_llmbench.errors import SuiteFault
-from pytest_llmbench.grading.text import graded_unless_void
-from pytest_llmbench.models.fields import Switch, kept
-from pytest_llmbench.sql.dialects import NAMES
-from pytest_llmbench.values import Answer, Case, Finding, Grade, Grader, GraderKind, Reason, Severity, Suite
+from pytest_llmbench.grading.answer_text import graded_unless_void
+from pytest_llmbench.grading.base import Finding, Grader, GraderKind, Severity
+from pytest_llmbench.models.validation import Switch, kept
+from pytest_llmbench.sql.translate.dialects import NAMES
+from pytest_llmbench.values import Answer, Case, Grade, Reason, Suite
 
 if TYPE_CHECKING:
-    from pytest_llmbench.sql.terms import Database, Instance, Question, Trial
+    from pytest_llmbench.sql.protocol import Database, Instance, Question, Trial
 
 _ORDERS = (1, 2, 3)  # the other orders of rows in which a reference must give the same
 
@@ -78,13 +79,13 @@ class SqlSuite(BaseModel):
 
 def build(suite: Suite, root: Path) -> Grader:
     """Give the grader of a suite, its database built; the worker process starts meanwhile."""
-    from pytest_llmbench.sql import databases
+    from pytest_llmbench.sql.database import files
     from pytest_llmbench.sql.worker import WorkerFaultError, shared_worker
 
     rules = _suite_rules(suite)
     worker = shared_worker()
     worker.start_early()
-    instances = databases.build(_database(suite, root))
+    instances = files.build(_database(suite, root))
 
     def grade(case: Case, answer: Answer) -> Grade:
         """Judge one answer; a reference that cannot be judged by is a fault of the suite."""
@@ -116,13 +117,13 @@ def expected_text(case: Case) -> str:
 
 def check(suite: Suite, root: Path, *, is_thorough: bool) -> tuple[Finding, ...]:
     """Run every reference on every instance, as written and with the rows in other orders."""
-    from pytest_llmbench.sql import databases
-    from pytest_llmbench.sql.trials import TrialMemory
+    from pytest_llmbench.sql.database import files
+    from pytest_llmbench.sql.mutation.trials import TrialMemory
     from pytest_llmbench.sql.worker import WorkerFaultError
 
     database = _database(suite, root)
-    instances = databases.build(database)
-    memories = [TrialMemory(databases.build(database, order=order)) for order in (0, *_ORDERS)]
+    instances = files.build(database)
+    memories = [TrialMemory(files.build(database, order=order)) for order in (0, *_ORDERS)]
     names = [instance.name for instance in instances]
     limit_s = _suite_rules(suite).time_limit_s
     found: list[Finding] = []
@@ -159,13 +160,13 @@ def _case_rules(case: Case) -> SqlCase:
 
 
 def _database(suite: Suite, root: Path) -> "Database":
-    from pytest_llmbench.sql.databases import find_database
+    from pytest_llmbench.sql.database.files import find_database
 
     return find_database(_suite_rules(suite).database, suite_path=suite.path, root=root)
 
 
 def _question(case: SqlCase, suite: SqlSuite, instances: "tuple[Instance, ...]") -> "Question":
-    from pytest_llmbench.sql.terms import Question
+    from pytest_llmbench.sql.protocol import Question
 
     return Question(
         references=case.reference,
@@ -220,7 +221,7 @@ def _dependence(trials: "list[Trial]", *, is_ordered: bool | None) -> str | None
 
 def _mutant_findings(suite: Suite, instances: "tuple[Instance, ...]") -> Iterator[Finding]:
     """Name the small changes to each reference that no instance tells from it."""
-    from pytest_llmbench.sql.mutants import mutants
+    from pytest_llmbench.sql.mutation.mutants import mutants
     from pytest_llmbench.sql.worker import shared_worker
 
     for case in suite.cases:

@@ -25,11 +25,11 @@ import regex
 from pydantic import Field, model_validator
 
 from pytest_llmbench.errors import SuiteFault
-from pytest_llmbench.grading.rules import rules_of
-from pytest_llmbench.grading.text import clip, graded_unless_void, is_refusal, normalise
+from pytest_llmbench.grading.answer_text import clip, graded_unless_void, is_refusal, normalise
+from pytest_llmbench.grading.base import Grader, GraderKind, rules_of
 from pytest_llmbench.models.entries import Strict
-from pytest_llmbench.models.fields import Switch
-from pytest_llmbench.values import Answer, Case, Grade, Grader, GraderKind, Json, Reason, Suite
+from pytest_llmbench.models.validation import Switch
+from pytest_llmbench.values import Answer, Case, Grade, Json, Reason, Suite
 
 _LABELS = ("yes", "no")
 _RULE_TIME_S = 1.0
@@ -210,7 +210,7 @@ def _by_rule(rules: YesNoSuite, labels: Labels, suite: Suite) -> dict[str, dict[
 
 def _probabilities(labels: tuple[str, ...], answer: Answer) -> dict[str, Json]:
     """Give the parts `p` and `p_other` where the model told how likely each label is; nothing else."""
-    known = answer.choice_logprobs or {}
+    known = answer.label_logprobs or {}
     if not all(label in known and not isnan(known[label]) for label in labels):
         return {}
     p = {label: min(1.0, exp(min(0.0, known[label]))) for label in labels}
@@ -218,11 +218,11 @@ def _probabilities(labels: tuple[str, ...], answer: Answer) -> dict[str, Json]:
     return {"p": p, "p_other": max(0.0, 1 - fsum(p.values()))}
 
 
-def choices(suite: Suite) -> tuple[tuple[str, ...], bool]:
+def scored_labels(suite: Suite) -> tuple[tuple[str, ...], bool]:
     """Give the labels whose probability is wanted, and whether the likeliest is to be the answer."""
     rules = rules_of(suite, YesNoSuite)
-    is_choice = rules.answer_by == "choice"
-    return (rules.labels if is_choice or rules.probabilities else ()), is_choice
+    picks_label = rules.answer_by == "choice"
+    return (rules.labels if picks_label or rules.probabilities else ()), picks_label
 
 
 def _grade(labels: Labels, expected: str, text: str) -> Grade:
@@ -253,5 +253,5 @@ def _folded(text: str) -> str:
 
 
 KIND = GraderKind(
-    name="yes_no", case_fields=YesNoCase, suite_fields=YesNoSuite, build=build, has_format=True, choices=choices
+    name="yes_no", case_fields=YesNoCase, suite_fields=YesNoSuite, build=build, has_format=True, labels=scored_labels
 )

@@ -6,21 +6,25 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
 
 from pytest_llmbench.errors import ModelsFileFault, UsageFault
-from pytest_llmbench.models import Provider
+from pytest_llmbench.models.base import Provider
 from pytest_llmbench.models.entries import PATH, PATH_OR_ID, Entry
-from pytest_llmbench.models.fields import chief_error, known_keys, nearest_first, place, said
+from pytest_llmbench.models.validation import chief_error, known_keys, nearest_first, place, said
 
-BUILT_IN = ("transformers", "openai", "recorded")
+BUILT_IN = MappingProxyType(
+    {"transformers": "transformers.provider", "openai": "openai.provider", "recorded": "recorded"}
+)
+"""Module below this package that holds PROVIDER, by provider."""
 NAME_PATTERN = re.compile(r"[A-Za-z0-9._-]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class ModelSpec:
     """One model of a run: the role it plays, its name, and how it is opened."""
 
     role: str
@@ -41,7 +45,7 @@ class Catalog:
         self.file = file
         self._extra = extra
 
-    def choose(self, options: Sequence[str], folder: Path, flag: str = "--llm-model") -> tuple[Choice, ...]:
+    def choose(self, options: Sequence[str], folder: Path, flag: str = "--llm-model") -> tuple[ModelSpec, ...]:
         """Resolve the `--llm-model` options, in order.
 
         Args:
@@ -53,12 +57,12 @@ class Catalog:
             UsageFault: an unknown model, provider or key, a broken models file, a role named twice.
         """
         tables = self._tables()
-        choices = [self._choose(option, tables, folder, flag) for option in options]
-        roles = [choice.role for choice in choices]
+        specs = [self._choose(option, tables, folder, flag) for option in options]
+        roles = [spec.role for spec in specs]
         twice = next((role for role in roles if roles.count(role) > 1), None)
         if twice is not None:
             raise UsageFault(f'two models have the role "{twice}"; tell them apart with --llm-model ROLE=NAME.')
-        return tuple(choices)
+        return tuple(specs)
 
     def names(self) -> tuple[str, ...]:
         """Give the names in the models file, in its order."""
@@ -69,12 +73,12 @@ class Catalog:
         if name in self._extra:
             return self._extra[name]
         if name in BUILT_IN:
-            provider: Provider = importlib.import_module(f"pytest_llmbench.models.{name}").PROVIDER
+            provider: Provider = importlib.import_module(f"pytest_llmbench.models.{BUILT_IN[name]}").PROVIDER
             return provider
         known = ", ".join(nearest_first(name, (*BUILT_IN, *self._extra)))
         raise UsageFault(f'{where}there is no provider "{name}"; the known ones are: {known}.')
 
-    def _choose(self, option: str, tables: Mapping[str, Any], folder: Path, flag: str) -> Choice:
+    def _choose(self, option: str, tables: Mapping[str, Any], folder: Path, flag: str) -> ModelSpec:
         role, name = split_role(option, flag)
         if ":" in name:
             provider_name, target = name.split(":", 1)
@@ -83,12 +87,12 @@ class Catalog:
                 raise UsageFault(f'{flag} "{option}" names no target; write it after the colon.')
             table = {"provider": provider_name, provider.target_field: target}
             entry = _entry(provider, table, folder, f'{flag} "{option}"')
-            return Choice(role=role or _slug(target), name=name, entry=entry, provider=provider)
+            return ModelSpec(role=role or _slug(target), name=name, entry=entry, provider=provider)
         if name not in tables:
             raise UsageFault(self._unknown(name, tables))
         return self._from_file(role or name, name, tables[name])
 
-    def _from_file(self, role: str, name: str, table: Any) -> Choice:
+    def _from_file(self, role: str, name: str, table: Any) -> ModelSpec:
         where = f"{self.file}: [{name}]"
         if not isinstance(table, dict):
             raise ModelsFileFault(f"{where} is no table; a model is a table with its name in square brackets.")
@@ -97,7 +101,9 @@ class Catalog:
         if not isinstance(table.get("provider"), str):
             raise ModelsFileFault(f'{where} has no provider; add one, such as provider = "openai".')
         provider = self.provider(table["provider"], f"{where}: ")
-        return Choice(role=role, name=name, entry=_entry(provider, table, self.file.parent, where), provider=provider)
+        return ModelSpec(
+            role=role, name=name, entry=_entry(provider, table, self.file.parent, where), provider=provider
+        )
 
     def _tables(self) -> dict[str, Any]:
         try:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from pytest_llmbench.models.fields import Count, NotNegative, Positive, PositiveShare, Switch, Text, Whole
+from pytest_llmbench.models.validation import Count, NotNegative, Positive, PositiveShare, Switch, Text, Whole
 
 PATH = "path"
 PathText = Annotated[str, PATH]

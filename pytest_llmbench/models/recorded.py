@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from pytest_llmbench.errors import ModelFault, UsageFault
-from pytest_llmbench.models import STOPPED, Identity, Opened, OpenSettings
-from pytest_llmbench.models.choice_forms import CHOICE
+from pytest_llmbench.models.base import STOPPED, Identity, Opened, OpenSettings
 from pytest_llmbench.models.entries import RecordedEntry
-from pytest_llmbench.models.openai_logprobs import NoChoice, Step, choice_logprobs, likeliest, steps_of
-from pytest_llmbench.models.openai_reply import ReplyFault, read_completion, server_message
+from pytest_llmbench.models.label_forms import CHOICE
+from pytest_llmbench.models.openai.logprobs import NoLabel, Step, label_logprobs, likeliest, steps_of
+from pytest_llmbench.models.openai.reply import ReplyFault, read_completion, server_message
 from pytest_llmbench.values import Answer, AnswerError, Arrived, PromptStyle, Request
 
 LONGEST_S = 1e9  # also keeps out NaN, infinity, and whole numbers no float can hold
@@ -93,14 +93,14 @@ class _Batched:
     steps: tuple[Step, ...]
 
     def to(self, request: Request) -> Answer | AnswerError:
-        """Give the answer to a request: of its choices the likeliest, where one is asked for."""
-        logprobs = choice_logprobs(self.steps, request.choices) if request.choices else None
-        answer = replace(self.answer, choice_logprobs=logprobs)
-        if not request.is_choice:
+        """Give the answer to a request: of its labels the likeliest, where one is asked for."""
+        logprobs = label_logprobs(self.steps, request.labels) if request.labels else None
+        answer = replace(self.answer, label_logprobs=logprobs)
+        if not request.picks_label:
             return answer
         try:
             return replace(answer, text=likeliest(logprobs), finish_reason=CHOICE)
-        except NoChoice as fault:
+        except NoLabel as fault:
             return AnswerError(cause=f"in the batch: {fault}")
 
 
@@ -225,7 +225,7 @@ class _Line:
         if isinstance(status, int) and status >= 400:
             return AnswerError(cause=f"HTTP {status} in the batch: {server_message(body)}")
         if "choices" not in body and "error" not in body:
-            raise self.fault("has a response without choices; only batches of chat and completions can be read")
+            raise self.fault("has a response without labels; only batches of chat and completions can be read")
         try:
             reply = read_completion(body)
         except ReplyFault as fault:

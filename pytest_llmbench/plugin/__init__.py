@@ -134,7 +134,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     """Add the hooks other packages may implement."""
-    from pytest_llmbench import hookspecs
+    from pytest_llmbench.plugin import hookspecs
 
     pluginmanager.add_hookspecs(hookspecs)
 
@@ -143,7 +143,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the marks and, where a model is named, the session's hooks."""
     config.addinivalue_line("markers", "llm_suite(path): run this test for each case of a suite and each model.")
     if config.getoption("llm_model") or config.getini("llm_model"):
-        from pytest_llmbench.plugin.active import activate
+        from pytest_llmbench.plugin.activate import activate
 
         activate(config)
 

@@ -1,120 +1,106 @@
-"""Suite files as test files, cases as test functions."""
+"""The hooks of collection: suite files and marked Python tests become tests of cases."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from pytest_llmbench.errors import SuiteFault
-from pytest_llmbench.models.catalog import Choice
-from pytest_llmbench.report.text import visible
-from pytest_llmbench.runner import Item, Result, Runner
-from pytest_llmbench.suites import LoadedSuite
-from pytest_llmbench.values import Case, Finding, Grade
-
-ITEM = pytest.StashKey[Item]()
-"""Where a test function keeps the item it is."""
+from pytest_llmbench.plugin.internals.skipping import is_skipped
+from pytest_llmbench.plugin.internals.xdist import Place, is_other_worker
+from pytest_llmbench.plugin.nodes import ITEM, CaseFunction, SuiteFile, SuiteWarning, load_for, mark
+from pytest_llmbench.plugin.session import LlmSession
+from pytest_llmbench.runner.runner import Item
+from pytest_llmbench.suites.loader import may_be_suite
 
 
-class SuiteWarning(pytest.PytestWarning):
-    """Something about a suite that deserves a look before its scores are trusted."""
+class Collection:
+    """Collects the tests of cases, and orders them by model."""
 
+    def __init__(self, session: LlmSession):
+        self._session = session
 
-class WrongAnswer(AssertionError):
-    """A case's answer was graded as failed."""
+    def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> SuiteFile | None:
+        """Collect suite files."""
+        if file_path.suffix not in (".yaml", ".yml") or not may_be_suite(file_path):
+            return None
+        file: SuiteFile = SuiteFile.from_parent(parent, path=file_path)
+        file.runner = self._session.runner
+        return file
 
-    def __init__(self, grade: Grade):
-        super().__init__(str(grade))
-        self.grade = grade
-
-
-class SuiteFile(pytest.File):
-    """A suite file: one test function for each case and model."""
-
-    runner: Runner
-
-    def collect(self) -> Iterator[pytest.Function]:
-        """Load the suite and give its test functions; faults are collection errors without traceback."""
-        loaded = load_for(self, self.runner, self.path)
-        if loaded is None:
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Run a marked Python test for each case and model."""
+        marker = metafunc.definition.get_closest_marker("llm_suite")
+        if marker is None:
             return
-        fixtureinfo = None
-        for case in self.runner.cases(loaded):
-            for choice in self.runner.choices:
-                item = self._function(loaded, case, choice, fixtureinfo)
-                fixtureinfo = item._fixtureinfo
-                yield item
+        if len(marker.args) != 1 or marker.kwargs or not isinstance(marker.args[0], str):
+            message = (
+                f'{metafunc.definition.nodeid}: write @pytest.mark.llm_suite("FILE"), a path relative to the test file.'
+            )
+            raise pytest.UsageError(message)
+        path = metafunc.definition.path.parent / marker.args[0]
+        if not path.is_file():
+            raise pytest.UsageError(f"{metafunc.definition.nodeid}: there is no suite file {path}.")
+        loaded = load_for(metafunc.definition, self._session.runner, path)
+        if loaded is None:
+            raise pytest.UsageError(f"{path}: this is no suite file; it needs `suite` and `grader` at its top level.")
+        items = [
+            Item(key="", loaded=loaded, case=case, spec=spec)
+            for case in self._session.runner.cases(loaded)
+            for spec in self._session.runner.specs
+        ]
+        metafunc.fixturenames.append("_llm_result")
+        ids = [f"{item.case.id}-{item.spec.role}" for item in items]
+        metafunc.parametrize("_llm_result", items, ids=ids, indirect=True)
 
-    def _function(self, loaded: LoadedSuite, case: Case, choice: Choice, fixtureinfo: Any) -> "CaseFunction":
-        item: CaseFunction = CaseFunction.from_parent(
-            self, name=f"{case.id}[{choice.role}]", callobj=judge, fixtureinfo=fixtureinfo
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        """Settle which case and model a Python test was parametrized with, before marks choose tests."""
+        callspec = getattr(item, "callspec", None)
+        if callspec is not None and isinstance(callspec.params.get("_llm_result"), Item):
+            found: Item = callspec.params["_llm_result"]
+            names = getattr(item, "fixturenames", ())
+            item.stash[ITEM] = found.with_key(item.nodeid, needs_model="llm_model" in names)
+            mark(item, found.loaded, found.case)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Generator[None, object, object]:
+        """Order the tests of cases by model: one is open at a time.
+
+        Before others choose among them, for --sw goes by the order; and after, for --ff and --nf change it.
+        """
+        self._order(items)
+        outcome = yield
+        self._session.benchmarks.settle_marks(self._order(items))
+        return outcome
+
+    def _order(self, items: list[pytest.Item]) -> list[pytest.Item]:
+        """Order the tests of cases by model, in the places they have among others; gives them."""
+        places = [index for index, function in enumerate(items) if ITEM in function.stash]
+        roles = [spec.role for spec in self._session.runner.specs]
+        ours = sorted(
+            (items[index] for index in places), key=lambda function: roles.index(function.stash[ITEM].spec.role)
         )
-        if hasattr(item, "_id"):
-            # pytest 9.2 compares structured ids in --lf and --sw, and takes ours for a name without parameters
-            item._id = type(item.id).parse(item.nodeid)
-        item.stash[ITEM] = Item(key=item.nodeid, loaded=loaded, case=case, choice=choice)
-        mark(item, loaded, case)
-        return item
+        for index, function in zip(places, ours, strict=True):
+            items[index] = function
+        return ours
 
-
-class CaseFunction(pytest.Function):
-    """One case put to one model."""
-
-    def reportinfo(self) -> tuple[Path, int, str]:
-        """Point to the line of the case."""
-        return location(self.stash[ITEM])
-
-
-def location(item: Item) -> tuple[Path, int, str]:
-    """Say where an item stands, as pytest's reports do: the line counts from 0."""
-    # a third value equal to the name would print the dots of an id as "::"
-    heading = f"{item.loaded.suite.name} {item.case.id} ({item.choice.role})"
-    return item.case.path, max(item.case.line - 1, 0), heading
-
-
-def judge(_llm_result: Result) -> None:
-    """Fail where the answer was graded as failed: what a suite file stands for.
-
-    As `assert llm_grade.passed, llm_grade` would, with one fixture fewer to set up for each of many cases.
-    """
-    _, grade = _llm_result.shown_pair
-    if not grade.passed:
-        raise WrongAnswer(grade)
-
-
-def load_for(node: pytest.Collector | pytest.Item, runner: Runner, path: Path) -> LoadedSuite | None:
-    """Load a suite for a collector: faults are its errors, findings its warnings.
-
-    Raises:
-        pytest.Collector.CollectError: the suite is wrong.
-    """
-    try:
-        loaded = runner.load(path)
-        findings = () if loaded is None else runner.check(loaded, is_thorough=False)
-    except SuiteFault as fault:
-        raise pytest.Collector.CollectError(visible(str(fault))) from None
-    if loaded is not None:
-        for tag in (loaded.suite.name, *sorted({tag for case in loaded.suite.cases for tag in case.tags})):
-            node.config.addinivalue_line("markers", f"{tag}: cases tagged so, or the suite of that name.")
-        for finding in findings:
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Tell a controller the plan, and warn of samples that will hardly differ, once it is settled."""
+        if self._session.voice is not None:
+            ours = (function for function in session.items if ITEM in function.stash and not is_skipped(function))
+            self._session.voice.tell_plan([(function.nodeid, _place(function)) for function in ours])
+        if session.config.option.collectonly or is_other_worker(session.config):
+            return
+        functions = {function.nodeid: function for function in session.items if ITEM in function.stash}
+        remarks = self._session.runner.builder.sampling_remarks(function.stash[ITEM] for function in functions.values())
+        for nodeid, remark in remarks.items():
             try:
-                node.warn(SuiteWarning(visible(_finding_text(finding, loaded))))
+                functions[nodeid].warn(SuiteWarning(remark))
             except SuiteWarning as warning:  # warnings are errors
-                raise pytest.Collector.CollectError(str(warning)) from None
-    return loaded
+                self._session.refuse(str(warning))
 
 
-def _finding_text(finding: Finding, loaded: LoadedSuite) -> str:
-    case = next((case for case in loaded.suite.cases if case.id == finding.case), None)
-    if case is None:
-        return f"{loaded.suite.path}: {finding.message}"
-    return f'{case.path}:{case.line}: case "{case.id}": {finding.message}'
-
-
-def mark(item: pytest.Item, loaded: LoadedSuite, case: Case) -> None:
-    """Give a test function the marks of its suite and case."""
-    for tag in (loaded.suite.name, *case.tags):
-        item.add_marker(tag)
-    if case.xfail is not None:
-        item.add_marker(pytest.mark.xfail(reason=case.xfail))
+def _place(function: pytest.Item) -> Place:
+    item = function.stash[ITEM]
+    path = str(item.loaded.suite.path.resolve())
+    return Place(suite=path, case=item.case.id, role=item.spec.role, has_body=not isinstance(function, CaseFunction))

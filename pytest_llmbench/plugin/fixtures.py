@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_llmbench.exchanges import SharedModel
-from pytest_llmbench.plugin.collect import ITEM
-from pytest_llmbench.runner import Result, Runner
+from pytest_llmbench.plugin.nodes import ITEM
+from pytest_llmbench.runner.calls import SharedModel
+from pytest_llmbench.runner.runner import Result, Runner
 from pytest_llmbench.values import Answer, Case, Grade
 
 if TYPE_CHECKING:
-    from pytest_llmbench.sql.opened import OpenDatabase
+    from pytest_llmbench.sql.database.connect import OpenDatabase
 
 RESULT = pytest.StashKey[Result]()
 """Where a test function keeps its result, between its arrival and the end of the test."""
@@ -66,7 +66,7 @@ def llm_model(request: pytest.FixtureRequest, _llm_result: Result) -> SharedMode
 @pytest.fixture
 def llm_database(request: pytest.FixtureRequest, _llm_result: Result) -> "OpenDatabase":
     """Give the database that answers of this suite are judged on, to look into it: `llm_database.connect()`."""
-    from pytest_llmbench.sql.opened import open_database
+    from pytest_llmbench.sql.database.connect import open_database
 
     suite = request.node.stash[ITEM].loaded.suite
     name = getattr(suite.rules, "database", None)

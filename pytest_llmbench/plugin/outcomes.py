@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
-from pytest_llmbench._reports import make_safe, told
-from pytest_llmbench._xdist import is_worker
-from pytest_llmbench.plugin.collect import ITEM, CaseFunction
 from pytest_llmbench.plugin.fixtures import RESULT, NoAnswer
+from pytest_llmbench.plugin.internals.reports import make_safe, told
+from pytest_llmbench.plugin.internals.xdist import is_worker
+from pytest_llmbench.plugin.nodes import ITEM, CaseFunction
 from pytest_llmbench.plugin.session import LlmSession
-from pytest_llmbench.records import Record, record_to_json
-from pytest_llmbench.report.properties import case_properties
-from pytest_llmbench.report.story import error_story, failure_story
-from pytest_llmbench.report.text import visible
-from pytest_llmbench.runner import Result
+from pytest_llmbench.report.junit import case_properties
+from pytest_llmbench.report.safe_text import visible
+from pytest_llmbench.report.terminal.failure import error_story, failure_story
+from pytest_llmbench.results.records import Record, record_to_json
+from pytest_llmbench.runner.runner import Result
 from pytest_llmbench.values import Outcome
 
 WRONG = pytest.StashKey[bool]()
@@ -81,7 +81,7 @@ class Outcomes:
         item = function.stash[ITEM]
         if raised.errisinstance(NoAnswer):
             report.longrepr = told(self._session.config, error_story(item, result))
-            if result.is_fatal and not any(choice.role != item.choice.role for choice in self._session.runner.choices):
+            if result.is_fatal and not any(spec.role != item.spec.role for spec in self._session.runner.specs):
                 function.session.shouldfail = visible(str(raised.value))
         elif isinstance(function, CaseFunction) and report.when == "call":
             report.longrepr = told(self._session.config, failure_story(item, result))

@@ -6,17 +6,16 @@ from typing import TextIO
 
 import pytest
 
-from pytest_llmbench._benchmark import Benchmarks
-from pytest_llmbench._xdist import Workers, WorkerVoice, is_worker
 from pytest_llmbench.errors import UsageFault
-from pytest_llmbench.plugin import settings
-from pytest_llmbench.plugin.faults import usage_error
+from pytest_llmbench.gate.decision import RunRuling
+from pytest_llmbench.plugin import options
 from pytest_llmbench.plugin.fixtures import RUNNER
-from pytest_llmbench.plugin.gate_settings import has_gate
-from pytest_llmbench.records import Record, Run, merged_facts
-from pytest_llmbench.report.progress import ProgressLine
-from pytest_llmbench.run_gate import RunRuling
-from pytest_llmbench.runner import Runner
+from pytest_llmbench.plugin.internals.benchmark import Benchmarks
+from pytest_llmbench.plugin.internals.xdist import Workers, WorkerVoice, is_worker
+from pytest_llmbench.plugin.options import has_gate, usage_error
+from pytest_llmbench.report.terminal.progress import ProgressLine
+from pytest_llmbench.results.records import Record, Run, merged_run_info
+from pytest_llmbench.runner.runner import Runner
 
 
 class LlmSession:
@@ -33,22 +32,22 @@ class LlmSession:
     def __init__(self, config: pytest.Config):
         self.config = config
         try:
-            run_settings = settings.run_settings(config)
-            choices = settings.model_choices(config)
-            judge = settings.judge_choice(config)
+            run_settings = options.run_settings(config)
+            specs = options.model_specs(config)
+            judge = options.judge_spec(config)
         except UsageFault as fault:
             raise usage_error(fault) from None
         kinds = {
             name: kind for kinds in config.hook.pytest_llmbench_graders(config=config) for name, kind in kinds.items()
         }
-        self.runner = config.stash[RUNNER] = Runner(run_settings, choices, kinds, judge=judge)
-        self.is_lenient = settings.flag(config, "llm_no_fail") or has_gate(config)
+        self.runner = config.stash[RUNNER] = Runner(run_settings, specs, kinds, judge=judge)
+        self.is_lenient = options.flag(config, "llm_no_fail") or has_gate(config)
         self.records: dict[str, Record] = {}
         self.refusal: str | None = None
         self.ruling: RunRuling | None = None
         self.why_stopped: str | None = None
         self.reported: set[str] = set()
-        self.workers = Workers(config, *settings.devices(choices))
+        self.workers = Workers(config, *options.devices(specs))
         self.voice = WorkerVoice(config) if is_worker(config) else None
         self.progress_line = ProgressLine(sys.stdout, is_shown=_is_watched(sys.stdout))
         self._benchmarks: Benchmarks | None = None
@@ -65,14 +64,14 @@ class LlmSession:
     @property
     def run(self) -> Run:
         """The run as far as it has come."""
-        facts = merged_facts([self.runner.facts(), *self.workers.received])
+        facts = merged_run_info([self.runner.facts(), *self.workers.received])
         ordered = sorted(self.records.values(), key=lambda record: (record.suite, record.case, record.role))
         return Run(records=tuple(ordered), facts=facts, stopped=self.why_stopped)
 
     @property
     def remarks(self) -> tuple[str, ...]:
         """What the user must know of the run beside its records, each sentence once."""
-        return tuple(dict.fromkeys([*self.runner.asking.remarks, *self.workers.remarks]))
+        return tuple(dict.fromkeys([*self.runner.builder.remarks, *self.workers.remarks]))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -100,12 +99,9 @@ class LlmSession:
 
     def pytest_report_header(self) -> str:
         """Name the models."""
-        names = (
-            choice.name if choice.role == choice.name else f"{choice.role}={choice.name}"
-            for choice in self.runner.choices
-        )
-        judge = self.runner.judge_asking
-        judged = "" if judge is None else f"; judge: {judge.choice.name}"
+        names = (spec.name if spec.role == spec.name else f"{spec.role}={spec.name}" for spec in self.runner.specs)
+        judge = self.runner.judge_requests
+        judged = "" if judge is None else f"; judge: {judge.spec.name}"
         return f"llmbench: {', '.join(names)}{judged}"
 
 

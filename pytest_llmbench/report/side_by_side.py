@@ -3,18 +3,18 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pytest_llmbench.gate import Gate, SuiteRuling
-from pytest_llmbench.records import JsonObject, Record, Run
-from pytest_llmbench.report.comparison import counted, everything_said, share, suite_name
-from pytest_llmbench.report.comparison_json import comparison_json
-from pytest_llmbench.report.comparison_markdown import comparison_markdown
-from pytest_llmbench.report.look import plain
-from pytest_llmbench.report.markdown import escaped, table_head, table_row
-from pytest_llmbench.report.text import on_one_line, visible
-from pytest_llmbench.report.verdict_lines import said_lines
+from pytest_llmbench.gate.decision import Gate, SuiteRuling
+from pytest_llmbench.gate.rule import Verdict, overall
+from pytest_llmbench.report.json import comparison_json
+from pytest_llmbench.report.markdown.escape import escaped, table_head, table_row
+from pytest_llmbench.report.markdown.gate import comparison_markdown
+from pytest_llmbench.report.safe_text import on_one_line, visible
+from pytest_llmbench.report.sentences import counted, everything_said, share, suite_name
+from pytest_llmbench.report.terminal.gate import said_lines
+from pytest_llmbench.report.terminal.layout import plain
+from pytest_llmbench.results.records import JsonObject, Record, Run
 from pytest_llmbench.stats import mean
 from pytest_llmbench.values import Outcome
-from pytest_llmbench.verdicts import Verdict, overall
 
 _MAX_CASES = 60  # rows of the table of outcomes that are shown without being asked for
 

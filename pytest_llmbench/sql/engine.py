@@ -14,8 +14,8 @@ from pathlib import Path
 
 import duckdb
 
-from pytest_llmbench.sql.tables import Table, plain
-from pytest_llmbench.sql.terms import Instance, Schema
+from pytest_llmbench.sql.protocol import Instance, Schema
+from pytest_llmbench.sql.result_sets import Table, plain
 
 MAX_ROWS = 10_000
 """A result with more rows is compared no further."""

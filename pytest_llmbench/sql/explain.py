@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, time
 from itertools import permutations
 
-from pytest_llmbench.sql import tables
-from pytest_llmbench.sql.tables import Assignment, Cell, Row, Table
+from pytest_llmbench.sql import result_sets
+from pytest_llmbench.sql.result_sets import Assignment, Cell, Row, Table
 from pytest_llmbench.values import Json
 
 MAX_SHOWN_ROWS = 3
@@ -15,14 +15,14 @@ _MAX_REARRANGED, _MAX_REARRANGED_ROWS = 4, 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class Readable:
     """A predicate ("counts 41 where the reference counts 17") and the rows that show it."""
 
     sentence: str
     difference: Mapping[str, Json]
 
 
-def explain(got: Table, want: Table, *, counts: bool, is_ordered: bool) -> Told:
+def explain(got: Table, want: Table, *, counts: bool, is_ordered: bool) -> Readable:
     """Tell two results apart that are not the same.
 
     Args:
@@ -31,9 +31,9 @@ def explain(got: Table, want: Table, *, counts: bool, is_ordered: bool) -> Told:
         counts: both give one count.
         is_ordered: the order of the rows was asked for.
     """
-    assignment = next(tables.matches(got, want, is_ordered=False, may_have_extra_columns=True), None)
+    assignment = next(result_sets.matches(got, want, is_ordered=False, may_have_extra_columns=True), None)
     is_same_rows = assignment is not None and len(got.names) == len(want.names)
-    missing, unexpected = tables.difference(got, want, assignment or _nearest(got, want))
+    missing, unexpected = result_sets.difference(got, want, assignment or _nearest(got, want))
     if is_same_rows and is_ordered:
         missing, unexpected = _out_of_place(got, want)
     sentence = _sentence(
@@ -46,7 +46,7 @@ def explain(got: Table, want: Table, *, counts: bool, is_ordered: bool) -> Told:
     if len(got.names) != len(want.names):
         names = [name[:_MAX_SHOWN_CHARS] for name in got.names[:20]]
         difference["columns"] = {"reference": list(want.names), "answer": names}
-    return Told(sentence=sentence, difference=difference)
+    return Readable(sentence=sentence, difference=difference)
 
 
 def _nearest(got: Table, want: Table) -> Assignment:
@@ -57,7 +57,7 @@ def _nearest(got: Table, want: Table) -> Assignment:
     as_written = tuple(range(width))
     if not 1 < width <= _MAX_REARRANGED or max(len(got.rows), len(want.rows)) > _MAX_REARRANGED_ROWS:
         return as_written
-    return min(permutations(as_written), key=lambda places: len(tables.difference(got, want, places)[0]))
+    return min(permutations(as_written), key=lambda places: len(result_sets.difference(got, want, places)[0]))
 
 
 def shown(row: Row) -> list[Json]:

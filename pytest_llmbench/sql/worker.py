@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_llmbench.errors import LlmbenchError
-from pytest_llmbench.sql.terms import Instance, Question, Trial, Verdict
+from pytest_llmbench.sql.protocol import Evaluation, Instance, Question, Trial
 from pytest_llmbench.values import Reason
 
 GRACE_S = 1.0
@@ -57,7 +57,7 @@ class _Child:
         package = str(Path(__file__).resolve().parents[2])
         path = [entry for entry in sys.path if entry and os.path.isdir(entry)]
         # -I -S: no user's site, no .pth files, nothing of the current folder before the standard library
-        code = f"import sys; sys.path += {[*path, package]!r}; from pytest_llmbench.sql.cell import main; main()"
+        code = f"import sys; sys.path += {[*path, package]!r}; from pytest_llmbench.sql.worker_main import main; main()"
         self.pid_of_parent = os.getpid()
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and our own code
             [sys.executable, "-I", "-S", "-c", code],
@@ -160,7 +160,7 @@ class Worker:
         with self._lock:
             self._current()
 
-    def judge(self, answer: str, question: Question) -> Verdict:
+    def judge(self, answer: str, question: Question) -> Evaluation:
         """Judge one answer."""
         task = {"do": "judge", "answer": answer, "question": question.to_json()}
         with self._turn():
@@ -220,7 +220,7 @@ class Worker:
                 if not is_told:  # Ctrl-C in the middle
                     self._drop()
 
-    def _judge(self, task: Mapping[str, Any], question: Question) -> Verdict:
+    def _judge(self, task: Mapping[str, Any], question: Question) -> Evaluation:
         child = self._current()
         self._ask(child, task)
         try:
@@ -239,13 +239,13 @@ class Worker:
                 line = child.next_line(deadline - time.monotonic())
         except _LateError:
             self._drop()
-            return Verdict(
+            return Evaluation(
                 reason=Reason.TOO_SLOW, explanation=f"It ran longer than {question.limit_s:g} s and was killed."
             )
         if line.get("is_spent"):
             self._drop()
             self._current()
-        return Verdict.from_json(_checked(line)["verdict"])
+        return Evaluation.from_json(_checked(line)["verdict"])
 
     def _line(self, task: Mapping[str, Any], timeout_s: float) -> Mapping[str, Any]:
         """Ask for one line; a death or a delay is the fault of what was asked, which is the user's own."""
@@ -291,10 +291,10 @@ def _checked(line: dict[str, Any]) -> dict[str, Any]:
     return line
 
 
-def _died(status: int | None) -> Verdict:
+def _died(status: int | None) -> Evaluation:
     """Give the verdict of an answer that ended two workers."""
     how = f"signal {-status}" if status is not None and status < 0 else f"status {status}"
-    return Verdict(
+    return Evaluation(
         reason=Reason.TOO_SLOW,
         explanation=f"The process that ran it ended twice ({how}), most likely for want of memory.",
     )

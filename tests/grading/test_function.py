@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 
 from pytest_llmbench.errors import SuiteFault
+from pytest_llmbench.grading.base import Grader
 from pytest_llmbench.grading.registry import grader_kind
-from pytest_llmbench.values import Answer, Case, Grade, Grader, Reason, Suite
+from pytest_llmbench.values import Answer, Case, Grade, Reason, Suite
 
 MODULE = """
 from pytest_llmbench.values import Grade

@@ -275,8 +275,8 @@ def test_probabilities_stand_in_the_parts(suite_of: Callable[..., Suite]) -> Non
     """What a model tells of the labels becomes p, and what falls on neither p_other, of a void answer too."""
     logprobs = {"yes": log(0.5), "no": log(0.2)}
 
-    grade = probabilities_of(suite_of, {}, Answer(text="yes", choice_logprobs=logprobs))
-    void = probabilities_of(suite_of, {}, Answer(text="", choice_logprobs=logprobs))
+    grade = probabilities_of(suite_of, {}, Answer(text="yes", label_logprobs=logprobs))
+    void = probabilities_of(suite_of, {}, Answer(text="", label_logprobs=logprobs))
 
     assert grade.parts["p"] == pytest.approx({"yes": 0.5, "no": 0.2})
     assert grade.parts["p_other"] == pytest.approx(0.3)
@@ -289,7 +289,7 @@ def test_probabilities_that_are_not_told_whole_are_not_there(
     suite_of: Callable[..., Suite], logprobs: dict[str, float] | None
 ) -> None:
     """Half of them cannot be set in proportion, so the parts have none."""
-    grade = probabilities_of(suite_of, {}, Answer(text="yes", choice_logprobs=logprobs))
+    grade = probabilities_of(suite_of, {}, Answer(text="yes", label_logprobs=logprobs))
 
     assert "p" not in grade.parts
     assert "p_other" not in grade.parts
@@ -299,7 +299,7 @@ def test_probabilities_never_exceed_one(suite_of: Callable[..., Suite]) -> None:
     """Rounding in a model leaves no negative mass, and an impossible label has probability 0."""
     logprobs = {"yes": 1e-9, "no": -math.inf}
 
-    grade = probabilities_of(suite_of, {}, Answer(text="yes", choice_logprobs=logprobs))
+    grade = probabilities_of(suite_of, {}, Answer(text="yes", label_logprobs=logprobs))
 
     assert (grade.parts["p"], grade.parts["p_other"]) == ({"yes": 1.0, "no": 0.0}, 0.0)
 
@@ -328,7 +328,7 @@ def test_the_suite_says_what_is_asked_beside_the_answer(
     """The labels are choices where their probabilities are wanted or they are the answer."""
     expected = fields.get("labels", ["yes"])[0]
 
-    assert BUILT_IN["yes_no"].choices(suite_of("yes_no", {"expected": expected}, suite=fields)) == asked
+    assert BUILT_IN["yes_no"].labels(suite_of("yes_no", {"expected": expected}, suite=fields)) == asked
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from pytest_llmbench.models import OpenSettings
+from pytest_llmbench.models.base import OpenSettings
 from pytest_llmbench.models.entries import OpenAIEntry
-from pytest_llmbench.models.openai import OpenAIModel
-from pytest_llmbench.models.openai_dispatch import RetryPolicy
+from pytest_llmbench.models.openai.provider import OpenAIModel
+from pytest_llmbench.models.openai.retries import RetryPolicy
 from pytest_llmbench.values import Message, Prompt, Request, Sampling
 
 WITH_PATIENCE = OpenSettings(timeout_s=5)

@@ -35,21 +35,21 @@ def fault_of(catalog: Catalog, *options: str) -> str:
 
 def test_a_name_is_an_entry_of_the_models_file(catalog: Catalog) -> None:
     """The role of a model is its name, if no other is given."""
-    (choice,) = catalog.choose(["chatgpt"], Path())
+    (spec,) = catalog.choose(["chatgpt"], Path())
 
-    assert (choice.role, choice.name) == ("chatgpt", "chatgpt")
-    assert isinstance(choice.entry, OpenAIEntry)
-    assert choice.entry.sampling.max_tokens == 64
-    assert choice.entry.price is not None
+    assert (spec.role, spec.name) == ("chatgpt", "chatgpt")
+    assert isinstance(spec.entry, OpenAIEntry)
+    assert spec.entry.sampling.max_tokens == 64
+    assert spec.entry.price is not None
 
 
 def test_paths_of_an_entry_are_relative_to_the_models_file(catalog: Catalog, tmp_path: Path) -> None:
     """`answers` is found beside the models file, wherever pytest was called."""
-    (choice,) = catalog.choose(["base=old"], Path("/elsewhere"))
+    (spec,) = catalog.choose(["base=old"], Path("/elsewhere"))
 
-    assert choice.role == "base"
-    assert isinstance(choice.entry, RecordedEntry)
-    assert choice.entry.answers == str(tmp_path / "answers" / "old.jsonl")
+    assert spec.role == "base"
+    assert isinstance(spec.entry, RecordedEntry)
+    assert spec.entry.answers == str(tmp_path / "answers" / "old.jsonl")
 
 
 @pytest.mark.parametrize(
@@ -77,24 +77,24 @@ def test_a_role_counts_only_before_the_first_colon(option: str, role: str | None
 )
 def test_the_role_of_a_target_is_a_slug_of_it(catalog: Catalog, target: str, role: str) -> None:
     """What may not stand in a test id becomes a dash."""
-    (choice,) = catalog.choose([target], Path())
+    (spec,) = catalog.choose([target], Path())
 
-    assert choice.role == role
+    assert spec.role == role
 
 
 def test_a_target_on_the_command_line_is_relative_to_the_folder_given(catalog: Catalog) -> None:
     """`recorded:answers.jsonl` is found where pytest was called."""
-    (choice,) = catalog.choose(["recorded:a.jsonl"], Path("/work-dir"))
+    (spec,) = catalog.choose(["recorded:a.jsonl"], Path("/work-dir"))
 
-    assert isinstance(choice.entry, RecordedEntry)
-    assert choice.entry.answers == "/work-dir/a.jsonl"
+    assert isinstance(spec.entry, RecordedEntry)
+    assert spec.entry.answers == "/work-dir/a.jsonl"
 
 
 def test_no_models_file_is_needed_for_targets(tmp_path: Path) -> None:
     """`PROVIDER:TARGET` works in a project without a models file."""
-    (choice,) = Catalog(tmp_path / "none.toml", {}).choose(["openai:m"], tmp_path)
+    (spec,) = Catalog(tmp_path / "none.toml", {}).choose(["openai:m"], tmp_path)
 
-    assert choice.role == "m"
+    assert spec.role == "m"
 
 
 FAULTS = {

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from pytest_llmbench.errors import ModelFault, UsageFault
-from pytest_llmbench.models import STOPPED, OpenSettings
+from pytest_llmbench.models.base import STOPPED, OpenSettings
 from pytest_llmbench.models.entries import RecordedEntry
 from pytest_llmbench.models.recorded import PROVIDER
 from pytest_llmbench.values import Answer, AnswerError, Prompt, PromptStyle, Request, Sampling
@@ -223,7 +223,7 @@ def test_batch_errors(recorded, line, cause):
         (
             json.dumps(batch("a", {"output": []})),
             2,
-            "has a response without choices; only batches of chat and completions can be read",
+            "has a response without labels; only batches of chat and completions can be read",
         ),
         (
             json.dumps(batch("s/a/0", completion())) + "\n" + json.dumps(batch("s/a/0", completion())),

@@ -8,7 +8,7 @@ import hypothesis  # noqa: F401
 import pytest
 
 import pytest_llmbench.models.recorded
-import pytest_llmbench.plugin.active
+import pytest_llmbench.plugin.activate
 import pytest_llmbench.plugin.fixtures  # noqa: F401
 
 SUITE = """\

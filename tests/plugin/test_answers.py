@@ -14,7 +14,7 @@ from typing import Any
 import openai.resources.chat  # noqa: F401
 import pytest
 
-import pytest_llmbench.models.openai  # noqa: F401
+import pytest_llmbench.models.openai.provider  # noqa: F401
 
 SUITE = """\
 suite: capitals
@@ -28,12 +28,12 @@ cases:
 RIGHT = {"france": "Paris", "peru": "Lima", "kenya": "Nairobi"}
 QUIET = ("--benchmark-quiet",)
 
-Asking = Callable[..., pytest.Pytester]
+MakeProject = Callable[..., pytest.Pytester]
 
 
 @pytest.fixture
-def asking(pytester: pytest.Pytester, openai_server: Any) -> Asking:
-    """Make a project whose model is the server: `asking(**entry)`; it answers each case right."""
+def make_project(pytester: pytest.Pytester, openai_server: Any) -> MakeProject:
+    """Make a project whose model is the server: `make_project(**entry)`; it answers each case right."""
 
     def make(**entry: object) -> pytest.Pytester:
         pytester.makeini("[pytest]\n")
@@ -68,9 +68,9 @@ def samples(pytester: pytest.Pytester) -> dict[str, dict[str, Any]]:
 # -- what is asked again
 
 
-def test_a_run_stopped_by_x_is_continued(asking: Asking, openai_server: Any) -> None:
+def test_a_run_stopped_by_x_is_continued(make_project: MakeProject, openai_server: Any) -> None:
     """After -x the same command asks only for what is missing; the rest is marked as reused, with its first times."""
-    pytester = asking(concurrency=1)
+    pytester = make_project(concurrency=1)
     openai_server.on("france", openai_server.stream("Lyon"))
     run(pytester, "-x").assert_outcomes(failed=1)
     first, asked = samples(pytester), openai_server.prompts()
@@ -86,9 +86,9 @@ def test_a_run_stopped_by_x_is_continued(asking: Asking, openai_server: Any) -> 
     assert told in " ".join(result.stdout.str().split())
 
 
-def test_a_finished_run_is_not_continued(asking: Asking, openai_server: Any) -> None:
+def test_a_finished_run_is_not_continued(make_project: MakeProject, openai_server: Any) -> None:
     """The next run asks everything anew, also where tests failed."""
-    pytester = asking()
+    pytester = make_project()
     openai_server.on("france", openai_server.stream("Lyon"))
 
     run(pytester).assert_outcomes(passed=2, failed=1)
@@ -100,10 +100,10 @@ def test_a_finished_run_is_not_continued(asking: Asking, openai_server: Any) -> 
 
 @pytest.mark.parametrize(("reuse", "asked"), [("all", 3), ("none", 6)])
 def test_all_grades_stored_answers_again_and_none_never(
-    asking: Asking, openai_server: Any, reuse: str, asked: int
+    make_project: MakeProject, openai_server: Any, reuse: str, asked: int
 ) -> None:
     """`--llm-reuse all` asks nothing that was ever answered; `none` asks everything."""
-    pytester = asking()
+    pytester = make_project()
     run(pytester)
 
     run(pytester, "--llm-reuse", reuse).assert_outcomes(passed=3)
@@ -112,9 +112,9 @@ def test_all_grades_stored_answers_again_and_none_never(
     assert all(sample["reused"] is (reuse == "all") for sample in samples(pytester).values())
 
 
-def test_errors_are_asked_again(asking: Asking, openai_server: Any) -> None:
+def test_errors_are_asked_again(make_project: MakeProject, openai_server: Any) -> None:
     """An error is not stored: with `all`, only its request is sent."""
-    pytester = asking()
+    pytester = make_project()
     openai_server.on("peru", openai_server.refuse(400, "too long"), openai_server.stream("Lima"))
     run(pytester).assert_outcomes(passed=2, errors=1)
 
@@ -123,9 +123,9 @@ def test_errors_are_asked_again(asking: Asking, openai_server: Any) -> None:
     assert openai_server.prompts()[3:] == ["peru"]
 
 
-def test_what_changes_the_request_asks_it_again(asking: Asking, openai_server: Any) -> None:
+def test_what_changes_the_request_asks_it_again(make_project: MakeProject, openai_server: Any) -> None:
     """Another prompt or sampling is another request, another grader is not."""
-    pytester = asking()
+    pytester = make_project()
     suite = pytester.path / "cases" / "capitals.yaml"
     run(pytester)
 
@@ -138,9 +138,9 @@ def test_what_changes_the_request_asks_it_again(asking: Asking, openai_server: A
     assert (regraded, len(openai_server.prompts())) == (3, 6)
 
 
-def test_roles_of_one_model_are_asked_apart(asking: Asking, openai_server: Any) -> None:
+def test_roles_of_one_model_are_asked_apart(make_project: MakeProject, openai_server: Any) -> None:
     """Two roles of one model, and a suite's cases in a Python test too, are requests of their own."""
-    pytester = asking()
+    pytester = make_project()
     pytester.makepyfile(
         'import pytest\n@pytest.mark.llm_suite("cases/capitals.yaml")\ndef test_it(llm_grade): assert llm_grade.passed'
     )
@@ -151,9 +151,9 @@ def test_roles_of_one_model_are_asked_apart(asking: Asking, openai_server: Any) 
     assert len(openai_server.prompts()) == 12
 
 
-def test_what_a_test_asks_itself_is_not_stored(asking: Asking, openai_server: Any) -> None:
+def test_what_a_test_asks_itself_is_not_stored(make_project: MakeProject, openai_server: Any) -> None:
     """Requests beyond the plan go to the model as they are."""
-    pytester = asking()
+    pytester = make_project()
     pytester.makepyfile(
         "import pytest\nfrom pytest_llmbench import Message, Prompt, Request, Sampling\n"
         '@pytest.mark.llm_suite("cases/capitals.yaml")\ndef test_it(llm_model):\n'
@@ -181,9 +181,11 @@ def test_what_a_test_asks_itself_is_not_stored(asking: Asking, openai_server: An
 # -- interrupted runs
 
 
-def test_kill_9_in_the_middle_loses_no_answer_and_asks_none_twice(asking: Asking, openai_server: Any) -> None:
+def test_kill_9_in_the_middle_loses_no_answer_and_asks_none_twice(
+    make_project: MakeProject, openai_server: Any
+) -> None:
     """A run killed while a request hangs is continued: what had been answered is not asked again."""
-    pytester = asking(concurrency=1)
+    pytester = make_project(concurrency=1)
     reached = openai_server.meet("kenya")
     killed = begun(pytester)
     assert reached.wait(30)
@@ -204,10 +206,10 @@ def test_kill_9_in_the_middle_loses_no_answer_and_asks_none_twice(asking: Asking
 
 @pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["one process", "xdist"])
 def test_ctrl_c_writes_what_arrived_and_the_next_run_asks_the_rest(
-    asking: Asking, openai_server: Any, workers: tuple[str, ...]
+    make_project: MakeProject, openai_server: Any, workers: tuple[str, ...]
 ) -> None:
     """Answers behind a slow one are graded and written when the run is interrupted, and not asked again."""
-    pytester = asking(concurrency=2)
+    pytester = make_project(concurrency=2)
     with (pytester.path / "cases" / "capitals.yaml").open("a") as suite:
         suite.write("  - {id: chile, country: chile, expected: Santiago}\n")
     openai_server.meet("france")
@@ -230,10 +232,10 @@ def test_ctrl_c_writes_what_arrived_and_the_next_run_asks_the_rest(
 
 @pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["one process", "xdist"])
 def test_ctrl_c_before_anything_arrived_writes_a_file_too(
-    asking: Asking, openai_server: Any, workers: tuple[str, ...]
+    make_project: MakeProject, openai_server: Any, workers: tuple[str, ...]
 ) -> None:
     """It has no records, and says which models and suites the run was of."""
-    pytester = asking(concurrency=1)
+    pytester = make_project(concurrency=1)
     reached = openai_server.meet("france")
     interrupted = begun(pytester, *workers)
     assert reached.wait(30)
@@ -248,9 +250,11 @@ def test_ctrl_c_before_anything_arrived_writes_a_file_too(
 
 
 @pytest.mark.parametrize(("times", "is_kept"), [(1, True), (2, False)])
-def test_ctrl_c_while_a_case_is_graded_takes_no_record_away(asking: Asking, times: int, *, is_kept: bool) -> None:
+def test_ctrl_c_while_a_case_is_graded_takes_no_record_away(
+    make_project: MakeProject, times: int, *, is_kept: bool
+) -> None:
     """The case is graded again for the file; if Ctrl-C is pressed again meanwhile, only that case is not in it."""
-    pytester = asking(concurrency=1)
+    pytester = make_project(concurrency=1)
     pytester.makepyfile(
         graded="from pytest_llmbench import Grade\n"
         "calls = []\n"
@@ -273,9 +277,9 @@ def test_ctrl_c_while_a_case_is_graded_takes_no_record_away(asking: Asking, time
 # -- where it is
 
 
-def test_the_store_is_made_below_the_root_directory(asking: Asking) -> None:
+def test_the_store_is_made_below_the_root_directory(make_project: MakeProject) -> None:
     """Its default place is `.llmbench/answers.sqlite`, whatever folder pytest is called in."""
-    pytester = asking()
+    pytester = make_project()
     os.chdir(pytester.path / "cases")
 
     pytester.runpytest("--llm-model", "m", "--rootdir", str(pytester.path), *QUIET, "capitals.yaml")
@@ -284,18 +288,18 @@ def test_the_store_is_made_below_the_root_directory(asking: Asking) -> None:
     assert not (pytester.path / "cases" / ".llmbench").exists()
 
 
-def test_off_keeps_nothing(asking: Asking) -> None:
+def test_off_keeps_nothing(make_project: MakeProject) -> None:
     """With `--llm-answers off` nothing is written."""
-    pytester = asking()
+    pytester = make_project()
 
     run(pytester, "--llm-answers", "off").assert_outcomes(passed=3)
 
     assert not (pytester.path / ".llmbench").exists()
 
 
-def test_store_and_reuse_may_be_named_in_the_ini_file(asking: Asking, openai_server: Any) -> None:
+def test_store_and_reuse_may_be_named_in_the_ini_file(make_project: MakeProject, openai_server: Any) -> None:
     """`llm_answers` is relative to the ini file; `llm_reuse` is the option's twin."""
-    pytester = asking()
+    pytester = make_project()
     pytester.makeini("[pytest]\nllm_answers = kept/mine.sqlite\nllm_reuse = all\n")
 
     run(pytester)
@@ -307,10 +311,10 @@ def test_store_and_reuse_may_be_named_in_the_ini_file(asking: Asking, openai_ser
 
 @pytest.mark.parametrize("option", [(), ("--collect-only",)])
 def test_recorded_answers_and_collecting_need_no_store(
-    asking: Asking, write_answers: Callable[..., Path], option: tuple[str, ...]
+    make_project: MakeProject, write_answers: Callable[..., Path], option: tuple[str, ...]
 ) -> None:
     """Where nothing can be asked, no store is made."""
-    pytester = asking()
+    pytester = make_project()
     answers = write_answers("answers.jsonl", [{"case": case, "answer": text} for case, text in RIGHT.items()])
 
     model = "m" if option else f"recorded:{answers}"
@@ -324,9 +328,9 @@ def test_recorded_answers_and_collecting_need_no_store(
 WAY_OUT = "name another file with --llm-answers FILE, or go without one with --llm-answers off."
 
 
-def test_a_word_that_is_no_reuse_is_a_usage_error(asking: Asking) -> None:
+def test_a_word_that_is_no_reuse_is_a_usage_error(make_project: MakeProject) -> None:
     """--llm-reuse takes three words."""
-    result = run(asking(), "--llm-reuse", "some")
+    result = run(make_project(), "--llm-reuse", "some")
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(['ERROR: --llm-reuse needs auto, all or none, not "some".'])
@@ -334,10 +338,10 @@ def test_a_word_that_is_no_reuse_is_a_usage_error(asking: Asking) -> None:
 
 @pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["one process", "xdist"])
 def test_a_damaged_store_ends_the_run_before_anything_is_asked(
-    asking: Asking, openai_server: Any, workers: tuple[str, ...]
+    make_project: MakeProject, openai_server: Any, workers: tuple[str, ...]
 ) -> None:
     """A store that is none is a usage error that names the file and leaves it as it is."""
-    pytester = asking()
+    pytester = make_project()
     (pytester.path / "bad.sqlite").write_bytes(b"no database" * 100)
 
     result = run(pytester, "--llm-answers", "bad.sqlite", *workers)
@@ -348,9 +352,11 @@ def test_a_damaged_store_ends_the_run_before_anything_is_asked(
     assert (pytester.path / "bad.sqlite").read_bytes() == b"no database" * 100
 
 
-def test_a_store_in_a_folder_that_cannot_be_made_is_a_usage_error(asking: Asking, openai_server: Any) -> None:
+def test_a_store_in_a_folder_that_cannot_be_made_is_a_usage_error(
+    make_project: MakeProject, openai_server: Any
+) -> None:
     """Nothing is asked that could not be kept, unless the user goes without a store."""
-    pytester = asking()
+    pytester = make_project()
     (pytester.path / "file").write_text("")
 
     result = run(pytester, "--llm-answers", "file/answers.sqlite")
@@ -362,10 +368,10 @@ def test_a_store_in_a_folder_that_cannot_be_made_is_a_usage_error(asking: Asking
 
 @pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["one process", "xdist"])
 def test_a_disk_that_is_full_in_the_middle_ends_the_store_but_not_the_run(
-    asking: Asking, openai_server: Any, workers: tuple[str, ...]
+    make_project: MakeProject, openai_server: Any, workers: tuple[str, ...]
 ) -> None:
     """The run goes on without the store, and says so once."""
-    pytester = asking(concurrency=1)
+    pytester = make_project(concurrency=1)
     openai_server.on("peru", openai_server.stream("x" * 300_000))
     # files may not grow beyond 200 kB meanwhile, in whichever process asks
     pytester.makeconftest(
@@ -390,11 +396,11 @@ def test_a_disk_that_is_full_in_the_middle_ends_the_store_but_not_the_run(
 
 @pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["one process", "xdist"])
 def test_a_refused_key_ends_the_run_at_once(
-    asking: Asking, openai_server: Any, monkeypatch: pytest.MonkeyPatch, workers: tuple[str, ...]
+    make_project: MakeProject, openai_server: Any, monkeypatch: pytest.MonkeyPatch, workers: tuple[str, ...]
 ) -> None:
     """A 401 is told once, with the variable that holds the key, and not asked for again case by case."""
     monkeypatch.setenv("MY_KEY", "sk-wrong")
-    pytester = asking(api_key_env="MY_KEY", concurrency=2)
+    pytester = make_project(api_key_env="MY_KEY", concurrency=2)
     rows = "".join(f"  - {{id: c{n}, country: c{n}, expected: x}}\n" for n in range(40))
     with (pytester.path / "cases" / "capitals.yaml").open("a") as suite:
         suite.write(rows)
@@ -413,10 +419,10 @@ def test_a_refused_key_ends_the_run_at_once(
 
 @pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["one process", "xdist"])
 def test_a_key_refused_to_one_of_two_models_takes_nothing_from_the_other(
-    asking: Asking, openai_server: Any, workers: tuple[str, ...]
+    make_project: MakeProject, openai_server: Any, workers: tuple[str, ...]
 ) -> None:
     """The run goes on with the other model and is not finished: the next one asks only the model that was refused."""
-    pytester = asking(concurrency=1)
+    pytester = make_project(concurrency=1)
     openai_server.on("france", openai_server.stream("Paris"), openai_server.refuse(401, "Incorrect API key provided"))
     command = ("--llm-model", "a=m", "--llm-model", "b=m", *QUIET, *workers, "cases")
     pytester.runpytest(*command).assert_outcomes(passed=3, errors=3)
@@ -431,9 +437,9 @@ def test_a_key_refused_to_one_of_two_models_takes_nothing_from_the_other(
 # -- one run of several processes
 
 
-def test_a_run_of_several_workers_is_one_run(asking: Asking, openai_server: Any) -> None:
+def test_a_run_of_several_workers_is_one_run(make_project: MakeProject, openai_server: Any) -> None:
     """Under xdist a run that finished is not continued, and one that was stopped is, whichever worker asked what."""
-    pytester = asking()
+    pytester = make_project()
     run(pytester, "-n", "2").assert_outcomes(passed=3)
     openai_server.on("peru", openai_server.stream("Cusco"))
     run(pytester, "-n", "2", "-x")
@@ -450,10 +456,10 @@ def test_a_run_of_several_workers_is_one_run(asking: Asking, openai_server: Any)
 
 @pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["one process", "xdist"])
 def test_answers_are_asked_again_alone_and_differences_are_reported(
-    asking: Asking, openai_server: Any, workers: tuple[str, ...]
+    make_project: MakeProject, openai_server: Any, workers: tuple[str, ...]
 ) -> None:
     """--llm-check-batching asks some cases a second time, after the run; it changes no record and no exit status."""
-    pytester = asking()
+    pytester = make_project()
     openai_server.on("peru", openai_server.stream("Lima"), openai_server.stream("Cusco"))
 
     result = run(pytester, "--llm-check-batching", "3", *workers)
@@ -474,9 +480,9 @@ def test_answers_are_asked_again_alone_and_differences_are_reported(
 A_CENT_A_TOKEN = "price = { input_per_million = 0, output_per_million = 10000 }\n"
 
 
-def priced(asking: Asking, openai_server: Any, tokens: int = 100) -> pytest.Pytester:
+def priced(make_project: MakeProject, openai_server: Any, tokens: int = 100) -> pytest.Pytester:
     """Make a project whose answers cost a dollar each."""
-    pytester = asking(concurrency=1)
+    pytester = make_project(concurrency=1)
     models = pytester.path / "fixtures" / "models.toml"
     models.write_text(models.read_text() + A_CENT_A_TOKEN)
     for country, capital in RIGHT.items():
@@ -485,9 +491,9 @@ def priced(asking: Asking, openai_server: Any, tokens: int = 100) -> pytest.Pyte
     return pytester
 
 
-def test_a_plan_sends_nothing(asking: Asking, openai_server: Any) -> None:
+def test_a_plan_sends_nothing(make_project: MakeProject, openai_server: Any) -> None:
     """--llm-plan tells requests, cost, time and what the suite can decide, runs no test, writes nothing, exit 0."""
-    pytester = priced(asking, openai_server)
+    pytester = priced(make_project, openai_server)
 
     result = run(pytester, "--llm-plan")
 
@@ -506,9 +512,9 @@ def test_a_plan_sends_nothing(asking: Asking, openai_server: Any) -> None:
     assert sorted(path.name for path in pytester.path.iterdir() if path.name.startswith((".llm", "run"))) == []
 
 
-def test_a_plan_knows_what_an_interrupted_run_has(asking: Asking, openai_server: Any) -> None:
+def test_a_plan_knows_what_an_interrupted_run_has(make_project: MakeProject, openai_server: Any) -> None:
     """What the store would answer is not counted, and the plan takes nothing from it."""
-    pytester = priced(asking, openai_server)
+    pytester = priced(make_project, openai_server)
     openai_server.on("france", openai_server.stream("Lyon"))
     run(pytester, "-x")
     n_asked = len(openai_server.prompts())
@@ -525,17 +531,17 @@ def test_a_plan_knows_what_an_interrupted_run_has(asking: Asking, openai_server:
     assert len(openai_server.prompts()) == n_asked + 3 - n_stored
 
 
-def test_a_plan_needs_no_workers(asking: Asking) -> None:
+def test_a_plan_needs_no_workers(make_project: MakeProject) -> None:
     """-n is refused, for it would say everything several times."""
-    result = run(asking(), "--llm-plan", "-n", "2")
+    result = run(make_project(), "--llm-plan", "-n", "2")
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["ERROR: --llm-plan asks nothing and needs no workers; leave -n out, or add -n 0."])
 
 
-def test_asking_stops_at_the_limit_of_cost(asking: Asking, openai_server: Any) -> None:
+def test_asking_stops_at_the_limit_of_cost(make_project: MakeProject, openai_server: Any) -> None:
     """What is not asked is an ERROR that says so; the next run with a higher limit asks only for that."""
-    pytester = priced(asking, openai_server)
+    pytester = priced(make_project, openai_server)
 
     result = run(pytester, "--llm-max-cost", "1.5")
 
@@ -553,9 +559,9 @@ def test_asking_stops_at_the_limit_of_cost(asking: Asking, openai_server: Any) -
     assert len(openai_server.prompts()) == 3
 
 
-def test_a_limit_of_cost_needs_prices(asking: Asking, openai_server: Any) -> None:
+def test_a_limit_of_cost_needs_prices(make_project: MakeProject, openai_server: Any) -> None:
     """A model behind an API without a price is refused before anything is asked."""
-    result = run(asking(), "--llm-max-cost", "5")
+    result = run(make_project(), "--llm-max-cost", "5")
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(
@@ -575,9 +581,11 @@ def test_a_limit_of_cost_needs_prices(asking: Asking, openai_server: Any) -> Non
         ),
     ],
 )
-def test_a_limit_that_cannot_be_kept_is_a_usage_error(asking: Asking, options: tuple[str, ...], message: str) -> None:
+def test_a_limit_that_cannot_be_kept_is_a_usage_error(
+    make_project: MakeProject, options: tuple[str, ...], message: str
+) -> None:
     """It is a number, and counted in one process."""
-    result = run(asking(), *options)
+    result = run(make_project(), *options)
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert f"ERROR: {message}" in result.errlines

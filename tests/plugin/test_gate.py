@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from pytest_llmbench.cli import main
-from pytest_llmbench.human_verdicts import Drawn, Said, add_verdict, verdict_on
-from pytest_llmbench.records import read_run
+from pytest_llmbench.results.annotations import Drawn, Said, add_annotation, annotation_on
+from pytest_llmbench.results.records import read_run
 from pytest_llmbench.values import Outcome
 
 GateProject = Callable[..., pytest.Pytester]
@@ -708,8 +708,8 @@ def write_verdicts(pytester: pytest.Pytester) -> None:
     for record in read_run(pytester.path / "base.json").records:
         said = Said.PASS if record.outcome is Outcome.PASSED else Said.FAIL
         answer = record.samples[0].answer or ""
-        verdict = verdict_on(record, answer, said, by="ann", at="", note="", drawn=Drawn.RANDOM)
-        add_verdict(pytester.path / "verdicts.jsonl", verdict)
+        verdict = annotation_on(record, answer, said, by="ann", at="", note="", drawn=Drawn.RANDOM)
+        add_annotation(pytester.path / "verdicts.jsonl", verdict)
 
 
 def test_a_suite_whose_grader_nobody_trusts_is_advice_only(gated: GateProject) -> None:

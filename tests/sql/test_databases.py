@@ -12,10 +12,11 @@ import duckdb
 import pytest
 
 from pytest_llmbench.errors import SuiteFault
+from pytest_llmbench.grading.base import Finding
 from pytest_llmbench.grading.sql import KIND
-from pytest_llmbench.sql.databases import build, find_database
+from pytest_llmbench.sql.database.files import build, find_database
 from pytest_llmbench.sql.worker import shared_worker
-from pytest_llmbench.values import Case, Finding, Suite
+from pytest_llmbench.values import Case, Suite
 
 SCHEMA = "CREATE TABLE fruit (name VARCHAR NOT NULL, price DOUBLE NOT NULL);\n"
 TOML = "[instances.main]\nnow = 2024-03-05T14:37:21\n"

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmbench.sql.extract import MAX_STATEMENT_BYTES, extract
-from pytest_llmbench.sql.scanner import pieces
+from pytest_llmbench.sql.extract.extract import MAX_STATEMENT_BYTES, extract
+from pytest_llmbench.sql.extract.tokens import pieces
 
 FOUND = [
     ("SELECT 1;", "SELECT 1"),

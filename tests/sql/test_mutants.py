@@ -10,9 +10,9 @@ import pytest
 import sqlglot
 import yaml
 
-from pytest_llmbench.sql.databases import build, find_database
-from pytest_llmbench.sql.mutants import Mutant, Operator, mutants
-from pytest_llmbench.sql.terms import Instance, Question
+from pytest_llmbench.sql.database.files import build, find_database
+from pytest_llmbench.sql.mutation.mutants import Mutant, Operator, mutants
+from pytest_llmbench.sql.protocol import Instance, Question
 from pytest_llmbench.sql.worker import shared_worker
 
 ROOT = Path(__file__).parents[2]

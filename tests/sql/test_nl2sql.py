@@ -13,9 +13,9 @@ from sqlglot import exp, parse_one
 
 from pytest_llmbench.grading.registry import grader_kind
 from pytest_llmbench.grading.sql import KIND
-from pytest_llmbench.sql import tables
-from pytest_llmbench.sql.tables import Table, plain
-from pytest_llmbench.suites import load_suite
+from pytest_llmbench.sql import result_sets
+from pytest_llmbench.sql.result_sets import Table, plain
+from pytest_llmbench.suites.loader import load_suite
 from pytest_llmbench.values import Answer, Grade, Suite
 
 _DATA = json.loads((Path(__file__).parents[1] / "data" / "nl2sql-dev.json").read_text(encoding="utf-8"))
@@ -177,4 +177,4 @@ def _results(database: str) -> dict[str, list[Table]]:
 
 def _is_same_answer(want: list[Table], got: list[Table]) -> bool:
     """Tell whether the gold (the first of `got`) is, as a multiset of rows, one of the accepted results."""
-    return any(next(tables.matches(got[0], table, is_ordered=False), None) is not None for table in want)
+    return any(next(result_sets.matches(got[0], table, is_ordered=False), None) is not None for table in want)

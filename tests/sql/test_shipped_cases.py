@@ -17,8 +17,8 @@ import sqlglot
 import yaml
 from sqlglot import exp
 
-from pytest_llmbench.sql.databases import build, find_database
-from pytest_llmbench.sql.terms import Instance, Question
+from pytest_llmbench.sql.database.files import build, find_database
+from pytest_llmbench.sql.protocol import Instance, Question
 from pytest_llmbench.sql.worker import shared_worker
 from pytest_llmbench.values import Reason
 

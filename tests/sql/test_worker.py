@@ -13,8 +13,8 @@ from typing import Any
 import psutil
 import pytest
 
-from pytest_llmbench.sql.databases import build, find_database
-from pytest_llmbench.sql.terms import Question
+from pytest_llmbench.sql.database.files import build, find_database
+from pytest_llmbench.sql.protocol import Question
 from pytest_llmbench.sql.worker import Worker
 
 REFERENCE = "SELECT COUNT(*) FROM events WHERE rpc_method = 'Login'"
@@ -201,7 +201,7 @@ def test_worker_has_neither_keys_nor_pytest(
     assert worker.pid is not None
     process = psutil.Process(worker.pid)
     assert "secret" not in process.environ().values()
-    assert "pytest_llmbench.sql.cell" in process.cmdline()[-1]
+    assert "pytest_llmbench.sql.worker_main" in process.cmdline()[-1]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the limits of another process")

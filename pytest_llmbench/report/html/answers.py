@@ -7,8 +7,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pytest_llmbench.records import Record, Sample
-from pytest_llmbench.report.text import clipped
+from pytest_llmbench.report.safe_text import clipped
+from pytest_llmbench.results.records import Record, Sample
 from pytest_llmbench.values import Json
 
 SHOWN_APART = frozenset({"points", "forbidden", "reading", "sql", "instance", "difference"})

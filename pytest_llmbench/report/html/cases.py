@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from enum import IntFlag
 from typing import Any
 
-from pytest_llmbench.compare import Pair
-from pytest_llmbench.gate import Gate, SuiteRuling
-from pytest_llmbench.records import Record
+from pytest_llmbench.gate.comparison import Pair
+from pytest_llmbench.gate.decision import Gate, SuiteRuling
 from pytest_llmbench.report.html.answers import Packed, bad_format, packed_sample
+from pytest_llmbench.report.html.format import GRAVITY, came_out
 from pytest_llmbench.report.html.prompts import Wording
 from pytest_llmbench.report.html.subject import Subject
-from pytest_llmbench.report.html.words import GRAVITY, came_out
-from pytest_llmbench.report.text import clipped
+from pytest_llmbench.report.safe_text import clipped
+from pytest_llmbench.results.records import Record
 from pytest_llmbench.values import Outcome
 
 _STATIC_CASES = 100

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pytest_llmbench.classification import LabelTable, label_tables
-from pytest_llmbench.confusion import Confusion
+from pytest_llmbench.report.html.format import number, percent
 from pytest_llmbench.report.html.subject import Subject
-from pytest_llmbench.report.html.words import number, percent
+from pytest_llmbench.results.classification import LabelTable, label_tables
+from pytest_llmbench.results.confusion import Confusion
 
 _HEATS = 5
 _MATRIX_LABELS = 12

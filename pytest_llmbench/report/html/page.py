@@ -19,19 +19,19 @@ from typing import Any
 from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup
 
-from pytest_llmbench.report.html import cases, labels, provenance, scores, speed, timeline, trust, verdict
-from pytest_llmbench.report.html.drawing import legend_marker
+from pytest_llmbench.report.html import cases, gate, labels, provenance, scores, speed, timeline, trust
+from pytest_llmbench.report.html.format import stamp
 from pytest_llmbench.report.html.prompts import Wording
 from pytest_llmbench.report.html.subject import Subject, link
-from pytest_llmbench.report.html.words import stamp
-from pytest_llmbench.report.text import visible
+from pytest_llmbench.report.html.svg import legend_marker
+from pytest_llmbench.report.safe_text import visible
 
 PACKED_FROM = 2_000_000
 """Characters of data from which they are compressed."""
 
 _HERE = "pytest_llmbench.report.html"
 TEMPLATES = ("page.html", "sections.html", "cases.html")
-SCRIPTS = ("text.js", "data.js", "verdicts.js", "answers.js", "list.js")
+SCRIPTS = ("text.js", "data.js", "annotations.js", "answers.js", "list.js")
 STYLES = ("base.css", "sections.css", "cases.css", "narrow.css")
 
 
@@ -54,7 +54,7 @@ def html_report(subject: Subject) -> str:
         .render(
             subject=subject,
             made=stamp(subject.run.datetime, subject.run.commit),
-            banner=verdict.banner(subject, wording),
+            banner=gate.banner(subject, wording),
             score_rows=scores.score_rows(subject),
             figures=speed.figures(subject),
             label_views=labels.label_views(subject),

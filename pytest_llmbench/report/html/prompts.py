@@ -7,7 +7,7 @@ is left tells a case from the others: its title.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pytest_llmbench.records import Record, Run
+from pytest_llmbench.results.records import Record, Run
 from pytest_llmbench.values import Prompt
 
 _TITLE_CHARACTERS = 160

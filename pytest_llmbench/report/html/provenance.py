@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from pytest_llmbench.models import Identity
-from pytest_llmbench.records import JudgeFacts, Machine, ModelFacts, Run
+from pytest_llmbench.models.base import Identity
+from pytest_llmbench.report.html.format import stamp
 from pytest_llmbench.report.html.subject import Subject
-from pytest_llmbench.report.html.words import stamp
+from pytest_llmbench.results.records import JudgeInfo, Machine, ModelInfo, Run
 from pytest_llmbench.values import Json, Outcome, Sampling
 
 
@@ -63,7 +63,7 @@ def _machine(machine: Machine) -> str:
     return f"{cores}{machine.cpu or machine.architecture}, {machine.system}"
 
 
-def _about_judge(judge: JudgeFacts) -> Iterator[tuple[str, str]]:
+def _about_judge(judge: JudgeInfo) -> Iterator[tuple[str, str]]:
     yield "name", judge.model
     if judge.identity is not None:
         yield from _identity(judge.identity)
@@ -76,7 +76,7 @@ def _identity(identity: Identity) -> Iterator[tuple[str, str]]:
     yield from ((name.replace("_", " "), _told(value)) for name, value in asdict(identity).items() if value)
 
 
-def _about_model(model: ModelFacts) -> Iterator[tuple[str, str]]:
+def _about_model(model: ModelInfo) -> Iterator[tuple[str, str]]:
     yield "name", model.model
     yield from _identity(model.identity)
     for suite, sampling in model.sampling.items():

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from pytest_llmbench.gate import SuiteRuling
-from pytest_llmbench.report.html.drawing import stretched, tag
+from pytest_llmbench.gate.decision import SuiteRuling
+from pytest_llmbench.report.html.format import Tone, percent, points
+from pytest_llmbench.report.html.speed import Timing, load_text, timings
 from pytest_llmbench.report.html.subject import Subject, link
-from pytest_llmbench.report.html.timing import Timing, load_text, timings
-from pytest_llmbench.report.html.words import Tone, percent, points
-from pytest_llmbench.report.scoreboard import Line, scoreboard
-from pytest_llmbench.report.text import seconds
+from pytest_llmbench.report.html.svg import stretched, tag
+from pytest_llmbench.report.safe_text import seconds
+from pytest_llmbench.report.terminal.scoreboard import Line, scoreboard
 
 _FORMAT_GOOD, _FORMAT_FAIR = 0.99, 0.9
 

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from urllib.parse import urlencode
 
-from pytest_llmbench.compare import Pair
-from pytest_llmbench.gate import Gate
-from pytest_llmbench.grader_trust import Findings
-from pytest_llmbench.history import Entry
-from pytest_llmbench.records import Record, Run
-from pytest_llmbench.run_gate import RunRuling
+from pytest_llmbench.gate.comparison import Pair
+from pytest_llmbench.gate.decision import Gate, RunRuling
+from pytest_llmbench.results.grader_agreement import Findings
+from pytest_llmbench.results.history import Entry
+from pytest_llmbench.results.records import Record, Run
 
 
 @dataclass(frozen=True, kw_only=True)  # no slots: what is asked often is kept

@@ -6,10 +6,10 @@ from math import ceil, floor
 
 from markupsafe import Markup
 
-from pytest_llmbench.history import Entry
-from pytest_llmbench.report.html.drawing import MARKS, Scale, marker, picture, tag
+from pytest_llmbench.report.html.format import percent, stamp
 from pytest_llmbench.report.html.subject import Subject
-from pytest_llmbench.report.html.words import percent, stamp
+from pytest_llmbench.report.html.svg import MARKS, Scale, marker, picture, tag
+from pytest_llmbench.results.history import Entry
 
 _WIDTH, _HEIGHT = 440, 200
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 18, 12, 38

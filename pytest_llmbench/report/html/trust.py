@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from pytest_llmbench.grader_trust import ENOUGH, Findings, GraderTrust
-from pytest_llmbench.report.html.drawing import Scale, stretched, tag
-from pytest_llmbench.report.html.words import number, percent
+from pytest_llmbench.report.html.format import number, percent
+from pytest_llmbench.report.html.svg import Scale, stretched, tag
+from pytest_llmbench.results.grader_agreement import ENOUGH, Findings, GraderAgreement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ def trust_rows(findings: Findings | None) -> tuple[TrustRow, ...]:
     return () if findings is None else tuple(_row(grader) for grader in findings.graders)
 
 
-def _row(trust: GraderTrust) -> TrustRow:
+def _row(trust: GraderAgreement) -> TrustRow:
     passed = sum(pair.grader_passes for pair in trust.disagreements)
     notes = [] if trust.is_enough else [f"too few to say (at least {ENOUGH})"]
     notes += ["no answer was drawn at random"] if trust.is_all_used else []
@@ -51,7 +51,7 @@ def _row(trust: GraderTrust) -> TrustRow:
     )
 
 
-def _bar(trust: GraderTrust) -> Markup | None:
+def _bar(trust: GraderAgreement) -> Markup | None:
     if trust.kappa is None or trust.kappa_interval is None:
         return None
     across = Scale(low=0, high=1, start=0, end=100)

@@ -11,14 +11,23 @@ from typing import Any
 
 import pytest
 
-from pytest_llmbench.baselines import Baseline
-from pytest_llmbench.compare import join
-from pytest_llmbench.gate import GateSettings, judge
-from pytest_llmbench.models import Identity
-from pytest_llmbench.records import Facts, ModelFacts, Record, Run, Sample, SuiteFacts, block_to_json, settle
+from pytest_llmbench.gate.baselines import Baseline
+from pytest_llmbench.gate.comparison import join
+from pytest_llmbench.gate.decision import RunGate, RunRuling, decide
+from pytest_llmbench.gate.settings import GateSettings
+from pytest_llmbench.models.base import Identity
 from pytest_llmbench.report.html.page import html_report
 from pytest_llmbench.report.html.subject import Subject
-from pytest_llmbench.run_gate import RunGate, RunRuling
+from pytest_llmbench.results.records import (
+    ModelInfo,
+    Record,
+    Run,
+    RunInfo,
+    Sample,
+    SuiteInfo,
+    block_to_json,
+    outcome_of,
+)
 from pytest_llmbench.values import Outcome, Prompt, Sampling
 
 ROOT = Path(__file__).parent.parent.parent.parent
@@ -40,7 +49,7 @@ class World:
     def record(self, case: str, *samples: Sample, suite: str = "sql", role: str = "m", **others: Any) -> Record:
         """Make a record; its prompt is known by its case."""
         several = samples or (self.sample(),)
-        outcome, score = settle(several)
+        outcome, score = outcome_of(several)
         made = Record(
             suite=suite, case=case, case_sha256=f"{suite}-{case}", model=role, role=role, prompt_style="chat",
             prompt_sha256=f"prompt-{suite}-{case}", grader="exact", score=score, outcome=outcome, samples=several,
@@ -51,9 +60,9 @@ class World:
         """Make a run that knows its models, suites and prompts."""
         suites = {record.suite: record.grader for record in records}
         roles = dict.fromkeys(record.role for record in records)
-        facts = Facts(
+        facts = RunInfo(
             models=tuple(
-                ModelFacts(
+                ModelInfo(
                     role=role,
                     model=role,
                     identity=Identity(provider="recorded", model=f"{role}.jsonl"),
@@ -62,7 +71,7 @@ class World:
                 for role in roles
             ),
             suites=tuple(
-                SuiteFacts(suite=suite, sha256="s", grader=grader, grader_version=1, path=f"cases/{suite}.yaml")
+                SuiteInfo(suite=suite, sha256="s", grader=grader, grader_version=1, path=f"cases/{suite}.yaml")
                 for suite, grader in suites.items()
             ),
             options={"samples": 1},
@@ -78,7 +87,7 @@ class World:
         """Judge a run against another."""
         settings = GateSettings()
         asked = RunGate(baselines=(Baseline(path=Path("old.json"), run=old),), settings=settings)
-        ruling = RunRuling(asked=asked, gate=judge(join(old, new), settings))
+        ruling = RunRuling(asked=asked, gate=decide(join(old, new), settings))
         return Subject(name="new", run=new, before="old", ruling=ruling, **others)
 
     def judged(self, *, cases: int = 80, lost: int = 20, won: int = 4) -> Subject:

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from pytest_llmbench.cli import main
-from pytest_llmbench.human_verdicts import Drawn, Said, answer_key, read_verdicts
 from pytest_llmbench.report.html.page import html_report
 from pytest_llmbench.report.html.subject import Subject
-from pytest_llmbench.report.text import visible
+from pytest_llmbench.report.safe_text import visible
+from pytest_llmbench.results.annotations import Drawn, Said, answer_key, read_annotations
 
 WIDTHS = (390, 820, 1280)
 
@@ -420,7 +420,7 @@ def test_verdicts_are_saved_as_the_command_reads_them(
     path = tmp_path / download.value.suggested_filename
     download.value.save_as(path)
 
-    found = read_verdicts(path)
+    found = read_annotations(path)
     assert (path.name, found.faults, len(found.verdicts)) == ("verdicts.jsonl", (), len(texts))
     for place, (verdict, (case, text)) in enumerate(zip(found.verdicts, texts.items(), strict=True)):
         assert (verdict.case, verdict.suite, verdict.answer) == (case, "sql", text)

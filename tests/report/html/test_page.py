@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 
-from pytest_llmbench.compare import join
-from pytest_llmbench.gate import GateSettings, judge
-from pytest_llmbench.gate_options import FloorRuling
-from pytest_llmbench.history import Entry
-from pytest_llmbench.models import Identity
-from pytest_llmbench.records import JudgedSuite, JudgeFacts, Machine
+from pytest_llmbench.gate.comparison import join
+from pytest_llmbench.gate.decision import RunGate, RunRuling, decide
+from pytest_llmbench.gate.min_score import MinScoreRuling
+from pytest_llmbench.gate.settings import GateSettings
+from pytest_llmbench.models.base import Identity
 from pytest_llmbench.report.html import page as page_module
 from pytest_llmbench.report.html.page import html_report
 from pytest_llmbench.report.html.subject import Subject
-from pytest_llmbench.run_gate import RunGate, RunRuling
+from pytest_llmbench.results.history import Entry
+from pytest_llmbench.results.records import JudgedSuite, JudgeInfo, Machine
 from pytest_llmbench.values import Sampling
 
 
@@ -117,7 +117,7 @@ def test_a_run_that_was_stopped_is_inconclusive_for_that_reason(world: Any, page
     """What its file answered may look fine, and says nothing about the rest."""
     before, now = (world.run([world.record(str(number)) for number in range(80)]) for _ in range(2))
     now = replace(now, stopped="the run ended before its time (stopping after 1 failures)")
-    ruling = RunRuling(asked=RunGate(settings=GateSettings()), gate=judge(join(before, now), GateSettings()))
+    ruling = RunRuling(asked=RunGate(settings=GateSettings()), gate=decide(join(before, now), GateSettings()))
     banner = page_of(Subject(name="n", run=now, before="base", ruling=ruling)).tree.one("section", id="verdict")
 
     assert banner.one("h2").words == "◐ Inconclusive"
@@ -134,7 +134,7 @@ def test_where_every_suite_is_advice_only_that_is_said(
     """No verdict of a suite counts, and the latency is named only where it was asked for."""
     run = world.run([world.record(f"c{place}", world.sample(latency_s=0.5, concurrency=1)) for place in range(80)])
     settings = GateSettings(latency_margin=latency_margin)
-    gate = judge(join(run, run), settings)
+    gate = decide(join(run, run), settings)
     gate = replace(gate, suites=tuple(replace(suite, doubt="nobody has judged") for suite in gate.suites))
 
     page = page_of(Subject(name="n", run=run, ruling=RunRuling(asked=RunGate(settings=settings), gate=gate)))
@@ -150,7 +150,7 @@ def test_where_every_suite_is_advice_only_that_is_said(
 )
 def test_minimum_scores_alone_are_a_verdict(world: Any, page_of: Any, score: float, word: str, sentence: str) -> None:
     """A run that must reach a score says whether it did."""
-    floor = FloorRuling(suite="sql", role="m", floor=0.8, score=score, cases=10)
+    floor = MinScoreRuling(suite="sql", role="m", floor=0.8, score=score, cases=10)
     ruling = RunRuling(asked=RunGate(settings=GateSettings()), floors=(floor,))
 
     banner = page_of(Subject(name="n", run=world.run([world.record("a")]), ruling=ruling)).tree.one(
@@ -320,7 +320,7 @@ def test_what_a_run_was_made_with_is_told(world: Any, page_of: Any) -> None:
 def test_who_judged_and_how_is_told(world: Any, page_of: Any) -> None:
     """A run with a judge model has a sheet of it: identity, prompt, votes and sampling by suite."""
     how = JudgedSuite(prompt_sha256="words", votes=3, sampling=Sampling(max_tokens=9, temperature=0.7))
-    judge = JudgeFacts(model="gpt", identity=Identity(provider="openai", model="gpt-5"), suites={"yes": how})
+    judge = JudgeInfo(model="gpt", identity=Identity(provider="openai", model="gpt-5"), suites={"yes": how})
     run = world.run([world.record("a")], facts={"judge": judge})
 
     made = page_of(Subject(name="new", run=run)).tree.one("section", id="made")

@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import Markup
 
-from pytest_llmbench.grader_trust import weigh
-from pytest_llmbench.human_verdicts import Drawn, HumanVerdict, Said, answer_key, answer_sha256
 from pytest_llmbench.report.html.answers import evidence, packed_sample
-from pytest_llmbench.report.html.drawing import Scale, log_scale, tag
+from pytest_llmbench.report.html.format import came_out, percent, points, stamp
 from pytest_llmbench.report.html.prompts import Wording, frame, prompt_text
 from pytest_llmbench.report.html.subject import Subject, link
-from pytest_llmbench.report.html.words import came_out, percent, points, stamp
+from pytest_llmbench.report.html.svg import Scale, log_scale, tag
+from pytest_llmbench.results.annotations import Annotation, Drawn, Said, answer_key, answer_sha256
+from pytest_llmbench.results.grader_agreement import weigh
 from pytest_llmbench.values import Message, Prompt
 
 # -- prompts
@@ -196,7 +196,7 @@ def test_graders_are_told_with_the_verdicts_of_people(world: Any, page_of: Any) 
         records.append(world.record(f"c{place}", sample, suite="jokes", grader="key_points"))
         text = f"answer {place}"
         verdicts.append(
-            HumanVerdict(
+            Annotation(
                 key=answer_key(f"jokes-c{place}", text), case=f"c{place}", suite="jokes", answer=text,
                 answer_sha256=answer_sha256(text), verdict=Said.PASS if people else Said.FAIL, by="ann", at="",
                 drawn=Drawn.RANDOM,
@@ -215,7 +215,7 @@ def test_graders_are_told_with_the_verdicts_of_people(world: Any, page_of: Any) 
 def test_few_verdicts_say_too_little(world: Any, page_of: Any) -> None:
     """Under sixty there is no kappa, only how many there are."""
     record = world.record("a", world.sample("x"), suite="jokes")
-    verdict = HumanVerdict(
+    verdict = Annotation(
         key=hashlib.sha256(b"jokes-a\nx").hexdigest(), case="a", suite="jokes", answer="x",
         answer_sha256=answer_sha256("x"), verdict=Said.PASS, by="ann", at="",
     )  # fmt: skip

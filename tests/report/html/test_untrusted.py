@@ -6,12 +6,12 @@ from collections import Counter
 from dataclasses import replace
 from typing import Any
 
-from pytest_llmbench.grader_trust import weigh
-from pytest_llmbench.history import Entry
-from pytest_llmbench.records import Machine
 from pytest_llmbench.report.html.page import html_report
 from pytest_llmbench.report.html.subject import Subject
-from pytest_llmbench.report.text import visible
+from pytest_llmbench.report.safe_text import visible
+from pytest_llmbench.results.grader_agreement import weigh
+from pytest_llmbench.results.history import Entry
+from pytest_llmbench.results.records import Machine
 from pytest_llmbench.values import Prompt
 
 

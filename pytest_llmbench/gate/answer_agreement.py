@@ -1,0 +1,70 @@
+"""How far a candidate answers as the baseline does: more sensitive than the score, and no verdict of its own.
+
+Meant for quantised and fine-tuned models: two models can be equally often right on different cases.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from pytest_llmbench.gate.comparison import Pair
+from pytest_llmbench.results.records import Sample
+from pytest_llmbench.values import Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agreement:
+    """Shares of answer pairs that agree; `result_rate` is None where there is no SQL result to compare.
+
+    With several samples a case, the first is set against the first, the second against the second.
+    """
+
+    answers: int
+    grade_rate: float
+    text_rate: float
+    result_rate: float | None
+
+
+def agreement(pairs: Sequence[Pair]) -> Agreement | None:
+    """Count how often both sides gave the same grade, text and SQL result; None if no case has answers on both."""
+    both = [
+        (old, new, pair.candidate.grader)
+        for pair in pairs
+        for old, new in zip(pair.baseline.samples, pair.candidate.samples, strict=False)
+        if Outcome.ERROR not in (old.outcome, new.outcome)
+    ]
+    if not both:
+        return None
+    results = list(_results(both))
+    return Agreement(
+        answers=len(both),
+        grade_rate=sum((old.outcome, old.score) == (new.outcome, new.score) for old, new, _ in both) / len(both),
+        text_rate=sum(_text(old) == _text(new) for old, new, _ in both) / len(both),
+        result_rate=sum(results) / len(results) if results else None,
+    )
+
+
+def _text(sample: Sample) -> str:
+    return (sample.answer or "").strip()
+
+
+def _results(both: Sequence[tuple[Sample, Sample, str]]) -> Iterator[bool]:
+    """Tell of each pair of queries, at least one of which ran, whether they returned the same."""
+    for old, new, grader in both:
+        if grader == "sql":
+            results = _result(old), _result(new)
+            if results != (None, None):
+                yield results[0] == results[1]
+
+
+def _result(sample: Sample) -> str | None:
+    """Say what a query returned, as far as its grade tells; None if it did not run.
+
+    That is the reference's result, or how it departs from it: where, in how many rows, and the first of those.
+    """
+    if sample.outcome is Outcome.PASSED:
+        return f"reference {sample.parts.get('reference')}"
+    if sample.parts.get("difference") is None:
+        return None
+    told = (sample.parts.get("instance"), sample.explanation, sample.parts["difference"])
+    return json.dumps(told, sort_keys=True, default=str)

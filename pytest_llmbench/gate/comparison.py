@@ -1,0 +1,361 @@
+"""Join two runs: what is compared, what is not and why, what blocks a verdict.
+
+Records pair on role, suite, case and digest.  Nothing shrinks in silence: what one side lacks
+is named, and a difference that would make the comparison another one than it seems (another
+prompt of the same style, another grader, judge or number of samples) blocks it unless allowed.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from itertools import combinations
+from math import isfinite
+
+from pytest_llmbench.errors import RunFileFault, UsageFault
+from pytest_llmbench.results.identity import JUDGING_NOTHING, judge_differences
+from pytest_llmbench.results.records import ModelInfo, Record, Run, RunInfo, Sample, SuiteInfo
+
+
+class Kind(StrEnum):
+    """A difference between runs that blocks unless it is allowed."""
+
+    PROMPT = "prompt"
+    GRADER = "grader"
+    JUDGE = "judge"
+    SAMPLES = "samples"
+    MACHINE = "machine"
+    CONCURRENCY = "concurrency"
+
+
+class Why(StrEnum):
+    """Why cases are not compared."""
+
+    BASELINE_ONLY = "only in the baseline"
+    CANDIDATE_ONLY = "only in the candidate"
+    OTHER_DIGEST = "changed between the runs (another digest)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """One case in both runs; `older` are pooled answers of earlier runs of the baseline."""
+
+    baseline: Record
+    candidate: Record
+    older: tuple[Sample, ...] = ()
+
+    @property
+    def has_reused(self) -> bool:
+        """Whether an answer on either side is one that an earlier run got."""
+        return self.baseline.has_reused or self.candidate.has_reused
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """Cases that are not compared."""
+
+    suite: str
+    role: str
+    why: Why
+    cases: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """A difference that blocks unless it is allowed, said in a sentence."""
+
+    kind: Kind
+    text: str
+    is_allowed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuitePairs:
+    """What two runs have in common of one suite under one role.
+
+    `role` is the candidate's; `notes` are differences that only are to be known; `pooled` are the
+    dates of the earlier runs of the baseline that gave answers, and `noise_floor` is how far two such
+    runs lie apart (a share; None without any).
+    `can_samples_help` is whether either model samples at a temperature over 0; None where nobody tells.
+    """
+
+    suite: str
+    role: str
+    baseline_role: str
+    pairs: tuple[Pair, ...]
+    left_out: tuple[LeftOut, ...] = ()
+    differences: tuple[Difference, ...] = ()
+    notes: tuple[str, ...] = ()
+    can_samples_help: bool | None = None
+    pooled: tuple[str, ...] = ()
+    noise_floor: float | None = None
+
+    @property
+    def blocked_by(self) -> tuple[Difference, ...]:
+        """The differences that block a verdict."""
+        return tuple(difference for difference in self.differences if not difference.is_allowed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Two runs joined.
+
+    `left_out` holds the suites and roles that only one of them has; `baselines` are all of the
+    baseline's runs, the one compared first, for what their spread tells.
+    """
+
+    baseline: Run
+    candidate: Run
+    suites: tuple[SuitePairs, ...]
+    left_out: tuple[LeftOut, ...] = ()
+    notes: tuple[str, ...] = ()
+    baselines: tuple[Run, ...] = ()
+
+    @property
+    def pooled_runs(self) -> int:
+        """How many earlier runs of the baseline gave answers, in the suite where most did."""
+        return max((len(suite.pooled) for suite in self.suites), default=0)
+
+
+Key = tuple[str, str]
+"""Suite and case."""
+
+
+def join(baseline: Run, candidate: Run, allowed: Iterable[Kind] = ()) -> Comparison:
+    """Join two runs.
+
+    Raises:
+        RunFileFault: a record has an impossible score, or a case is there twice.
+        UsageFault: they have no case in common.
+    """
+    permitted = frozenset(allowed)
+    old, new = index(baseline), index(candidate)
+    pairing = role_pairs(list(old), list(new))
+    suites: list[SuitePairs] = []
+    left_out: list[LeftOut] = []
+    for old_role, new_role in pairing:
+        sides = _Sides(baseline, candidate, old_role, new_role, permitted)
+        for suite in dict.fromkeys(suite for suite, _ in (*old[old_role], *new[new_role])):
+            found = sides.suite(suite, _of_suite(old[old_role], suite), _of_suite(new[new_role], suite))
+            # a suite of which each side was given other cases is as one that only one side has
+            if found.pairs or any(entry.why is Why.OTHER_DIGEST for entry in found.left_out):
+                suites.append(found)
+            else:
+                left_out += found.left_out
+    left_out += _unpaired(old, {role for role, _ in pairing}, Why.BASELINE_ONLY)
+    left_out += _unpaired(new, {role for _, role in pairing}, Why.CANDIDATE_ONLY)
+    if not any(suite.pairs for suite in suites):
+        raise UsageFault(_nothing_in_common(suites, left_out))
+    return Comparison(
+        baseline=baseline,
+        candidate=candidate,
+        suites=tuple(suites),
+        left_out=tuple(left_out),
+        baselines=(baseline,),
+        notes=_run_notes(baseline, candidate),
+    )
+
+
+def index(run: Run) -> dict[str, dict[Key, Record]]:
+    """Give the records by role, then suite and case.
+
+    Raises:
+        RunFileFault: a record has an impossible score, or a case is there twice.
+    """
+    found: dict[str, dict[Key, Record]] = {}
+    for record in run.records:
+        of_role = found.setdefault(record.role, {})
+        key = (record.suite, record.case)
+        where = f'case "{record.case}" of suite "{record.suite}" under "{record.role}"'
+        if key in of_role:
+            raise RunFileFault(f"{where} is in the run twice; run its suite file and its Python test apart.")
+        for score in (record.score, *(sample.score for sample in record.samples)):
+            if score is not None and not (isinstance(score, int | float) and isfinite(score) and 0 <= score <= 1):
+                raise RunFileFault(f"{where} has the score {score}; scores lie in 0..1: its grader is wrong.")
+        of_role[key] = record
+    return found
+
+
+def is_same_run(one: Run, other: Run) -> bool:
+    """Tell whether two runs are one, read from copies of its file."""
+    return bool(one.datetime) and one.datetime == other.datetime and one.records == other.records
+
+
+def refuse_copies(named: Sequence[tuple[str, Run]]) -> None:
+    """See that no run counts twice.
+
+    Args:
+        named: runs, each with the name of its file.
+
+    Raises:
+        UsageFault: two are the same run.
+    """
+    for (name, run), (other_name, other) in combinations(named, 2):
+        if is_same_run(run, other):
+            raise UsageFault(f"{other_name}: this is the same run as {name}; a run has nothing to add to itself.")
+
+
+def role_in(run: Run, role: str) -> str:
+    """Give the only role of a run, whatever its name; else the one asked for."""
+    roles = {record.role for record in run.records}
+    return roles.pop() if len(roles) == 1 else role
+
+
+def only_role(run: Run, role: str) -> Run:
+    """Give the part of a run that one role has.
+
+    Raises:
+        UsageFault: the run has no such role.
+    """
+    roles = dict.fromkeys(record.role for record in run.records)
+    if role not in roles:
+        raise UsageFault(f'there is no model "{role}" in the run; it has: {", ".join(roles) or "no record"}.')
+    return replace(run, records=tuple(record for record in run.records if record.role == role))
+
+
+def model_info(facts: RunInfo, role: str) -> ModelInfo | None:
+    """Give what a run knows of the model of a role."""
+    return next((model for model in facts.models if model.role == role), None)
+
+
+def suite_info(facts: RunInfo, suite: str) -> SuiteInfo | None:
+    """Give what a run knows of a suite."""
+    return next((known for known in facts.suites if known.suite == suite), None)
+
+
+def role_pairs(old: Sequence[str], new: Sequence[str]) -> list[tuple[str, str]]:
+    """Pair the roles of a baseline and a candidate: by name, or the only two whatever their names.
+
+    Raises:
+        UsageFault: one side has none, or they have none in common.
+    """
+    if not old or not new:
+        side = "baseline" if not old else "candidate"
+        raise UsageFault(f"the {side} has no record at all; nothing can be compared.")
+    if len(old) == len(new) == 1:
+        return [(old[0], new[0])]
+    common = [(role, role) for role in old if role in new]
+    if not common:
+        raise UsageFault(
+            f"the runs have no role in common (baseline: {', '.join(old)}; candidate: {', '.join(new)}); give the "
+            "candidate a role of the baseline with --llm-model ROLE=NAME, or pair two with llmbench compare --models."
+        )
+    return common
+
+
+def _of_suite(records: Mapping[Key, Record], suite: str) -> dict[str, Record]:
+    return {case: record for (name, case), record in records.items() if name == suite}
+
+
+def _unpaired(records: Mapping[str, Mapping[Key, Record]], paired: set[str], why: Why) -> Iterator[LeftOut]:
+    for role, of_role in records.items():
+        if role not in paired:
+            for suite in dict.fromkeys(suite for suite, _ in of_role):
+                cases = tuple(case for name, case in of_role if name == suite)
+                yield LeftOut(suite=suite, role=role, why=why, cases=cases)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sides:
+    """The two runs under one pair of roles."""
+
+    baseline: Run
+    candidate: Run
+    baseline_role: str
+    role: str
+    allowed: frozenset[Kind]
+
+    def suite(self, suite: str, old: Mapping[str, Record], new: Mapping[str, Record]) -> SuitePairs:
+        """Join one suite."""
+        temperatures = list(self._temperatures(suite))
+        common = [case for case in old if case in new]
+        same = [case for case in common if old[case].case_sha256 == new[case].case_sha256]
+        pairs = tuple(Pair(baseline=old[case], candidate=new[case]) for case in same)
+        reasons = (
+            (Why.BASELINE_ONLY, [case for case in old if case not in new]),
+            (Why.CANDIDATE_ONLY, [case for case in new if case not in old]),
+            (Why.OTHER_DIGEST, [case for case in common if old[case].case_sha256 != new[case].case_sha256]),
+        )
+        return SuitePairs(
+            suite=suite,
+            role=self.role,
+            baseline_role=self.baseline_role,
+            pairs=pairs,
+            left_out=tuple(
+                LeftOut(suite=suite, role=self.role, why=why, cases=tuple(cases)) for why, cases in reasons if cases
+            ),
+            differences=tuple(self._differences(suite, pairs)),
+            notes=tuple(self._notes(suite, pairs)),
+            can_samples_help=any(value > 0 for value in temperatures) if temperatures else None,
+        )
+
+    def _differences(self, suite: str, pairs: Sequence[Pair]) -> Iterator[Difference]:
+        def difference(kind: Kind, differs: Callable[[Pair], bool], what: str) -> Iterator[Difference]:
+            count = sum(differs(pair) for pair in pairs)
+            if count:
+                text = f"{count} of {len(pairs)} cases have {what}"
+                yield Difference(kind=kind, text=text, is_allowed=kind in self.allowed)
+
+        yield from difference(Kind.PROMPT, _has_other_prompt, "another prompt of the same style")
+        yield from difference(Kind.SAMPLES, _has_other_samples, "another number of samples")
+        old, new = suite_info(self.baseline.facts, suite), suite_info(self.candidate.facts, suite)
+        versions = (old.grader_version, new.grader_version) if old and new else (0, 0)
+        if versions[0] != versions[1]:
+            text = f"the grader has version {versions[1]}, in the baseline it had {versions[0]}"
+            yield Difference(kind=Kind.GRADER, text=text, is_allowed=Kind.GRADER in self.allowed)
+        else:
+            yield from difference(
+                Kind.GRADER, lambda pair: pair.baseline.grader != pair.candidate.grader, "another grader"
+            )
+        parts = judge_differences(self.baseline.facts, self.candidate.facts, suite)
+        if parts:
+            what = f"another judge ({', '.join(parts)})"
+            yield from difference(Kind.JUDGE, lambda pair: pair.candidate.grader not in JUDGING_NOTHING, what)
+
+    def _notes(self, suite: str, pairs: Sequence[Pair]) -> Iterator[str]:
+        styles = sum(pair.baseline.prompt_style != pair.candidate.prompt_style for pair in pairs)
+        if styles:
+            first = next(pair for pair in pairs if pair.baseline.prompt_style != pair.candidate.prompt_style)
+            yield f"another prompt style: {first.baseline.prompt_style}, now {first.candidate.prompt_style}"
+        old, new = (model_info(run.facts, role) for run, role in self._runs())
+        if old and new and suite in old.sampling and suite in new.sampling:
+            was, now = old.sampling[suite], new.sampling[suite]
+            changed = [name for name in was.__slots__ if getattr(was, name) != getattr(now, name)]
+            if changed:
+                words = ", ".join(f"{name} {getattr(was, name)!r}, now {getattr(now, name)!r}" for name in changed)
+                yield f"another sampling: {words}"
+        reused = sum(pair.has_reused for pair in pairs)
+        if reused:
+            yield f"{reused} of {len(pairs)} cases have a reused answer"
+
+    def _temperatures(self, suite: str) -> Iterator[float]:
+        for run, role in self._runs():
+            model = model_info(run.facts, role)
+            if model and suite in model.sampling:
+                yield model.sampling[suite].temperature
+
+    def _runs(self) -> tuple[tuple[Run, str], tuple[Run, str]]:
+        return (self.baseline, self.baseline_role), (self.candidate, self.role)
+
+
+def _has_other_prompt(pair: Pair) -> bool:
+    is_same_style = pair.baseline.prompt_style == pair.candidate.prompt_style
+    return is_same_style and pair.baseline.prompt_sha256 != pair.candidate.prompt_sha256
+
+
+def _has_other_samples(pair: Pair) -> bool:
+    return len(pair.baseline.samples) != len(pair.candidate.samples)
+
+
+def _run_notes(baseline: Run, candidate: Run) -> tuple[str, ...]:
+    stopped = [
+        f"the {side} is not whole: {run.stopped}"
+        for side, run in (("candidate", candidate), ("baseline", baseline))
+        if run.stopped is not None
+    ]
+    return (*stopped, *(["both are the same run"] if is_same_run(baseline, candidate) else []))
+
+
+def _nothing_in_common(suites: Sequence[SuitePairs], left_out: Sequence[LeftOut]) -> str:
+    told = [*(entry for suite in suites for entry in suite.left_out), *left_out]
+    words = "; ".join(f"{entry.suite}: {len(entry.cases)} {entry.why}" for entry in told[:5])
+    return f"the runs have no case in common ({words}). Run both on the same suite files."

@@ -1,0 +1,317 @@
+"""The gate: one verdict a suite, one for the whole, with known error rates.
+
+The rule of `verdicts.py` is applied to the differences of each suite's cases (or clusters of
+them), samples averaged first.  Samples that got no answer are unknown: the rule is applied with
+all of them against the candidate and all for it.  docs/gate.md tells what it promises.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from pytest_llmbench.errors import LlmbenchError
+from pytest_llmbench.gate.answer_agreement import Agreement, agreement
+from pytest_llmbench.gate.baselines import Baseline, pool
+from pytest_llmbench.gate.comparison import Comparison, Difference, Pair, SuitePairs, join
+from pytest_llmbench.gate.latency import LatencyComparison, Ratio, compare_latency
+from pytest_llmbench.gate.min_score import MinScore, MinScoreRuling, rule_min_scores
+from pytest_llmbench.gate.power import Power, power_of
+from pytest_llmbench.gate.rule import (
+    Claims,
+    Units,
+    Verdict,
+    case_scores,
+    claims_of,
+    differences_of,
+    exit_status,
+    overall,
+    same_at_both_ends,
+    units_of,
+)
+from pytest_llmbench.gate.score_test import interval
+from pytest_llmbench.gate.settings import GateSettings
+from pytest_llmbench.results.grader_agreement import untrusted_graders
+from pytest_llmbench.results.records import Record, Run
+from pytest_llmbench.stats import holm, mean
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MovedCase:
+    """A case whose score changed."""
+
+    case: str
+    baseline: Record
+    candidate: Record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuiteRuling:
+    """The verdict on one suite under one role, and what it rests on.
+
+    Scores, `delta` and `interval` are shares; None where no case has an answer on both sides.
+    `units` counts clusters, or cases where there are none. `error_cases` have a sample without an
+    answer on either side. `is_real_drop` is a loss that is shown but lies inside the margin.
+    `is_corrected` says that it alarmed alone but not among all suites. `doubt` is why the suite's grader is
+    not trusted to gate it, so that the verdict is advice only; None where it is.
+    """
+
+    pairs: SuitePairs
+    verdict: Verdict
+    baseline_score: float | None = None
+    candidate_score: float | None = None
+    delta: float | None = None
+    interval: tuple[float, float] | None = None
+    units: int = 0
+    error_cases: tuple[str, ...] = ()
+    worse: tuple[MovedCase, ...] = ()
+    better: tuple[MovedCase, ...] = ()
+    is_real_drop: bool = False
+    is_corrected: bool = False
+    is_fractional: bool = False
+    advice: Power | None = None
+    agreement: Agreement | None = None
+    blocked_by: tuple[Difference, ...] = ()
+    doubt: str | None = None
+
+    @property
+    def has_clusters(self) -> bool:
+        """Whether cases were averaged in clusters."""
+        return any(pair.candidate.cluster is not None for pair in self.pairs.pairs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PooledRuling:
+    """All suites of a role as one: whether the mean over all their cases is no worse. No suite's own verdict."""
+
+    role: str
+    verdict: Verdict
+    delta: float
+    interval: tuple[float, float]
+    cases: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatencyRuling:
+    """The latency under one role; the verdicts are None where latency is only reported."""
+
+    facts: LatencyComparison
+    verdict: Verdict | None = None
+    ttft_verdict: Verdict | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """Everything the gate says about two runs."""
+
+    settings: GateSettings
+    comparison: Comparison
+    suites: tuple[SuiteRuling, ...]
+    together: tuple[PooledRuling, ...]
+    latency: tuple[LatencyRuling, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict on the whole: worse if any is, no worse if all are; advice does not count.
+
+        A candidate whose run ended before its time is not judged as if it were whole.
+        """
+        if self.comparison.candidate.stopped is not None:
+            return Verdict.INCONCLUSIVE
+        verdicts = [suite.verdict for suite in self.suites if suite.doubt is None]
+        for ruling in self.latency:
+            verdicts += [verdict for verdict in (ruling.verdict, ruling.ttft_verdict) if verdict is not None]
+        return overall(verdicts)
+
+    @property
+    def exit_status(self) -> int:
+        """0 if the candidate may be taken, 1 if not, 8 if that cannot be told."""
+        return exit_status(self.verdict)
+
+
+def decide(comparison: Comparison, settings: GateSettings) -> Gate:
+    """Judge two joined runs."""
+    doubted = untrusted_suites((comparison.baseline, comparison.candidate), settings)
+    judged = [(suite, units_of(suite.pairs)) for suite in comparison.suites if suite.pairs and not suite.blocked_by]
+    rulings: dict[tuple[str, str], SuiteRuling] = {}
+    trusted = [entry for entry in judged if entry[0].suite not in doubted]
+    # what is advice only is no part of the family whose false alarms are bounded
+    families = [trusted, *([entry] for entry in judged if entry[0].suite in doubted)]
+    for family in families:
+        against = [claims_of(differences_of(units.against), settings.margin) for _, units in family]
+        favour = [claims_of(differences_of(units.favour), settings.margin) for _, units in family]
+        for (suite, units), *ends in zip(family, _with_alarms(against), _with_alarms(favour), strict=True):
+            rulings[suite.suite, suite.role] = _ruling(suite, units, tuple(ends), settings)
+    found = (rulings.get((suite.suite, suite.role)) or _blocked(suite) for suite in comparison.suites)
+    return Gate(
+        settings=settings,
+        comparison=comparison,
+        suites=tuple(replace(ruling, doubt=doubted.get(ruling.pairs.suite)) for ruling in found),
+        together=tuple(_together(trusted, settings.margin)),
+        latency=tuple(_latency_ruling(facts, settings) for facts in compare_latency(comparison, settings.allowed)),
+    )
+
+
+def untrusted_suites(runs: Sequence[Run], settings: GateSettings) -> dict[str, str]:
+    """Say of which suites of the last run the graders are not trusted to gate it, and why."""
+    records = [record for run in runs for record in run.records]
+    return untrusted_graders(records, runs[-1].facts.suites, settings.people)
+
+
+def _with_alarms(claims: Sequence[Claims]) -> list[tuple[Claims, bool]]:
+    """Say of each suite's claims whether its loss counts as shown among all suites."""
+    return list(zip(claims, holm([claim.alarm for claim in claims]), strict=True))
+
+
+def _blocked(suite: SuitePairs) -> SuiteRuling:
+    return SuiteRuling(pairs=suite, verdict=Verdict.INCONCLUSIVE, blocked_by=suite.blocked_by)
+
+
+def _ruling(
+    suite: SuitePairs, units: Units, ends: tuple[tuple[Claims, bool], ...], settings: GateSettings
+) -> SuiteRuling:
+    verdict = same_at_both_ends(*(claims.verdict(is_alarmed=is_alarmed) for claims, is_alarmed in ends))
+    scores = units.known
+    known = differences_of(scores)
+    interval_against = interval(differences_of(units.against))
+    interval_favour = interval(differences_of(units.favour)) if units.error_cases else interval_against
+    all_scores = (s.score for p in suite.pairs for side in (p.baseline, p.candidate) for s in side.samples)
+    return SuiteRuling(
+        pairs=suite,
+        verdict=verdict,
+        baseline_score=mean([old for old, _ in scores]) if scores else None,
+        candidate_score=mean([new for _, new in scores]) if scores else None,
+        delta=known.mean if scores else None,
+        interval=(interval_against[0], interval_favour[1]),
+        units=len(units.favour),
+        error_cases=units.error_cases,
+        worse=_moved(suite.pairs, -1),
+        better=_moved(suite.pairs, 1),
+        is_real_drop=verdict is Verdict.NO_WORSE and all(claims.is_down for claims, _ in ends),
+        is_corrected=any(claims.is_down and not is_alarmed for claims, is_alarmed in ends)
+        and verdict is Verdict.TOO_FEW_CASES,
+        is_fractional=any(score not in (0, 1, None) for score in all_scores),
+        advice=power_of(suite, known, settings.margin) if scores else None,
+        agreement=agreement(suite.pairs),
+    )
+
+
+def _moved(pairs: Sequence[Pair], sign: int) -> tuple[MovedCase, ...]:
+    return tuple(
+        MovedCase(case=pair.candidate.case, baseline=pair.baseline, candidate=pair.candidate)
+        for pair in pairs
+        if (scores := case_scores(pair)) and (scores[1] - scores[0]) * sign > 1e-9
+    )
+
+
+def _together(judged: Sequence[tuple[SuitePairs, Units]], margin: float) -> Iterable[PooledRuling]:
+    for role in dict.fromkeys(suite.role for suite, _ in judged):
+        found = [(suite, units) for suite, units in judged if suite.role == role]
+        if len(found) < 2:
+            continue
+        known = differences_of([scores for _, units in found for scores in units.known])
+        against = differences_of([scores for _, units in found for scores in units.against])
+        favour = differences_of([scores for _, units in found for scores in units.favour])
+        ends = [claims_of(end, margin) for end in (against, favour)]
+        yield PooledRuling(
+            role=role,
+            verdict=same_at_both_ends(*(claims.verdict(is_alarmed=claims.is_down) for claims in ends)),
+            delta=known.mean if known.counts else 0.0,
+            interval=(interval(against)[0], interval(favour)[1]),
+            cases=sum(len(suite.pairs) for suite, _ in found),
+        )
+
+
+# -- latency
+
+
+def _latency_ruling(facts: LatencyComparison, settings: GateSettings) -> LatencyRuling:
+    margin = settings.latency_margin
+    if margin is None:
+        return LatencyRuling(facts=facts)
+    if any(not refusal.is_allowed for refusal in facts.refusals):
+        return LatencyRuling(facts=facts, verdict=Verdict.INCONCLUSIVE)
+    return LatencyRuling(
+        facts=facts,
+        verdict=ratio_verdict(facts.total, margin),
+        ttft_verdict=ratio_verdict(facts.ttft, margin) if facts.ttft else None,
+    )
+
+
+def ratio_verdict(ratio: Ratio | None, margin: float) -> Verdict:
+    """Judge a ratio of latencies by its interval; what was measured on no or few cases is too few."""
+    if ratio is None or ratio.interval is None:
+        return Verdict.TOO_FEW_CASES
+    low, high = ratio.interval
+    if high < 1:
+        return Verdict.BETTER
+    if high < margin:
+        return Verdict.NO_WORSE
+    return Verdict.WORSE if low > 1 else Verdict.TOO_FEW_CASES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunGate:
+    """What is asked of a run: to be no worse than the first of the baselines, to reach the floors.
+
+    The other baselines are older runs of the same model, pooled where they qualify.
+    """
+
+    baselines: tuple[Baseline, ...] = ()
+    floors: tuple[MinScore, ...] = ()
+    settings: GateSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRuling:
+    """What the gate says of a run.  `gate` is None without a baseline; `refusal` is why nothing was judged at all."""
+
+    asked: RunGate
+    gate: Gate | None = None
+    floors: tuple[MinScoreRuling, ...] = ()
+    refusal: str | None = None
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict on the whole: a score below its minimum is worse, one that reaches it is no worse.
+
+        Power does not count.
+        """
+        if self.refusal is not None:
+            return Verdict.INCONCLUSIVE
+        verdicts = [floor.verdict for floor in self.floors if floor.doubt is None]
+        if self.gate is not None:
+            # a minimum that is reached takes nothing from `better`
+            verdicts = [self.gate.verdict, *(verdict for verdict in verdicts if verdict is Verdict.WORSE)]
+        return overall(verdicts)
+
+    @property
+    def exit_status(self) -> int:
+        """0 if the model may be taken, 1 if not, 8 if that cannot be told."""
+        return exit_status(self.verdict)
+
+
+def decide_run(run: Run, asked: RunGate, *, stopped: str | None = None) -> RunRuling:
+    """Judge a run.
+
+    Args:
+        run: all that was answered.
+        asked: what is asked of it.
+        stopped: why the run ended before its time; then it is not judged as if it were whole.
+    """
+    if stopped is None and not run.records:
+        stopped = "no case was run"
+    if stopped is not None:
+        return RunRuling(asked=asked, refusal=stopped)
+    try:
+        gate = _compare([baseline.run for baseline in asked.baselines], run, asked.settings)
+    except LlmbenchError as fault:
+        return RunRuling(asked=asked, refusal=str(fault))
+    doubted = untrusted_suites([*(baseline.run for baseline in asked.baselines[:1]), run], asked.settings)
+    return RunRuling(asked=asked, gate=gate, floors=rule_min_scores(run.records, asked.floors, doubted))
+
+
+def _compare(baselines: Sequence[Run], run: Run, settings: GateSettings) -> Gate | None:
+    if not baselines:
+        return None
+    newest, *older = baselines
+    joined = join(newest, run, settings.allowed)
+    return decide(pool(joined, older) if older else joined, settings)

@@ -1,0 +1,110 @@
+"""The minimum score a suite must reach (`--llm-min-score`): parsing, and the rule."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from types import MappingProxyType
+
+from pytest_llmbench.errors import UsageFault
+from pytest_llmbench.gate.rule import Verdict
+from pytest_llmbench.results.records import Record
+from pytest_llmbench.stats import mean
+from pytest_llmbench.values import Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MinScore:
+    """A floor: the score (a share) that one suite, or each without a name, must reach."""
+
+    suite: str | None
+    score: float
+
+
+def parse_min_score(text: str, option: str = "--llm-min-score") -> MinScore:
+    """Read `SUITE=S` or `S`.
+
+    Raises:
+        UsageFault: S is no share.
+    """
+    suite, separator, value = text.rpartition("=")
+    score = _number(value)
+    if score is None or not 0 <= score <= 1 or (separator and not suite):
+        raise UsageFault(f'{option} needs a share from 0 to 1, as 0.8 or SUITE=0.8, not "{text}".')
+    return MinScore(suite=suite or None, score=score)
+
+
+def _number(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if isfinite(number) else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MinScoreRuling:
+    """Whether a suite under a role reached its floor, samples without an answer counted as wrong.
+
+    `doubt` is why the suite's grader is not trusted to gate it, so that the verdict is advice only.
+    """
+
+    suite: str
+    role: str
+    floor: float
+    score: float
+    cases: int
+    doubt: str | None = None
+
+    @property
+    def is_reached(self) -> bool:
+        """Whether the score reaches the floor; float noise does not decide."""
+        return self.score >= self.floor - 1e-9
+
+    @property
+    def verdict(self) -> Verdict:
+        """A score below its minimum is worse than what may be taken; one that reaches it is no worse."""
+        return Verdict.NO_WORSE if self.is_reached else Verdict.WORSE
+
+
+NOTHING_DOUBTED: Mapping[str, str] = MappingProxyType({})
+
+
+def check_min_scores(floors: Sequence[MinScore], suites: Iterable[str]) -> None:
+    """See that every named suite is among those that are run.
+
+    Raises:
+        UsageFault: one is not; a misspelt name would be a floor that never holds anything.
+    """
+    run = set(suites)
+    missing = [floor.suite for floor in floors if floor.suite is not None and floor.suite not in run]
+    if missing:
+        raise UsageFault(f'there is no suite "{missing[0]}" to hold to a minimum score; run: {", ".join(sorted(run))}.')
+
+
+def rule_min_scores(
+    records: Sequence[Record], floors: Sequence[MinScore], doubted: Mapping[str, str] = NOTHING_DOUBTED
+) -> tuple[MinScoreRuling, ...]:
+    """Hold each suite under each role against its floor: its own where it has one, else the nameless one.
+
+    Args:
+        records: of the run.
+        floors: what is asked.
+        doubted: why the graders of some suites are not trusted to gate them, by suite.
+    """
+    by_suite = {floor.suite: floor.score for floor in floors}
+    groups: dict[tuple[str, str], list[float]] = {}
+    for record in records:
+        if record.suite in by_suite or None in by_suite:
+            scores = [0.0 if s.outcome is Outcome.ERROR else s.score or 0.0 for s in record.samples]
+            groups.setdefault((record.suite, record.role), []).append(mean(scores) if scores else 0.0)
+    return tuple(
+        MinScoreRuling(
+            suite=suite,
+            role=role,
+            floor=by_suite[suite] if suite in by_suite else by_suite[None],
+            score=mean(scores),
+            cases=len(scores),
+            doubt=doubted.get(suite),
+        )
+        for (suite, role), scores in groups.items()
+    )

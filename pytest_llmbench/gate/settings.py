@@ -1,0 +1,87 @@
+"""What the gate's options say, and floors of the score.
+
+Pure functions, used by the command and by pytest's options.  Margins are given in points and kept
+as shares.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pytest_llmbench.errors import UsageFault
+from pytest_llmbench.gate.comparison import Kind
+from pytest_llmbench.gate.min_score import _number
+from pytest_llmbench.results.annotations import Annotation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateSettings:
+    """What is tolerated: `margin` is a share of score, `latency_margin` a ratio, None where latency is not gated.
+
+    `people` are the human verdicts by which graders are trusted, in suites that ask for trust.
+    """
+
+    margin: float = 0.05
+    latency_margin: float | None = None
+    allowed: frozenset[Kind] = frozenset()
+    people: tuple[Annotation, ...] = ()
+
+
+def parse_margin(text: str, option: str = "--margin") -> float:
+    """Read a margin in points of score; gives a share.
+
+    Raises:
+        UsageFault: it is no number above 0 and below 100.
+    """
+    points = _number(text)
+    if points is None or not 0 < points < 100:
+        message = f'{option} needs points of score above 0 and below 100, not "{text}"'
+        if points == 0:
+            message += "; that nothing at all was lost cannot be shown"
+        raise UsageFault(f"{message}. The default is 5.")
+    return points / 100
+
+
+def parse_latency_margin(text: str, option: str = "--latency-margin") -> float:
+    """Read the tolerated ratio of latencies, as 1.25.
+
+    Raises:
+        UsageFault: it is no number above 1.
+    """
+    ratio = _number(text.removesuffix("x"))
+    if ratio is None or not ratio > 1:
+        raise UsageFault(f'{option} needs a ratio above 1, such as 1.25, not "{text}".')
+    return ratio
+
+
+def parse_allowed(kinds: Iterable[str], option: str = "--allow-different") -> frozenset[Kind]:
+    """Read the differences that are allowed.
+
+    Raises:
+        UsageFault: one is unknown.
+    """
+    found = list(kinds)
+    unknown = [kind for kind in found if kind not in tuple(Kind)]
+    if unknown:
+        raise UsageFault(f'{option} knows {", ".join(Kind)}, not "{unknown[0]}".')
+    return frozenset(Kind(kind) for kind in found)
+
+
+def gate_settings(margin: str, latency_margin: str | None, allowed: Iterable[str], prefix: str = "--") -> GateSettings:
+    """Read what the gate tolerates.
+
+    Args:
+        margin: points of score.
+        latency_margin: a ratio, None where latency is not gated.
+        allowed: kinds of difference.
+        prefix: of the options' names, as messages are to show them.
+
+    Raises:
+        UsageFault: one of them is wrong.
+    """
+    return GateSettings(
+        margin=parse_margin(margin, f"{prefix}margin"),
+        latency_margin=None
+        if latency_margin is None
+        else parse_latency_margin(latency_margin, f"{prefix}latency-margin"),
+        allowed=parse_allowed(allowed, f"{prefix}allow-different"),
+    )

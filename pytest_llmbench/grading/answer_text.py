@@ -1,0 +1,184 @@
+"""What every grader reads first: tidied text, and whether an answer is one at all.
+
+An answer that says nothing is `empty`; one that declines is a `refusal`.  Both fail with
+score 0 under every grader, which `graded_unless_void` sees to in one place.
+"""
+
+import re
+import unicodedata
+from dataclasses import dataclass, replace
+from typing import Self
+
+import regex
+
+from pytest_llmbench.grading.base import Grader
+from pytest_llmbench.values import Answer, Case, Grade, Reason
+
+CLIP_AT = 200
+
+_TIDY = str.maketrans(
+    {
+        **dict.fromkeys("‘’‚‛′´ʼ", "'"),
+        **dict.fromkeys("“”„‟″", '"'),
+        **dict.fromkeys("‐‑‒−", "-"),
+        **dict.fromkeys("\u00ad\u200b\u2060\ufeff", None),
+    }
+)
+_REASONING = re.compile(r"<(think|thinking)>.*?(?:</\1>|\Z)", re.DOTALL | re.IGNORECASE)
+_REASONING_END = re.compile(r"</(?:think|thinking)>", re.IGNORECASE)
+
+_DECLINES = (
+    r"\b(?:i|we)(?: (?:can't|cannot|can not|won't|will not|(?:must|have to) (?:\w+ )?(?:decline|refuse)"
+    r"|(?:do not|don't) (?:have|feel|know|understand))|(?:'m| am|'re| are) (?:unable|not able))\b"
+)
+_WORK = r"(?:assist|comply|fulfil|engage|participate in|(?:help|answer|provide|produce|generate|discuss)\b(?! but))"
+# Openings that decline as a whole.  "I can't" alone is none: people explain jokes in the first person.
+_REFUSALS = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        r"(?:(?:i'm|i am) (?:\w+ )?sorry|sorry|my apologies|i apologi[sz]e)\b[^.!?\"]{0,60}?" + _DECLINES,
+        r"as an? (?:\w+ ){0,2}(?:ai|artificial intelligence|language model)\b[^.!?\"]{0,60}?" + _DECLINES,
+        r"(?:unfortunately, )?i(?: (?:can't|cannot|can not|won't|will not)|(?:'m| am) (?:unable|not able) to) " + _WORK,
+        r"i (?:must|have to|will have to) (?:\w+ )?(?:decline|refuse)\b",
+        r"(?:i'm|i am) not comfortable\b|i (?:do not|don't) feel comfortable\b",
+    )
+)
+_LABEL_IN_FRONT = re.compile(r"\w+: ")
+_OPENING = 300
+
+
+def normalise(text: str) -> str:
+    """Give the text in NFKC, with plain quotes, and each run of whitespace as one blank."""
+    return " ".join(unicodedata.normalize("NFKC", with_plain_quotes(text)).split())
+
+
+def with_plain_quotes(text: str) -> str:
+    """Give the text with the keyboard's quotes and hyphens, without invisible characters."""
+    return text.translate(_TIDY)
+
+
+def clip(text: str, limit: int = CLIP_AT) -> str:
+    """Give the text on one line for an explanation, without control characters, cut at `limit` characters."""
+    window = text.lstrip()[: 4 * limit]
+    if not window.isprintable():
+        window = "".join(c if c.isprintable() else " " for c in window)
+    line = " ".join(window.split())
+    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
+
+
+def without_reasoning(text: str) -> str:
+    """Blank out what stands between <think> and </think>, in a text of the same length.
+
+    Places in the result are places in the original.  A block that is never closed reaches to the
+    end.  A closing tag without an opening one closes what came before it, for there are chat
+    templates that end in the opening tag.
+    """
+    end = _REASONING_END.search(text)
+    if end and not _REASONING.search(text, 0, end.start()):
+        text = " " * end.end() + text[end.end() :]
+    return _REASONING.sub(lambda block: " " * len(block[0]), text)
+
+
+def is_empty(text: str) -> bool:
+    """Tell whether there is nothing to read."""
+    return not with_plain_quotes(text).strip()
+
+
+def is_refusal(text: str) -> bool:
+    """Tell whether the text opens by declining to answer.
+
+    Only the opening counts, and a text that opens with a quotation mark quotes.
+    """
+    opening = normalise(text.lstrip()[:_OPENING]).replace("*", "")
+    label = _LABEL_IN_FRONT.match(opening)
+    starts = (0, label.end()) if label else (0,)
+    return any(pattern.match(opening, start) for pattern in _REFUSALS for start in starts)
+
+
+def graded_unless_void(judge: Grader) -> Grader:
+    """Make a grader of a judge: reasoning is out of its sight, and what is no answer fails.
+
+    The judge sees the answer with its reasoning blanked out.  It is asked about an empty answer
+    too, for its parts.  An answer the judge passes is never called a refusal.
+    """
+
+    def grade(case: Case, answer: Answer) -> Grade:
+        text = without_reasoning(answer.text)
+        judged = judge(case, answer if text == answer.text else replace(answer, text=text))
+        return void_or(judged, answer.text, text)
+
+    return grade
+
+
+def void_or(judged: Grade, answer: str, text: str) -> Grade:
+    """Give the grade of an answer, or that of an empty one or a refusal; `text` is the answer without its reasoning."""
+    if is_empty(text):
+        what = "nothing but reasoning" if answer.strip() else "empty"
+        return _void(judged, Reason.EMPTY, f"The answer is {what}.")
+    if not judged.passed and is_refusal(text):
+        return _void(judged, Reason.REFUSAL, f"The model declined: {clip(text)}")
+    return judged
+
+
+def _void(judged: Grade, reason: Reason, explanation: str) -> Grade:
+    return replace(judged, score=0.0, passed=False, reason=reason, explanation=explanation)
+
+
+_TOKEN = regex.compile(
+    r"(?P<blank>\s+)"
+    r"|(?P<mark>[*`]+|(?<![^\W_])_+|_+(?![^\W_]))"  # emphasis of Markdown; an underscore inside a word stays
+    r"|(?P<plain>[!-)+-^a-~]+(?!\p{M}))"  # ASCII but for * _ `, and but for a letter that carries an accent
+    r"|\X"
+)
+_LIST_MARK = regex.compile(r"(?:[-*•+#]|\d{1,3}[.)])\s")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MappedText:
+    r"""Text as graders search it.
+
+    NFKC, plain quotes, no emphasis marks, runs of whitespace as one blank, or as one "\n" where a
+    paragraph or a list item begins, so that a phrase cannot reach over it.
+
+    Shapes: `starts` and `ends` have one entry a character of `text`: the place in the
+    original of what it was made from, first character and one behind the last.
+    """
+
+    text: str
+    starts: tuple[int, ...]
+    ends: tuple[int, ...]
+
+    @classmethod
+    def of(cls, original: str, limit: int) -> Self:
+        """Tidy the first `limit` characters from the first one that is not blank."""
+        begin = len(original) - len(original.lstrip())
+        end = min(len(original), begin + limit)
+        pieces: list[str] = []
+        starts: list[int] = []
+        ends: list[int] = []
+        is_after_blank = True
+        for token in _TOKEN.finditer(original, begin, end):
+            kind, (at, behind) = token.lastgroup, token.span()
+            if kind == "mark" or (kind == "blank" and is_after_blank):
+                continue
+            if kind == "plain":
+                piece = token[0]
+                starts.extend(range(at, behind))
+                ends.extend(range(at + 1, behind + 1))
+            else:
+                piece = _blank(original, at, behind) if kind == "blank" else normalise(token[0])
+                starts.extend([at] * len(piece))
+                ends.extend([behind] * len(piece))
+            if piece:
+                pieces.append(piece)
+                is_after_blank = kind == "blank"
+        return cls(text="".join(pieces), starts=tuple(starts), ends=tuple(ends))
+
+    def place(self, start: int, end: int) -> tuple[int, int]:
+        """Give the place in the original of a non-empty stretch of the text."""
+        return self.starts[start], self.ends[end - 1]
+
+
+def _blank(original: str, at: int, behind: int) -> str:
+    breaks = original.count("\n", at, behind)
+    return "\n" if breaks > 1 or (breaks and _LIST_MARK.match(original, behind)) else " "

@@ -1,0 +1,264 @@
+"""Key points judged by a model: from its votes on one answer to the grade.
+
+    score = coverage x length x padding, at most 0.4 with a contradiction
+    coverage = share of the points that a majority of votes finds and shows, by weight
+    length = as without a judge: judges favour long answers, and this does not
+    padding = 1 of none, 0.85 of some, 0.5 of mostly
+
+Each decision needs a majority of all votes asked for.  Where errors and unreadable replies leave it open, the sample
+is an error: what a judge did not say is no verdict.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
+
+from pytest_llmbench.grading.answer_text import clip, is_empty, void_or, without_reasoning
+from pytest_llmbench.grading.base import Judging, rules_of
+from pytest_llmbench.grading.key_points.claims import Claim
+from pytest_llmbench.grading.key_points.judge_prompt import PADDINGS, judge_prompt, reply_schema, words_sha256
+from pytest_llmbench.grading.key_points.judge_reply import Evidence, UnreadableReply, Vote, read_vote
+from pytest_llmbench.grading.key_points.rubric import (
+    FORBIDDEN_CAP,
+    ROUNDING,
+    Judged,
+    JudgeFields,
+    KeyPointsCase,
+    KeyPointsSuite,
+    Rubric,
+    coverage,
+    input_texts,
+    length_factor,
+    mark,
+)
+from pytest_llmbench.values import Answer, AnswerError, Case, Grade, Json, Prompt, PromptStyle, Reason, Suite
+
+PADDING_FACTORS = MappingProxyType(dict(zip(PADDINGS, (1.0, 0.85, 0.5), strict=True)))
+"""What each degree of padding leaves of a score."""
+
+_OPEN = "the judge's votes leave it open whether"
+
+
+def judging(suite: Suite, root: Path) -> Judging | None:
+    """Say how a judge is asked about the answers of a suite; None where the suite has `judge: false`."""
+    del root
+    rules = rules_of(suite, KeyPointsSuite)
+    fields = rules.judge
+    if fields is None:
+        return None
+    rubrics = {case.id: Rubric.of(case, rules.threshold) for case in suite.cases}
+
+    def grade(case: Case, answer: Answer, replies: Sequence[Answer | AnswerError]) -> Grade | AnswerError:
+        text = without_reasoning(answer.text)
+        if is_empty(text):
+            nothing = Grade(score=0.0, passed=False, reason=Reason.EMPTY, explanation="")
+            return void_or(nothing, answer.text, text)
+        judged = _grade(rubrics[case.id], case, text, replies, votes=fields.votes)
+        return void_or(judged, answer.text, text) if isinstance(judged, Grade) else judged
+
+    return Judging(
+        prompt=partial(_prompt, fields),
+        grade=grade,
+        reply_schema=lambda case: reply_schema(rules_of(case, KeyPointsCase)),
+        prompt_sha256=words_sha256(fields.instructions),
+        sampling=fields.sampling,
+        votes=fields.votes,
+        allow_self=fields.allow_self,
+    )
+
+
+def _prompt(fields: JudgeFields, case: Case, answer: Answer, style: PromptStyle) -> Prompt | None:
+    text = without_reasoning(answer.text)
+    if is_empty(text):
+        return None
+    rules = rules_of(case, KeyPointsCase)
+    judged = Judged.of(text).text.strip()
+    return judge_prompt(case.inputs, rules, judged, instructions=fields.instructions, style=style)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tallied:
+    """What the votes come to. `is_split` says that not all that could be read say the same."""
+
+    points: tuple[Claim | None, ...]
+    contradiction: Claim | None
+    padding: str
+    is_split: bool
+
+
+class _Open(Exception):
+    """No majority of all votes decides; the message says what."""
+
+
+def _counted(votes: Sequence[Vote], names: Sequence[str], asked: int) -> Tallied:
+    """Put votes together.
+
+    Raises:
+        _Open: a decision has no majority of all that were asked for.
+    """
+
+    def decided(claims: Sequence[Claim | None], what: str) -> Claim | None:
+        made = [claim for claim in claims if claim is not None]
+        if _is_majority(len(made), len(claims), asked, what):
+            return made[0]
+        return None
+
+    by_point = tuple(zip(*(vote.points for vote in votes), strict=True))
+    contradictions = [vote.contradiction for vote in votes]
+    degrees = [PADDINGS.index(vote.padding) for vote in votes]
+    reached = [
+        _is_majority(sum(degree >= step for degree in degrees), len(votes), asked, f'the padding is "{PADDINGS[step]}"')
+        for step in (1, 2)
+    ]
+    return Tallied(
+        points=tuple(decided(claims, f'"{name}" is made') for name, claims in zip(names, by_point, strict=True)),
+        contradiction=decided(contradictions, "the answer contradicts the right one"),
+        padding=PADDINGS[sum(reached)],
+        is_split=any(len({claim is None for claim in claims}) > 1 for claims in (*by_point, contradictions))
+        or len(set(degrees)) > 1,
+    )
+
+
+def _is_majority(yes: int, read: int, asked: int, what: str) -> bool:
+    needed = asked // 2 + 1
+    if yes < needed and read - yes < needed:
+        raise _Open(f"{_OPEN} {what}")
+    return yes >= needed
+
+
+def _grade(
+    rubric: Rubric, case: Case, text: str, replies: Sequence[Answer | AnswerError], *, votes: int
+) -> Grade | AnswerError:
+    cut = Judged.of(text)
+    rules = rules_of(case, KeyPointsCase)
+    evidence = Evidence.of(cut.text, input_texts(case))
+    read: list[Vote] = []
+    faults: list[str] = []
+    for number, reply in enumerate(replies, start=1):
+        try:
+            read.append(_vote(reply, rules, evidence))
+        except UnreadableReply as fault:
+            faults.append(f"vote {number}: {fault}" if votes > 1 else str(fault))
+    try:
+        verdict = _counted(read, [point.name for point in rules.points], votes) if read else None
+    except _Open as fault:
+        faults.insert(0, str(fault))
+        verdict = None
+    if verdict is None:
+        return AnswerError(cause=f"the judge gave no verdict: {'; '.join(faults) or 'it was not asked'}")
+    words = len(evidence.answer.text.split())
+    marks = JudgedMarks(rubric=rubric, verdict=verdict, words=words)
+    parts = _parts(marks, read, faults) | {"ran_on": cut.ran_on, "patterns": _by_patterns(rubric, text)}
+    return Grade(score=marks.score, passed=marks.passed, reason=marks.reason, explanation=str(marks), parts=parts)
+
+
+def _vote(reply: Answer | AnswerError, rules: KeyPointsCase, evidence: Evidence) -> Vote:
+    if isinstance(reply, AnswerError):
+        raise UnreadableReply(reply.cause.partition("\n")[0])
+    try:
+        return read_vote(reply.text, rules, evidence)
+    except UnreadableReply as fault:
+        if reply.finish_reason == "length":
+            raise UnreadableReply(f"{fault}; it was cut off, give the judge more max_tokens") from None
+        raise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedMarks:
+    """What one answer earns by the judge's verdict."""
+
+    rubric: Rubric
+    verdict: Tallied
+    words: int
+
+    @property
+    def coverage(self) -> float:
+        """The share of the points made, by weight."""
+        return coverage(self.rubric, self.verdict.points)
+
+    @property
+    def length_factor(self) -> float:
+        """What the length leaves of the score."""
+        return length_factor(self.rubric.limit, self.words)
+
+    @property
+    def score(self) -> float:
+        """The score, in 0..1."""
+        deducted = self.coverage * self.length_factor * PADDING_FACTORS[self.verdict.padding]
+        return min(deducted, FORBIDDEN_CAP) if self.verdict.contradiction else deducted
+
+    @property
+    def passed(self) -> bool:
+        """Whether the score reaches the threshold."""
+        return self.score >= self.rubric.threshold - ROUNDING
+
+    @property
+    def reason(self) -> Reason:
+        """The word for the verdict: what alone would have made the answer fail, the gravest first."""
+        if self.passed:
+            return Reason.CORRECT
+        if self.verdict.contradiction:
+            return Reason.FORBIDDEN_CLAIM
+        return Reason.PADDING if self.coverage >= self.rubric.threshold - ROUNDING else Reason.MISSING_POINTS
+
+    def __str__(self) -> str:
+        asked, wrong = self.rubric.points, self.verdict.contradiction
+        missing = [p.phrases.name for p, claim in zip(asked, self.verdict.points, strict=True) if not claim]
+        says = [
+            f'contradicts the right one ("{clip(wrong.quote, 60)}")' if wrong else "",
+            f"misses {', '.join(missing)}" if missing else f"makes all points ({len(asked)})",
+            f"is long ({self.words} words, limit {self.rubric.limit})" if self.length_factor < 1 else "",
+            f"is {self.verdict.padding} padding".replace("some", "partly") if self.verdict.padding != "none" else "",
+        ]
+        split = " The votes are split: have a person look." if self.verdict.is_split else ""
+        return f"By the judge, the answer {'; '.join(filter(None, says))}.{split}"
+
+
+def _parts(marks: JudgedMarks, read: Sequence[Vote], faults: Sequence[str]) -> dict[str, Json]:
+    verdict = marks.verdict
+    return {
+        "points": [
+            {"name": p.phrases.name, "hit": claim is not None, **_place(claim), "weight": p.weight}
+            for p, claim in zip(marks.rubric.points, verdict.points, strict=True)
+        ],
+        "forbidden": [
+            {
+                "name": "contradicts the right answer",
+                "hit": verdict.contradiction is not None,
+                **_place(verdict.contradiction),
+            }
+        ],
+        "padding": verdict.padding,
+        "coverage": round(marks.coverage, 4),
+        "length_factor": round(marks.length_factor, 4),
+        "words": marks.words,
+        "limit": marks.rubric.limit,
+        "split": verdict.is_split,
+        "votes": [
+            {
+                "hits": [claim is not None for claim in vote.points],
+                "contradiction": vote.contradiction is not None,
+                "padding": vote.padding,
+                "unfounded": list(vote.unfounded),
+            }
+            for vote in read
+        ],
+        "unread_votes": list(faults),
+    }
+
+
+def _place(claim: Claim | None) -> dict[str, Json]:
+    if claim is None:
+        return {"start": None, "end": None, "quote": None}
+    return {"start": claim.start, "end": claim.end, "quote": claim.quote}
+
+
+def _by_patterns(rubric: Rubric, text: str) -> Json:
+    """Give what the patterns would have said: it costs nothing, and shows where judge and patterns differ."""
+    try:
+        marks = mark(rubric, text)
+    except TimeoutError:
+        return None
+    return {"score": round(marks.score, 4), "passed": marks.passed, "reason": str(marks.reason)}

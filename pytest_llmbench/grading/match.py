@@ -1,0 +1,147 @@
+"""Graders that compare with what is written: `exact`, `contains` and `regex`.
+
+They ask for no format, so `format_ok` is None; a right answer scores 1, a wrong one 0.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import regex
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from pytest_llmbench.errors import SuiteFault
+from pytest_llmbench.grading.answer_text import clip, graded_unless_void, with_plain_quotes
+from pytest_llmbench.grading.base import Grader, GraderKind, NoFields, rules_of
+from pytest_llmbench.models.entries import Strict
+from pytest_llmbench.models.validation import Switch
+from pytest_llmbench.values import Answer, Case, Grade, Json, Reason, Suite
+
+PATTERN_TIME_S = 1.0
+"""How long one answer may keep a pattern busy: patterns are the author's, but answers can be hostile."""
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("a blank text cannot be expected; write what a right answer says")
+    return text
+
+
+def _as_list(expected: object) -> object:
+    return [expected] if isinstance(expected, str) else expected
+
+
+Expected = Annotated[str, AfterValidator(_not_blank)]
+ExpectedTexts = Annotated[
+    tuple[Expected, ...],
+    Field(min_length=1),
+    BeforeValidator(_as_list, json_schema_input_type=str | list[str]),
+]
+
+
+class OneText(Strict):
+    """A case with one expected text."""
+
+    expected: Expected
+
+
+class SeveralTexts(Strict):
+    """A case with one or several texts, all of which must occur."""
+
+    expected: ExpectedTexts
+
+
+class LetterCase(Strict):
+    """A suite that may ignore upper and lower case."""
+
+    ignore_case: Switch = False
+
+
+def build_exact(suite: Suite, root: Path) -> Grader:
+    """Make a grader that asks for the expected text and nothing else, whitespace around either trimmed."""
+    del root
+    fold = _folding(suite)
+
+    def judge(case: Case, answer: Answer) -> Grade:
+        expected, found = rules_of(case, OneText).expected.strip(), answer.text.strip()
+        return literal_grade(fold(found) == fold(expected), f'"{clip(expected)}"', found)
+
+    return graded_unless_void(judge)
+
+
+def build_contains(suite: Suite, root: Path) -> Grader:
+    """Make a grader that asks for every expected text somewhere in the answer, inside words too.
+
+    Typographic quotes count as plain ones and a run of whitespace as one blank, in both.
+    """
+    del root
+    fold = _folding(suite)
+
+    def read(text: str) -> str:
+        return fold(" ".join(with_plain_quotes(text).split()))
+
+    def judge(case: Case, answer: Answer) -> Grade:
+        expected, found = rules_of(case, SeveralTexts).expected, read(answer.text)
+        missing = [text for text in expected if read(text) not in found]
+        quoted = clip(" and ".join(f'"{text}"' for text in missing or expected))
+        return literal_grade(not missing, quoted, answer.text, {"missing": missing})
+
+    return graded_unless_void(judge)
+
+
+def build_regex(suite: Suite, root: Path) -> Grader:
+    """Make a grader that asks for a full match of the case's pattern, the answer trimmed.
+
+    Patterns are those of the `regex` package, a superset of `re`; flags stand in them, as in `(?i)yes`.
+
+    Raises:
+        SuiteFault: a pattern does not compile.
+    """
+    del root
+    patterns = {case.id: _compiled(case) for case in suite.cases}
+
+    def judge(case: Case, answer: Answer) -> Grade:
+        pattern, found = patterns[case.id], answer.text.strip()
+        try:
+            match = pattern.fullmatch(found, timeout=PATTERN_TIME_S)
+        except TimeoutError:
+            raise overtime(pattern.pattern, f'case "{case.id}": ') from None
+        return literal_grade(match is not None, f"a full match of {clip(pattern.pattern)}", found)
+
+    return graded_unless_void(judge)
+
+
+def literal_grade(passed: bool, expected: str, found: str, parts: dict[str, Json] | None = None) -> Grade:
+    """Give all or nothing, with what was expected and found in one sentence."""
+    return Grade(
+        score=float(passed),
+        passed=passed,
+        reason=Reason.CORRECT if passed else Reason.DIFFERENT,
+        explanation=f'Expected {expected}, found "{clip(found)}".',
+        parts=parts or {},
+    )
+
+
+def overtime(pattern: str, where: str = "") -> TimeoutError:
+    """Give the fault of a pattern that would not end: the harness's, not the model's."""
+    return TimeoutError(
+        f"{where}the pattern {pattern} took over {PATTERN_TIME_S:g} s on this answer; take nested repetitions out of it"
+    )
+
+
+def _folding(suite: Suite) -> Callable[[str], str]:
+    return str.casefold if rules_of(suite, LetterCase).ignore_case else str
+
+
+def _compiled(case: Case) -> regex.Pattern[str]:
+    source = rules_of(case, OneText).expected
+    try:
+        return regex.compile(source)
+    except regex.error as fault:
+        message = f'case "{case.id}": {source!r} is no pattern ({fault}); write a regular expression.'
+        raise SuiteFault(message, path=case.path, line=case.line) from None
+
+
+EXACT = GraderKind(name="exact", case_fields=OneText, suite_fields=LetterCase, build=build_exact)
+CONTAINS = GraderKind(name="contains", case_fields=SeveralTexts, suite_fields=LetterCase, build=build_contains)
+REGEX = GraderKind(name="regex", case_fields=OneText, suite_fields=NoFields, build=build_regex)

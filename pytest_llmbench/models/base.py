@@ -1,0 +1,162 @@
+"""What answers prompts: one verb, `answer`, whatever stands behind it.
+
+A provider knows how to open models of one kind from an entry of the models file.
+Heavy libraries are imported when a model is opened, never before.
+"""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self, runtime_checkable
+
+from pytest_llmbench.values import Answer, AnswerError, Arrived, Json, Prompt, PromptStyle, Request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """What a model is, exactly, so that two runs can tell whether they met the same one.
+
+    `weights` is a revision or a hash of the weights, `template_sha256` the digest of
+    the chat template, `server_model` the name a server reported; `libraries` maps
+    names to versions; `settings` holds what else changes answers (dtype, device,
+    quantization, adapter).  Never a secret.
+    """
+
+    provider: str
+    model: str
+    weights: str | None = None
+    template_sha256: str | None = None
+    server_model: str | None = None
+    libraries: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenSettings:
+    """What the command line adds to an entry when a model is opened.
+
+    `concurrency` and `timeout_s` are None where the entry or the provider decides;
+    `cache_dir` is where prepared weights may be kept.
+    """
+
+    concurrency: int | None = None
+    timeout_s: float | None = None
+    cache_dir: Path = field(default_factory=lambda: Path.home() / ".cache" / "pytest-llmbench")
+
+
+class Model(Protocol):
+    """An opened model."""
+
+    @property
+    def identity(self) -> Identity:
+        """What it is; may know more after the first answer (a server's model name)."""
+        ...
+
+    @property
+    def concurrency(self) -> int:
+        """Requests in flight or rows a batch."""
+        ...
+
+    def answer(
+        self, requests: Sequence[Request], *, arrived: Arrived | None = None, halt: threading.Event | None = None
+    ) -> tuple[Answer | AnswerError, ...]:
+        """Answer all requests, in the order given.
+
+        `arrived(index, answer)` is called from the calling thread as each one arrives, in any
+        order, once each.  When `halt` is set, the model stops within about a token's time, and what
+        has no answer yet is an `AnswerError` with the cause "stopped" (not passed to `arrived`).
+        One request's fault is its own `AnswerError`; nothing is raised for it.
+
+        Raises:
+            ModelFault: no request can be answered at all.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free what the model holds; safe to call twice."""
+        ...
+
+
+STOPPED = "stopped"
+"""The cause of an `AnswerError` for a request that was given up because the run ended."""
+
+
+class Provider(Protocol):
+    """Opens models of one kind. Other packages add theirs with the hook `pytest_llmbench_providers`."""
+
+    @property
+    def entry_type(self) -> type[Any]:
+        """The pydantic class of an entry; its fields are the keys it may have (see `catalog.Entry`)."""
+        ...
+
+    @property
+    def target_field(self) -> str:
+        """The field that `PROVIDER:TARGET` on the command line fills."""
+        ...
+
+    def prompt_style(self, entry: Any) -> PromptStyle | None:
+        """Tell which style its prompts take, None for any, and check cheaply that it can be opened.
+
+        Called before anything is asked of any model. Does not load weights.
+
+        Raises:
+            UsageFault: it surely cannot be opened (no such folder, no key, a missing extra).
+        """
+        ...
+
+    def open(self, entry: Any, settings: OpenSettings) -> Model:
+        """Open the model.
+
+        Raises:
+            ModelFault: it cannot be opened.
+        """
+        ...
+
+
+@runtime_checkable
+class CountsTokens(Protocol):
+    """What a provider may have too: a way to count the tokens of prompts without opening the model."""
+
+    def token_counter(self, entry: Any, settings: OpenSettings) -> Callable[[Prompt], int] | None:
+        """Give what counts the tokens of a prompt; None where that would cost much."""
+        ...
+
+
+class Opened:
+    """Base for models: a context manager that closes."""
+
+    def close(self) -> None:
+        """Free what the model holds; safe to call twice."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+
+class Wrapped:
+    """Base for what stands around a model, is what it is, and closes it.
+
+    Args:
+        model: the model.
+    """
+
+    def __init__(self, model: Model):
+        self._model = model
+
+    @property
+    def identity(self) -> Identity:
+        """What it is."""
+        return self._model.identity
+
+    @property
+    def concurrency(self) -> int:
+        """Requests in flight or rows a batch."""
+        return self._model.concurrency
+
+    def close(self) -> None:
+        """Close the model."""
+        self._model.close()

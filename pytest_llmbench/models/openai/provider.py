@@ -1,0 +1,310 @@
+"""Models behind an API that speaks OpenAI's protocol: OpenAI itself, vLLM, llama.cpp, gateways.
+
+One event loop, run inside `answer()`, keeps the requests in flight; it and its connections live until
+`close()`.  Times are those of the attempt that succeeded: the first text after the sending, and
+the last byte.  Nothing is sent to warm a server up.
+"""
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from pytest_llmbench.errors import ModelFault, UsageFault
+from pytest_llmbench.models.base import STOPPED, Identity, Opened, OpenSettings
+from pytest_llmbench.models.entries import OpenAIEntry
+from pytest_llmbench.models.label_forms import CHOICE
+from pytest_llmbench.models.openai.client import Failure, OfficialClient, endpoint_of, is_retried
+from pytest_llmbench.models.openai.logprobs import NoLabel, label_logprobs, likeliest, steps_of
+from pytest_llmbench.models.openai.reply import BodyReader, EventReader, Reader, ReplyFault, cut_at_stop
+from pytest_llmbench.models.openai.request_body import PATHS, Extra, check_body, extras_of, sent_body, style_of
+from pytest_llmbench.models.openai.retries import Dispatch, Load, RetryPolicy, Tried
+from pytest_llmbench.models.openai.server import Server, addressed, check_serve, served_name
+from pytest_llmbench.values import Answer, AnswerError, Arrived, PromptStyle, Request
+
+CONCURRENCY = 16
+TIMEOUT_S = 120.0
+HALT_POLL_S = 0.05
+DRAIN_S = 0.1  # for the end of a stream that said it is complete; openai waits as long
+
+
+class OpenAIProvider:
+    """Opens models behind an API."""
+
+    entry_type = OpenAIEntry
+    target_field = "model"
+
+    def prompt_style(self, entry: OpenAIEntry) -> PromptStyle:
+        """Tell the style its API takes; look for the key without using it.
+
+        Raises:
+            UsageFault: the entry contradicts itself, or a variable is not set.
+        """
+        style = style_of(entry)
+        if entry.prompt_style not in ("auto", style):
+            other = "completions" if style is PromptStyle.CHAT else "chat"
+            raise UsageFault(
+                f'Model "{entry.model}" has prompt_style = "{entry.prompt_style}", but its api is "{entry.api}", '
+                f'which takes {style} prompts: set api = "{other}", or leave prompt_style out.'
+            )
+        check_body(entry)
+        check_serve(entry)
+        endpoint_of(addressed(entry, port=1))
+        return style
+
+    def open(self, entry: OpenAIEntry, settings: OpenSettings) -> "OpenAIModel":
+        """Make the client, and start the server where the entry says how; nothing is asked yet.
+
+        Raises:
+            ModelFault: the server does not start.
+        """
+        self.prompt_style(entry)
+        if entry.serve is None:
+            return OpenAIModel(entry, settings)
+        server = Server(entry)
+        try:
+            return OpenAIModel(server.entry, settings, server=server)
+        except BaseException:
+            server.close()
+            raise
+
+
+class OpenAIModel(Opened):
+    """An opened API.
+
+    Args:
+        entry: what the models file says.
+        settings: what the command line says.
+        policy: how long to wait before a failed request is sent again.
+        may_use_aiohttp: use it where it is installed.
+        server: closed with the model.
+    """
+
+    def __init__(
+        self,
+        entry: OpenAIEntry,
+        settings: OpenSettings,
+        policy: RetryPolicy | None = None,
+        *,
+        may_use_aiohttp: bool = True,
+        server: Server | None = None,
+    ):
+        self.concurrency = settings.concurrency or entry.concurrency or CONCURRENCY
+        self._entry = entry
+        self._server = server
+        self._policy = policy or RetryPolicy()
+        self._timeout_s = settings.timeout_s or entry.timeout_s or TIMEOUT_S
+        self._endpoint = endpoint_of(entry)
+        self._client = OfficialClient(
+            self._endpoint, PATHS[entry.api], self.concurrency, may_use_aiohttp=may_use_aiohttp
+        )
+        self._runner: asyncio.Runner | None = asyncio.Runner(loop_factory=asyncio.new_event_loop)
+        self._lock = threading.Lock()  # answer() and close() may come from two threads
+        self._is_closing = threading.Event()
+        self._unknown: frozenset[Extra] = frozenset()
+        self._refusal: AnswerError | None = None
+        self._server_models: set[str] = set()
+        self._fingerprints: set[str] = set()
+
+    @property
+    def identity(self) -> Identity:
+        """What the entry says, and what the server has reported by now."""
+        settings: dict[str, Any] = {
+            "base_url": self._endpoint.host,
+            "api": self._entry.api,
+            "stream": self._entry.stream,
+            "max_tokens_field": self._entry.max_tokens_field,
+        }
+        if self._endpoint.path_digest is not None:  # a gateway may have a server behind each
+            settings["base_path"] = self._endpoint.path_digest
+        if self._entry.extra_body:
+            settings["extra_body"] = dict(self._entry.extra_body)
+        if self._entry.serve is not None:  # its port is another each time
+            settings |= {"base_url": "served", "serve": served_name(self._entry.serve)}
+        if self._fingerprints:
+            settings["system_fingerprint"] = ", ".join(sorted(self._fingerprints))
+        return Identity(
+            provider="openai",
+            model=self._entry.model,
+            server_model=", ".join(sorted(self._server_models)) or None,
+            libraries={"openai": self._client.version},
+            settings=settings,
+        )
+
+    def answer(
+        self, requests: Sequence[Request], *, arrived: Arrived | None = None, halt: threading.Event | None = None
+    ) -> tuple[Answer | AnswerError, ...]:
+        """Answer all requests, in the order given (see `Model.answer`).
+
+        After a refused key nothing more is sent, now or later: the rest is the same fatal error.
+        """
+        with self._lock:
+            if self._runner is None:
+                raise ModelFault(f'Model "{self._entry.model}" is closed; open it again.')
+            return self._runner.run(self._answer(requests, arrived, halt))
+
+    def close(self) -> None:
+        """Stop what is in flight, and close the connections and the event loop."""
+        self._is_closing.set()
+        with self._lock:
+            if self._runner is not None:
+                self._runner.run(self._client.close())
+                self._runner.close()
+                self._runner = None
+            if self._server is not None:
+                self._server.close()
+
+    async def _answer(
+        self, requests: Sequence[Request], arrived: Arrived | None, halt: threading.Event | None
+    ) -> tuple[Answer | AnswerError, ...]:
+        results: list[Answer | AnswerError | None] = [None] * len(requests)
+
+        def settle(index: int, result: Answer | AnswerError) -> None:
+            results[index] = result
+            if arrived is not None:
+                arrived(index, result)
+
+        async def attempt(index: int, attempts: int, in_flight: int) -> Tried:
+            result, tried = await self._attempt(requests[index], attempts, in_flight)
+            if isinstance(result, AnswerError) and result.is_fatal:
+                self._refusal = self._refusal or result
+                dispatch.drain()
+            if result is not None:
+                settle(index, result)
+            return tried
+
+        dispatch = Dispatch(attempt, len(requests), self.concurrency)
+        if self._refusal is None and not self._must_stop(halt):
+            await self._client.prepare()
+            watcher = asyncio.create_task(self._watch(dispatch, halt))
+            try:
+                await dispatch.run()
+            finally:
+                watcher.cancel()
+        for index, attempts in enumerate(dispatch.attempts):
+            if results[index] is None and self._refusal is not None:
+                settle(index, AnswerError(cause=self._refusal.cause, attempts=attempts, is_fatal=True))
+        return tuple(
+            result or AnswerError(cause=STOPPED, attempts=attempts)
+            for result, attempts in zip(results, dispatch.attempts, strict=True)
+        )
+
+    def _must_stop(self, halt: threading.Event | None) -> bool:
+        return self._is_closing.is_set() or (halt is not None and halt.is_set())
+
+    async def _watch(self, dispatch: Dispatch, halt: threading.Event | None) -> None:
+        while not self._must_stop(halt):
+            await asyncio.sleep(HALT_POLL_S)
+        dispatch.stop()
+
+    async def _attempt(
+        self, request: Request, attempts: int, in_flight: int
+    ) -> tuple[Answer | AnswerError | None, Tried]:
+        """Try once; gives the answer or the error, or neither where it is to be tried again."""
+        result = await self._try(request, attempts, in_flight)
+        if isinstance(result, Answer):
+            return result, Tried(load=Load.SERVED)
+        failure = result
+        end = None if self._server is None else self._server.end
+        if end is not None:  # nobody will answer any more
+            failure = Failure(end, is_fatal=True)
+        if failure.is_retryable and attempts <= self._entry.max_retries:
+            # llama.cpp's server, for one, closes after each streamed reply without saying so: what was sent before
+            # that was noticed goes out at once, on a new connection
+            is_at_once = failure.was_kept and attempts == 1
+            pause_s = 0.0 if is_at_once else self._policy.pause_s(attempts, failure.asked_pause_s)
+            return None, Tried(load=failure.load, again_in_s=pause_s)
+        cause = failure.cause if attempts == 1 else f"{failure.cause} ({attempts} attempts)"
+        error = AnswerError(cause=cause, attempts=attempts, concurrency=in_flight, is_fatal=failure.is_fatal)
+        return error, Tried(load=failure.load)
+
+    async def _try(self, request: Request, attempts: int, in_flight: int) -> Answer | Failure:
+        """Send a request with the extras its server is not known to refuse, and without those it now refuses.
+
+        Servers that do not know an extra say so in a 400, not all in words that can be understood.
+        """
+        extras = extras_of(self._entry, request) - self._unknown
+        result = await self._caught(request, attempts, in_flight, extras)
+        if isinstance(result, Answer) or not (extras and result.is_about_body):
+            return result
+        if blamed := result.blamed & extras:
+            self._unknown |= blamed
+            return await self._try(request, attempts, in_flight)
+        if doubtful := extras - {Extra.USAGE}:
+            plain = await self._caught(request, attempts, in_flight, extras - doubtful)
+            if isinstance(plain, Answer) or not plain.is_about_body:
+                self._unknown |= doubtful
+                return plain
+        return result
+
+    async def _caught(
+        self, request: Request, attempts: int, in_flight: int, extras: frozenset[Extra]
+    ) -> Answer | Failure:
+        try:
+            return await self._exchange(request, attempts, in_flight, extras)
+        except Failure as fault:
+            return fault
+        except ReplyFault as fault:
+            is_retryable = fault.status is None or is_retried(fault.status)
+            return Failure(self._endpoint.masked(str(fault)), is_retryable=is_retryable, status=fault.status)
+        except Exception as fault:  # the one place where whatever broke becomes the error of its request
+            return Failure(f"{type(fault).__name__}: {self._endpoint.masked(str(fault))}")
+
+    async def _exchange(self, request: Request, attempts: int, in_flight: int, extras: frozenset[Extra]) -> Answer:
+        """Send a request and read its answer.
+
+        Raises:
+            Failure: it could not be sent, or was refused, or took too long.
+            ReplyFault: what came back holds no answer.
+        """
+        reader: Reader = EventReader() if self._entry.stream else BodyReader()
+        body = self._body(request, extras)
+        loop = asyncio.get_running_loop()
+        sent = last = time.perf_counter()
+        try:
+            async with asyncio.timeout(self._timeout_s) as limit, self._client.exchange(body) as chunks:
+                async for chunk in chunks:
+                    last = time.perf_counter()
+                    reader.feed(chunk, last)
+                    if reader.is_complete:
+                        limit.reschedule(loop.time() + DRAIN_S)
+        except Failure:
+            if not reader.is_complete:  # what breaks after the end takes nothing from the answer
+                raise
+        except TimeoutError:
+            if not reader.is_complete:
+                raise Failure(f"no complete answer within {self._timeout_s:g} s", is_retryable=True) from None
+        reply = reader.reply()
+        if reply.server_model:
+            self._server_models.add(reply.server_model)
+        if reply.fingerprint:
+            self._fingerprints.add(reply.fingerprint)
+        logprobs = label_logprobs(steps_of(reply.logprobs), request.labels) if request.labels else None
+        if request.picks_label:
+            try:
+                reply = replace(reply, text=likeliest(logprobs), finish_reason=CHOICE)
+            except NoLabel as fault:
+                raise Failure(str(fault)) from None
+        cut = None if request.picks_label else cut_at_stop(reply.text, request.sampling.stop)
+        return Answer(
+            text=reply.text if cut is None else cut,
+            finish_reason=reply.finish_reason if cut is None else "stop",
+            input_tokens=reply.input_tokens,
+            output_tokens=reply.output_tokens,
+            latency_s=last - sent,
+            ttft_s=None if reader.text_at is None or request.picks_label else reader.text_at - sent,
+            concurrency=in_flight,
+            attempts=attempts,
+            label_logprobs=logprobs,
+        )
+
+    def _body(self, request: Request, extras: frozenset[Extra]) -> bytes:
+        if request.prompt.style is not style_of(self._entry):
+            raise Failure(f'a {request.prompt.style} prompt cannot be sent to api = "{self._entry.api}"')
+        return json.dumps(sent_body(self._entry, request, extras)).encode()
+
+
+PROVIDER = OpenAIProvider()

@@ -1,0 +1,104 @@
+"""What one request says to a server that speaks OpenAI's protocol, in the body of its POST."""
+
+import json
+from collections.abc import Collection
+from dataclasses import replace
+from enum import StrEnum
+from typing import Any
+
+from pytest_llmbench.errors import UsageFault
+from pytest_llmbench.models.entries import OpenAIEntry
+from pytest_llmbench.models.openai.logprobs import LONGEST_CHOICE, TOKENS_TOLD, TOKENS_TOLD_OF_COMPLETIONS
+from pytest_llmbench.values import PromptStyle, Request, Sampling
+
+PATHS = {"chat": "/chat/completions", "completions": "/completions"}
+"""The paths of the APIs, below the base URL."""
+
+
+def style_of(entry: OpenAIEntry) -> PromptStyle:
+    """Tell which prompts an entry's API takes."""
+    return PromptStyle.CHAT if entry.api == "chat" else PromptStyle.COMPLETION
+
+
+class Extra(StrEnum):
+    """What not every server knows, and a request can do without; the word by which servers blame it."""
+
+    USAGE = "stream_options"
+    SCHEMA = "response_format"
+    LOGPROBS = "logprobs"
+
+
+def extras_of(entry: OpenAIEntry, request: Request) -> frozenset[Extra]:
+    """Say which extras a request would like; what the entry sets itself is not ours to leave out."""
+    wanted = {
+        Extra.USAGE: entry.stream,
+        Extra.SCHEMA: request.reply_schema is not None,
+        Extra.LOGPROBS: bool(request.labels),
+    }
+    return frozenset(extra for extra, is_wanted in wanted.items() if is_wanted and extra not in entry.extra_body)
+
+
+def request_body(entry: OpenAIEntry, request: Request) -> dict[str, Any]:
+    """Give what is sent for a request that is to be answered in words, without extras and not streamed."""
+    sampling, prompt = request.sampling, request.prompt
+    optional = {
+        "top_p": sampling.top_p,
+        "stop": list(sampling.stop) or None,
+        "seed": sampling.seed,
+    }
+    asked: dict[str, Any] = {"prompt": prompt.text}
+    if prompt.style is PromptStyle.CHAT:
+        asked = {"messages": [{"role": message.role, "content": message.content} for message in prompt.messages]}
+    return {
+        "model": entry.model,
+        **asked,
+        entry.max_tokens_field: sampling.max_tokens,
+        "temperature": sampling.temperature,
+        **{key: value for key, value in optional.items() if value is not None},
+        **entry.extra_body,
+    }
+
+
+def sent_body(entry: OpenAIEntry, request: Request, extras: Collection[Extra]) -> dict[str, Any]:
+    """Give what is sent for a request, with these extras, streamed where the entry says so."""
+    found: dict[str, Any] = {"stream": True} if entry.stream else {}
+    if Extra.USAGE in extras:
+        found["stream_options"] = {"include_usage": True}
+    if Extra.SCHEMA in extras:
+        schema = {"name": "reply", "strict": True, "schema": request.reply_schema}
+        found["response_format"] = {"type": "json_schema", "json_schema": schema}
+    if Extra.LOGPROBS in extras and entry.api == "chat":
+        found |= {"logprobs": True, "top_logprobs": TOKENS_TOLD}
+    elif Extra.LOGPROBS in extras:
+        found["logprobs"] = TOKENS_TOLD_OF_COMPLETIONS if entry.base_url is None else TOKENS_TOLD
+    return {**request_body(entry, _picking_label(request) if request.picks_label else request), **found}
+
+
+def _picking_label(request: Request) -> Request:
+    """Have a few tokens written greedily: their likeliest others tell."""
+    return replace(request, sampling=Sampling(max_tokens=most_output_tokens(request), seed=request.sampling.seed))
+
+
+def most_output_tokens(request: Request) -> int:
+    """Give how many tokens are written for a request at most; for a label as many as the longest can have."""
+    if not request.picks_label:
+        return request.sampling.max_tokens
+    longest = max((len(label) for label in request.labels), default=0) + 1
+    return min(LONGEST_CHOICE, longest)
+
+
+def check_body(entry: OpenAIEntry) -> None:
+    """Check what an entry adds to the body of its requests.
+
+    Raises:
+        UsageFault: it cannot be sent, or would change what is asked.
+    """
+    ours = {"model": "model", "messages": "the suite", "prompt": "the suite", "stream": "stream", "n": "--llm-samples"}
+    for key in sorted(ours.keys() & entry.extra_body.keys()):
+        raise UsageFault(f'Model "{entry.model}" sets {key} in extra_body; leave it out, it comes from {ours[key]}.')
+    try:
+        json.dumps(entry.extra_body, allow_nan=False)
+    except (TypeError, ValueError) as fault:
+        raise UsageFault(
+            f'Model "{entry.model}" has a value in extra_body that JSON cannot hold ({fault}); write it as text.'
+        ) from None

@@ -1,0 +1,289 @@
+"""A loaded local model: requests in, answers or errors out, in batches of rows."""
+
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_llmbench.errors import ModelFault
+from pytest_llmbench.models.base import STOPPED, Identity, Opened
+from pytest_llmbench.models.transformers.decoding import Decoder, Row
+from pytest_llmbench.models.transformers.label_scoring import LabelTokens, choice_tokens
+from pytest_llmbench.models.transformers.libraries import Broken, attempt, quiet_libraries
+from pytest_llmbench.models.transformers.prefixes import Tokens, fill_batches, group_by_beginning
+from pytest_llmbench.values import Answer, AnswerError, Arrived, Prompt, Request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A network in eval mode, and its tokenizer."""
+
+    network: Any
+    tokenizer: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Numbered:
+    """A row to decode, and the index of its request."""
+
+    index: int
+    row: Row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Failure:
+    """Why rows of a batch got no answer."""
+
+    left: list[_Numbered]
+    broken: Broken
+
+
+class TransformersModel(Opened):
+    """A loaded model that answers in batches of `concurrency` rows.
+
+    Args:
+        loaded: the network and its tokenizer.
+        identity: what it is.
+        concurrency: rows a batch.
+        is_sharing: compute what prompts share once.
+        on_close: called once when the model is closed.
+        clock: seconds from anywhere, for the times of answers.
+        timeout_s: for one request; None for no limit.
+    """
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        *,
+        identity: Identity,
+        concurrency: int,
+        is_sharing: bool,
+        on_close: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.perf_counter,
+        timeout_s: float | None = None,
+    ):
+        self.identity = identity
+        self.concurrency = concurrency
+        self._loaded: Loaded | None = loaded
+        self._is_sharing = is_sharing
+        self._choices: dict[tuple[str, ...], LabelTokens | Broken] = {}
+        self._on_close = on_close
+        network, tokenizer = loaded.network, loaded.tokenizer
+        self._timeout_s = timeout_s
+        ends = _end_tokens(network, tokenizer)
+        self._decoder = Decoder(network, tokenizer, ends, is_sharing=is_sharing, clock=clock, timeout_s=timeout_s)
+        self._context: int | None = getattr(network.config.get_text_config(), "max_position_embeddings", None)
+
+    def answer(
+        self, requests: Sequence[Request], *, arrived: Arrived | None = None, halt: threading.Event | None = None
+    ) -> tuple[Answer | AnswerError, ...]:
+        """Answer all requests, in the order given; see `Model.answer`.
+
+        Raises:
+            ModelFault: the model is closed.
+        """
+        if self._loaded is None:
+            raise ModelFault(f'The model "{self.identity.model}" is closed; open it again.')
+        halt = halt or threading.Event()
+        answers: dict[int, Answer | AnswerError] = {}
+
+        def deliver(index: int, answer: Answer | AnswerError) -> None:
+            answers[index] = answer
+            if arrived is not None:
+                arrived(index, answer)
+
+        with quiet_libraries():
+            rows: dict[int, Row] = {}
+            tokens: dict[Prompt, Tokens | Broken] = {}
+            for index, request in enumerate(requests):
+                if halt.is_set():
+                    break
+                row = self._row(request, self._loaded.tokenizer, tokens)
+                if isinstance(row, AnswerError):
+                    deliver(index, row)
+                else:
+                    rows[index] = row
+            size = self.concurrency
+            for group in self._groups(rows):
+                n_shared = self._decoder.shared_length([rows[index].tokens for index in group])
+                for batch in fill_batches([rows[index].tokens for index in group], self.concurrency):
+                    numbered = [_Numbered(index=group[place], row=rows[group[place]]) for place in sorted(batch)]
+                    size = self._answer_batch(numbered, size, n_shared, deliver, halt)
+        return tuple(answers.get(index, AnswerError(cause=STOPPED)) for index in range(len(requests)))
+
+    def answer_alone(self, request: Request) -> Answer | AnswerError:
+        """Answer one request with nothing kept from earlier ones.
+
+        Raises:
+            ModelFault: the model is closed.
+        """
+        if self._loaded is not None:
+            self._decoder.forget()
+        return self.answer([request])[0]
+
+    def warm_up(self) -> None:
+        """Make a first pass that is in no answer's time."""
+        self._decoder.warm_up()
+
+    def close(self) -> None:
+        """Free the network; safe to call twice."""
+        if self._loaded is None:
+            return
+        self._loaded = None
+        del self._decoder
+        _return_gpu_memory()
+        self._on_close()
+
+    def _groups(self, rows: Mapping[int, Row]) -> list[list[int]]:
+        """Divide rows into groups that share a beginning, in the order of their first rows.
+
+        Rows whose labels are scored generate nothing and are groups of their own.
+        """
+        groups: dict[tuple[bool, int], list[int]] = {}
+        for picks_label in (False, True):
+            chosen = [index for index, row in rows.items() if row.picks_label is picks_label]
+            prompts = [rows[index].tokens for index in chosen]
+            sharing = group_by_beginning(prompts) if self._is_sharing else (tuple(prompts),)
+            number = {prompt: place for place, group in enumerate(sharing) for prompt in group}
+            for index in chosen:
+                groups.setdefault((picks_label, number[rows[index].tokens]), []).append(index)
+        return sorted(groups.values(), key=lambda group: group[0])
+
+    def _row(self, request: Request, tokenizer: Any, known: dict[Prompt, Tokens | Broken]) -> Row | AnswerError:
+        """Put a request into tokens; `known` has those of prompts met before, such as of other samples."""
+        if request.prompt not in known:
+            known[request.prompt] = attempt(lambda: tokens_of(request.prompt, tokenizer))
+        tokens = known[request.prompt]
+        if isinstance(tokens, Broken):
+            return AnswerError(cause=f"The prompt cannot be put to the model: {tokens.told}")
+        if not tokens:
+            return AnswerError(cause="The prompt is empty: it has no tokens.")
+        labels = self._tokens_of_choices(request, tokenizer)
+        if isinstance(labels, Broken):
+            return AnswerError(cause=f"The labels cannot be scored: {labels.told}")
+        max_tokens = request.sampling.max_tokens
+        n_needed = len(tokens) + (labels.longest - 1 if labels is not None else 0)
+        if self._context is not None:
+            if n_needed > self._context and not request.picks_label:
+                labels, n_needed = None, len(tokens)
+            if n_needed > self._context:
+                choosing = " with its labels" if request.picks_label else ""
+                cause = (
+                    f"The prompt{choosing} has {n_needed} tokens and the model's context only {self._context}; "
+                    "shorten the case, or take a model with a longer context."
+                )
+                return AnswerError(cause=cause)
+            # The last token is chosen, never fed.
+            max_tokens = min(max_tokens, self._context - len(tokens) + 1)
+        return Row(
+            tokens=tokens,
+            max_tokens=max_tokens,
+            sampling=request.sampling,
+            seed=_seed(request),
+            labels=labels,
+            picks_label=request.picks_label,
+        )
+
+    def _tokens_of_choices(self, request: Request, tokenizer: Any) -> LabelTokens | Broken | None:
+        """Put a request's labels into tokens, if it has any; where they are only observed, a fault tells nothing."""
+        if not request.labels:
+            return Broken(told="there are none", is_out_of_memory=False) if request.picks_label else None
+        if request.labels not in self._choices:
+            self._choices[request.labels] = attempt(lambda: choice_tokens(request.labels, tokenizer))
+        labels = self._choices[request.labels]
+        return None if isinstance(labels, Broken) and not request.picks_label else labels
+
+    def _answer_batch(
+        self,
+        batch: list[_Numbered],
+        size: int,
+        n_shared: int,
+        deliver: Callable[[int, Answer | AnswerError], None],
+        halt: threading.Event,
+    ) -> int:
+        """Answer a batch, at most `size` rows at once; halve it as often as memory does not suffice.
+
+        Gives the size for the batches to come: what memory did not hold is not tried again.
+        """
+        waiting = batch
+        while waiting and not halt.is_set():
+            part, waiting = waiting[:size], waiting[size:]
+            failure = self._decode(part, n_shared, deliver, halt)
+            if failure is None:
+                continue
+            self._decoder.forget()
+            _return_gpu_memory()
+            half = (len(failure.left) + 1) // 2
+            if failure.broken.is_out_of_memory and half < len(failure.left):
+                size, waiting = half, [*failure.left, *waiting]
+                continue
+            for numbered in failure.left:
+                deliver(numbered.index, AnswerError(cause=failure.broken.told, concurrency=len(failure.left)))
+        return size
+
+    def _decode(
+        self,
+        batch: list[_Numbered],
+        n_shared: int,
+        deliver: Callable[[int, Answer | AnswerError], None],
+        halt: threading.Event,
+    ) -> _Failure | None:
+        left = dict(enumerate(batch))
+        finished = self._decoder.decode([numbered.row for numbered in batch], halt, n_shared=n_shared)
+        while True:
+            done = attempt(lambda: next(finished, None))
+            if isinstance(done, Broken):
+                return _Failure(left=list(left.values()), broken=done)
+            if done is None:
+                return None
+            place, continuation = done
+            numbered = left.pop(place)
+            if continuation is None:
+                cause = f"no complete answer within {self._timeout_s:g} s; raise --llm-timeout"
+                deliver(numbered.index, AnswerError(cause=cause, concurrency=len(batch)))
+                continue
+            answer = Answer(
+                text=continuation.text,
+                finish_reason=continuation.finish_reason,
+                input_tokens=len(numbered.row.tokens),
+                output_tokens=continuation.n_tokens,
+                latency_s=continuation.latency_s,
+                ttft_s=continuation.ttft_s,
+                concurrency=len(batch),
+                label_logprobs=continuation.label_logprobs,
+            )
+            deliver(numbered.index, answer)
+
+
+def _return_gpu_memory() -> None:
+    """Give what torch keeps for later back to the GPU."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _end_tokens(network: Any, tokenizer: Any) -> frozenset[int]:
+    """Give the tokens that end an answer: the checkpoint may list several, and the tokenizer have its own."""
+    listed = getattr(network.generation_config, "eos_token_id", None)
+    several = listed if isinstance(listed, (list, tuple)) else [listed]
+    return frozenset(token for token in (*several, tokenizer.eos_token_id) if token is not None)
+
+
+def tokens_of(prompt: Prompt, tokenizer: Any) -> Tokens:
+    """Put a prompt into tokens, as it is fed to the network."""
+    if prompt.text is not None:
+        return tuple(tokenizer(prompt.text)["input_ids"])
+    messages = [{"role": message.role, "content": message.content} for message in prompt.messages]
+    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    # The template writes the beginning-of-text token itself where the model wants one.
+    return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def _seed(request: Request) -> int:
+    """Make a seed of this sample alone, so that its answer depends on nothing else in the batch."""
+    key = json.dumps([request.sampling.seed, request.suite, request.case, request.sample])
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8])

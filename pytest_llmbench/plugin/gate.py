@@ -1,0 +1,177 @@
+"""The hooks of a session whose run is gated: against earlier runs, against minimum scores.
+
+The process that writes the benchmark JSON judges, under xdist the controller.  What is asked
+cannot be seen to fit the plan there, since only workers collect: they are told which file it is.
+"""
+
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from pytest_llmbench.errors import LlmbenchError, UsageFault
+from pytest_llmbench.gate.baselines import Baseline, PlannedCase, check_plan, read_baselines
+from pytest_llmbench.gate.decision import RunGate, decide_run
+from pytest_llmbench.gate.min_score import check_min_scores
+from pytest_llmbench.plugin import options
+from pytest_llmbench.plugin.internals.reports import add_suite_properties
+from pytest_llmbench.plugin.internals.xdist import BaselineFile, is_worker
+from pytest_llmbench.plugin.nodes import ITEM
+from pytest_llmbench.plugin.options import usage_error
+from pytest_llmbench.plugin.reports import write
+from pytest_llmbench.plugin.session import LlmSession
+from pytest_llmbench.report.safe_text import visible
+from pytest_llmbench.report.terminal.gate import asked_text, ruling_json, ruling_lines, ruling_properties
+from pytest_llmbench.results.records import Run
+from pytest_llmbench.values import Outcome
+
+NAME = "llmbench-gating"
+
+
+def register_gate(session: LlmSession) -> None:
+    """Register the gate's hooks where the run is gated.
+
+    Raises:
+        pytest.UsageError: a fault of its options.
+    """
+    config = session.config
+    try:
+        settings = options.tolerated(config)
+        floors, are_given = options.min_scores(config)
+        if not options.has_gate(config):
+            return
+        people = options.people(config)
+    except UsageFault as fault:
+        raise usage_error(fault) from None
+    asked = RunGate(floors=floors, settings=replace(settings, people=people.verdicts))
+    gating = Gating(session, asked, are_floors_given=are_given, unread_verdicts=people.faults)
+    config.pluginmanager.register(gating, NAME)
+
+
+class Gating:
+    """Judges a run when it ends.
+
+    Args:
+        session: what it judges.
+        asked: what is asked, but for the baselines.
+        are_floors_given: the minimum scores are from the command line, so that each must hold a suite.
+        unread_verdicts: what could not be read of what people said.
+    """
+
+    def __init__(self, session: LlmSession, asked: RunGate, *, are_floors_given: bool, unread_verdicts: Sequence[str]):
+        self.config = session.config
+        self.asked = asked
+        self._session = session
+        self._are_floors_given = are_floors_given
+        self._unread_verdicts = unread_verdicts
+        self._errors = 0
+
+    # -- before anything is asked
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        """Read the baselines, before this run saves anything itself.
+
+        Raises:
+            pytest.UsageError: one cannot be read, or there is none.
+        """
+        if is_worker(self.config):
+            return
+        try:
+            found = options.baselines(self.config, lambda: self._session.benchmarks.storage_folder)
+        except LlmbenchError as fault:
+            raise usage_error(fault) from None
+        self.asked = replace(self.asked, baselines=found)
+        if found:
+            BaselineFile.register(self.config, found[0].path)
+
+    def pytest_report_header(self) -> str:
+        """Say what the run is held against."""
+        return f"llmbench gate: {asked_text(self.asked)}"
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """See that what is asked fits the plan, before any model is called."""
+        option = session.config.option
+        if option.collectonly or (session.testsfailed and not option.continue_on_collection_errors):
+            return
+        planned = [_planned(item) for item in session.items if ITEM in item.stash]
+        if not planned:
+            return
+        try:
+            if self._are_floors_given:
+                check_min_scores(self.asked.floors, [case.suite for case in planned])
+            for baseline in self._newest():
+                check_plan(baseline, planned)
+        except LlmbenchError as fault:
+            self._session.refuse(str(fault))
+
+    def _newest(self) -> tuple[Baseline, ...]:
+        if is_worker(self.config):
+            path = BaselineFile.told(self.config)
+            return () if path is None else read_baselines([path])
+        return self.asked.baselines[:1]
+
+    # -- the end
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Count the errors of cases, which are unknowns to the gate and no failures of the run."""
+        record = self._session.records.get(report.nodeid)
+        if report.failed and report.when == "setup" and record is not None and record.outcome is Outcome.ERROR:
+            self._errors += 1
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> Generator[None, None, None]:
+        """Judge the run before its file is written, and give pytest the gate's exit status where it has none itself."""
+        option = session.config.option
+        is_run = not (option.collectonly or getattr(option, "setupplan", False) or is_worker(self.config))
+        if not is_run or exitstatus not in _JUDGED or self._session.workers.refusal is not None:
+            return (yield)
+        ruling = decide_run(self._run(), self.asked, stopped=self._session.stopped(session, exitstatus))
+        self._session.ruling = ruling
+        add_suite_properties(self.config, ruling_properties(ruling))
+        if exitstatus == pytest.ExitCode.TESTS_FAILED and 0 < session.testsfailed == self._errors:
+            # nothing failed but cases without an answer: what those mean is the gate's to say
+            session.exitstatus = pytest.ExitCode.OK
+        yield
+        # behind pytest's own last look at it, which may find too many warnings
+        if session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = ruling.exit_status
+        return None
+
+    def _run(self) -> Run:
+        run = self._session.run
+        has_latency = any(record.latencies_s for record in run.records)
+        return replace(run, machine=self._session.benchmarks.machine) if has_latency and self.asked.baselines else run
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_benchmark_update_json(self, output_json: dict[str, Any]) -> None:
+        """Put the verdicts into the run's block."""
+        if self._session.ruling is not None:
+            output_json["llmbench"]["gate"] = ruling_json(self._session.ruling)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Tell the verdicts, the overall one last, and what was not read of people's."""
+        for fault in self._unread_verdicts:
+            terminalreporter.write_line(visible(f"llmbench: {fault}"), red=True)
+        if self._session.ruling is None:
+            return
+        width = self.config.get_terminal_writer().fullwidth
+        terminalreporter.write_sep("=", "llmbench gate")
+        write(terminalreporter, ruling_lines(self._session.ruling, width, self.config.get_verbosity()))
+
+
+_JUDGED = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED)
+"""Ends of a run that has something to be judged, or to be told that it is not."""
+
+
+def _planned(item: pytest.Item) -> PlannedCase:
+    found = item.stash[ITEM]
+    return PlannedCase(
+        role=found.spec.role,
+        suite=found.loaded.suite.name,
+        case=found.case.id,
+        case_sha256=found.case.sha256,
+    )

@@ -1,0 +1,1 @@
+"""The quarantine: the only files that use private names of pytest, pytest-benchmark and xdist."""

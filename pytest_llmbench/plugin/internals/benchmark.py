@@ -1,0 +1,174 @@
+"""All knowledge of pytest-benchmark's insides (5.3).
+
+Latencies are measured where a model is called and replayed into pytest-benchmark with a
+timer that tells what was measured, so that its table, files and comparisons work on
+them.  Used here and not documented there: `config._benchmarksession`, its `benchmarks`,
+`options`, `logger`, `storage`, `get_machine_info` and `save_json`, and the constructor of `BenchmarkFixture`.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import chain, repeat
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pytest_llmbench.results.records import Machine, Record, Run, block_to_json, machine_from_json, record_to_json
+
+
+class ReplayTimer:
+    """A timer that reads the durations it was loaded with: `pedantic` reads it twice a round."""
+
+    __name__ = "llmbench_replay"  # stands in the JSON as `options.timer`
+
+    def __init__(self) -> None:
+        self._readings: list[float] = []
+
+    def load(self, durations_s: Sequence[float]) -> None:
+        """Take the durations of the next rounds, in seconds."""
+        self._readings = [reading for duration in reversed(durations_s) for reading in (duration, 0.0)]
+
+    def __call__(self) -> float:
+        """Give the next reading, in seconds."""
+        return self._readings.pop()
+
+
+class _Nothing:
+    """Stands in the list of benchmarks when every record is unmeasured: else pytest-benchmark writes no file."""
+
+    has_error = True
+
+    def __bool__(self) -> bool:
+        return False
+
+
+class Benchmarks:
+    """Puts records into a pytest-benchmark session.
+
+    Args:
+        config: of the process that writes (under xdist the controller).
+    """
+
+    def __init__(self, config: pytest.Config):
+        self._config = config
+        self._session: Any = config._benchmarksession  # type: ignore[attr-defined]
+        self._timer = ReplayTimer()
+        # what it writes is indented by an encoder in Python, which takes as long as two tests in ten, and much memory
+        self._session.save_json = self._save_json
+        # not the session's own `disabled`, which xdist sets too
+        self._is_disabled = bool(config.getoption("benchmark_disable") and not config.getoption("benchmark_enable"))
+
+    @staticmethod
+    def check_options(config: pytest.Config) -> None:
+        """Refuse at once what pytest-benchmark would only find out at the end.
+
+        Raises:
+            pytest.UsageError: `--benchmark-json` names a file in a folder that does not exist.
+        """
+        target = config.getoption("benchmark_json", None)
+        if target:
+            folder = Path(target).absolute().parent
+            if not folder.is_dir():
+                raise pytest.UsageError(f"--benchmark-json={target}: there is no folder {folder}; create it first.")
+
+    def settle_marks(self, functions: Sequence[pytest.Item]) -> None:
+        """Have `--benchmark-only` keep the tests of cases and `--benchmark-skip` leave them out, as with any benchmark.
+
+        They use no `benchmark` fixture, by which pytest-benchmark would know them.
+        """
+        for function in functions:
+            if self._session.only:
+                function.own_markers[:] = [mark for mark in function.own_markers if not _is_skip_of_others(mark)]
+            elif self._session.skip:
+                function.add_marker(pytest.mark.skip(reason="Skipping benchmark (--benchmark-skip active)."))
+
+    def replay(self, record: Record, *, name: str, nodeid: str) -> None:
+        """Record the latencies of a record as the rounds of one benchmark; nothing if it has none."""
+        from pytest_benchmark.fixture import BenchmarkFixture
+
+        latencies = record.latencies_s
+        if not latencies or self._is_disabled:
+            return
+        params = {"case": record.case, "model": record.model}
+        node = SimpleNamespace(
+            name=name, nodeid=nodeid, callspec=SimpleNamespace(id=f"{record.case}-{record.role}", params=params)
+        )
+        options = {**self._session.options, "timer": SimpleNamespace(target=self._timer), "cprofile": None}
+        benchmark = BenchmarkFixture(
+            node,
+            add_stats=self._session.benchmarks.append,
+            logger=self._session.logger,
+            warner=None,
+            # xdist and --benchmark-disable switch measuring off; what is replayed has been measured
+            disabled=False,
+            group=record.suite,
+            **options,
+        )
+        benchmark.extra_info["llmbench"] = record_to_json(record)
+        self._timer.load(latencies)
+        benchmark.pedantic(_nothing, rounds=len(latencies))
+
+    def _save_json(self, output_json: dict[str, Any]) -> None:
+        """Write `--benchmark-json` as pytest-benchmark would, but a line for each benchmark."""
+        with Path(self._session.json).open("w", encoding="ascii") as file:
+            file.writelines(_lines(output_json))
+        self._session.logger.info(f"Wrote benchmark data in: {self._session.json}", purple=True)
+
+    @property
+    def machine(self) -> Machine | None:
+        """What this run is made on, as its file will say."""
+        return machine_from_json(self._session.get_machine_info())
+
+    @property
+    def commit(self) -> str:
+        """The commit this run is made on, as its file will say; empty where there is none."""
+        found = self._config.hook.pytest_benchmark_generate_commit_info(config=self._config)
+        return str(found.get("id") or "") if isinstance(found, dict) else ""
+
+    @property
+    def storage_folder(self) -> Path | None:
+        """Where saved runs are; None where they are in no files."""
+        folder = getattr(self._session.storage, "path", None)
+        return folder if isinstance(folder, Path) else None
+
+    def make_sure_a_file_is_written(self) -> None:
+        """See that a requested file is written even if no record has a latency."""
+        if not self._session.benchmarks and not self._is_disabled:
+            self._session.benchmarks.append(_Nothing())
+
+    def expect_no_file(self) -> None:
+        """Say nothing of a requested file that a usage error keeps from being written: the error says enough."""
+        self._session.json = self._session.save = self._session.autosave = None
+
+
+def add_block(output_json: dict[str, Any], run: Run) -> None:
+    """Put the top-level block into a benchmark JSON about to be written, and its records in a steady order."""
+    output_json["llmbench"] = block_to_json(run)
+    output_json["benchmarks"].sort(key=lambda benchmark: benchmark["fullname"])
+
+
+def _lines(output_json: dict[str, Any]) -> Iterator[str]:
+    """Give the lines of a benchmark JSON: an entry of the top level each, and each entry of a list there."""
+    from pytest_benchmark.utils import safe_dumps
+
+    opening = "{"
+    for name, value in output_json.items():
+        yield f"{opening}\n{safe_dumps(name)}: "
+        if isinstance(value, list) and value:
+            yield from (
+                f"{mark}\n{safe_dumps(entry)}" for mark, entry in zip(chain("[", repeat(",")), value, strict=False)
+            )
+            yield "\n]"
+        else:
+            yield str(safe_dumps(value))
+        opening = ","
+    yield "\n}\n"
+
+
+def _is_skip_of_others(mark: pytest.Mark) -> bool:
+    return mark.name == "skip" and str(mark.kwargs.get("reason", "")).startswith("Skipping non-benchmark")
+
+
+def _nothing() -> None:
+    """Be what `pedantic` times: the timer tells the duration, whatever runs."""

@@ -1,0 +1,301 @@
+"""All knowledge of pytest-xdist (3.8), but for its scheduling (`_xdist_scheduling.py`).
+
+Records travel on test reports; what else a run has to tell comes with a worker's output when it ends.
+Controller and workers also exchange a few words of their own over xdist's channel: a worker tells the
+controller what it has collected and, once it has answers, what it is made of, which a crash would lose;
+the controller tells a worker what it is dealt, and that the run is to stop.  Where Ctrl-C is pressed, xdist hears no
+worker any more: the controller has each interrupted, and each tells the records of what arrived.
+
+Used here and not documented there: the worker's `WorkerInteractor` with its `handle_command` and `sendevent`, and the
+names of what both send; the controller's nodes with `process_from_remote`, `sendcommand`, `workerinput` and
+`workeroutput`.
+"""
+
+import json
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from pytest_llmbench.results.records import Record, RunInfo, record_to_json, run_info_from_json, run_info_to_json
+
+_PLAN, _FACTS, _RECORD = "llmbench_plan", "llmbench_facts", "llmbench_record"
+"""Words of a worker."""
+
+SUSPECT, _STOP, _INTERRUPT = "llmbench_suspect", "llmbench_stop", "llmbench_interrupt"
+"""Words of the controller: the first of the next items dealt are suspect; the run is to stop; Ctrl-C was pressed."""
+
+_SILENCE_S = 10.0
+"""How long nothing may be heard of the workers of an interrupted run; a test that is at work is not interrupted."""
+
+
+def is_worker(config: pytest.Config) -> bool:
+    """Tell whether this process runs tests for a controller."""
+    return hasattr(config, "workerinput")
+
+
+def is_controller(config: pytest.Config) -> bool:
+    """Tell whether this process leaves the tests to workers."""
+    return not is_worker(config) and config.getoption("dist", "no") != "no"
+
+
+def is_other_worker(config: pytest.Config) -> bool:
+    """Tell whether another worker says what is to be said once."""
+    return is_worker(config) and config.workerinput["workerid"] != "gw0"  # type: ignore[attr-defined]
+
+
+def run_token(config: pytest.Config) -> str:
+    """Give what tells this run from all others, the same in each of its processes."""
+    if is_worker(config):
+        token: str = config.workerinput["llmbench_token"]  # type: ignore[attr-defined]
+        return token
+    return config.stash.setdefault(_TOKEN, uuid4().hex)
+
+
+_TOKEN = pytest.StashKey[str]()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Which case of which suite under which role an item is, and whether its test is more than its answer's grade."""
+
+    suite: str
+    case: str
+    role: str
+    has_body: bool = False
+
+
+class Workers:
+    """The controller's side: what the workers are given, and what they told.
+
+    `planned` holds the items that are cases, by id, as the first worker told them; `told` the records, as JSON, that
+    came from workers and stood on no report yet; `has_fatal` says that one of them had a model that broke down.
+
+    Args:
+        config: of the controller.
+        devices: names of the devices that workers are to have, one each.
+        local_roles: the roles whose models need a device, if there are any.
+    """
+
+    def __init__(self, config: pytest.Config, devices: Sequence[str] = (), local_roles: Sequence[str] = ()) -> None:
+        self.received: list[RunInfo] = []
+        self.remarks: list[str] = []
+        self.refusal: str | None = None
+        self.planned: dict[str, Place] = {}
+        self.told: dict[str, str] = {}
+        self.has_fatal = False
+        self._config = config
+        self._devices = tuple(devices)
+        self._local_roles = frozenset(local_roles)
+        self._nodes: list[Any] = []
+        self._gone: set[Any] = set()
+        self._has_heard = threading.Event()
+        self._begun: set[str] = set()
+        self._judged: set[str] = set()
+        self._failed = 0
+        self.has_collection_errors = False
+
+    def is_at_work_itself(self, nodeid: str) -> bool:
+        """Tell whether a test does something of its own by now, and not only what its process does ahead of it."""
+        place = self.planned.get(nodeid)
+        return place is None or (place.has_body and nodeid in self._begun)
+
+    def is_reported(self, nodeid: str) -> bool:
+        """Tell whether a test that has not ended has told how it came out: all but its teardown is done."""
+        return nodeid in self._judged
+
+    def can_open(self, node: Any, role: str) -> bool:
+        """Tell whether a worker may open a model: a local one where it has a device, if there are any."""
+        return not self._devices or role not in self._local_roles or "llmbench_device" in node.workerinput
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Give a worker the token of the run and a device, and listen to what it tells."""
+        node.workerinput["llmbench_token"] = run_token(self._config)
+        node.workerinput["llmbench_dist"] = self._config.getoption("dist")
+        taken = {other.workerinput.get("llmbench_device") for other in self._nodes}
+        free = next((device for device in self._devices if device not in taken), None)
+        if free is not None:
+            node.workerinput["llmbench_device"] = free
+        self._nodes.append(node)
+        process = node.process_from_remote
+
+        def process_from_remote(event: Any) -> None:
+            if not self._take(*event if isinstance(event, tuple) else (None, {})):
+                process(event)
+            if not isinstance(event, tuple) or event[0] == "workerfinished":
+                self._gone.add(node)
+            self._has_heard.set()
+
+        node.process_from_remote = process_from_remote
+
+    def _take(self, name: str | None, said: dict[str, Any]) -> bool:
+        """Take what a worker says, in the thread that hears it; tell whether it was meant for nobody else."""
+        if name == _PLAN:
+            self._take_plan(said["plan"])
+        elif name == _FACTS:
+            self.received.append(run_info_from_json(json.loads(said["facts"])))
+        elif name == _RECORD:
+            self.told[said["nodeid"]] = said["record"]
+        elif name == "testreport" and "llmbench" in said["data"]:
+            self.told[said["data"]["nodeid"]] = said["data"]["llmbench"]
+        return name in (_PLAN, _FACTS, _RECORD)
+
+    def interrupt(self) -> None:
+        """Have each worker end at once and tell what arrived, and wait for that while anything is heard of them."""
+        for node in self._nodes if self.planned else ():
+            try:
+                node.sendcommand(_INTERRUPT)
+            except OSError:  # it has ended
+                self._gone.add(node)
+        while self.planned and not self._gone.issuperset(self._nodes) and self._has_heard.wait(_SILENCE_S):
+            self._has_heard.clear()
+
+    def _take_plan(self, plan: str) -> None:
+        if not self.planned:
+            found = json.loads(plan)
+            self.planned = {
+                nodeid: Place(suite=found["suites"][suite], case=case, role=role, has_body=has_body)
+                for nodeid, suite, case, role, has_body in found["items"]
+            }
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Note that something could not be collected: as without workers, nothing is run then."""
+        if report.failed and not self._config.option.continue_on_collection_errors:
+            self.has_collection_errors = True
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """Note that a test has begun."""
+        self._begun.add(nodeid)
+
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        """Note that it has ended."""
+        self._begun.discard(nodeid)
+        self._judged.discard(nodeid)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Stop all workers at --maxfail: xdist lets them run what they were dealt, which may be a whole plan."""
+        self.told.pop(report.nodeid, None)
+        if report.when == "call" or not report.passed:
+            self._judged.add(report.nodeid)
+        self._failed += report.failed
+        most = self._config.getoption("maxfail")
+        if report.failed and most and self._failed >= most:
+            for node in self._nodes:
+                with suppress(OSError):  # it has ended
+                    node.sendcommand(_STOP)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Take what a worker left that ended; one that crashed left nothing."""
+        if node in self._nodes:
+            self._nodes.remove(node)
+        sent = getattr(node, "workeroutput", {}).get("llmbench")
+        if sent is not None:
+            found = json.loads(sent)
+            self.received.append(run_info_from_json(found["facts"]))
+            self.remarks.extend(found["remarks"])
+            self.refusal = self.refusal or found["refusal"]
+            self.has_fatal |= found["has_fatal"]
+
+
+def device_of(config: pytest.Config) -> str | None:
+    """Give the device that this worker is to use alone; None where it may use any."""
+    return config.workerinput.get("llmbench_device") if is_worker(config) else None  # type: ignore[attr-defined]
+
+
+class WorkerVoice:
+    """A worker's side: what it tells the controller, and what it hears.
+
+    `is_interrupted` says that Ctrl-C was pressed where the controller is.
+
+    Args:
+        config: of the worker.
+    """
+
+    def __init__(self, config: pytest.Config):
+        self.is_interrupted = False
+        self._config = config
+        plugins = config.pluginmanager.get_plugins()
+        self._interactor: Any = next(plugin for plugin in plugins if type(plugin).__name__ == "WorkerInteractor")
+
+    def tell_plan(self, places: Sequence[tuple[str, Place]]) -> None:
+        """Tell which items are cases, before it is told what was collected."""
+        suites = list(dict.fromkeys(place.suite for _, place in places))
+        items = [
+            (nodeid, suites.index(place.suite), place.case, place.role, place.has_body) for nodeid, place in places
+        ]
+        self._interactor.sendevent(_PLAN, plan=json.dumps({"suites": suites, "items": items}))
+
+    def tell_facts(self, facts: RunInfo) -> None:
+        """Tell what the run is made with, as far as it has come, in case nothing can be told at the end."""
+        self._interactor.sendevent(_FACTS, facts=json.dumps(run_info_to_json(facts)))
+
+    def tell_record(self, nodeid: str, record: Record) -> None:
+        """Tell a record that stands on no report."""
+        # in ASCII: xdist sends no text with half a character in it
+        self._interactor.sendevent(_RECORD, nodeid=nodeid, record=json.dumps(record_to_json(record)))
+
+    def leave(self, facts: RunInfo, remarks: Sequence[str], refusal: str | None, *, has_fatal: bool) -> None:
+        """Leave facts and remarks for the end of the worker, why it asked nothing at all, and if a model broke down."""
+        left = {"facts": run_info_to_json(facts), "remarks": list(remarks), "refusal": refusal, "has_fatal": has_fatal}
+        self._config.workeroutput["llmbench"] = json.dumps(left)  # type: ignore[attr-defined]
+
+    def listen(self, session: pytest.Session, deal: Callable[[Sequence[str], int], None]) -> None:
+        """Hear what is dealt to this worker, by item id, and how many of it are suspect; called before the loop begins.
+
+        Where items may be taken back (`--dist worksteal`), nothing is told: they are asked when their tests begin.
+        """
+        handle = self._interactor.handle_command
+        can_steal = self._config.workerinput["llmbench_dist"] == "worksteal"  # type: ignore[attr-defined]
+        n_suspect = 0
+
+        def handle_command(command: Any) -> None:
+            nonlocal n_suspect
+            name, kwargs = command if isinstance(command, tuple) else (None, {})
+            if name == SUSPECT:
+                n_suspect = kwargs["count"]
+                return
+            if name == _STOP:
+                session.shouldstop = "another worker has stopped the run"
+                return
+            if name == _INTERRUPT:
+                self.is_interrupted = True
+                command = ("shutdown", {})  # in case it waits for tests to be dealt
+            if name in ("runtests", "runtests_all") and not can_steal:
+                indices = kwargs.get("indices", range(len(session.items)))
+                deal([session.items[index].nodeid for index in indices], n_suspect)
+                n_suspect = 0
+            handle(command)
+
+        self._interactor.handle_command = handle_command
+
+
+class BaselineFile:
+    """Tells each worker which file the run is compared with, so that it can see whether that fits its plan."""
+
+    def __init__(self, path: Path):
+        self._path = path
+
+    @classmethod
+    def register(cls, config: pytest.Config, path: Path) -> None:
+        """Have the workers told that are about to start."""
+        if is_controller(config):
+            config.pluginmanager.register(cls(path.absolute()), "llmbench-baseline")
+
+    @staticmethod
+    def told(config: pytest.Config) -> Path | None:
+        """Give a worker the file; None where there is none."""
+        path: str | None = config.workerinput.get("llmbench_baseline")  # type: ignore[attr-defined]
+        return None if path is None else Path(path)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Write it into what a worker is started with."""
+        node.workerinput["llmbench_baseline"] = str(self._path)

@@ -1,0 +1,121 @@
+"""Suite files as test files, cases as test functions."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_llmbench.errors import SuiteFault
+from pytest_llmbench.grading.base import Finding
+from pytest_llmbench.models.catalog import ModelSpec
+from pytest_llmbench.report.safe_text import visible
+from pytest_llmbench.runner.runner import Item, Result, Runner
+from pytest_llmbench.suites.loader import LoadedSuite
+from pytest_llmbench.values import Case, Grade
+
+ITEM = pytest.StashKey[Item]()
+"""Where a test function keeps the item it is."""
+
+
+class SuiteWarning(pytest.PytestWarning):
+    """Something about a suite that deserves a look before its scores are trusted."""
+
+
+class WrongAnswer(AssertionError):
+    """A case's answer was graded as failed."""
+
+    def __init__(self, grade: Grade):
+        super().__init__(str(grade))
+        self.grade = grade
+
+
+class SuiteFile(pytest.File):
+    """A suite file: one test function for each case and model."""
+
+    runner: Runner
+
+    def collect(self) -> Iterator[pytest.Function]:
+        """Load the suite and give its test functions; faults are collection errors without traceback."""
+        loaded = load_for(self, self.runner, self.path)
+        if loaded is None:
+            return
+        fixtureinfo = None
+        for case in self.runner.cases(loaded):
+            for spec in self.runner.specs:
+                item = self._function(loaded, case, spec, fixtureinfo)
+                fixtureinfo = item._fixtureinfo
+                yield item
+
+    def _function(self, loaded: LoadedSuite, case: Case, spec: ModelSpec, fixtureinfo: Any) -> "CaseFunction":
+        item: CaseFunction = CaseFunction.from_parent(
+            self, name=f"{case.id}[{spec.role}]", callobj=judge, fixtureinfo=fixtureinfo
+        )
+        if hasattr(item, "_id"):
+            # pytest 9.2 compares structured ids in --lf and --sw, and takes ours for a name without parameters
+            item._id = type(item.id).parse(item.nodeid)
+        item.stash[ITEM] = Item(key=item.nodeid, loaded=loaded, case=case, spec=spec)
+        mark(item, loaded, case)
+        return item
+
+
+class CaseFunction(pytest.Function):
+    """One case put to one model."""
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        """Point to the line of the case."""
+        return location(self.stash[ITEM])
+
+
+def location(item: Item) -> tuple[Path, int, str]:
+    """Say where an item stands, as pytest's reports do: the line counts from 0."""
+    # a third value equal to the name would print the dots of an id as "::"
+    heading = f"{item.loaded.suite.name} {item.case.id} ({item.spec.role})"
+    return item.case.path, max(item.case.line - 1, 0), heading
+
+
+def judge(_llm_result: Result) -> None:
+    """Fail where the answer was graded as failed: what a suite file stands for.
+
+    As `assert llm_grade.passed, llm_grade` would, with one fixture fewer to set up for each of many cases.
+    """
+    _, grade = _llm_result.shown_pair
+    if not grade.passed:
+        raise WrongAnswer(grade)
+
+
+def load_for(node: pytest.Collector | pytest.Item, runner: Runner, path: Path) -> LoadedSuite | None:
+    """Load a suite for a collector: faults are its errors, findings its warnings.
+
+    Raises:
+        pytest.Collector.CollectError: the suite is wrong.
+    """
+    try:
+        loaded = runner.load(path)
+        findings = () if loaded is None else runner.check(loaded, is_thorough=False)
+    except SuiteFault as fault:
+        raise pytest.Collector.CollectError(visible(str(fault))) from None
+    if loaded is not None:
+        for tag in (loaded.suite.name, *sorted({tag for case in loaded.suite.cases for tag in case.tags})):
+            node.config.addinivalue_line("markers", f"{tag}: cases tagged so, or the suite of that name.")
+        for finding in findings:
+            try:
+                node.warn(SuiteWarning(visible(_finding_text(finding, loaded))))
+            except SuiteWarning as warning:  # warnings are errors
+                raise pytest.Collector.CollectError(str(warning)) from None
+    return loaded
+
+
+def _finding_text(finding: Finding, loaded: LoadedSuite) -> str:
+    case = next((case for case in loaded.suite.cases if case.id == finding.case), None)
+    if case is None:
+        return f"{loaded.suite.path}: {finding.message}"
+    return f'{case.path}:{case.line}: case "{case.id}": {finding.message}'
+
+
+def mark(item: pytest.Item, loaded: LoadedSuite, case: Case) -> None:
+    """Give a test function the marks of its suite and case."""
+    for tag in (loaded.suite.name, *case.tags):
+        item.add_marker(tag)
+    if case.xfail is not None:
+        item.add_marker(pytest.mark.xfail(reason=case.xfail))

@@ -1,0 +1,278 @@
+"""From pytest's options to the settings of a run. The command line comes before the ini file."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from pytest_llmbench.errors import LlmbenchError, UsageFault
+from pytest_llmbench.gate.baselines import Baseline, read_baselines
+from pytest_llmbench.gate.min_score import MinScore, parse_min_score
+from pytest_llmbench.gate.settings import GateSettings, gate_settings
+from pytest_llmbench.models.base import OpenSettings
+from pytest_llmbench.models.catalog import Catalog, ModelSpec
+from pytest_llmbench.models.entries import TransformersEntry
+from pytest_llmbench.models.transformers.devices import visible_devices
+from pytest_llmbench.plugin.internals.xdist import is_controller, is_worker, run_token
+from pytest_llmbench.report.safe_text import visible
+from pytest_llmbench.results.annotations import DEFAULT_FILE, AnnotationFile, read_annotations
+from pytest_llmbench.results.history import latest_run_file
+from pytest_llmbench.runner.runner import AnswersSettings, RunSettings
+from pytest_llmbench.runner.store.store import Reuse
+
+Number = TypeVar("Number", int, float)
+
+
+def model_specs(config: pytest.Config) -> tuple[ModelSpec, ...]:
+    """Resolve the named models.
+
+    Raises:
+        UsageFault: an unknown model, a broken models file.
+    """
+    given = config.getoption("llm_model")
+    folder = config.invocation_params.dir if given else _ini_folder(config)
+    return _catalog(config).choose(given or config.getini("llm_model"), folder)
+
+
+def judge_spec(config: pytest.Config) -> ModelSpec | None:
+    """Resolve the named judge; None if none is named. Its role cannot be that of a model.
+
+    Raises:
+        UsageFault: an unknown model, a broken models file.
+    """
+    given = config.getoption("llm_judge")
+    name = given or config.getini("llm_judge")
+    if not name:
+        return None
+    folder = config.invocation_params.dir if given else _ini_folder(config)
+    (spec,) = _catalog(config).choose([name], folder, "--llm-judge")
+    return replace(spec, role=f"judge:{spec.role}")
+
+
+def _catalog(config: pytest.Config) -> Catalog:
+    extra = {
+        name: provider
+        for providers in config.hook.pytest_llmbench_providers(config=config)
+        for name, provider in providers.items()
+    }
+    return Catalog(path_of(config, "llm_models_file") or config.rootpath / "fixtures" / "models.toml", extra)
+
+
+def run_settings(config: pytest.Config) -> RunSettings:
+    """Read what the options say about the run.
+
+    Raises:
+        UsageFault: a number is none, or out of its range.
+    """
+    concurrency = _number(config, "llm_concurrency", int, at_least=1)
+    timeout_s = _number(config, "llm_timeout", float, above=0)
+    samples = _number(config, "llm_samples", int, at_least=1)
+    limit = _number(config, "llm_limit", int, at_least=1)
+    max_cost_usd = _number(config, "llm_max_cost", float, above=0)
+    if max_cost_usd is not None and is_controller(config):
+        raise UsageFault("--llm-max-cost counts in one process; leave -n out, which models behind an API do not need.")
+    options = {
+        "samples": samples or 1,
+        "limit": limit,
+        "concurrency": concurrency,
+        "timeout_s": timeout_s,
+        "no_fail": flag(config, "llm_no_fail"),
+    }
+    return RunSettings(
+        root=config.rootpath,
+        samples=samples or 1,
+        limit=limit,
+        max_cost_usd=max_cost_usd,
+        n_checked=_number(config, "llm_check_batching", int, at_least=1) or 0,
+        is_only_planned=flag(config, "llm_plan"),
+        is_bounded=bool(config.getoption("maxfail")) or bool(config.getoption("stepwise", False)),
+        open_settings=OpenSettings(concurrency=concurrency, timeout_s=timeout_s),
+        options=options,
+        answers=_answers(config),
+    )
+
+
+def listed(config: pytest.Config, name: str) -> tuple[list[str], bool]:
+    """Read a repeatable option; tells too whether the command line gave it, which comes before the ini file."""
+    given: list[str] | None = config.getoption(name)
+    return (list(given), True) if given else (list(config.getini(name) or ()), False)
+
+
+def folder_of(config: pytest.Config, *, is_given: bool) -> Path:
+    """Give the folder that a path is relative to: on the command line where pytest was called, else the ini file's."""
+    return config.invocation_params.dir if is_given else _ini_folder(config)
+
+
+def devices(specs: Sequence[ModelSpec]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Name the devices that workers are to have one each, and the roles whose models need one.
+
+    None where an entry says itself where its model goes.
+    """
+    local = {spec.role: spec.entry for spec in specs if isinstance(spec.entry, TransformersEntry)}
+    if any(entry.device_map is not None or ":" in entry.device for entry in local.values()):
+        return (), ()
+    return visible_devices(os.environ), tuple(local)
+
+
+def _answers(config: pytest.Config) -> AnswersSettings | None:
+    if (config.getoption("llm_answers") or config.getini("llm_answers")) == "off":
+        return None
+    return AnswersSettings(
+        path=path_of(config, "llm_answers") or config.rootpath / ".llmbench" / "answers.sqlite",
+        reuse=_reuse(config),
+        token=run_token(config),
+        is_owner=not is_worker(config),
+    )
+
+
+def _reuse(config: pytest.Config) -> Reuse:
+    word = config.getoption("llm_reuse") or config.getini("llm_reuse") or Reuse.AUTO
+    try:
+        return Reuse(word)
+    except ValueError:
+        raise UsageFault(f'--llm-reuse needs auto, all or none, not "{word}".') from None
+
+
+def flag(config: pytest.Config, name: str) -> bool:
+    """Read a switch."""
+    given = config.getoption(name)
+    return bool(config.getini(name)) if given is None else bool(given)
+
+
+def _number(
+    config: pytest.Config,
+    name: str,
+    kind: Callable[[str], Number],
+    *,
+    at_least: float | None = None,
+    above: float | None = None,
+) -> Number | None:
+    given: Any = config.getoption(name)
+    text = config.getini(name) if given is None else given
+    if text is None or text == "":
+        return None
+    option = "--" + name.replace("_", "-")
+    wanted = "a whole number" if kind is int else "a number"
+    if at_least is not None:
+        wanted += f" of at least {at_least:g}"
+    if above is not None:
+        wanted += f" above {above:g}"
+    try:
+        number = kind(text)
+    except ValueError:
+        raise UsageFault(f'{option} needs {wanted}, not "{text}".') from None
+    is_small = (at_least is not None and number < at_least) or (above is not None and not number > above)
+    if is_small or number == float("inf"):
+        raise UsageFault(f"{option} needs {wanted}, not {text}.")
+    return number
+
+
+def path_of(config: pytest.Config, name: str) -> Path | None:
+    """Read an option that names a file or folder; None where it is not given."""
+    given = config.getoption(name)
+    if given:
+        return Path(config.invocation_params.dir / given)
+    from_ini = config.getini(name)
+    return _ini_folder(config) / from_ini if from_ini else None
+
+
+def _ini_folder(config: pytest.Config) -> Path:
+    return config.inipath.parent if config.inipath else config.rootpath
+
+
+def usage_error(fault: LlmbenchError | str) -> pytest.UsageError:
+    """Give the usage error that says what a fault says."""
+    return pytest.UsageError(visible(str(fault)))
+
+
+LATEST = "latest"
+"""Stands for the newest run of the benchmark storage."""
+
+
+def has_gate(config: pytest.Config) -> bool:
+    """Tell whether a run is gated, so that a wrong answer alone fails no test."""
+    return any(listed(config, name)[0] for name in ("llm_baseline", "llm_min_score"))
+
+
+def tolerated(config: pytest.Config) -> GateSettings:
+    """Read what the gate tolerates.
+
+    Raises:
+        UsageFault: one of the options is wrong.
+    """
+    margin, latency_margin = (
+        config.getoption(name) or config.getini(name) or None for name in ("llm_margin", "llm_latency_margin")
+    )
+    return gate_settings(margin or "5", latency_margin, listed(config, "llm_allow_different")[0], "--llm-")
+
+
+def people(config: pytest.Config) -> AnnotationFile:
+    """Read what people said of answers: `verdicts.jsonl` in the root directory, if it is there.
+
+    Raises:
+        UsageFault: it cannot be read.
+    """
+    return read_annotations(config.rootpath / DEFAULT_FILE)
+
+
+def min_scores(config: pytest.Config) -> tuple[tuple[MinScore, ...], bool]:
+    """Read the minimum scores, and whether the command line gave them.
+
+    Raises:
+        UsageFault: one is no share.
+    """
+    texts, is_given = listed(config, "llm_min_score")
+    return tuple(parse_min_score(text) for text in texts), is_given
+
+
+def baselines(config: pytest.Config, storage: Callable[[], Path | None]) -> tuple[Baseline, ...]:
+    """Read the runs to be compared with, the newest first.
+
+    Args:
+        config: with the options.
+        storage: gives the folder of saved runs, None where they are in no files.
+
+    Raises:
+        RunFileFault, UsageFault: one cannot be read, there is no latest, or this run would overwrite one.
+    """
+    names, is_given = listed(config, "llm_baseline")
+    folder = folder_of(config, is_given=is_given)
+    found = read_baselines([_latest(storage()) if name == LATEST else _shown(folder / name) for name in names])
+    _keep(config, [baseline.path for baseline in found])
+    return found
+
+
+def _keep(config: pytest.Config, baselines: Sequence[Path]) -> None:
+    """Refuse to write over a baseline.
+
+    Raises:
+        UsageFault: a file that this run writes is one.
+    """
+    run_file = config.getoption("benchmark_json", None)
+    way_out = "name another file."
+    targets = (
+        ("--benchmark-json", run_file, "write elsewhere, and move the file where the gate lets it pass."),
+        ("--llm-report", path_of(config, "llm_report"), way_out),
+        ("--llm-summary", path_of(config, "llm_summary"), way_out),
+    )
+    kept = {path.resolve() for path in baselines}
+    for option, target, instead in targets:
+        if target and Path(target).resolve() in kept:
+            raise UsageFault(f"{option}={target} would write over the baseline; {instead}")
+
+
+def _latest(storage: Path | None) -> Path:
+    if storage is None:
+        raise UsageFault(f"--llm-baseline={LATEST} needs runs in files; --benchmark-storage names something else.")
+    return latest_run_file(_shown(storage))
+
+
+def _shown(path: Path) -> Path:
+    """Give a path as people write it: relative to the working directory where it lies below."""
+    try:
+        return path.absolute().relative_to(Path.cwd())
+    except ValueError:
+        return path

@@ -1,0 +1,86 @@
+"""The hooks that gather the records and write them: on reports, into pytest-benchmark, into its JSON."""
+
+import json
+from collections.abc import Generator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from pytest_llmbench.plugin.internals.benchmark import add_block
+from pytest_llmbench.plugin.internals.reports import add_suite_properties
+from pytest_llmbench.plugin.internals.xdist import is_worker
+from pytest_llmbench.plugin.session import LlmSession
+from pytest_llmbench.report.junit import suite_properties
+from pytest_llmbench.results.records import Record, record_from_json
+
+
+class Recording:
+    """Takes records off reports and sees that they are written."""
+
+    def __init__(self, session: LlmSession):
+        self._session = session
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take the record off its report and replay its latencies; in a worker, leave it to the controller."""
+        carried = getattr(report, "llmbench", None)
+        if carried is None or is_worker(self._session.config):
+            return
+        record = record_from_json(json.loads(carried)) if isinstance(carried, str) else carried
+        del report.llmbench
+        self._keep(report.nodeid, record)
+
+    def _keep(self, nodeid: str, record: Record) -> None:
+        self._session.records[nodeid] = record
+        self._session.benchmarks.replay(record, name=nodeid.rsplit("::", 1)[-1], nodeid=nodeid)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> Generator[None, None, None]:
+        """Keep what arrived, and see that the file is written."""
+        self._session.runner.close()
+        runner, voice = self._session.runner, self._session.voice
+        self._session.why_stopped = self._session.stopped(session, exitstatus)
+        if voice is not None:
+            runner.builder.end(is_finished=False)  # the controller knows
+            if exitstatus == pytest.ExitCode.INTERRUPTED and runner.is_started:
+                voice.tell_facts(runner.facts())
+                for nodeid, record in runner.keep_arrived(self._session.reported):
+                    voice.tell_record(nodeid, record)
+            voice.leave(runner.facts(), runner.builder.remarks, self._session.refusal, has_fatal=runner.has_fatal)
+        elif not session.config.option.collectonly:
+            if exitstatus == pytest.ExitCode.INTERRUPTED:
+                self._keep_arrived()
+            has_all = self._session.workers.planned.keys() <= self._session.reported
+            has_fatal = runner.has_fatal or self._session.workers.has_fatal
+            runner.builder.end(is_finished=has_all and not has_fatal and _is_finished(session, exitstatus))
+            if self._session.workers.refusal is not None:
+                # what is a usage error without workers is one with them, though they could but end the run
+                session.exitstatus = pytest.ExitCode.USAGE_ERROR
+            is_begun = runner.is_started or bool(self._session.workers.planned)
+            if self._session.records or (session.exitstatus == pytest.ExitCode.INTERRUPTED and is_begun):
+                add_suite_properties(session.config, suite_properties(self._session.run.records))
+                self._session.benchmarks.make_sure_a_file_is_written()
+            elif session.exitstatus == pytest.ExitCode.USAGE_ERROR:
+                self._session.benchmarks.expect_no_file()
+        yield
+
+    def _keep_arrived(self) -> None:
+        """Keep what arrived in this process, or in workers, and stood on no report."""
+        with suppress(KeyboardInterrupt):  # pressed again: what is not graded by now is left out
+            self._session.workers.interrupt()
+            for nodeid, record in self._session.runner.keep_arrived(self._session.reported):
+                self._keep(nodeid, record)
+        for nodeid, told in tuple(self._session.workers.told.items()):  # late words may come meanwhile
+            if nodeid not in self._session.records:
+                self._keep(nodeid, record_from_json(json.loads(told)))
+
+    def pytest_benchmark_update_json(self, output_json: dict[str, Any]) -> None:
+        """Put the run's block into the benchmark JSON."""
+        add_block(output_json, self._session.run)
+
+
+def _is_finished(session: pytest.Session, exitstatus: int) -> bool:
+    """Tell whether a run came to its end: not if it was stopped, by -x as by Ctrl-C."""
+    is_stopped = session.shouldfail or session.shouldstop
+    return not is_stopped and exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)

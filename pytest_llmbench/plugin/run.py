@@ -1,0 +1,101 @@
+"""The hooks of the run: the plan is answered ahead, and each test waits for its own answers."""
+
+from collections.abc import Generator, Sequence
+
+import pytest
+
+from pytest_llmbench.errors import LlmbenchError, UsageFault
+from pytest_llmbench.plugin.fixtures import RESULT
+from pytest_llmbench.plugin.internals.skipping import is_skipped
+from pytest_llmbench.plugin.internals.xdist import is_controller, is_worker
+from pytest_llmbench.plugin.nodes import ITEM
+from pytest_llmbench.plugin.options import usage_error
+from pytest_llmbench.plugin.session import LlmSession
+from pytest_llmbench.runner.slots import Progress
+
+
+class Running:
+    """Starts the plan, and gives each test its result."""
+
+    def __init__(self, session: LlmSession):
+        self._session = session
+        self._told: set[str] = set()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        """Begin the run in the store before workers start: a controller sees no tests, and ends the run for all."""
+        if is_controller(session.config) and not session.config.option.collectonly:
+            try:
+                self._session.runner.builder.open_store(self._session.runner.asked)
+            except UsageFault as fault:
+                raise usage_error(fault) from None
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
+        """Plan what survived selection and begin to answer it, ahead of the tests."""
+        option = session.config.option
+        has_errors = session.testsfailed and not option.continue_on_collection_errors
+        if not (option.collectonly or has_errors or getattr(option, "setupplan", False)):
+            items = [
+                function.stash[ITEM]
+                for function in session.items
+                if ITEM in function.stash and not is_skipped(function)
+            ]
+            if items and self._session.refusal is None:
+                try:
+                    self._session.runner.start(items, is_dealt=is_worker(session.config))
+                except LlmbenchError as fault:
+                    self._session.refuse(str(fault))
+            if self._session.voice is not None:
+                self._session.voice.listen(session, self._deal)
+        try:
+            outcome = yield
+            if not (session.shouldfail or session.shouldstop):
+                self._session.runner.finish(self._while_waiting)
+            return outcome
+        finally:
+            self._session.progress_line.clear()
+            self._session.runner.close()
+
+    def _deal(self, nodeids: Sequence[str], n_suspect: int) -> None:
+        self._session.runner.deal(nodeids, n_suspect=n_suspect)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Wait for the answers of a case before its test begins: here progress can be shown and Ctrl-C gets through."""
+        self._heed_interrupt()
+        ours = item.stash.get(ITEM, None)
+        if ours is None or not self._session.runner.is_planned(ours.key):
+            return (yield)
+        item.stash[RESULT] = self._session.runner.result(ours.key, self._while_waiting)
+        self._session.progress_line.clear()
+        self._tell_facts(ours.spec.role)
+        try:
+            return (yield)
+        finally:
+            self._session.runner.release(ours.key)
+            del item.stash[RESULT]
+
+    def _tell_facts(self, role: str) -> None:
+        """Tell the controller what a model is once it has answered: a worker that crashes later cannot."""
+        if self._session.voice is not None and role not in self._told:
+            self._told.add(role)
+            self._session.voice.tell_facts(self._session.runner.facts())
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """End the run where nothing can be asked."""
+        if self._session.refusal is not None and ITEM in item.stash:
+            item.session.shouldfail = self._session.refusal
+            pytest.fail(self._session.refusal, pytrace=False)
+
+    def _while_waiting(self, progress: Progress) -> None:
+        self._heed_interrupt()
+        if self._session.config.get_verbosity() >= 0:
+            writer = self._session.config.get_terminal_writer()
+            self._session.progress_line.show(progress, writer.fullwidth, writer.width_of_current_line)
+
+    def _heed_interrupt(self) -> None:
+        """End a worker as Ctrl-C would that reached only the controller."""
+        if self._session.voice is not None and self._session.voice.is_interrupted:
+            raise KeyboardInterrupt

@@ -1,0 +1,267 @@
+"""The first section: one word, a row for each suite, and what got worst."""
+
+from collections import Counter
+from dataclasses import dataclass, replace
+
+from markupsafe import Markup
+
+from pytest_llmbench.gate.decision import Gate, MovedCase, RunRuling, SuiteRuling
+from pytest_llmbench.gate.rule import Verdict
+from pytest_llmbench.report.html.format import GRAVITY, SIGNS, TONES, Tone, came_out, percent, points
+from pytest_llmbench.report.html.prompts import Wording
+from pytest_llmbench.report.html.subject import Subject, link
+from pytest_llmbench.report.html.svg import Scale, picture, tag
+from pytest_llmbench.report.safe_text import clipped
+from pytest_llmbench.report.sentences import Said, everything_said, floors_said, telling_sample
+from pytest_llmbench.values import Outcome
+
+_SHOWN_MOVED = 6
+_SHOWN_OF_SUITE = 3
+_SHOWN_ROWS = 6
+_MAX_CHARACTERS = 200
+_WIDTH, _HEIGHT = 220, 30
+_TELLING_UNITS = 20
+_LEAST_SPAN = 0.1  # of the picture to either side of no change: small changes are to look small
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A suite under a role: how it was, how it is, the verdict, and where to look."""
+
+    suite: str
+    role: str
+    before_role: str
+    tone: Tone
+    sign: str
+    verdict: str
+    before: str
+    now: str
+    change: str
+    plot: Markup | None
+    worse: int
+    better: int
+    errors: int
+    is_advice: bool
+    said: Said
+
+    @property
+    def is_telling(self) -> bool:
+        """Whether it speaks against the candidate, or leaves open what does."""
+        is_grave = self.verdict in (Verdict.WORSE, Verdict.INCONCLUSIVE)
+        return is_grave or (self.tone is not Tone.GOOD and self.worse + self.better > 0)
+
+    @property
+    def worse_link(self) -> str:
+        """Where its cases that got worse are."""
+        return link(f="worse", s=self.suite, m=self.role)
+
+    @property
+    def better_link(self) -> str:
+        """Where its cases that got better are."""
+        return link(f="better", s=self.suite, m=self.role)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moved:
+    """A case that got worse, with the reason of its answer now."""
+
+    suite: str
+    case: str
+    role: str
+    title: str
+    before: str
+    now: str
+    why: str
+
+    @property
+    def link(self) -> str:
+        """Where it is shown whole."""
+        return link(f="worse", s=self.suite, m=self.role, c=f"{self.suite}/{self.case}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Banner:
+    """What the first section shows; `verdict` is None where nothing was judged.
+
+    Of many rows those that pass, or in which nothing moved, are `folded`.
+    """
+
+    verdict: Verdict | None = None
+    tone: Tone = Tone.DIM
+    sign: str = ""
+    sentence: str = ""
+    rows: tuple[Row, ...] = ()
+    folded: tuple[Row, ...] = ()
+    folded_verdicts: str = ""
+    others: tuple[Said, ...] = ()
+    floors: tuple[Said, ...] = ()
+    moved: tuple[Moved, ...] = ()
+    moved_in_all: int = 0
+    axis: Markup | None = None
+
+
+def banner(subject: Subject, wording: Wording) -> Banner:
+    """Say what to decide, and what speaks against it."""
+    ruling = subject.ruling
+    if ruling is None:
+        why = "No earlier run was given to compare with, so nothing is judged: these are scores alone."
+        if subject.stopped is not None:
+            why = f"Only a part was run: {subject.stopped}."
+        return Banner(verdict=None, tone=Tone.DIM, sign=SIGNS[Tone.DIM], sentence=why)
+    tone = TONES[ruling.verdict]
+    return replace(
+        Banner() if ruling.gate is None else _compared(ruling.gate, wording),
+        verdict=ruling.verdict,
+        tone=tone,
+        sign=SIGNS[tone],
+        sentence=_sentence(ruling),
+        floors=tuple(floors_said(ruling.floors)),
+    )
+
+
+def _compared(gate: Gate, wording: Wording) -> Banner:
+    """Tell the comparison: rows, the pictures' axis, what moved."""
+    ordered = _ordered(gate)
+    told = list(everything_said(gate, is_verbose=False))
+    said = dict(zip(map(id, gate.suites), told, strict=False))
+    scale = _scale(gate)
+    rows = [_row(ruling, said[id(ruling)], scale, gate.settings.margin) for ruling in ordered]
+    grave = [row for row in rows if row.is_telling] if len(rows) > _SHOWN_ROWS else rows
+    folded = [row for row in rows if grave and row not in grave]
+    shown = [moved for ruling in ordered for moved in sorted(ruling.worse, key=_change)[:_SHOWN_OF_SUITE]]
+    return Banner(
+        rows=tuple(grave or rows),
+        folded=tuple(folded),
+        folded_verdicts=", ".join(f"{count} {word}" for word, count in Counter(row.verdict for row in folded).items()),
+        others=tuple(told[len(gate.suites) :]),
+        moved=tuple(_moved(moved, wording) for moved in shown[:_SHOWN_MOVED]),
+        moved_in_all=sum(len(ruling.worse) for ruling in ordered),
+        axis=_axis(scale, gate.settings.margin),
+    )
+
+
+def _ordered(gate: Gate) -> list[SuiteRuling]:
+    """Give the rulings, the gravest first, and of those the largest loss."""
+    return sorted(gate.suites, key=lambda ruling: (GRAVITY.index(ruling.verdict), ruling.delta or 0.0))
+
+
+def _sentence(ruling: RunRuling) -> str:
+    """Say why the verdict is what it is."""
+    if ruling.refusal is not None:
+        return f"Nothing was judged: {ruling.refusal}"
+    gate, verdict = ruling.gate, ruling.verdict
+    missed = [floor for floor in ruling.floors if not floor.is_reached and floor.doubt is None]
+    if gate is None or (missed and gate.verdict is not Verdict.WORSE):
+        return "A minimum score is missed." if missed else "Every minimum score is reached."
+    if gate.comparison.candidate.stopped is not None:
+        return f"The candidate is not judged as if it were whole: {gate.comparison.candidate.stopped}"
+    if all(suite.doubt is not None for suite in gate.suites):
+        is_timed = any(latency.verdict is not None for latency in gate.latency)
+        judged = f"judged is the latency alone: {verdict}" if is_timed else "nothing was judged"
+        return f"Every suite is advice only, as its grader is not trusted to gate it; {judged}."
+    names = ", ".join(
+        _name(suite, gate) for suite in _ordered(gate) if suite.verdict is verdict and suite.doubt is None
+    )
+    margin = f"{gate.settings.margin * 100:g} points"
+    return {
+        Verdict.WORSE: f"The loss is shown in: {names}." if names else "The latency is shown to be worse.",
+        Verdict.INCONCLUSIVE: f"Cannot be told from these runs: {names or 'the latency'}.",
+        Verdict.TOO_FEW_CASES: f"No loss is shown, nor that less than {margin} was lost: {names or 'the latency'}.",
+        Verdict.NO_WORSE: f"Whatever was lost is shown to be less than the {margin} that are tolerated.",
+        Verdict.BETTER: "The score rose, and that is shown.",
+    }[verdict]
+
+
+def _name(ruling: SuiteRuling, gate: Gate) -> str:
+    has_roles = len({other.pairs.role for other in gate.suites}) > 1
+    return f"{ruling.pairs.suite} [{ruling.pairs.role}]" if has_roles else ruling.pairs.suite
+
+
+def _row(ruling: SuiteRuling, said: Said, scale: Scale, margin: float) -> Row:
+    tone, cases = TONES[ruling.verdict], len(ruling.pairs.pairs)
+    return Row(
+        suite=ruling.pairs.suite,
+        role=ruling.pairs.role,
+        before_role=ruling.pairs.baseline_role,
+        tone=tone,
+        sign=SIGNS[tone],
+        verdict=str(ruling.verdict),
+        before=percent(ruling.baseline_score, cases),
+        now=percent(ruling.candidate_score, cases),
+        change="" if ruling.delta is None else points(ruling.delta, cases),
+        plot=_plot(ruling, scale, margin, tone),
+        worse=len(ruling.worse),
+        better=len(ruling.better),
+        errors=len(ruling.error_cases),
+        is_advice=ruling.doubt is not None,
+        said=said,
+    )
+
+
+# -- the picture of a change
+
+
+def _scale(gate: Gate) -> Scale:
+    """Give the scale of all pictures; the interval of a handful of cases, which holds anything, runs out of it."""
+    ends = [end for ruling in gate.suites if ruling.units >= _TELLING_UNITS for end in ruling.interval or ()]
+    ends += [ruling.delta for ruling in gate.suites if ruling.delta is not None]
+    reach = max([*map(abs, ends), 2 * gate.settings.margin, _LEAST_SPAN])
+    return Scale(low=-reach, high=reach, start=6, end=_WIDTH - 6)
+
+
+def _plot(ruling: SuiteRuling, scale: Scale, margin: float, tone: Tone) -> Markup | None:
+    """Draw a change with its interval, beside no change and the margin."""
+    if ruling.delta is None or ruling.interval is None:
+        return None
+    (low, high), cases = ruling.interval, len(ruling.pairs.pairs)
+    label = (
+        f"change {points(ruling.delta, cases)} points, 90% interval {points(low, cases)} to {points(high, cases)}; "
+        f"tolerated −{margin * 100:g}"
+    )
+    middle = _HEIGHT / 2
+    return picture(
+        _WIDTH,
+        _HEIGHT,
+        label,
+        tag(
+            "rect", x=scale(scale.low), y=3, width=scale(-margin) - scale(scale.low), height=_HEIGHT - 6, class_="lost"
+        ),
+        tag("path", d=f"M{scale(0):.1f} 0V{_HEIGHT}", class_="zero"),
+        tag("path", d=f"M{scale(-margin):.1f} 0V{_HEIGHT}", class_="margin"),
+        tag("path", d=f"M{scale(low):.1f} {middle}H{scale(high):.1f}", class_=f"interval {tone}"),
+        tag("circle", cx=scale(ruling.delta), cy=middle, r=4.5, class_=f"change {tone}"),
+        class_="plot",
+    )
+
+
+def _axis(scale: Scale, margin: float) -> Markup:
+    """Draw what the pictures below it are to be read by."""
+    zero = tag("text", "0", x=scale(0) - 3, y=12, class_="axis")
+    tolerated = tag("text", f"−{margin * 100:g} tolerated", x=scale(-margin) + 4, y=12, class_="axis end")
+    label = f"to the left of the dashed line lies more than the {margin * 100:g} points that are tolerated"
+    return picture(_WIDTH, 16, label, tolerated, zero, class_="plot")
+
+
+# -- what got worst
+
+
+def _change(moved: MovedCase) -> float:
+    return (moved.candidate.score or 0.0) - (moved.baseline.score or 0.0)
+
+
+def _moved(moved: MovedCase, wording: Wording) -> Moved:
+    now = telling_sample(moved.candidate, wants_low=True)
+    record = moved.candidate
+    before, after = came_out(moved.baseline), came_out(record)
+    if Outcome.PASSED not in (moved.baseline.outcome, record.outcome):
+        # both fail: the score says what the words do not
+        before, after = f"{moved.baseline.score or 0:.2f}", f"{record.score or 0:.2f} {after}"
+    return Moved(
+        suite=record.suite,
+        case=record.case,
+        role=record.role,
+        title=wording.title(record),
+        before=before,
+        now=after,
+        why=clipped(" ".join((now.explanation or "").split()), _MAX_CHARACTERS) if now else "",
+    )

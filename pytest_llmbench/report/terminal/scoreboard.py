@@ -1,0 +1,205 @@
+"""The scoreboard: a line a suite and model. Pure functions of records.
+
+Times measured alone and times measured beside others are no one figure: a line tells those of the
+concurrency (requests in flight, rows in a batch) most of its answers were measured under.  Reused answers have no
+time of this run.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pytest_llmbench.gate.latency import usual_concurrency
+from pytest_llmbench.report.safe_text import on_one_line, seconds, visible
+from pytest_llmbench.report.terminal.layout import Span, Style, Styled, folded, plain, table
+from pytest_llmbench.results.records import Record
+from pytest_llmbench.stats import mean, quantile, wilson_interval
+from pytest_llmbench.values import Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One line of the scoreboard: a suite under a model. Rates are shares; None where there is nothing to tell.
+
+    The times are those of `timed` answers, all measured at `concurrency` (None where that is not known);
+    `measured` answers have a time in all. `errors` counts the cases that have a sample without an answer.
+    """
+
+    suite: str
+    role: str
+    cases: int
+    answered: int
+    passed: int
+    score: float | None
+    interval: tuple[float, float] | None
+    format_rate: float | None
+    p50_s: float | None
+    p95_s: float | None
+    ttft_p50_s: float | None
+    tokens_per_s: float | None
+    concurrency: int | None
+    timed: int
+    measured: int
+    errors: int
+
+
+def scoreboard(records: Sequence[Record]) -> tuple[Line, ...]:
+    """Sum records up, a line a suite and role, in the order they first come."""
+    groups: dict[tuple[str, str], list[Record]] = {}
+    for record in records:
+        groups.setdefault((record.suite, record.role), []).append(record)
+    return tuple(_line(suite, role, group) for (suite, role), group in groups.items())
+
+
+def _line(suite: str, role: str, records: Sequence[Record]) -> Line:
+    scores = [record.score for record in records if record.score is not None]
+    samples = [sample for record in records for sample in record.answered]
+    formats = [sample.format_ok for sample in samples if sample.format_ok is not None]
+    measured = [sample for sample in samples if sample.latency_s is not None and not sample.reused]
+    concurrency = usual_concurrency(measured)
+    timed = [sample for sample in measured if sample.concurrency == concurrency]
+    latencies = [sample.latency_s for sample in timed if sample.latency_s is not None]
+    ttfts = [sample.ttft_s for sample in timed if sample.ttft_s is not None]
+    rates = [s.output_tokens / s.latency_s for s in timed if s.output_tokens and s.latency_s]
+    return Line(
+        suite=suite,
+        role=role,
+        cases=len(records),
+        answered=len(scores),
+        passed=sum(record.outcome is Outcome.PASSED for record in records),
+        score=mean(scores) if scores else None,
+        interval=wilson_interval(mean(scores), len(scores)) if scores else None,
+        format_rate=mean([float(ok) for ok in formats]) if formats else None,
+        p50_s=quantile(latencies, 0.5) if latencies else None,
+        p95_s=quantile(latencies, 0.95) if latencies else None,
+        ttft_p50_s=quantile(ttfts, 0.5) if ttfts else None,
+        tokens_per_s=quantile(rates, 0.5) if rates else None,
+        concurrency=concurrency,
+        timed=len(timed),
+        measured=len(measured),
+        errors=sum(record.has_error for record in records),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Column:
+    """A column of the scoreboard: `weight` says which go first when the terminal is narrow (the heaviest stay)."""
+
+    title: str
+    cell: Callable[[Line], str]
+    weight: int
+    is_left: bool = False
+    style: Callable[[Line], Style] | None = None
+
+
+def _share(rate: float | None) -> str:
+    return "-" if rate is None else f"{rate * 100:.1f}%"
+
+
+def _interval(line: Line) -> str:
+    return "-" if line.interval is None else f"{line.interval[0] * 100:.1f}-{line.interval[1] * 100:.1f}"
+
+
+def _duration(value_s: float | None) -> str:
+    return "-" if value_s is None else seconds(value_s)
+
+
+def _style(column: "_Column", line: Line) -> Style:
+    return Style.PLAIN if column.style is None else column.style(line)
+
+
+def _format_style(line: Line) -> Style:
+    return Style.PLAIN if line.format_rate in (None, 1.0) else Style.DOUBTFUL
+
+
+def _errors_style(line: Line) -> Style:
+    return Style.BAD if line.errors else Style.PLAIN
+
+
+_COLUMNS = (
+    _Column(title="suite", cell=lambda line: line.suite, weight=13, is_left=True),
+    _Column(title="model", cell=lambda line: line.role, weight=13, is_left=True),
+    _Column(title="cases", cell=lambda line: str(line.cases), weight=9),
+    _Column(title="passed", cell=lambda line: str(line.passed), weight=3),
+    _Column(title="score", cell=lambda line: _share(line.score), weight=13),
+    _Column(title="95% interval", cell=_interval, weight=11),
+    _Column(title="format", cell=lambda line: _share(line.format_rate), weight=8, style=_format_style),
+    _Column(title="p50", cell=lambda line: _duration(line.p50_s), weight=10),
+    _Column(title="p95", cell=lambda line: _duration(line.p95_s), weight=6),
+    _Column(title="TTFT", cell=lambda line: _duration(line.ttft_p50_s), weight=5),
+    _Column(
+        title="tok/s", cell=lambda line: "-" if line.tokens_per_s is None else f"{line.tokens_per_s:.1f}", weight=4
+    ),
+    _Column(title="at", cell=lambda line: "-" if line.concurrency is None else f"x{line.concurrency}", weight=2),
+    _Column(title="errors", cell=lambda line: str(line.errors), weight=12, style=_errors_style),
+)
+
+
+_SHORT_WEIGHT = 10
+
+
+def scoreboard_cells(lines: Sequence[Line]) -> tuple[list[str], list[list[str]]]:
+    """Give the titles and cells of all columns that have something to tell."""
+    rows = [[column.cell(line) for column in _COLUMNS] for line in lines]
+    told = [place for place in range(len(_COLUMNS)) if any(row[place] != "-" for row in rows)]
+    return [_COLUMNS[place].title for place in told], [[row[place] for place in told] for row in rows]
+
+
+def scoreboard_table(lines: Sequence[Line], width: int, *, is_short: bool = False) -> list[Styled]:
+    """Lay the scoreboard out for a terminal.
+
+    The least needed columns are left out where it would be wider than `width`; all but the most
+    needed ones with `is_short`.
+    """
+    columns = [column for column in _COLUMNS if not is_short or column.weight >= _SHORT_WEIGHT]
+    while True:
+        cells = [[Span(on_one_line(column.cell(line)), _style(column, line)) for column in columns] for line in lines]
+        titles = [Span(column.title, Style.TITLE) for column in columns]
+        laid_out = list(table([titles, *cells], [column.is_left for column in columns]))
+        lightest = min(column.weight for column in columns)
+        rest = [column for column in columns if column.weight > lightest]
+        if not rest or max(len(plain(line)) for line in laid_out) <= width:
+            return laid_out
+        columns = rest
+
+
+def scoreboard_lines(lines: Sequence[Line], width: int, *, is_short: bool = False) -> list[str]:
+    """Lay the scoreboard out as text."""
+    return [plain(line) for line in scoreboard_table(lines, width, is_short=is_short)]
+
+
+def times_left_out(lines: Sequence[Line]) -> str:
+    """Say which times stand in no figure, because they were measured under another concurrency; empty if all do."""
+    told = [
+        f"{line.timed:,} of {line.measured:,} of {line.suite} {line.role} ("
+        f"{'unknown' if line.concurrency is None else f'x{line.concurrency}'})"
+        for line in lines
+        if line.timed < line.measured
+    ]
+    return visible(f"Times are of the answers measured beside as many others: {', '.join(told)}") if told else ""
+
+
+def reused_line(records: Sequence[Record]) -> str:
+    """Say how many answers were not asked anew; empty if all were."""
+    samples = [sample for record in records for sample in record.samples]
+    reused = sum(sample.reused for sample in samples)
+    if not reused:
+        return ""
+    return f"{reused:,} of {len(samples):,} answers are stored ones of an earlier run; --llm-reuse none asks anew."
+
+
+def reason_lines(records: Sequence[Record], width: int | None = None) -> list[Styled]:
+    """Count the reasons of the samples, a line a suite and role."""
+    counts: dict[tuple[str, str], Counter[str]] = {}
+    for record in records:
+        reasons = counts.setdefault((record.suite, record.role), Counter())
+        reasons.update(sample.reason or "error" for sample in record.samples)
+    return [
+        line
+        for (suite, role), found in counts.items()
+        for line in folded(
+            (Span(f"{on_one_line(f'{suite} {role}')}: "),),
+            visible(", ".join(f"{count} {reason}" for reason, count in found.most_common())),
+            width,
+        )
+    ]

@@ -1,0 +1,1 @@
+"""Records of a run, the file they are written to, and metrics over many of them."""

@@ -1,0 +1,172 @@
+"""What people say of answers: a file of JSON lines, kept and reviewed like code.
+
+A verdict belongs to a case as it was judged and to the very text of an answer, so it survives
+re-runs and renamed models, and never leaks onto a changed answer.  The file is only ever added to;
+of several verdicts of one person on one answer the last counts.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from pytest_llmbench.errors import UsageFault
+from pytest_llmbench.results.records import Record
+
+DEFAULT_FILE = Path("verdicts.jsonl")
+
+
+class Said(StrEnum):
+    """What a person says of an answer."""
+
+    PASS = "pass"  # noqa: S105 - a verdict, no password
+    PART = "part"
+    FAIL = "fail"
+
+
+class Drawn(StrEnum):
+    """How an answer came before a person: by chance, or chosen by what the grader said of it."""
+
+    RANDOM = "random"
+    CHOSEN = "chosen"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Annotation:
+    """One person's verdict on one answer.
+
+    `key` is the digest of case and answer, `at` an ISO time, `drawn` None where nobody said how the answer was
+    chosen.
+    """
+
+    key: str
+    case: str
+    suite: str
+    answer_sha256: str
+    answer: str
+    verdict: Said
+    by: str
+    at: str
+    note: str = ""
+    drawn: Drawn | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnnotationFile:
+    """What a file of verdicts holds: those that count, in the order written, and what could not be read."""
+
+    verdicts: tuple[Annotation, ...]
+    faults: tuple[str, ...]
+
+
+def answer_key(case_sha256: str, answer: str) -> str:
+    """Give the digest that a verdict on this answer to this case is known by."""
+    return _sha256(f"{case_sha256}\n{answer}")
+
+
+def answer_sha256(answer: str) -> str:
+    """Give the digest of an answer's text."""
+    return _sha256(answer)
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def annotation_on(record: Record, answer: str, said: Said, *, by: str, at: str, note: str, drawn: Drawn) -> Annotation:
+    """Make the verdict on one answer of a record."""
+    return Annotation(
+        key=answer_key(record.case_sha256, answer),
+        case=record.case,
+        suite=record.suite,
+        answer_sha256=answer_sha256(answer),
+        answer=answer,
+        verdict=said,
+        by=by,
+        at=at,
+        note=note,
+        drawn=drawn,
+    )
+
+
+def add_annotation(path: Path, verdict: Annotation) -> None:
+    """Write one verdict behind the others; the file is made where there is none.
+
+    Raises:
+        UsageFault: it cannot be written.
+    """
+    line = json.dumps({name: getattr(verdict, name) for name in Annotation.__dataclass_fields__}, ensure_ascii=False)
+    try:
+        with path.open("a+b") as file:
+            if file.tell():
+                file.seek(-1, 2)
+                # a line that was cut off must not take this one with it
+                line = line if file.read(1) == b"\n" else f"\n{line}"
+            # a lone surrogate, which UTF-8 cannot hold, is written as its JSON escape
+            file.write(f"{line}\n".encode("utf-8", "backslashreplace"))
+    except OSError as fault:
+        raise UsageFault(f"{path}: cannot be written: {fault.strerror}.") from None
+
+
+def named_annotations(path: Path) -> AnnotationFile:
+    """Read the file that `--verdicts` names; only the default one may be missing.
+
+    Raises:
+        UsageFault: there is no such file, or it cannot be read.
+    """
+    if path != DEFAULT_FILE and not path.is_file():
+        raise UsageFault(f"--verdicts {path}: there is no such file; llmbench review writes one.")
+    return read_annotations(path)
+
+
+def read_annotations(path: Path) -> AnnotationFile:
+    """Read a file of verdicts; a line that is none is left out and named, and a missing file is empty.
+
+    Raises:
+        UsageFault: the file is there and cannot be read.
+    """
+    try:
+        content = path.read_bytes() if path.exists() else b""
+    except OSError as fault:
+        raise UsageFault(f"{path}: cannot be read: {fault.strerror}.") from None
+    counted: dict[tuple[str, str], Annotation] = {}
+    faults: list[str] = []
+    for number, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            verdict = _from_json(json.loads(line))
+        except ValueError as fault:
+            faults.append(f"{path}:{number}: this line is no verdict and is left out: {_cause(fault)}.")
+        else:
+            counted.pop((verdict.key, verdict.by), None)
+            counted[verdict.key, verdict.by] = verdict
+    return AnnotationFile(verdicts=tuple(counted.values()), faults=tuple(faults))
+
+
+def _cause(fault: ValueError) -> str:
+    if isinstance(fault, json.JSONDecodeError):
+        return f"not JSON ({fault.msg})"
+    return "not UTF-8" if isinstance(fault, UnicodeDecodeError) else str(fault)
+
+
+def _from_json(found: Any) -> Annotation:
+    if not isinstance(found, Mapping):
+        raise ValueError("no object")
+    for name in ("key", "case", "suite", "answer_sha256", "answer", "by", "at"):
+        if not isinstance(found.get(name), str):
+            raise ValueError(f'it has no "{name}"' if name not in found else f'its "{name}" is no text')
+    if answer_sha256(found["answer"]) != found["answer_sha256"]:
+        raise ValueError('its "answer" was changed: it does not fit "answer_sha256"')
+    if found.get("verdict") not in tuple(Said):
+        raise ValueError(f'its "verdict" is {json.dumps(found.get("verdict"))}; it must be {", ".join(Said)}')
+    drawn = found.get("drawn")
+    return Annotation(
+        **{name: found[name] for name in ("key", "case", "suite", "answer_sha256", "answer", "by", "at")},
+        verdict=Said(found["verdict"]),
+        note=str(found.get("note") or ""),
+        drawn=Drawn(drawn) if drawn in tuple(Drawn) else None,
+    )

@@ -1,0 +1,260 @@
+"""How far the graders of runs agree with people, and so how far they can be trusted. Pure functions.
+
+A person's `part` is no pass, as the grader's part marks are none.  Several people on one answer are one verdict: that
+of the most; where they tie there is none.  Only the random share counts (see `review.py`).
+
+Source: Cohen's kappa (1960) with a percentile bootstrap; the corrected rate is that of Rogan and Gladen (1978).
+"""
+
+from collections import Counter
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from pytest_llmbench.results.annotations import Annotation, Drawn, Said, answer_key
+from pytest_llmbench.results.records import Record, Sample, SuiteInfo
+from pytest_llmbench.stats import mean, quantile
+from pytest_llmbench.values import Outcome, Trust
+
+ENOUGH = 60
+"""Below, kappa's interval spans most of what it may be: 0.41 to 0.93 of 30 verdicts where it is 0.70."""
+
+_RESAMPLES = 2_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """What a grader and people said of one answer."""
+
+    record: Record
+    sample: Sample
+    verdict: Annotation
+
+    @property
+    def people_pass(self) -> bool:
+        """Whether people call the answer right."""
+        return self.verdict.verdict is Said.PASS
+
+    @property
+    def grader_passes(self) -> bool:
+        """Whether the grader does."""
+        return self.sample.outcome is Outcome.PASSED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraderAgreement:
+    """How a grader fares in one suite against people; `grader` names the judge model too, where one was asked.
+
+    `tpr` is the share of the answers people pass that the grader passes, `tnr` that of those people do
+    not pass that it fails; None where there are none.  `kappa` is None where people and grader together
+    said one thing only.  `not_random` are verdicts left out for how they were chosen; `is_all_used` says
+    that none was marked as chosen at random, and all count.
+    """
+
+    suite: str
+    grader: str
+    pairs: tuple[Pair, ...]
+    not_random: int
+    is_all_used: bool
+    kappa: float | None
+    kappa_interval: tuple[float, float] | None
+    tpr: float | None
+    tnr: float | None
+    pass_rates: tuple[tuple[str, float], ...]
+
+    @property
+    def n(self) -> int:
+        """The number of answers compared."""
+        return len(self.pairs)
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether that is enough to say anything."""
+        return self.n >= ENOUGH
+
+    @property
+    def rate(self) -> float:
+        """The share of answers on which grader and people agree, of at least one."""
+        return mean([pair.people_pass == pair.grader_passes for pair in self.pairs])
+
+    @property
+    def disagreements(self) -> tuple[Pair, ...]:
+        """The answers on which they do not."""
+        return tuple(pair for pair in self.pairs if pair.people_pass != pair.grader_passes)
+
+    def corrected(self, pass_rate: float) -> float | None:
+        """Give the pass rate people would have found, by the grader's errors; None if it tells nothing."""
+        if self.tpr is None or self.tnr is None or self.tpr + self.tnr <= 1:
+            return None
+        return min(1.0, max(0.0, (pass_rate + self.tnr - 1) / (self.tpr + self.tnr - 1)))
+
+    def meets(self, asked: Trust) -> bool:
+        """Tell whether the grader may gate a suite that asks for this."""
+        if not self.is_enough or self.kappa_interval is None or self.tnr is None:
+            return False
+        return self.kappa_interval[0] >= asked.kappa and self.tnr >= asked.tnr
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """What runs and verdicts have to say together: the graders, and the verdicts that fit no answer.
+
+    `older` are of cases that are in the runs with another answer or another form of the case, `foreign` of other
+    cases, `tied` answers on which people are of two minds.
+    """
+
+    graders: tuple[GraderAgreement, ...]
+    older: int
+    foreign: int
+    tied: int
+
+
+def weigh(records: Sequence[Record], verdicts: Iterable[Annotation]) -> Findings:
+    """Set the grades of records against the verdicts on the same answers."""
+    # one answer may have been judged by several graders, as by patterns and by a model
+    answers: dict[str, dict[str, tuple[Record, Sample]]] = {}
+    for record in records:
+        for sample in record.answered:
+            key = answer_key(record.case_sha256, sample.answer or "")
+            answers.setdefault(key, {})[grader_name(record)] = record, sample
+    cases = {(record.suite, record.case) for record in records}
+    by_key: dict[str, list[Annotation]] = {}
+    lost: Counter[str] = Counter()
+    for verdict in verdicts:
+        if verdict.key in answers:
+            by_key.setdefault(verdict.key, []).append(verdict)
+        else:
+            lost["older" if (verdict.suite, verdict.case) in cases else "foreign"] += 1
+    settled = {key: _settled(several) for key, several in by_key.items()}
+    pairs = [
+        Pair(record=record, sample=sample, verdict=verdict)
+        for key, verdict in settled.items()
+        if verdict is not None
+        for record, sample in answers[key].values()
+    ]
+    groups = sorted({_group(pair.record) for pair in pairs})
+    return Findings(
+        graders=tuple(_trust(group, pairs, records) for group in groups),
+        older=lost["older"],
+        foreign=lost["foreign"],
+        tied=sum(verdict is None for verdict in settled.values()),
+    )
+
+
+def grader_name(record: Record) -> str:
+    """Give the name of what judged a record: its grader, and the judge model where one was asked."""
+    judges = (sample.parts.get("judge") for sample in record.samples)
+    judge = next((judge for judge in judges if isinstance(judge, str)), None)
+    return record.grader if judge is None else f"{record.grader} by {judge}"
+
+
+def _group(record: Record) -> tuple[str, str]:
+    return record.suite, grader_name(record)
+
+
+def _settled(several: Sequence[Annotation]) -> Annotation | None:
+    passes = [verdict for verdict in several if verdict.verdict is Said.PASS]
+    others = [verdict for verdict in several if verdict.verdict is not Said.PASS]
+    if len(passes) == len(others):
+        return None
+    return max(passes, others, key=len)[-1]
+
+
+def _trust(group: tuple[str, str], pairs: Sequence[Pair], records: Sequence[Record]) -> GraderAgreement:
+    suite, grader = group
+    own = [pair for pair in pairs if _group(pair.record) == group]
+    drawn = [pair for pair in own if pair.verdict.drawn is Drawn.RANDOM]
+    used = drawn or own
+    said = [(pair.people_pass, pair.grader_passes) for pair in used]
+    rates: dict[str, list[bool]] = {}
+    for record in records:
+        if _group(record) == group:
+            passes = (sample.outcome is Outcome.PASSED for sample in record.answered)
+            rates.setdefault(record.role, []).extend(passes)
+    return GraderAgreement(
+        suite=suite,
+        grader=grader,
+        pairs=tuple(used),
+        not_random=len(own) - len(used),
+        is_all_used=not drawn,
+        kappa=kappa(said),
+        kappa_interval=kappa_interval(said),
+        tpr=_share([grader for people, grader in said if people]),
+        tnr=_share([not grader for people, grader in said if not people]),
+        pass_rates=tuple((role, mean(passed)) for role, passed in rates.items() if passed),
+    )
+
+
+def untrusted_graders(
+    records: Sequence[Record], suites: Iterable[SuiteInfo], verdicts: Sequence[Annotation]
+) -> dict[str, str]:
+    """Say which suites' graders may not gate them, and why: those that people were not shown to agree with enough.
+
+    Args:
+        records: the answers to be gated by, and those compared with.
+        suites: what the run knows of its suites; only those that ask for trust are looked at.
+        verdicts: of people.
+    """
+    asking = {suite.suite: suite.trust for suite in suites if suite.trust is not None}
+    if not asking:
+        return {}
+    found = {trust.suite: trust for trust in weigh(_of_last_grader(records, asking), verdicts).graders}
+    reasons = ((suite, _doubt(found.get(suite), asked)) for suite, asked in asking.items())
+    return {suite: reason for suite, reason in reasons if reason is not None}
+
+
+def _of_last_grader(records: Sequence[Record], suites: Container[str]) -> list[Record]:
+    """Leave the records of these suites that were judged as the last of them was."""
+    of_suites = [record for record in records if record.suite in suites]
+    last = {record.suite: grader_name(record) for record in of_suites}
+    return [record for record in of_suites if grader_name(record) == last[record.suite]]
+
+
+def _doubt(found: GraderAgreement | None, asked: Trust) -> str | None:
+    wanted = f"the suite asks for kappa from {asked.kappa:.2f} and TNR {asked.tnr:.0%}"
+    if found is None:
+        return f"nobody has judged these answers (llmbench review RUN.json), and {wanted}"
+    if found.meets(asked):
+        return None
+    if not found.is_enough:
+        return f"people have judged only {found.n} of these answers ({ENOUGH} are needed), and {wanted}"
+    low = "undefined" if found.kappa_interval is None else f"from {found.kappa_interval[0]:.2f}"
+    tnr = "unknown" if found.tnr is None else f"{found.tnr:.0%}"
+    return f"its grader agrees too little with people: kappa {low}, TNR {tnr}, and {wanted}"
+
+
+def _share(are_right: Sequence[bool]) -> float | None:
+    return mean(are_right) if are_right else None
+
+
+def kappa(pairs: Sequence[tuple[bool, bool]]) -> float | None:
+    """Give Cohen's kappa of two raters; None of no pairs, or where both say one thing only."""
+    return _kappa([pairs.count(cell) for cell in _CELLS])
+
+
+_CELLS = ((True, True), (True, False), (False, True), (False, False))
+
+
+def _kappa(counts: Sequence[int]) -> float | None:
+    both, first, second, neither = counts
+    n = sum(counts)
+    by_chance = (both + first) * (both + second) + (neither + first) * (neither + second)
+    return None if n * n == by_chance else (n * (both + neither) - by_chance) / (n * n - by_chance)
+
+
+def kappa_interval(pairs: Sequence[tuple[bool, bool]], seed: int = 0) -> tuple[float, float] | None:
+    """Give the 95% percentile interval of kappa over resamples of the pairs; None where kappa is None.
+
+    Resamples in which it is undefined are left out.
+    """
+    counts = [pairs.count(cell) for cell in _CELLS]
+    if _kappa(counts) is None:
+        return None
+    random = Random(seed)  # noqa: S311 - a resample needs no secrets
+    found = []
+    for _ in range(_RESAMPLES):
+        drawn = Counter(random.choices(range(4), counts, k=len(pairs)))
+        value = _kappa([drawn[cell] for cell in range(4)])
+        if value is not None:
+            found.append(value)
+    return quantile(found, 0.025), quantile(found, 0.975)

@@ -1,0 +1,53 @@
+"""In what the models and the judges of two runs differ, by what a run says of them."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+
+from pytest_llmbench.models.base import Identity
+from pytest_llmbench.results.records import RunInfo
+from pytest_llmbench.values import Json
+
+REPORTED = frozenset({"libraries", "settings.system_fingerprint"})
+"""Parts of an identity that change under an unchanged model: library versions, what a server calls its deployment."""
+
+JUDGING_NOTHING = frozenset({"exact", "contains", "regex", "json", "yes_no", "sql"})
+"""The graders that ask no judge; those of other packages may."""
+
+
+def identity_differences(old: Identity, new: Identity) -> tuple[str, ...]:
+    """Name the parts in which two identities differ, those of settings one by one; empty if they are the same."""
+    return tuple(_differences(old, new))
+
+
+def judge_differences(old: RunInfo, new: RunInfo, suite: str) -> tuple[str, ...]:
+    """Name what differs in how two runs had a suite judged; empty if nothing does, or neither asked a judge.
+
+    A server's name for its model counts only where both runs know it, which takes a new reply.
+    """
+    was, now = (None if facts.judge is None else facts.judge.suites.get(suite) for facts in (old, new))
+    if was is None or now is None:
+        is_same = was is now and old.options.get("judge") == new.options.get("judge")
+        return () if is_same else ("model",)
+    found = [name for name in ("prompt_sha256", "votes", "sampling") if getattr(was, name) != getattr(now, name)]
+    identities = [facts.judge.identity for facts in (old, new) if facts.judge is not None]
+    if identities[0] is None or identities[1] is None:
+        return tuple(found)
+    ignored = set(REPORTED)
+    if None in (identities[0].server_model, identities[1].server_model):
+        ignored.add("server_model")
+    return tuple(name for name in (*identity_differences(identities[0], identities[1]), *found) if name not in ignored)
+
+
+def _differences(old: Identity, new: Identity) -> Iterator[str]:
+    for field in fields(Identity):
+        was, now = getattr(old, field.name), getattr(new, field.name)
+        if field.name == "settings":
+            yield from (f"settings.{key}" for key in _changed(was, now))
+        elif was != now:
+            yield field.name
+
+
+def _changed(old: Mapping[str, Json], new: Mapping[str, Json]) -> Iterator[str]:
+    for key in sorted(old.keys() | new.keys()):
+        if key not in old or key not in new or old[key] != new[key]:
+            yield key

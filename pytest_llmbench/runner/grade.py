@@ -1,0 +1,161 @@
+"""From the answers of an item to its result: graded, with its record. Part of the conductor."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pytest_llmbench.errors import Caught, LlmbenchError, caught
+from pytest_llmbench.grading.base import Grader
+from pytest_llmbench.results.records import Record, Sample, error_sample, graded_sample, outcome_of, ungraded_sample
+from pytest_llmbench.runner.judge_requests import JudgeRequests
+from pytest_llmbench.runner.requests import RequestBuilder
+from pytest_llmbench.runner.settings import Item
+from pytest_llmbench.values import Answer, AnswerError, Grade, Outcome, Prompt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What became of an item: its record, and the answers and grades it was made of.
+
+    `grades` has None where a sample is an error.  `is_fatal` says that the model can answer nothing more.
+    """
+
+    record: Record
+    answers: tuple[Answer | AnswerError, ...]
+    grades: tuple[Grade | None, ...]
+    is_fatal: bool = False
+
+    @property
+    def shown(self) -> int | None:
+        """The sample to show: the first that failed, else the first with a grade; None if all are errors."""
+        graded = [index for index, grade in enumerate(self.grades) if grade is not None]
+        failed = (index for index in graded if self.record.samples[index].outcome is Outcome.FAILED)
+        return next(failed, graded[0] if graded else None)
+
+    @property
+    def shown_pair(self) -> tuple[Answer, Grade]:
+        """The answer and grade of the sample to show.
+
+        Raises:
+            LookupError: every sample is an error.
+        """
+        index = self.shown
+        answer = None if index is None else self.answers[index]
+        grade = None if index is None else self.grades[index]
+        if not isinstance(answer, Answer) or grade is None:
+            raise LookupError("no sample has a grade")
+        return answer, grade
+
+
+class ItemGrader:
+    """Makes results, and keeps what they were made of.
+
+    `graders` are those of the suites, by name; `prompts` those of the results so far, by digest.
+
+    Args:
+        builder: what items are asked.
+        judge: how a judge is asked, where there is one.
+    """
+
+    def __init__(self, builder: RequestBuilder, judge: JudgeRequests | None):
+        self.graders: dict[str, Grader] = {}
+        self.prompts: dict[str, Prompt] = {}
+        self._builder = builder
+        self._judge = judge
+        self._expected: dict[str, str] = {}
+
+    def grade(
+        self, item: Item, answers: Sequence[Answer | AnswerError], replies: Sequence[Answer | AnswerError] = ()
+    ) -> Result:
+        """Grade the answers of an item and make its record.
+
+        Args:
+            item: which.
+            answers: one a sample.
+            replies: of the judge, where the item has one.
+        """
+        graded = [
+            _sample(answer, grade) for answer, grade in zip(answers, self._grades(item, answers, replies), strict=True)
+        ]
+        samples = tuple(sample for sample, _ in graded)
+        outcome, score = outcome_of(samples)
+        prompt = self.note(item)
+        record = Record(
+            suite=item.loaded.suite.name,
+            case=item.case.id,
+            case_sha256=item.case.sha256,
+            model=item.spec.name,
+            role=item.spec.role,
+            prompt_style=prompt.style,
+            prompt_sha256=prompt.sha256,
+            grader=item.loaded.suite.grader,
+            score=score,
+            outcome=outcome,
+            samples=samples,
+            cluster=item.case.cluster,
+        )
+        is_fatal = any(isinstance(answer, AnswerError) and answer.is_fatal for answer in answers)
+        return Result(
+            record=record, answers=tuple(answers), grades=tuple(grade for _, grade in graded), is_fatal=is_fatal
+        )
+
+    def note(self, item: Item) -> Prompt:
+        """Keep what an item is asked, and what a right answer to it is as far as its grader can say."""
+        prompt = self._builder.prompt(item)
+        self.prompts.setdefault(prompt.sha256, prompt)
+        if item.case.sha256 not in self._expected:
+            told = caught(lambda: item.loaded.kind.expected_text(item.case))
+            self._expected[item.case.sha256] = told if isinstance(told, str) else ""
+        return prompt
+
+    @property
+    def expected(self) -> dict[str, str]:
+        """The texts of right answers, by the digest of their case."""
+        return {digest: text for digest, text in self._expected.items() if text}
+
+    def _grades(
+        self, item: Item, answers: Sequence[Answer | AnswerError], replies: Sequence[Answer | AnswerError]
+    ) -> list[Grade | AnswerError | Caught]:
+        """Grade the answers of an item, by what its judge replied or by its grader; what breaks is caught."""
+        judge = self._judge
+        if judge is not None and judge.judges(item):
+            each = caught(lambda: judge.by_answer(item, answers, replies))
+            if isinstance(each, Caught):
+                return [each] * len(answers)
+            return [
+                caught(lambda answer=answer, own=own: _valid(judge.grade(item, answer, own)))  # type: ignore[misc]
+                for answer, own in zip(answers, each, strict=True)
+            ]
+        grader = self.graders[item.loaded.suite.name]
+
+        def graded(answer: Answer | AnswerError) -> Grade | AnswerError:
+            try:
+                return answer if isinstance(answer, AnswerError) else grader(item.case, answer)
+            except LlmbenchError as fault:  # it says what, where and the way out; a traceback adds nothing
+                return AnswerError(cause=str(fault))
+
+        return [caught(lambda answer=answer: _valid(graded(answer))) for answer in answers]  # type: ignore[misc]
+
+
+def _sample(answer: Answer | AnswerError, grade: Grade | AnswerError | Caught) -> tuple[Sample, Grade | None]:
+    if isinstance(answer, AnswerError):
+        return error_sample(answer), None
+    if isinstance(grade, AnswerError):
+        return ungraded_sample(answer, grade.cause), None
+    if isinstance(grade, Caught):
+        return ungraded_sample(answer, f"the grader broke: {grade.cause}\n{grade.details}"), None
+    return graded_sample(answer, grade), grade
+
+
+def _valid(grade: object) -> Grade | AnswerError:
+    """Let a grade pass that can be counted, and an error that stands for none.
+
+    Raises:
+        TypeError, ValueError: it is neither, or its score is no share.
+    """
+    if isinstance(grade, AnswerError):
+        return grade
+    if not isinstance(grade, Grade):
+        raise TypeError(f"it gave {type(grade).__name__}; a grader must give a Grade")
+    if not 0 <= grade.score <= 1:
+        raise ValueError(f"it gave the score {grade.score}; a score lies in 0..1")
+    return grade

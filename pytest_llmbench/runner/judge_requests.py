@@ -1,0 +1,208 @@
+"""What a run asks its judge, and what it makes of the replies.
+
+Part of the conductor: the graders say what is asked and how replies are read, `judging.py` asks.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import partial
+
+from pytest_llmbench.errors import UsageFault
+from pytest_llmbench.grading.base import Judging
+from pytest_llmbench.models.base import STOPPED, Identity
+from pytest_llmbench.models.catalog import ModelSpec
+from pytest_llmbench.models.entries import OpenAIEntry, RecordedEntry
+from pytest_llmbench.results.records import JudgedSuite, JudgeInfo
+from pytest_llmbench.runner.judge import JudgePlan
+from pytest_llmbench.runner.requests import RequestBuilder
+from pytest_llmbench.runner.settings import Item
+from pytest_llmbench.values import Answer, AnswerError, Grade, Prompt, PromptStyle, Request, Sampling
+
+_OF_MODEL = ("base_url", "serve", "revision", "adapter")
+"""Keys of an entry, beside provider and target, that make it another model."""
+
+Answers = Sequence[Answer | AnswerError]
+
+
+class JudgeRequests:
+    """What one judge is asked.
+
+    Args:
+        spec: the judge.
+        builder: what the models are asked.
+    """
+
+    def __init__(self, spec: ModelSpec, builder: RequestBuilder):
+        self.spec = spec
+        self._builder = builder
+        self._judgings: dict[str, Judging] = {}
+        self._items: dict[str, Item] = {}
+        self._allowing: frozenset[str] = frozenset()
+        self._style: PromptStyle | None = None
+
+    def add(self, suite: str, judging: Judging | None) -> None:
+        """Take note of how a suite asks for a judge, if it does."""
+        if judging is not None:
+            self._judgings[suite] = judging
+
+    def plan(
+        self, items: Sequence[Item], identity: Callable[[str], Identity | None], *, is_dealt: bool
+    ) -> JudgePlan | None:
+        """Plan what the judge is asked about these items; None if that is nothing.
+
+        Args:
+            items: of the run.
+            identity: tells what the model of a role is, once it is opened.
+            is_dealt: only parts of the plan are asked in this process, and a model stays open for what may come.
+
+        Raises:
+            UsageFault: the judge cannot be opened, or would judge itself.
+        """
+        judged = [item for item in items if item.loaded.suite.name in self._judgings]
+        if not judged:
+            return None
+        self._refuse_itself(judged)
+        self._style = self.spec.provider.prompt_style(self.spec.entry) or PromptStyle.CHAT
+        self._builder.check_price(self.spec)
+        self._builder.open_store([self.spec])
+        self._items.update((item.key, item) for item in judged)
+        self._allowing = frozenset(item.spec.role for item in judged if self._judging(item).allow_self)
+        samples = self._builder.settings.samples
+        return JudgePlan(
+            name=f"judge {self.spec.name}",
+            open=partial(self.spec.provider.open, self.spec.entry, self._builder.settings.open_settings),
+            through=partial(self._builder.through, self.spec),
+            items={item.key: item.spec.role for item in judged},
+            requests=self._requests,
+            n_replies=sum(samples * self._judging(item).votes for item in judged),
+            objection=partial(self._objection, identity),
+            alone_with=frozenset(() if is_dealt or not _is_local(self.spec) else self._alone_with(items)),
+        )
+
+    def _alone_with(self, items: Iterable[Item]) -> set[str]:
+        """Name the roles whose models are on this machine too, but for those that tests ask, which stay open."""
+        found = list(items)
+        kept = {item.spec.role for item in found if item.needs_model}
+        return {item.spec.role for item in found if _is_local(item.spec)} - kept
+
+    def _refuse_itself(self, items: Iterable[Item]) -> None:
+        for item in items:
+            if is_same_model(item.spec, self.spec) and not self._judging(item).allow_self:
+                raise UsageFault(
+                    f'--llm-judge "{self.spec.name}" is the model under test ("{item.spec.name}"), and models '
+                    "favour their own answers; name another judge, or write judge: {allow_self: true} in "
+                    f"{item.loaded.suite.path}."
+                )
+
+    def _objection(self, identity: Callable[[str], Identity | None], role: str, judge: Identity) -> str | None:
+        """Refuse a judge that turns out to be the model under test, under whatever name."""
+        model = identity(role)
+        if model is None or role in self._allowing or not _are_same_weights(model, judge):
+            return None
+        return f'the judge "{self.spec.name}" is the model under test ("{role}") by its weights; name another one'
+
+    def _judging(self, item: Item) -> Judging:
+        return self._judgings[item.loaded.suite.name]
+
+    def _requests(self, key: str, answers: Answers) -> tuple[Request, ...]:
+        item = self._items[key]
+        judging, sampling = self._judging(item), self._sampling(item.loaded.suite.name)
+        found: list[Request] = []
+        for place, answer in enumerate(answers):
+            prompt = self._prompt(item, answer)
+            if prompt is None:
+                continue
+            for number in range(place * judging.votes, (place + 1) * judging.votes):
+                own = sampling if sampling.seed is None else replace(sampling, seed=sampling.seed + number)
+                found.append(
+                    Request(
+                        suite=item.loaded.suite.name,
+                        case=item.case.id,
+                        sample=number,
+                        prompt=prompt,
+                        sampling=own,
+                        reply_schema=judging.reply_schema(item.case),
+                    )
+                )
+        return tuple(found)
+
+    def _sampling(self, suite: str) -> Sampling:
+        """Give a suite's sampling of its judge, with the judge's own keys over it."""
+        own = self.spec.entry.sampling.model_dump(exclude_none=True)
+        return replace(self._judgings[suite].sampling, **own)
+
+    def judges(self, item: Item) -> bool:
+        """Tell whether an item of the plan is judged by a model."""
+        return item.key in self._items
+
+    def by_answer(self, item: Item, answers: Answers, replies: Answers) -> list[Answers]:
+        """Divide the replies about an item among its answers; what hindered the sending stands for all not sent."""
+        votes = self._judging(item).votes
+        hindrance = [*replies[-1:], AnswerError(cause=STOPPED)][:1]
+        left = list(replies)
+        found: list[Answers] = []
+        for answer in answers:
+            wanted = 0 if self._prompt(item, answer) is None else votes
+            own, left = left[:wanted], left[wanted:]
+            found.append(own if len(own) == wanted else hindrance * wanted)
+        return found
+
+    def grade(self, item: Item, answer: Answer | AnswerError, replies: Answers) -> Grade | AnswerError:
+        """Read the replies about one answer; an error in place of one stays what it is."""
+        if isinstance(answer, AnswerError):
+            return answer
+        graded = self._judging(item).grade(item.case, answer, replies)
+        if isinstance(graded, AnswerError):
+            return graded
+        tokens = [_tokens(reply) for reply in replies if isinstance(reply, Answer)]
+        asked = {"judge": self.spec.name, "judge_tokens": [sum(side) for side in zip(*tokens, strict=True)] or None}
+        return replace(graded, parts={**graded.parts, **asked})
+
+    def _prompt(self, item: Item, answer: Answer | AnswerError) -> Prompt | None:
+        """Give what is sent about an answer; None if nothing is."""
+        if isinstance(answer, AnswerError):
+            return None
+        return self._judging(item).prompt(item.case, answer, self._style or PromptStyle.CHAT)
+
+    def facts(self, identity: Identity | None) -> JudgeInfo | None:
+        """Give what the run is to know of its judge; None if nothing was to be judged."""
+        suites = dict.fromkeys(item.loaded.suite.name for item in self._items.values())
+        if not suites:
+            return None
+        return JudgeInfo(
+            model=self.spec.name,
+            identity=identity,
+            suites={
+                suite: JudgedSuite(
+                    prompt_sha256=self._judgings[suite].prompt_sha256,
+                    votes=self._judgings[suite].votes,
+                    sampling=self._sampling(suite),
+                )
+                for suite in suites
+            },
+        )
+
+
+def _tokens(reply: Answer) -> tuple[int, int]:
+    return reply.input_tokens or 0, reply.output_tokens or 0
+
+
+def is_same_model(one: ModelSpec, other: ModelSpec) -> bool:
+    """Tell whether two entries open the same model, whatever they are called and however it is to answer."""
+    if one.entry.provider != other.entry.provider:
+        return False
+    names = (one.provider.target_field, *_OF_MODEL)
+    return all(getattr(one.entry, name, None) == getattr(other.entry, name, None) for name in names)
+
+
+def _are_same_weights(one: Identity, other: Identity) -> bool:
+    return one.weights is not None and (one.weights, one.settings.get("adapter")) == (
+        other.weights,
+        other.settings.get("adapter"),
+    )
+
+
+def _is_local(spec: ModelSpec) -> bool:
+    """Tell whether a model takes this machine's memory; of other packages' models that is not known, so they may."""
+    entry = spec.entry
+    return not (isinstance(entry, RecordedEntry) or (isinstance(entry, OpenAIEntry) and entry.serve is None))

@@ -1,0 +1,243 @@
+"""What a run asks its models: the prompts, sampling and requests of each item, through the answer store.
+
+It decides what is sent; `prefetch.py` sends it.
+"""
+
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import replace
+from functools import partial
+from uuid import uuid4
+
+from pytest_llmbench.errors import UsageFault
+from pytest_llmbench.models.base import Model
+from pytest_llmbench.models.catalog import ModelSpec
+from pytest_llmbench.models.entries import OpenAIEntry, RecordedEntry, TransformersEntry
+from pytest_llmbench.runner.budget import Budget, PricedModel
+from pytest_llmbench.runner.calls import SharedModel
+from pytest_llmbench.runner.recheck import recheck
+from pytest_llmbench.runner.settings import Item, RunSettings
+from pytest_llmbench.runner.slots import Ask, ModelPlan
+from pytest_llmbench.runner.store.keys import entry_key
+from pytest_llmbench.runner.store.model import StoredModel
+from pytest_llmbench.runner.store.store import AnswerStore
+from pytest_llmbench.values import Answer, AnswerError, Prompt, PromptStyle, Request, Sampling
+
+
+class RequestBuilder:
+    """What the models of a run are asked.
+
+    Args:
+        settings: what the command line says.
+    """
+
+    def __init__(self, settings: RunSettings):
+        self.settings = settings
+        self._styles: dict[str, PromptStyle | None] = {}
+        self._samplings: dict[tuple[str, str], Sampling] = {}
+        self._copies: Counter[Hashable] = Counter()
+        self._store: AnswerStore | None = None
+        self._checks: list[str] = []
+        self._budget = None if settings.max_cost_usd is None else Budget(settings.max_cost_usd)
+
+    def check_styles(self, items: Iterable[Item]) -> None:
+        """See that every model can be opened, as far as that is cheap, and takes its suites' prompts.
+
+        Raises:
+            UsageFault: it cannot, or a suite lacks the prompt style of a model.
+        """
+        for item in items:
+            role = item.spec.role
+            if role not in self._styles:
+                self._styles[role] = item.spec.provider.prompt_style(item.spec.entry)
+            style, suite = self._styles[role], item.loaded.suite
+            if style is not None and style not in item.loaded.prompts:
+                has = ", ".join(item.loaded.prompts)
+                raise UsageFault(
+                    f'model "{item.spec.name}" takes {style} prompts, and the suite "{suite.name}" has only: {has}. '
+                    f'Add a {style} prompt to {suite.path}, or set prompt_style = "{has}" for the model.'
+                )
+
+    def sampling_remarks(self, items: Iterable[Item]) -> dict[str, str]:
+        """Name the models and suites whose samples will hardly differ: several, at temperature 0.
+
+        Recorded answers are left out: at which temperature they were made is not known.
+
+        Returns:
+            A sentence a model and suite, by the key of the first of its items.
+        """
+        if self.settings.samples == 1:
+            return {}
+        greedy: dict[tuple[str, str], Item] = {}
+        for item in items:
+            if self.sampling(item).temperature == 0 and not isinstance(item.spec.entry, RecordedEntry):
+                greedy.setdefault((item.spec.role, item.loaded.suite.name), item)
+        return {
+            item.key: f'model "{role}" is asked {self.settings.samples} times for each case of suite "{suite}" at '
+            f"temperature 0, so its answers hardly differ; set a temperature in {item.loaded.suite.path} or in the "
+            "model's `sampling`, or ask once."
+            for (role, suite), item in greedy.items()
+        }
+
+    def plans(self, items: Sequence[Item]) -> list[ModelPlan]:
+        """Plan what each model is asked, in the order of the items; opens the answer store.
+
+        Raises:
+            UsageFault: see `check_styles`, `check_price` and `AnswerStore`.
+        """
+        self.check_styles(items)
+        for spec in {item.spec.role: item.spec for item in items}.values():
+            self.check_price(spec)
+        self.open_store(item.spec for item in items)
+        asks: dict[str, list[Ask]] = {}
+        specs: dict[str, ModelSpec] = {}
+        for item in items:
+            ask = Ask(key=item.key, requests=self.requests(item), needs_model=item.needs_model)
+            asks.setdefault(item.spec.role, []).append(ask)
+            specs[item.spec.role] = item.spec
+        return [
+            ModelPlan(
+                role=role,
+                open=partial(self._open, specs[role]),
+                asks=tuple(own),
+                through=partial(self.through, specs[role]),
+                check=partial(self._check, specs[role]) if self.settings.n_checked else None,
+            )
+            for role, own in asks.items()
+        ]
+
+    def _open(self, spec: ModelSpec) -> Model:
+        return spec.provider.open(spec.entry, self.settings.open_settings)
+
+    def open_store(self, specs: Iterable[ModelSpec]) -> None:
+        """Open the answer store, if the run has one and any of the models needs it: recorded answers are kept already.
+
+        Raises:
+            UsageFault: see `AnswerStore`.
+        """
+        answers = None if self.settings.is_only_planned else self.settings.answers
+        if self._store is None and answers is not None and any(_is_stored(spec) for spec in specs):
+            self._store = AnswerStore(
+                answers.path, reuse=answers.reuse, token=answers.token or uuid4().hex, is_owner=answers.is_owner
+            )
+
+    def check_price(self, spec: ModelSpec) -> None:
+        """See that what a model's answers cost is known, where the run has a limit.
+
+        Raises:
+            UsageFault: the model has no price, and is none that runs here.
+        """
+        if self._budget is not None and spec.entry.price is None and not is_free(spec):
+            raise UsageFault(
+                f'--llm-max-cost needs the price of model "{spec.name}": add '
+                "price = { input_per_million = ..., output_per_million = ... } in US dollars to its entry, 0 if it "
+                "costs nothing."
+            )
+
+    def through(self, spec: ModelSpec, model: Model) -> Model:
+        """Put before a model what the run has: its budget, and before that the answer store."""
+        model = self._priced(spec, model)
+        if self._store is None or not _is_stored(spec):
+            return model
+        return StoredModel(model, self._store.answers_of(model.identity, spec.role, entry_key(spec.entry)))
+
+    def _priced(self, spec: ModelSpec, model: Model) -> Model:
+        if self._budget is None or spec.entry.price is None:
+            return model
+        return PricedModel(model, spec.entry.price, self._budget)
+
+    def _check(
+        self,
+        spec: ModelSpec,
+        model: SharedModel,
+        requests: Sequence[Request],
+        answers: Sequence[Answer | AnswerError],
+    ) -> None:
+        """Ask some requests again, each alone, and keep what that tells; recorded answers cannot be asked."""
+        if not isinstance(spec.entry, RecordedEntry):
+            found = recheck(self._priced(spec, model), requests, answers, self.settings.n_checked)
+            self._checks.append(f"--llm-check-batching, {spec.role}: {found}")
+
+    def look_into_store(self) -> AnswerStore | None:
+        """Open the answer store only to look; None if there is none.
+
+        Raises:
+            UsageFault: see `AnswerStore`.
+        """
+        answers = self.settings.answers
+        if answers is None or not answers.path.is_file():
+            return None
+        return AnswerStore(answers.path, reuse=answers.reuse, token=None)
+
+    def requests(self, item: Item) -> tuple[Request, ...]:
+        """Make the requests of an item, one a sample; called once an item, in the order of the plan."""
+        prompt = self.prompt(item)
+        sampling = self.sampling(item)
+        labels, picks_label = item.loaded.kind.labels(item.loaded.suite)
+        equal = (item.spec.role, prompt, sampling, labels, picks_label)
+        copy = self._copies[equal]
+        self._copies[equal] += 1
+        return tuple(
+            Request(
+                suite=item.loaded.suite.name,
+                case=item.case.id,
+                sample=sample,
+                prompt=prompt,
+                # one seed for all samples would give the same answer k times
+                sampling=sampling if sampling.seed is None else replace(sampling, seed=sampling.seed + sample),
+                labels=labels,
+                picks_label=picks_label,
+                copy=copy,
+            )
+            for sample in range(self.settings.samples)
+        )
+
+    def prompt(self, item: Item) -> Prompt:
+        """Give the prompt of an item, in the style its model takes."""
+        style, prompts = self._styles[item.spec.role], item.loaded.prompts
+        if style is None:
+            style = PromptStyle.CHAT if PromptStyle.CHAT in prompts else PromptStyle.COMPLETION
+        return prompts[style][item.case.id]
+
+    def sampling(self, item: Item) -> Sampling:
+        """Give the suite's sampling with the model's own keys over it."""
+        key = (item.spec.role, item.loaded.suite.name)
+        if key not in self._samplings:
+            own = item.spec.entry.sampling.model_dump(exclude_none=True)
+            self._samplings[key] = replace(item.loaded.suite.sampling, **own)
+        return self._samplings[key]
+
+    def end(self, *, is_finished: bool) -> None:
+        """Close the answer store; a run that did not finish is continued by the next one."""
+        if self._store is not None:
+            if is_finished and not (self._budget is not None and self._budget.refused):
+                self._store.finish()
+            self._store.close()
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What the user must know of the run beside its records, a sentence each."""
+        found = list(self._checks)
+        found += [] if self._store is None or self._store.fault is None else [self._store.fault]
+        if self._budget is not None and self._budget.refused:
+            found.append(
+                f"--llm-max-cost {self._budget.most_usd:g} was reached: the answers of this run cost "
+                f"{self._budget.spent_usd:.4g} USD, and {_requests_were(self._budget.refused)} not sent; raise it, and "
+                "the next run asks only for what is missing."
+            )
+        return tuple(found)
+
+
+def _requests_were(n: int) -> str:
+    return "1 request was" if n == 1 else f"{n:,} requests were"
+
+
+def is_free(spec: ModelSpec) -> bool:
+    """Tell whether nobody charges for a model's answers: it runs here, or they are there already."""
+    entry = spec.entry
+    is_served_here = isinstance(entry, OpenAIEntry) and entry.serve is not None
+    return is_served_here or isinstance(entry, RecordedEntry | TransformersEntry)
+
+
+def _is_stored(spec: ModelSpec) -> bool:
+    return not isinstance(spec.entry, RecordedEntry)

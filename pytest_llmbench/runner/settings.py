@@ -1,0 +1,57 @@
+"""The settings of a run, and one item of it: a case under a model."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from pytest_llmbench.models.base import OpenSettings
+from pytest_llmbench.models.catalog import ModelSpec
+from pytest_llmbench.runner.store.store import Reuse
+from pytest_llmbench.suites.loader import LoadedSuite
+from pytest_llmbench.values import Case, Json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswersSettings:
+    """Which answer store a run uses, and how: see `AnswerStore`."""
+
+    path: Path
+    reuse: Reuse = Reuse.AUTO
+    token: str = ""
+    is_owner: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSettings:
+    """What the command line says about a run.
+
+    `root` is the project's root directory; `limit` the number of cases a suite; `answers` is None for a run
+    without a store; `n_checked` answers of each model are asked again alone; the rest is told at the options in
+    docs/options.md.
+    """
+
+    root: Path
+    samples: int = 1
+    limit: int | None = None
+    max_cost_usd: float | None = None
+    is_only_planned: bool = False
+    n_checked: int = 0
+    is_bounded: bool = False
+    open_settings: OpenSettings = field(default_factory=OpenSettings)
+    options: Mapping[str, Json] = field(default_factory=dict)
+    answers: AnswersSettings | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One case put to one model; `key` tells it from all others of the run."""
+
+    key: str
+    loaded: LoadedSuite
+    case: Case
+    spec: ModelSpec
+    needs_model: bool = False
+
+    def with_key(self, key: str, *, needs_model: bool) -> "Item":
+        """Give the same item under another key."""
+        return replace(self, key=key, needs_model=needs_model)

@@ -1,0 +1,1 @@
+"""The answer store: answers kept in SQLite, so that an interrupted run pays for none twice."""

@@ -1,0 +1,60 @@
+"""What tells one request from all others, whichever case of whichever suite it is of."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import lru_cache
+from typing import NamedTuple
+
+from pytest_llmbench.models.base import Identity
+from pytest_llmbench.models.entries import Entry
+from pytest_llmbench.values import Json, Request, Sampling
+
+
+class Key(NamedTuple):
+    """Tells a request from all others of a model: its digest, and which of the equal ones of a plan it is."""
+
+    request: str
+    copy: int
+
+
+def model_key(identity: Identity) -> str:
+    """Give the digest that tells a model.
+
+    What a server calls its model is left out, since it is known only after the first answer.
+    """
+    facts: Mapping[str, Json] = {
+        "provider": identity.provider,
+        "model": identity.model,
+        "weights": identity.weights,
+        "template": identity.template_sha256,
+        "libraries": dict(identity.libraries),
+        "settings": dict(identity.settings),
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def request_key(model: str, request: Request) -> str:
+    """Give the digest that tells a request: `model_key`, prompt, sampling, number of the sample."""
+    facts: Mapping[str, Json] = {
+        "model": model,
+        "prompt": request.prompt.sha256,
+        "sampling": _facts_of(request.sampling),
+        "sample": request.sample,
+        "choices": list(request.labels),
+        "is_choice": request.picks_label,
+        "reply_schema": request.reply_schema,
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+@lru_cache(maxsize=64)
+def _facts_of(sampling: Sampling) -> Mapping[str, Json]:
+    return asdict(sampling)
+
+
+def entry_key(entry: Entry) -> str:
+    """Give the digest of what an entry says of its model; how it is asked and what it costs is left out."""
+    said = entry.model_dump(mode="json", exclude={"concurrency", "price", "sampling"})
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()

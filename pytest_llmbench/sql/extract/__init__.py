@@ -1,0 +1,1 @@
+"""The SQL statement in a model's answer."""

@@ -1,0 +1,1 @@
+"""What an SQL statement may do."""

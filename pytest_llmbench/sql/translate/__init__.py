@@ -1,0 +1,1 @@
+"""From the dialect a model writes to the DuckDB query that runs."""

@@ -1,0 +1,1 @@
+"""Suite files: loaded, checked, and rendered to prompts."""

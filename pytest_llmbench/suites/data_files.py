@@ -1,0 +1,171 @@
+"""Read the rows of a suite's data file: CSV, JSON lines or Parquet.
+
+Every row knows where it stands: the line for CSV and JSON lines, the row for Parquet.
+Values of CSV are texts; an empty field is no value.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from pytest_llmbench.errors import SuiteFault
+from pytest_llmbench.values import Json
+
+ReadParquet: TypeAlias = Callable[[Path], tuple[Sequence[str], Sequence[Sequence[object]]]]
+"""Give a Parquet file's column names and rows; handed in, since its reader lives in a room above."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One case as written. `line` counts from 1; `has_lines` is False where it is a row number.
+
+    `is_text` says that its values are texts whatever they mean, as in CSV.
+    """
+
+    path: Path
+    line: int
+    values: Mapping[str, Json]
+    has_lines: bool = True
+    is_text: bool = False
+
+    @property
+    def place(self) -> str:
+        """`line 7` or `row 7`."""
+        return f"{'line' if self.has_lines else 'row'} {self.line}"
+
+    def fault(self, message: str) -> SuiteFault:
+        """Make a fault that says where this row stands."""
+        if self.has_lines:
+            return SuiteFault(message, path=self.path, line=self.line)
+        return SuiteFault(message, path=self.path, row=self.line)
+
+
+def read_rows(path: Path, read_parquet: ReadParquet, text_keys: frozenset[str]) -> list[Row]:
+    """Read a data file by its ending; scalars under `text_keys` become texts.
+
+    Raises:
+        SuiteFault: it is empty, of no known kind, not UTF-8, or a row is broken.
+    """
+    kind = path.suffix.lower()
+    if kind == ".csv":
+        rows = list(_csv_rows(path))
+    elif kind in (".jsonl", ".ndjson"):
+        rows = list(_json_rows(path, text_keys))
+    elif kind == ".parquet":
+        rows = list(_parquet_rows(path, read_parquet, text_keys))
+    else:
+        raise SuiteFault("a data file must end in .csv, .jsonl or .parquet.", path=path)
+    if not rows:
+        raise SuiteFault("this data file has no rows; a case stands in each.", path=path)
+    return rows
+
+
+def _text(path: Path) -> str:
+    content = path.read_bytes()
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as fault:
+        line = content[: fault.start].count(b"\n") + 1
+        raise SuiteFault("this file is not UTF-8; save it as UTF-8.", path=path, line=line) from None
+
+
+def _csv_rows(path: Path) -> Iterator[Row]:
+    reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
+    header: list[str] | None = None
+    line = 1
+    try:
+        for fields in reader:
+            start, line = line, reader.line_num + 1
+            if not fields:
+                continue
+            if header is None:
+                header = _header(path, fields)
+                continue
+            if len(fields) != len(header):
+                message = f"this row has {len(fields)} fields, the header has {len(header)}: {', '.join(header)}."
+                raise SuiteFault(message, path=path, line=start)
+            values = {key: value for key, value in zip(header, fields, strict=True) if value != ""}
+            yield Row(path=path, line=start, values=values, is_text=True)
+    except csv.Error as fault:
+        raise SuiteFault(f"this is not CSV: {fault}.", path=path, line=line) from None
+
+
+def _header(path: Path, fields: list[str]) -> list[str]:
+    header = [name.strip() for name in fields]
+    if "id" not in header:
+        message = f"a data file needs a column id; this one has: {', '.join(header)}. The first line names the columns."
+        raise SuiteFault(message, path=path, line=1)
+    twice = next((name for name in header if header.count(name) > 1), None)
+    if twice is not None:
+        raise SuiteFault(f'the column "{twice}" stands twice; take one out.', path=path, line=1)
+    return header
+
+
+def _json_rows(path: Path, text_keys: frozenset[str]) -> Iterator[Row]:
+    # not splitlines: U+2028 may stand raw within a JSON text
+    for line, text in enumerate(_text(path).split("\n"), start=1):
+        if not text.strip():
+            continue
+        try:
+            found = json.loads(text, object_pairs_hook=_pairs)
+        except json.JSONDecodeError as fault:
+            raise SuiteFault(f"this is not JSON: {fault.msg} at column {fault.colno}.", path=path, line=line) from None
+        except ValueError as fault:
+            raise SuiteFault(f"{fault}", path=path, line=line) from None
+        if not isinstance(found, dict):
+            raise SuiteFault("a line must hold one JSON object, a case.", path=path, line=line)
+        yield Row(path=path, line=line, values={k: _as_text(v) if k in text_keys else v for k, v in found.items()})
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f'the key "{next(k for k in keys if keys.count(k) > 1)}" stands twice; take one out.')
+    return found
+
+
+def _as_text(value: Any) -> Json:
+    found: Json = json.dumps(value) if isinstance(value, (bool, int, float)) else value
+    return found
+
+
+def _parquet_rows(path: Path, read_parquet: ReadParquet, text_keys: frozenset[str]) -> Iterator[Row]:
+    columns, rows = read_parquet(path)
+    if "id" not in columns:
+        raise SuiteFault(f"a data file needs a column id; this one has: {', '.join(columns)}.", path=path)
+    for number, fields in enumerate(rows, start=1):
+        plain = {key: _plain(value) for key, value in zip(columns, fields, strict=True) if value is not None}
+        values = {key: _as_text(value) if key in text_keys else value for key, value in plain.items()}
+        yield Row(path=path, line=number, values=values, has_lines=False)
+
+
+def _plain(value: Any) -> Json:
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    return str(value)
+
+
+def read_parquet(path: Path) -> tuple[Sequence[str], Sequence[Sequence[object]]]:
+    """Give a Parquet file's column names and its rows.
+
+    Raises:
+        SuiteFault: it is not Parquet.
+    """
+    import duckdb
+
+    with duckdb.connect() as connection:
+        try:
+            found = connection.read_parquet(str(path))
+            return tuple(found.columns), found.fetchall()
+        except duckdb.Error as fault:
+            first_line = str(fault).splitlines()[0]
+            raise SuiteFault(f"this is not a Parquet file that can be read: {first_line}.", path=path) from None

@@ -1,0 +1,181 @@
+"""The JSON schema of suite files, for editors: made from the graders' own fields.
+
+`python -m pytest_llmbench.suites.json_schema` prints it; it is shipped as `suite.schema.json`.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pytest_llmbench.grading.base import GraderKind
+from pytest_llmbench.grading.registry import BUILT_IN
+from pytest_llmbench.models.entries import SamplingKeys
+from pytest_llmbench.suites.loader import ID_PATTERN, RESERVED_MARKS, SUITE_KEYS, TAG_PATTERN, TEXT_RULES, TrustKeys
+
+_SCALAR = {"type": ["string", "number", "boolean", "null"]}
+"""A value that is taken as the text it is written as."""
+
+_FUNCTION = "^[\\w.]+:[\\w.]+$"
+
+_SCALARS = {"anyOf": [_SCALAR, {"type": "array", "items": _SCALAR}]}
+
+_FOR_FUNCTION = {
+    "if": {"required": ["grader"], "properties": {"grader": {"type": "string", "pattern": _FUNCTION}}},
+    "then": {
+        "propertyNames": {"enum": sorted(SUITE_KEYS)},
+        "properties": {"cases": {"items": {"properties": {"expected": _SCALARS}}}},
+    },
+}
+
+_ID = {"type": ["string", "number", "boolean"], "pattern": f"^{ID_PATTERN.pattern}$"}
+_TAG = f"(?!_){TAG_PATTERN.pattern}"
+_NO_MARK = {"not": {"enum": sorted(RESERVED_MARKS)}}
+
+
+def suite_schema(kinds: Mapping[str, GraderKind]) -> dict[str, Any]:
+    """Give the JSON schema (2020-12) of a suite file with any of these graders, or a function."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "pytest-llmbench suite",
+        "description": "One file of cases of one kind: prompt templates, grader, sampling, cases.",
+        "type": "object",
+        "required": ["suite", "grader", "prompt"],
+        "anyOf": [{"required": ["cases"], "properties": {"cases": {"minItems": 1}}}, {"required": ["data"]}],
+        "properties": {
+            "suite": {
+                **_ID,
+                **_NO_MARK,
+                "pattern": f"^(?!_){ID_PATTERN.pattern}$",
+                "description": "The name of the suite, a pytest mark too.",
+            },
+            "grader": {
+                "description": "How answers are judged.",
+                "anyOf": [{"enum": sorted(kinds)}, {"type": "string", "pattern": _FUNCTION}],
+            },
+            "sampling": {
+                **_inlined(SamplingKeys),
+                "description": "How a model is to generate; temperature 0 is greedy.",
+            },
+            "prompt": _PROMPT,
+            "data": {
+                "type": "string",
+                "description": "CSV, JSON lines or Parquet beside the file; each row is a case.",
+            },
+            "cases": {"type": "array", "items": _CASE},
+            "trust": {
+                **_inlined(TrustKeys),
+                "description": "How well the grader must agree with people before it may gate this suite.",
+            },
+        },
+        "allOf": [*(_for_grader(kind) for _, kind in sorted(kinds.items())), _FOR_FUNCTION],
+    }
+
+
+_PROMPT = {
+    "type": "object",
+    "description": "jinja2 templates over the case's inputs.",
+    "minProperties": 1,
+    "additionalProperties": False,
+    "properties": {
+        "completion": _SCALAR,
+        "chat": {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "required": ["role", "content"],
+                "additionalProperties": False,
+                "properties": {
+                    "role": {"enum": ["system", "developer", "user", "assistant"]},
+                    "content": _SCALAR,
+                },
+            },
+        },
+    },
+}
+
+_CASE = {
+    "type": "object",
+    "required": ["id"],
+    "properties": {
+        "id": {**_ID, "description": "Unique in the suite, and permanent."},
+        "tags": {
+            "anyOf": [
+                {"type": ["integer", "boolean", "null"]},
+                {"type": "string", "pattern": f"^[\\s,;]*({_TAG}([\\s,;]+|$))*$"},
+                {
+                    "type": "array",
+                    "items": {
+                        "type": ["string", "integer", "boolean", "null"],
+                        "pattern": f"^{_TAG}$",
+                        **_NO_MARK,
+                    },
+                },
+            ]
+        },
+        "cluster": {**_SCALAR, "description": "Cases that share their luck: the gate counts them as one."},
+        "xfail": {**_SCALAR, "description": "The reason why this case is expected to fail."},
+    },
+}
+
+
+def _for_grader(kind: GraderKind) -> dict[str, Any]:
+    case, suite = _inlined(kind.case_fields), _inlined(kind.suite_fields)
+    fields = case["properties"]
+    if kind.is_expected_text and "expected" in fields:
+        text = {**_SCALAR, "pattern": "\\S"}
+        is_single = fields["expected"].get("type") == "string"
+        fields["expected"] = text if is_single else {"anyOf": [text, {"type": "array", "minItems": 1, "items": text}]}
+    for name in fields.keys() - case.get("required", ()):  # null leaves out what may be left out
+        fields[name] = {"anyOf": [fields[name], {"type": "null"}]}
+    for name in TEXT_RULES & suite["properties"].keys():
+        suite["properties"][name] = _with_texts_as_written(suite["properties"][name])
+    # other keys of a case are inputs of the template
+    case.pop("additionalProperties", None)
+    return {
+        "if": {"required": ["grader"], "properties": {"grader": {"const": kind.name}}},
+        "then": {
+            # not unevaluatedProperties, which also complains of all of these where one of them is wrong
+            "propertyNames": {"enum": sorted(SUITE_KEYS | suite["properties"].keys())},
+            "required": suite.get("required", []),
+            "properties": {**suite["properties"], "cases": {"items": case}},
+        },
+    }
+
+
+def _with_texts_as_written(node: Any) -> Any:
+    """Let a scalar of any kind stand where a text does: the loader takes it as it is written."""
+    if isinstance(node, list):
+        return [_with_texts_as_written(entry) for entry in node]
+    if not isinstance(node, dict):
+        return node
+    found = {key: _with_texts_as_written(entry) for key, entry in node.items()}
+    return {**found, **_SCALAR} if found.get("type") == "string" else found
+
+
+def _inlined(fields: type[Any]) -> dict[str, Any]:
+    """Give a pydantic class's schema without references, titles and the class's own docstring."""
+    schema: dict[str, Any] = fields.model_json_schema()
+    definitions = schema.pop("$defs", {})
+    schema.setdefault("properties", {})
+    inlined: dict[str, Any] = _without_titles(schema, definitions)
+    return inlined
+
+
+def _without_titles(node: Any, definitions: Mapping[str, Any]) -> Any:
+    if isinstance(node, list):
+        return [_without_titles(entry, definitions) for entry in node]
+    if not isinstance(node, dict):
+        return node
+    if "$ref" in node:
+        return _without_titles(definitions[node["$ref"].rsplit("/", 1)[-1]], definitions)
+    is_table_of_names = node.get("type") is None and all(isinstance(entry, dict) for entry in node.values())
+    return {
+        key: _without_titles(entry, definitions)
+        for key, entry in node.items()
+        if is_table_of_names or not (key in ("title", "description") and isinstance(entry, str))
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(suite_schema(BUILT_IN), indent=1, sort_keys=True))  # noqa: T201 - it is asked for

@@ -1,0 +1,390 @@
+"""Load suite files: everything is checked before any model is called, and every fault says where.
+
+A suite is a `.yaml` or `.yml` file whose top level has `suite` and `grader`.  The fields
+are told in docs/suites.md and in the JSON schema shipped as `suite.schema.json`.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn, TypeAlias
+
+from pydantic import BaseModel, ValidationError
+
+from pytest_llmbench.errors import SuiteFault
+from pytest_llmbench.grading.base import GraderKind
+from pytest_llmbench.models.entries import SamplingKeys, Strict
+from pytest_llmbench.models.validation import FROM_TEXT, Share, chief_error, told
+from pytest_llmbench.suites import yaml12
+from pytest_llmbench.suites.data_files import ReadParquet, Row, read_rows
+from pytest_llmbench.suites.prompts import PromptTemplate, TemplateFault, compile_template
+from pytest_llmbench.values import Case, Json, Prompt, PromptStyle, Sampling, Suite, Trust
+
+ID_PATTERN = re.compile(r"[A-Za-z0-9._-]+")
+TAG_PATTERN = re.compile(r"[a-z0-9_-]+")
+RESERVED_MARKS = frozenset(
+    {
+        "and",
+        "or",
+        "not",
+        "skip",
+        "skipif",
+        "xfail",
+        "parametrize",
+        "usefixtures",
+        "filterwarnings",
+        "tryfirst",
+        "trylast",
+    }
+    | {"benchmark", "xdist_group", "llm_suite"}
+)
+"""What may be no tag or suite name: pytest's own marks, ours, pytest-benchmark's, and the words of `-m`."""
+
+CASE_KEYS = frozenset({"id", "tags", "cluster", "xfail"})
+SUITE_KEYS = frozenset({"suite", "grader", "sampling", "prompt", "data", "cases", "trust"})
+
+
+class TrustKeys(Strict):
+    """What `trust` may say, as shares."""
+
+    kappa: Share = Trust().kappa
+    tnr: Share = Trust().tnr
+
+
+FindKind: TypeAlias = Callable[[str], GraderKind]
+"""Give the grader of that name; raises LookupError with a sentence naming the known ones."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedSuite:
+    """A suite, its compiled prompt templates by style, and what they make of its cases, by style and case id."""
+
+    suite: Suite
+    kind: GraderKind
+    templates: Mapping[PromptStyle, PromptTemplate]
+    prompts: Mapping[PromptStyle, Mapping[str, Prompt]]
+
+
+_CLAIMS = ("suite", "grader")
+
+
+def is_suite_text(text: str) -> bool:
+    """Tell cheaply whether a YAML text claims to be a suite: `suite` and `grader` at its top level."""
+    return all(re.search(rf"""(?m)^(\s*(---)?\s*\{{?\s*|.*,\s*)["']?{key}["']?\s*:""", text) for key in _CLAIMS)
+
+
+def may_be_suite(path: Path) -> bool:
+    """Tell cheaply whether a file claims to be a suite, in UTF-8 or another encoding that loading will refuse."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return False
+    encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
+    return is_suite_text(content.decode(encoding, "replace"))
+
+
+def load_suite(path: Path, find_kind: FindKind, read_parquet: ReadParquet) -> LoadedSuite | None:
+    """Load and check a suite file; None if the file is YAML of another kind.
+
+    Raises:
+        SuiteFault: the first fault found, with file and line.
+    """
+    text = _read_text(path)
+    if not is_suite_text(text):
+        return None
+    top = yaml12.compose(text, path)
+    if top is None or not yaml12.is_mapping(top):
+        return None
+    table = yaml12.table(top, path, "a suite file")
+    if not {"suite", "grader"} <= set(table.entries):
+        return None
+    return _Loader(table, find_kind, read_parquet).load()
+
+
+class _Loader:
+    """One load of one file: holds what its steps share."""
+
+    def __init__(self, table: yaml12.Table, find_kind: FindKind, read_parquet: ReadParquet):
+        self.table = table
+        self.path = table.path
+        self.read_parquet = read_parquet
+        self.name = self._name()
+        self.kind = self._kind(find_kind)
+        self.text_keys = CASE_KEYS | {"expected"} if self.kind.is_expected_text else CASE_KEYS
+        self.rule_names = frozenset(self.kind.case_fields.model_fields)
+
+    def load(self) -> LoadedSuite:
+        suite_rule_names = frozenset(self.kind.suite_fields.model_fields)
+        unknown = [key for key in self.table.entries if key not in SUITE_KEYS | suite_rule_names]
+        if unknown:
+            known = ", ".join(sorted(SUITE_KEYS | suite_rule_names))
+            self._fail(
+                f'a suite with grader "{self.kind.name}" has no key "{unknown[0]}"; its keys are: {known}.',
+                self.table.key_lines[unknown[0]],
+            )
+        sampling = self._sampling()
+        sources = self._prompt_sources()
+        templates = self._templates(sources)
+        rules = self._suite_rules(suite_rule_names)
+        rows = [*self._inline_rows(), *self._data_rows()]
+        if not rows:
+            self._fail("the suite has no cases; write some under `cases:`, or name a file of them with `data:`.", 1)
+        cases = self._cases(rows)
+        prompts = {style: self._prompts(cases, template) for style, template in templates.items()}
+        digest = hashlib.sha256(json.dumps([self.kind.name, [c.sha256 for c in cases]]).encode()).hexdigest()
+        suite = Suite(
+            name=self.name,
+            path=self.path,
+            grader=self.kind.name,
+            cases=cases,
+            rules=rules,
+            sampling=sampling,
+            prompt_source=sources,
+            sha256=digest,
+            trust=self._trust(),
+        )
+        return LoadedSuite(suite=suite, kind=self.kind, templates=templates, prompts=prompts)
+
+    def _fail(self, message: str, line: int | None) -> NoReturn:
+        raise SuiteFault(message, path=self.path, line=line)
+
+    def _name(self) -> str:
+        name = yaml12.text(self.table.entries["suite"], self.path, "`suite`")
+        line = self.table.key_lines["suite"]
+        if not ID_PATTERN.fullmatch(name):
+            self._fail(f'"{name}" is no suite name; use letters, digits, ".", "_" and "-".', line)
+        if name in RESERVED_MARKS or name.startswith("_"):
+            self._fail(f'a suite cannot be named "{name}": its name becomes a pytest mark; take another one.', line)
+        return name
+
+    def _kind(self, find_kind: FindKind) -> GraderKind:
+        name = yaml12.text(self.table.entries["grader"], self.path, "`grader`")
+        try:
+            return find_kind(name)
+        except LookupError as fault:
+            self._fail(str(fault.args[0]), self.table.key_lines["grader"])
+
+    def _sampling(self) -> Sampling:
+        node = self.table.entries.get("sampling")
+        if node is None:
+            return Sampling()
+        line = self.table.key_lines["sampling"]
+        given = yaml12.value(node, self.path)
+        if not isinstance(given, dict):
+            self._fail("`sampling` must be a mapping such as {max_tokens: 64, temperature: 0}.", line)
+        try:
+            keys = SamplingKeys.model_validate(given)
+        except ValidationError as fault:
+            self._fail(f"sampling: {first_fault(fault, SamplingKeys)}", line)
+        return Sampling(**keys.model_dump(exclude_none=True))
+
+    def _trust(self) -> Trust | None:
+        node = self.table.entries.get("trust")
+        if node is None:
+            return None
+        try:
+            return Trust(**TrustKeys.model_validate(yaml12.value(node, self.path)).model_dump())
+        except ValidationError as fault:
+            self._fail(f"trust: {first_fault(fault, TrustKeys)}", self.table.key_lines["trust"])
+
+    def _prompt_sources(self) -> dict[PromptStyle, tuple[tuple[str, str], ...]]:
+        node = self.table.entries.get("prompt")
+        if node is None:
+            self._fail("the suite has no `prompt`; give it a `completion` text, `chat` messages, or both.", 1)
+        styles = yaml12.table(node, self.path, "`prompt`")
+        sources: dict[PromptStyle, tuple[tuple[str, str], ...]] = {}
+        for key, entry in styles.entries.items():
+            if key == PromptStyle.COMPLETION:
+                sources[PromptStyle.COMPLETION] = (("", yaml12.text(entry, self.path, "the completion prompt")),)
+            elif key == PromptStyle.CHAT:
+                messages = yaml12.items(entry, self.path, "the chat prompt")
+                if not messages:
+                    self._fail("the chat prompt is empty; give it messages, or take it out.", styles.key_lines[key])
+                sources[PromptStyle.CHAT] = tuple(self._message(message) for message in messages)
+            else:
+                self._fail(f'`prompt` has "{key}"; it may have: chat, completion.', styles.key_lines[key])
+        if not any(sources.values()):
+            self._fail("`prompt` is empty; give it a `completion` text, `chat` messages, or both.", styles.line)
+        return sources
+
+    def _message(self, node: yaml12.Node) -> tuple[str, str]:
+        message = yaml12.table(node, self.path, "a chat message")
+        if set(message.entries) != {"role", "content"}:
+            self._fail("a chat message has exactly the keys role and content.", message.line)
+        role = yaml12.text(message.entries["role"], self.path, "`role`")
+        if role not in ("system", "developer", "user", "assistant"):
+            self._fail(f'"{role}" is no role; use system, user or assistant.', message.line)
+        return role, yaml12.text(message.entries["content"], self.path, "`content`")
+
+    def _templates(self, sources: Mapping[PromptStyle, Sequence[tuple[str, str]]]) -> dict[PromptStyle, PromptTemplate]:
+        try:
+            return {style: compile_template(style, source) for style, source in sources.items()}
+        except TemplateFault as fault:
+            self._fail(f"{_clause(fault)}.", self.table.key_lines["prompt"])
+
+    def _suite_rules(self, names: frozenset[str]) -> object:
+        given = {
+            key: (yaml12.text_value if key in TEXT_RULES and not yaml12.is_null(node) else yaml12.value)(
+                node, self.path
+            )
+            for key, node in self.table.entries.items()
+            if key in names
+        }
+        try:
+            return self.kind.suite_fields.model_validate(given)
+        except ValidationError as fault:
+            key = str(fault.errors()[0]["loc"][0]) if fault.errors()[0]["loc"] else ""
+            self._fail(first_fault(fault, self.kind.suite_fields), self.table.key_lines.get(key, 1))
+
+    def _inline_rows(self) -> list[Row]:
+        node = self.table.entries.get("cases")
+        if node is None:
+            return []
+        rows = []
+        for entry in yaml12.items(node, self.path, "`cases`"):
+            case = yaml12.table(entry, self.path, "a case")
+            values = {key: self._case_value(key, value) for key, value in case.entries.items()}
+            rows.append(Row(path=self.path, line=case.line, values=values))
+        return rows
+
+    def _case_value(self, key: str, node: yaml12.Node) -> Json:
+        if key in _MAY_BE_NULL and yaml12.is_null(node):
+            return None
+        read = yaml12.text_value if key in self.text_keys else yaml12.value
+        found: Json = read(node, self.path)
+        return found
+
+    def _data_rows(self) -> list[Row]:
+        node = self.table.entries.get("data")
+        if node is None:
+            return []
+        line = self.table.key_lines["data"]
+        file = self.path.parent / yaml12.text(node, self.path, "`data`")
+        if not file.is_file():
+            self._fail(f"there is no data file {file}; `data` is a path relative to the suite file.", line)
+        return read_rows(file, self.read_parquet, self.text_keys)
+
+    def _cases(self, rows: Sequence[Row]) -> tuple[Case, ...]:
+        first_seen: dict[str, Row] = {}
+        cases = []
+        for row in rows:
+            case = self._case(row)
+            if case.id in first_seen:
+                before = first_seen[case.id]
+                raise row.fault(f'case id "{case.id}" stands twice, first at {before.place}; ids must be unique.')
+            first_seen[case.id] = row
+            cases.append(case)
+        return tuple(cases)
+
+    def _case(self, row: Row) -> Case:
+        values = row.values
+        case_id = values.get("id")
+        if not isinstance(case_id, str) or not case_id:
+            columns = ", ".join(values)
+            raise row.fault(f"a case has no id; every case needs a unique, permanent one (it has: {columns}).")
+        if not ID_PATTERN.fullmatch(case_id):
+            raise row.fault(f'"{case_id}" is no case id; use letters, digits, ".", "_" and "-".')
+        own: dict[str, Json] = {
+            key: value for key, value in values.items() if key in self.rule_names and value is not None
+        }
+        expected = own.get("expected")
+        return Case(
+            suite=self.name,
+            id=case_id,
+            inputs={k: v for k, v in values.items() if k not in CASE_KEYS and k not in self.rule_names},
+            rules=self._case_rules(row, case_id, own),
+            expected=tuple(map(str, expected)) if isinstance(expected, list) else _text_or_none(expected),
+            tags=self._tags(row, case_id),
+            cluster=self._plain_text(row, case_id, "cluster"),
+            xfail=self._plain_text(row, case_id, "xfail"),
+            sha256=_digest(self.kind.name, values),
+            path=row.path,
+            line=row.line,
+        )
+
+    def _case_rules(self, row: Row, case_id: str, own: dict[str, Json]) -> object:
+        try:
+            return self.kind.case_fields.model_validate(own, context=FROM_TEXT if row.is_text else None)
+        except ValidationError as fault:
+            error = fault.errors()[0]
+            if error["type"] == "missing" and len(error["loc"]) == 1:
+                name = error["loc"][0]
+                message = f'case "{case_id}" has no {name}; each {self.kind.name} case needs one, see docs/suites.md.'
+                raise row.fault(message) from None
+            raise row.fault(f'case "{case_id}": {first_fault(fault, self.kind.case_fields)}') from None
+
+    def _plain_text(self, row: Row, case_id: str, key: str) -> str | None:
+        found = row.values.get(key)
+        if isinstance(found, list | dict):
+            raise row.fault(f'case "{case_id}": `{key}` must be a text.')
+        return _text_or_none(found)
+
+    def _tags(self, row: Row, case_id: str) -> tuple[str, ...]:
+        given = row.values.get("tags")
+        if given is None:
+            return ()
+        if isinstance(given, str):
+            given = re.split(r"[\s,;]+", given.strip()) if given.strip() else []
+        if not isinstance(given, list):
+            raise row.fault(f'case "{case_id}": `tags` must be a list of words.')
+        for tag in given:
+            if not isinstance(tag, str) or not TAG_PATTERN.fullmatch(tag):
+                raise row.fault(f'case "{case_id}": "{tag}" is no tag; use a-z, 0-9, "_" and "-".')
+            if tag.startswith("_"):
+                raise row.fault(f'case "{case_id}": "{tag}" cannot be a tag, no mark may begin with "_"; take it off.')
+            if tag in RESERVED_MARKS:
+                raise row.fault(f'case "{case_id}": "{tag}" cannot be a tag, pytest uses it; take another word.')
+        return tuple(map(str, given))
+
+    def _prompts(self, cases: Sequence[Case], template: PromptTemplate) -> dict[str, Prompt]:
+        prompts = {}
+        for case in cases:
+            try:
+                prompts[case.id] = template.render(case.inputs)
+            except TemplateFault as fault:
+                where = f"{self.path}:{self.table.key_lines['prompt']}"
+                message = f'case "{case.id}": {_clause(fault)} ({template.style} prompt at {where}).'
+                raise SuiteFault(message, path=case.path, line=case.line) from None
+        return prompts
+
+
+TEXT_RULES = frozenset({"labels", "positive", "rule"})
+"""Suite fields whose values are texts, whatever they look like."""
+
+_MAY_BE_NULL = frozenset({"tags", "cluster", "xfail"})
+"""Case fields that null leaves out; in `id` and `expected` it is a word."""
+
+
+def _clause(fault: TemplateFault) -> str:
+    """Give a fault without a full stop: the sentence goes on behind it."""
+    return str(fault).rstrip(".")
+
+
+def first_fault(fault: ValidationError, fields: type[BaseModel]) -> str:
+    """Put the first error of a validation into a sentence: where in the value, and what."""
+    return f"{told(chief_error(fault), fields)}."
+
+
+def _digest(kind: str, values: Mapping[str, Json]) -> str:
+    judged = {
+        key: value for key, value in values.items() if key not in ("tags", "cluster", "xfail") and value is not None
+    }
+    content = json.dumps([kind, judged], ensure_ascii=False, sort_keys=True, default=str)
+    return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as fault:
+        line = path.read_bytes()[: fault.start].count(b"\n") + 1
+        raise SuiteFault("this file is not UTF-8; save it as UTF-8.", path=path, line=line) from None
+    except OSError as fault:
+        raise SuiteFault(f"this file cannot be read: {fault.strerror}.", path=path) from None
+
+
+def _text_or_none(found: Json) -> str | None:
+    return None if found is None or found == "" else str(found)

@@ -1,0 +1,393 @@
+"""The `llmbench` command: what it prints, and its exit status."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pytest_llmbench.cli import main
+from pytest_llmbench.results.records import (
+    Record,
+    Run,
+    RunInfo,
+    block_to_json,
+    error_sample,
+    graded_sample,
+    record_to_json,
+)
+from pytest_llmbench.values import Answer, AnswerError, Grade, Outcome, Prompt
+
+COMMAND = Path(sys.executable).parent / "llmbench"
+
+GRADE = Grade(score=1.0, passed=True, reason="correct", explanation="As expected.")
+FRANCE = Record(
+    suite="capitals",
+    case="france",
+    case_sha256="",
+    model="gpt",
+    role="old",
+    prompt_style="completion",
+    prompt_sha256="p",
+    grader="exact",
+    score=1.0,
+    outcome=Outcome.PASSED,
+    samples=(graded_sample(Answer(text="Paris", latency_s=0.25), GRADE),),
+)
+PERU = replace(
+    FRANCE,
+    case="peru",
+    score=None,
+    outcome=Outcome.ERROR,
+    prompt_sha256="q",
+    samples=(error_sample(AnswerError(cause="HTTP 500")),),
+)
+FRANCE_LINES = [
+    "== capitals/france [old]: passed, score 1.00",
+    "-- prompt",
+    "   Q: France?",
+    "-- answer",
+    "   Paris",
+    "-- grade",
+    "   correct (score 1.00): As expected.",
+    "-- cost",
+    "   0.25s in all",
+    "",
+]
+PERU_LINES = ["== capitals/peru [old]: error, no score", "-- error", "   HTTP 500", ""]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    return tmp_path
+
+
+def write_run(path: Path, *records: Record) -> None:
+    run = Run(records=records, facts=RunInfo(prompts={"p": Prompt(text="Q: France?")}))
+    measured = [{"extra_info": {"llmbench": record_to_json(record)}} for record in records if record.latencies_s]
+    path.write_text(json.dumps({"benchmarks": measured, "llmbench": block_to_json(run)}))
+
+
+def output(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    return captured.out.splitlines()
+
+
+def fault(capsys: pytest.CaptureFixture[str]) -> str:
+    """Give what stands on stderr where nothing stands on stdout."""
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    return captured.err
+
+
+# -- init
+
+WRITTEN = ("cases/capitals.yaml", "fixtures/models.toml", "fixtures/answers/example.jsonl")
+LAST = (".github/workflows/llmbench.yml", "pytest.ini")
+
+
+def test_init_writes_a_first_project(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An empty folder gets a suite, a models file with its answers, a workflow and an ini file, and is told how to go on."""
+    status = main(["init"])
+
+    assert status == 0
+    assert output(capsys) == [
+        *(f"wrote {path}" for path in (*WRITTEN, *LAST)),
+        "Next: pytest --llm-model example cases/",
+    ]
+    assert all((folder / path).is_file() for path in (*WRITTEN, *LAST))
+
+
+def test_init_keeps_what_is_there(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file of the user's own is left as it is; the others are written."""
+    (folder / "cases").mkdir()
+    (folder / "cases" / "capitals.yaml").write_text("mine")
+
+    status = main(["init"])
+
+    assert status == 0
+    assert output(capsys) == [
+        *(f"wrote {path}" for path in (*WRITTEN[1:], *LAST)),
+        "kept  cases/capitals.yaml (it was there)",
+        "Next: pytest --llm-model example cases/",
+    ]
+    assert (folder / "cases" / "capitals.yaml").read_text() == "mine"
+
+
+def test_init_twice_changes_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The second call keeps every file."""
+    main(["init"])
+    capsys.readouterr()
+
+    status = main(["init"])
+
+    assert status == 0
+    assert output(capsys)[:-1] == [f"kept  {path} (it was there)" for path in (*WRITTEN, *LAST)]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("pytest.ini", ""),
+        (".pytest.toml", "[pytest]\n"),
+        ("pyproject.toml", "[project]\n\n[tool.pytest.ini_options]\n"),
+        ("pyproject.toml", "[tool.pytest]\n"),
+        ("tox.ini", "[tox]\n[pytest]\n"),
+        ("setup.cfg", "[tool:pytest]\n"),
+    ],
+)
+def test_init_leaves_the_settings_of_pytest_where_they_are(
+    folder: Path, capsys: pytest.CaptureFixture[str], name: str, content: str
+) -> None:
+    """A second file would take their place."""
+    (folder / name).write_text(content)
+
+    main(["init"])
+
+    assert f"kept  {name} (it was there)" in output(capsys)
+    assert (folder / name).read_text() == content
+    assert (folder / "pytest.ini").exists() is (name == "pytest.ini")
+
+
+def test_init_writes_settings_beside_those_of_others(folder: Path) -> None:
+    """A project's file without a section of pytest's is none of its settings."""
+    (folder / "pyproject.toml").write_text('[project]\nname = "x"\n\n[tool.pytest-watcher]\n')
+
+    main(["init"])
+
+    assert (folder / "pytest.ini").is_file()
+
+
+def test_init_says_where_it_cannot_write(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file where a folder should be is one sentence and exit 2."""
+    (folder / "cases").write_text("")
+
+    status = main(["init"])
+
+    assert status == 2
+    assert fault(capsys) == "llmbench: cases: cannot be written: File exists.\n"
+
+
+def test_the_first_project_runs(pytester: pytest.Pytester, capsys: pytest.CaptureFixture[str]) -> None:
+    """As the command says: two of its recorded answers are right, one is wrong; its suite has no fault."""
+    main(["init"])
+    capsys.readouterr()
+
+    status = main(["validate", "cases"])
+    validated = output(capsys)
+    result = pytester.runpytest("--llm-model", "example", "cases/")
+
+    assert (status, validated) == (0, ["1 suites, 3 cases: 0 error, 0 warning, 0 advice"])
+    result.assert_outcomes(passed=2, failed=1)
+    result.stdout.fnmatch_lines(["FAILED cases/capitals.yaml::kenya[[]example[]] - different: *"])
+
+
+def test_the_first_project_is_found_whatever_pytest_is_given(
+    pytester: pytest.Pytester, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A baseline that lies elsewhere, which pytest takes for a path to tests, does not move the root directory there."""
+    main(["init"])
+    base = tmp_path_factory.mktemp("elsewhere") / "base.json"
+    run = ("--llm-model", "m=example", "--llm-no-fail", "--benchmark-quiet")
+    pytester.runpytest(*run, f"--benchmark-json={base}", "cases/")
+
+    result = pytester.runpytest(*run, "--llm-baseline", str(base), "cases/")
+
+    result.stdout.fnmatch_lines([f"rootdir: {pytester.path}", "verdict: too few cases"])
+
+
+# -- validate
+
+GOOD = """\
+suite: good
+grader: exact
+prompt: {completion: "{{ q }}"}
+cases: [{id: a, q: x, expected: y}, {id: b, q: x, expected: y}]
+"""
+
+
+def test_validate_lists_the_faults_of_all_suites(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each broken suite is a line with its place, and other YAML, hidden folders and good suites are none."""
+    (folder / "cases" / "deep").mkdir(parents=True)
+    (folder / "cases" / ".hidden").mkdir()
+    (folder / "cases" / ".hidden" / "x.yaml").write_text("suite: x\ngrader: y\n")
+    (folder / "cases" / "good.yaml").write_text(GOOD)
+    (folder / "cases" / "other.yaml").write_text("a: [")
+    (folder / "cases" / "twin.yaml").write_text(GOOD)
+    (folder / "cases" / "a.yaml").write_text(GOOD.replace("id: b", "id: a").replace("good", "a"))
+    (folder / "cases" / "deep" / "b.yml").write_text(GOOD.replace("exact", "exakt").replace("good", "b"))
+
+    status = main(["validate", "cases", "cases/good.yaml"])
+
+    assert status == 1
+    assert output(capsys) == [
+        'cases/a.yaml:4: case id "a" stands twice, first at line 4; ids must be unique. [error]',
+        'cases/deep/b.yml:2: there is no grader "exakt"; did you mean "exact"? Known are: exact, contains, regex, json, '
+        "yes_no, key_points, sql, or a function of yours as package.module:function. [error]",
+        'cases/twin.yaml:1: the suite name "good" is taken by cases/good.yaml; give one of them another. [error]',
+        "4 suites, 2 cases: 3 error, 0 warning, 0 advice",
+    ]
+
+
+def test_validate_shows_what_could_act_on_the_terminal(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A suite of somebody else's may hold an escape; it is shown."""
+    (folder / "a.yaml").write_text(GOOD.replace("suite: good", r'suite: "\x1b[2J"'))
+
+    main(["validate", "a.yaml"])
+
+    assert output(capsys)[0].startswith(r'a.yaml:1: "\x1b[2J" is no suite name;')
+
+
+NOTHING = {
+    "no path": (["none"], "none: there is no such file or folder."),
+    "no suite": (
+        ["."],
+        "there is no suite file here; a suite is a .yaml file with `suite` and `grader` at its top level.",
+    ),
+    "a file that is none": (
+        ["other.yaml"],
+        "other.yaml: this is no suite file; it needs `suite` and `grader` at its top level.",
+    ),
+}
+
+
+@pytest.mark.parametrize(("paths", "message"), NOTHING.values(), ids=NOTHING)
+def test_validate_with_nothing_to_look_at_is_wrong_usage(
+    folder: Path, capsys: pytest.CaptureFixture[str], paths: list[str], message: str
+) -> None:
+    """A path that does not exist, or holds no suite, is exit 2: a check that checks nothing must not be green."""
+    (folder / "other.yaml").write_text("a: 1")
+
+    status = main(["validate", *paths])
+
+    assert status == 2
+    assert fault(capsys) == f"llmbench: {message}\n"
+
+
+# -- show
+
+
+def test_show_tells_a_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every record with prompt, answer and grade, then the scoreboard."""
+    write_run(folder / "run.json", FRANCE, PERU)
+
+    status = main(["show", "run.json"])
+
+    assert status == 0
+    assert output(capsys) == [
+        *FRANCE_LINES,
+        *PERU_LINES,
+        "suite     model  cases   score  95% interval  format    p50    p95  TTFT  errors",
+        "capitals  old        2  100.0%    20.7-100.0       -  0.25s  0.25s     -       1",
+    ]
+
+
+@pytest.mark.parametrize("case", ["peru", "capitals/peru"])
+def test_show_tells_one_case(folder: Path, capsys: pytest.CaptureFixture[str], case: str) -> None:
+    """A case is named by its id, or by suite and id."""
+    write_run(folder / "run.json", FRANCE, PERU)
+
+    status = main(["show", "run.json", case])
+
+    assert status == 0
+    assert output(capsys)[: len(PERU_LINES) + 1] == [
+        *PERU_LINES,
+        "suite     model  cases  score  95% interval  format  p50  p95  TTFT  errors",
+    ]
+
+
+def test_show_names_the_nearest_cases(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A case the run does not have is exit 2, with the likest of those it has first."""
+    write_run(folder / "run.json", FRANCE, PERU)
+
+    status = main(["show", "run.json", "prou"])
+
+    assert status == 2
+    assert fault(capsys) == 'llmbench: run.json has no case "prou"; the nearest it has: peru, france.\n'
+
+
+def test_show_of_an_unreadable_file_says_why(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is no run is exit 2 and one sentence."""
+    (folder / "run.json").write_text("{")
+
+    status = main(["show", "run.json"])
+
+    assert status == 2
+    assert fault(capsys) == (
+        "llmbench: run.json:1: this is not JSON, or it was cut off: Expecting property name enclosed in double quotes.\n"
+    )
+
+
+# -- the command itself
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "llmbench: error: the following arguments are required: COMMAND"),
+        (["show"], "llmbench show: error: the following arguments are required: RUN.json"),
+        (["validate"], "llmbench validate: error: the following arguments are required: PATH"),
+        (["show", "a", "b", "c"], "llmbench: error: unrecognized arguments: c"),
+        (["init", "--force"], "llmbench: error: unrecognized arguments: --force"),
+    ],
+)
+def test_wrong_usage_is_exit_2(capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:
+    """What is missing or unknown is named behind the usage."""
+    with pytest.raises(SystemExit) as raised:
+        main(arguments)
+
+    assert raised.value.code == 2
+    assert fault(capsys).splitlines()[-1] == message
+
+
+def test_an_unknown_command_is_exit_2(capsys: pytest.CaptureFixture[str]) -> None:
+    """The commands there are stand in the message."""
+    with pytest.raises(SystemExit) as raised:
+        main(["shwo"])
+
+    assert raised.value.code == 2
+    assert "invalid choice: 'shwo'" in fault(capsys)
+
+
+def test_the_command_is_installed(folder: Path) -> None:
+    """`llmbench` runs as a program; a console that lacks a character gets its escape."""
+    write_run(folder / "run.json", replace(FRANCE, samples=(graded_sample(Answer(text="Zürich \U0001f642"), GRADE),)))
+
+    result = subprocess.run(
+        [COMMAND, "show", "run.json", "france"],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        check=False,
+    )
+
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert rb"   Z\xfcrich \U0001f642" in result.stdout.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"), [(["show", "run.json"], 0), (["compare", "run.json", "worse.json"], 1)]
+)
+def test_a_reader_that_has_seen_enough_takes_nothing_from_the_status(
+    folder: Path, arguments: list[str], status: int
+) -> None:
+    """Behind a closed pipe, as of `| head -1`, the command ends in silence, and a worse candidate stays worse."""
+    records = [replace(FRANCE, case=f"c{number}") for number in range(500)]
+    write_run(folder / "run.json", *records)
+    wrong = replace(FRANCE.samples[0], outcome=Outcome.FAILED, score=0.0)
+    write_run(
+        folder / "worse.json",
+        *(replace(record, outcome=Outcome.FAILED, score=0.0, samples=(wrong,)) for record in records),
+    )
+    reading, writing = os.pipe()
+    os.close(reading)
+
+    with os.fdopen(writing, "wb") as closed:
+        result = subprocess.run([COMMAND, *arguments], stdout=closed, stderr=subprocess.PIPE, check=False)
+
+    assert (result.returncode, result.stderr) == (status, b"")

@@ -1,0 +1,184 @@
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_llmbench.grading.answer_text import (
+    clip,
+    graded_unless_void,
+    is_empty,
+    is_refusal,
+    normalise,
+    without_reasoning,
+)
+from pytest_llmbench.values import Answer, Case, Grade, Outcome, Reason
+
+CASE = Case(suite="suite", id="case", inputs={})
+WRONG = Grade(score=0.3, passed=False, reason=Reason.DIFFERENT, explanation="wrong", parts={"seen": True})
+RIGHT = Grade(score=1.0, passed=True, reason=Reason.CORRECT, explanation="right")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I'm sorry, but I can't help with that.",
+        "I’m sorry, but I can’t assist with that request.",
+        "I am sorry, but I am unable to explain this joke.",
+        "I'm very sorry, I cannot answer this.",
+        "Sorry, I can't do that.",
+        "Sorry, but I don't have enough information to tell.",
+        "I apologize, but I cannot provide an explanation of this joke.",
+        "My apologies, but I won't be able to do this.",
+        "As an AI language model, I cannot explain jokes.",
+        "As an AI, I am not able to judge headlines.",
+        "As a large language model, I don't have access to the article.",
+        "I'm sorry, but as an AI language model, I cannot tell whether it is clickbait.",
+        "I cannot assist with that.",
+        "I can't help with this one.",
+        "I'm unable to provide a query for that.",
+        "Unfortunately, I cannot answer that.",
+        "I must respectfully decline.",
+        "I'm not comfortable explaining this joke.",
+        "\n\n  **I'm sorry**, but I can't explain it.",
+        "Explanation: I'm sorry, but I can't explain this joke.",
+    ],
+)
+def test_refusal_is_told_by_its_opening(text: str) -> None:
+    """An answer that opens by declining is a refusal."""
+    refused = is_refusal(text)
+
+    assert refused
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "The baker can't make enough dough, which means bread and money.",
+        "I can't help but laugh: dough means money too.",
+        "I can't believe it, the pun is on dough.",
+        "She is sorry, but she cannot pay her baker.",
+        "The pun is on dough. I'm sorry, but I can't say more.",
+        "\"I'm sorry, but I can't,\" says the baker, who is out of dough.",
+        "As an AI engineer would say, the pods talk to each other.",
+        "As an AI joke, it plays on the word pod.",
+        "As an AI language model, I must say that the pun on dough is good.",
+        "Sorry, no.",
+        "No, I cannot see any clickbait in it.",
+        "We cannot assist the whale: it speaks to pods.",
+        "Sorry is what the man says; he can't pay.",
+        "The whale apologizes, but I cannot is what the pod hears.",
+        "I apologize for nothing: the answer is 42.",
+    ],
+)
+def test_right_answer_with_such_words_is_no_refusal(text: str) -> None:
+    """Words of refusals further on, of somebody else, or in quotation marks refuse nothing."""
+    refused = is_refusal(text)
+
+    assert not refused
+
+
+@pytest.mark.parametrize("text", ["", " \n\t", "\u200b", "\ufeff \u00a0"])
+def test_blank_and_invisible_text_is_empty(text: str) -> None:
+    """Whitespace and characters nobody sees are no answer."""
+    empty = is_empty(text)
+
+    assert empty
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("<think>dough?</think>\n\nyes", "yes"),
+        ("<think>\nno, wait\n</think>yes", "yes"),
+        ("<THINK>x</THINK> yes", "yes"),
+        ("<thinking>x</thinking> yes", "yes"),
+        ("<think>one</think><think>two</think>yes", "yes"),
+        ("no, it is opened in the prompt</think>\nyes", "yes"),
+        ("<think>it never ends, yes, no", ""),
+        ("yes <think>is that so", "yes"),
+        ("yes", "yes"),
+        ("I think <b>yes</b>", "I think <b>yes</b>"),
+        ("<thinker>yes</thinker>", "<thinker>yes</thinker>"),
+    ],
+)
+def test_reasoning_is_blanked_out(text: str, left: str) -> None:
+    """Reasoning is taken out with its tags, to the end if it is never closed, and places are kept."""
+    read = without_reasoning(text)
+
+    assert read.strip() == left
+    assert len(read) == len(text)
+
+
+@given(st.text())
+def test_blanking_never_moves_a_character(text: str) -> None:
+    """Every character left after blanking stands where it stood."""
+    read = without_reasoning(text)
+
+    assert all(new in (old, " ") for new, old in zip(read, text, strict=True))
+
+
+@given(st.text())
+def test_normalising_twice_changes_nothing_more(text: str) -> None:
+    """Normalised text is its own normal form."""
+    once = normalise(text)
+
+    assert normalise(once) == once
+
+
+def test_normalising_straightens_what_keyboards_write_plainly() -> None:
+    """Curly quotes, full-width letters, ligatures and runs of whitespace come out plain."""
+    text = normalise(" ｙｅｓ\u00a0\n “don’t”  eﬃcient ")
+
+    assert text == 'yes "don\'t" efficient'
+
+
+def test_clipped_text_is_one_printable_line() -> None:
+    """What goes into an explanation has no line breaks, no control characters, and an end."""
+    text = clip("a\n\x1b[31mb" + "c" * 300, 10)
+
+    assert text == "a [31mbcc…"
+
+
+@pytest.mark.parametrize("text", ["", "  \n", "<think>The answer is 42, so I say 42."])
+def test_empty_answer_fails_whatever_the_judge_says(text: str) -> None:
+    """No answer, or nothing but reasoning, is `empty` with score 0 under every grader."""
+    grader = graded_unless_void(lambda case, answer: RIGHT)
+
+    grade = grader(CASE, Answer(text=text))
+
+    assert (grade.outcome, grade.score, grade.reason) == (Outcome.FAILED, 0, Reason.EMPTY)
+
+
+def test_refusal_fails_with_the_parts_of_the_judge() -> None:
+    """A refusal the judge fails is `refusal` with score 0, and keeps the judge's details."""
+    grader = graded_unless_void(lambda case, answer: WRONG)
+
+    grade = grader(CASE, Answer(text="I cannot assist with that."))
+
+    assert (grade.passed, grade.score, grade.reason, grade.parts) == (False, 0, Reason.REFUSAL, {"seen": True})
+    assert grade.explanation == "The model declined: I cannot assist with that."
+
+
+def test_right_answer_that_sounds_like_a_refusal_passes() -> None:
+    """What the judge passes is not called a refusal."""
+    grader = graded_unless_void(lambda case, answer: RIGHT)
+
+    grade = grader(CASE, Answer(text="I cannot assist with that."))
+
+    assert grade == RIGHT
+
+
+def test_judge_sees_no_reasoning() -> None:
+    """The judge gets the answer with its reasoning blanked out, and everything else as it was."""
+    seen: list[Answer] = []
+    answer = Answer(text="<think>no</think>yes", output_tokens=9)
+
+    def judge(case: Case, answer: Answer) -> Grade:
+        seen.append(answer)
+        return RIGHT
+
+    graded_unless_void(judge)(CASE, answer)
+
+    assert seen == [replace(answer, text=" " * 17 + "yes")]

@@ -1,0 +1,35 @@
+"""The history of runs of strangers: what stands in their files acts in no form of it."""
+
+import csv
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from pytest_llmbench.report.terminal.history import history_lines
+from pytest_llmbench.results.history import Entry, History
+
+
+def entry(name: str, **others: Any) -> Entry:
+    made = {
+        "file": f"{name}.json", "date": name, "commit": name, "suite": name, "role": name, "model": name, "cases": 1,
+        "errors": 0, "score": 1.0, "interval": (0.2, 1.0), "format_rate": None, "p50_s": None,
+    }  # fmt: skip
+    return Entry(**{**made, **others})
+
+
+@pytest.mark.parametrize("form", ["text", "csv", "json"])
+def test_names_of_a_run_act_in_no_form(payload: Any, harms: Callable[[str], Sequence[str]], form: str) -> None:
+    """Two models of one role, so that the models are told too."""
+    text = payload.text[:500]
+    found = History(entries=(entry(text), entry(text, model="other")), left_out=())
+
+    told = "\n".join(history_lines(found, form))
+
+    assert harms(told) == []
+    if form == "json":
+        assert json.loads(told)[0]["suite"] == text
+    if form == "csv":
+        assert [row["cases"] for row in csv.DictReader(told.splitlines())] == ["1", "1"]
+        assert not any(value.startswith(("=", "+", "-", "@")) for row in csv.reader(told.splitlines()) for value in row)

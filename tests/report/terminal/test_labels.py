@@ -1,0 +1,115 @@
+from collections.abc import Sequence
+
+import pytest
+
+from pytest_llmbench.report.terminal.labels import label_lines
+from pytest_llmbench.report.terminal.layout import Style, plain
+from pytest_llmbench.results.records import Record, Sample
+from pytest_llmbench.values import Json, Outcome
+
+
+def record(case: int, expected: str, strict: str | None, *, role: str = "small", **parts: Json) -> Record:
+    passed = strict == expected
+    sample = Sample(
+        answer="x",
+        outcome=Outcome.PASSED if passed else Outcome.FAILED,
+        score=float(passed),
+        reason="",
+        explanation="",
+        format_ok=strict is not None,
+        parts={"expected": expected, "strict": strict, "lenient": strict, **parts},
+        latency_s=None,
+        ttft_s=None,
+        input_tokens=None,
+        output_tokens=None,
+        finish_reason=None,
+        concurrency=None,
+    )
+    return Record(
+        suite="clickbait",
+        case=str(case),
+        case_sha256="",
+        model=role,
+        role=role,
+        prompt_style="chat",
+        prompt_sha256="",
+        grader="yes_no",
+        score=sample.score,
+        outcome=sample.outcome,
+        samples=(sample,),
+    )
+
+
+def lines_of(records: Sequence[Record], width: int = 80) -> list[str]:
+    return [plain(line) for line in label_lines(records, width=width)]
+
+
+FOUR = [record(1, "yes", "yes"), record(2, "yes", "yes"), record(3, "no", "no"), record(4, "no", None)]
+
+
+def test_a_suite_is_one_table_with_its_baselines() -> None:
+    """Format, both accuracies, what the confusion matrix gives, the matrix itself, and a row a baseline."""
+    assert lines_of(FOUR, width=140) == [
+        'clickbait: labels yes, no; positive is "yes"',
+        "  model         format  strict  95% interval  lenient  bal.acc   MCC    F1  yes-rate  yes as yes/no/?  no as yes/no/?",
+        "  small          75.0%   75.0%     30.1-95.4    75.0%    75.0%  0.67  1.00     50.0%            2/0/0           0/1/1",
+        "  (always yes)       -   50.0%             -    50.0%    50.0%    0*  0.67    100.0%            2/0/0           2/0/0",
+        "  (always no)        -   50.0%             -    50.0%    50.0%    0*  0.00      0.0%            0/2/0           0/2/0",
+        "  * MCC is undefined where one label only is expected or answered; it counts as 0.",
+    ]
+
+
+def test_a_narrow_terminal_tells_the_matrix_in_lines() -> None:
+    """At 60 columns nothing is wider, and the confusion matrix is still there."""
+    lines = lines_of(FOUR, width=60)
+
+    assert all(len(line) <= 60 for line in lines)
+    assert "  small: yes as yes/no/? 2/0/0, no as yes/no/? 0/1/1" in lines
+    assert "95% interval" not in lines[1]
+
+
+def test_a_model_not_above_the_best_baseline_is_named() -> None:
+    """The warning says how good the model is and what a rule reaches."""
+    records = [record(1, "yes", "yes", rule="yes"), record(2, "no", "yes", rule="no")]
+
+    assert label_lines(records)[-1][-1].style is Style.DOUBTFUL
+    assert lines_of(records)[-1] == "  small is not above the best baseline: 50.0% strict, 100.0% by (rule)."
+
+
+def test_probabilities_have_columns_where_a_model_tells_them() -> None:
+    """AUROC, Brier and the mass on neither label; a model without them has dashes."""
+    told = [
+        record(1, "yes", "yes", p={"yes": 0.9, "no": 0.0}, p_other=0.1),
+        record(2, "no", "no", p={"yes": 0.0, "no": 0.5}, p_other=0.5),
+    ]
+    silent = [record(1, "yes", "yes", role="big"), record(2, "no", "no", role="big")]
+
+    lines = lines_of([*told, *silent], width=200)
+
+    assert lines[1].endswith("AUROC  Brier  neither")
+    assert lines[2].endswith(" 1.00   0.00    30.0%")
+    assert lines[3].split()[0] == "big"
+    assert lines[3].endswith("    -      -        -")
+
+
+def test_many_labels_have_no_matrix() -> None:
+    """Five labels would make thirty columns; the measures of the matrix stay."""
+    labels = ["a", "b", "c", "d", "e"]
+
+    lines = lines_of([record(1, "a", "a", labels=labels), record(2, "b", "c", labels=labels)], width=300)
+
+    assert " as " not in lines[1]
+    assert "a-rate" in lines[1]
+
+
+@pytest.mark.parametrize("width", [10, 40, 80, 200])
+def test_names_from_outside_cannot_act_on_the_terminal(width: int) -> None:
+    """An escape sequence in a label or a role is shown, not sent."""
+    lines = lines_of([record(1, "a\x1b[2J", "a\x1b[2J", role="m\x1b", labels=["a\x1b[2J", "b"])], width=width)
+
+    assert not any("\x1b" in line for line in lines)
+
+
+def test_runs_without_labels_have_no_lines() -> None:
+    """Nothing is said of suites of other graders."""
+    assert lines_of([]) == []

@@ -1,0 +1,165 @@
+"""The conventions by which two results are the same answer."""
+
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_llmbench.sql.explain import explain
+from pytest_llmbench.sql.result_sets import Table, matches, plain
+
+CELLS = st.one_of(
+    st.none(), st.booleans(), st.integers(-5, 5), st.sampled_from([0.5, 1.0, -2.25, 1e9]), st.sampled_from(["a", "b", "1"]),
+    st.sampled_from([datetime(2024, 3, 5), datetime(2024, 3, 5, 14)]),
+)  # fmt: skip
+
+
+def table(*rows: tuple[Any, ...], single: bool = False) -> Table:
+    width = len(rows[0]) if rows else 1
+    return Table(
+        names=tuple(f"c{place}" for place in range(width)),
+        rows=tuple(tuple(map(plain, row)) for row in rows),
+        is_single=(single,) * width,
+    )
+
+
+def equal(got: Table, want: Table, *, ordered: bool = False, extra: bool = False) -> bool:
+    return next(matches(got, want, is_ordered=ordered, may_have_extra_columns=extra), None) is not None
+
+
+@pytest.mark.parametrize(
+    ("got", "want"),
+    [
+        (5, 5.0),
+        (Decimal("5.00"), 5),
+        ("09", 9),
+        ("5", 5),
+        ("0.25", 0.25),
+        (0.3333333, 1 / 3),
+        (True, 1),
+        ("true", True),
+        (None, None),
+        (float("nan"), float("nan")),
+        (date(2024, 3, 6), datetime(2024, 3, 6)),
+        ("2024-03-06", date(2024, 3, 6)),
+        ("2024-03-06 00:00:00", date(2024, 3, 6)),
+        ("2024-03-06T14:37:21", datetime(2024, 3, 6, 14, 37, 21)),
+        ("14:37:21", time(14, 37, 21)),
+        (timedelta(hours=24), timedelta(days=1)),
+        ([1, 2], [1, 2.0]),
+        (b"ab", "6162"),
+    ],
+)
+def test_equal_values(got: object, want: object) -> None:
+    """Values are equal across types that spell the same thing."""
+    assert equal(table((got,)), table((want,)))
+
+
+@pytest.mark.parametrize(
+    ("got", "want"),
+    [
+        (5, 6),
+        (1000001, 1000000),
+        (1000001.0, 1000000),
+        (0.33, 1 / 3),
+        ("a", "A"),
+        ("a", "a "),
+        ("09", "9"),
+        (None, 0),
+        (None, ""),
+        (0, None),
+        ("2024-03-06", datetime(2024, 3, 6, 1)),
+        ("2024-02-30", datetime(2024, 3, 1)),
+        ([1, 2], [2, 1]),
+        ("x", 1),
+    ],
+)
+def test_different_values(got: object, want: object) -> None:
+    """Whole numbers differ by one, texts by case, and NULL is only NULL."""
+    assert not equal(table((got,)), table((want,)))
+
+
+def test_single_precision_is_forgiven() -> None:
+    """A REAL column carries seven digits; a DOUBLE that is off by as much is another number."""
+    got, want = table((16777216.0,), single=True), table((16777217,))
+
+    assert equal(got, want)
+    assert not equal(table((16777216.0,)), want)
+
+
+@pytest.mark.parametrize(
+    ("got", "want", "same"),
+    [
+        ([(1,), (1,)], [(1,)], False),  # duplicates count
+        ([(1,), (2,)], [(2,), (1,)], True),
+        ([(1, "a")], [("a", 1)], True),
+        ([(1, "a"), (2, "b")], [("a", 2), ("b", 1)], False),
+        ([(1, 2), (3, 4)], [(2, 1), (4, 3)], True),
+        ([(1, 2), (3, 4)], [(2, 1), (3, 4)], False),
+        ([(1, 2)], [(1,)], False),
+        ([(1,)], [(1, 2)], False),
+    ],
+)
+def test_rows_are_a_multiset_and_columns_may_change_places(got: list[Any], want: list[Any], *, same: bool) -> None:
+    """Duplicates count, order does not, and all rows share one arrangement of columns."""
+    assert equal(table(*got), table(*want)) is same
+
+
+def test_order_counts_where_it_is_asked_for() -> None:
+    """The same rows in another order are another answer to a question that fixes one."""
+    got, want = table((1,), (2,)), table((2,), (1,))
+
+    assert equal(got, want)
+    assert not equal(got, want, ordered=True)
+
+
+def test_extra_columns_are_allowed_only_where_the_case_says_so() -> None:
+    """An answer may have more columns than the reference if it may; never fewer."""
+    got, want = table((1, "a", 7), (2, "b", 8)), table(("a",), ("b",))
+
+    assert equal(got, want, extra=True)
+    assert not equal(got, want)
+    assert not equal(want, got, extra=True)
+
+
+def test_numbers_apart_in_the_last_digit_pair_across_columns() -> None:
+    """Rows whose sorting the rounding disturbs are still paired."""
+    got = table((0.1 + 0.2, 1), (0.3, 2))
+    want = table((0.3, 1), (0.1 + 0.2, 2))
+
+    assert equal(got, want)
+
+
+@given(
+    st.integers(1, 3).flatmap(lambda width: st.lists(st.tuples(*[CELLS] * width), min_size=1, max_size=6)), st.randoms()
+)
+def test_permuting_rows_and_columns_changes_nothing(rows: list[tuple[Any, ...]], chance: Any) -> None:
+    """A table equals itself with its rows and its columns in any order."""
+    columns = list(range(len(rows[0])))
+    chance.shuffle(columns)
+    shuffled = [tuple(row[column] for column in columns) for row in rows]
+    chance.shuffle(shuffled)
+
+    assert equal(table(*shuffled), table(*rows))
+
+
+@given(
+    st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=4), st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=4)
+)
+def test_comparison_is_symmetric(one: list[tuple[Any, ...]], other: list[tuple[Any, ...]]) -> None:
+    """If an answer equals a reference, the reference equals the answer."""
+    assert equal(table(*one), table(*other)) == equal(table(*other), table(*one))
+
+
+def test_difference_is_shown_with_the_columns_where_they_belong() -> None:
+    """An answer whose columns stand in another order and that misses a row is told by that row alone."""
+    want = Table(names=("name", "city"), rows=(("Ann", "Oslo"), ("Bob", "Rome"), ("Cid", None)))
+    got = Table(names=("city", "name"), rows=(("Oslo", "Ann"), ("Rome", "Bob")))
+
+    told = explain(got, want, counts=False, is_ordered=False)
+
+    assert told.sentence == "has 2 rows where the reference has 3"
+    assert told.difference == {"missing": [["Cid", None]], "unexpected": []}
