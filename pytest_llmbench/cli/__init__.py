@@ -160,7 +160,7 @@ def _validate(options: argparse.Namespace) -> int:
 def _show(options: argparse.Namespace) -> int:
     from pytest_llmbench.report.terminal.run import record_lines
     from pytest_llmbench.report.terminal.scoreboard import scoreboard, scoreboard_lines
-    from pytest_llmbench.results.records import read_run
+    from pytest_llmbench.results.run_file import read_run
 
     run = read_run(options.run_file)
     records = run.records

@@ -6,7 +6,7 @@ from pytest_llmbench.gate.latency import Ratio
 from pytest_llmbench.gate.min_score import MinScoreRuling
 from pytest_llmbench.gate.rule import METHOD, Verdict
 from pytest_llmbench.gate.score_test import CONFIDENCE
-from pytest_llmbench.results.records import JsonObject
+from pytest_llmbench.results.run_file import JsonObject
 from pytest_llmbench.values import Json
 
 

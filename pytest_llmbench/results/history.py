@@ -9,7 +9,8 @@ from typing import Any
 
 from pytest_llmbench.errors import RunFileFault, UsageFault
 from pytest_llmbench.results.identity import JUDGING_NOTHING, judge_differences
-from pytest_llmbench.results.records import LARGEST, SCHEMA, RunInfo, read_run, read_run_file, run_info_from_json
+from pytest_llmbench.results.records import LARGEST, RunInfo
+from pytest_llmbench.results.run_file import SCHEMA, read_run, read_run_file, run_info_from_json
 from pytest_llmbench.stats import wilson_interval
 
 STORAGE = Path(".benchmarks")
@@ -281,8 +282,8 @@ def _judge_facts(text: str | None) -> RunInfo:
     options = {} if text is None else {"judge": json.loads(text)}
     try:
         return run_info_from_json({"options": options})
-    except (TypeError, KeyError, AttributeError):
-        return RunInfo(options=options)  # no judge as we write them: it is the same if it looks the same
+    except ValueError:
+        return RunInfo(options=options)  # not written by this package: it is the same if it looks the same
 
 
 def _is_wanted(entry: Entry, wanted: Filter) -> bool:

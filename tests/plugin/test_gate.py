@@ -10,7 +10,7 @@ import pytest
 
 from pytest_llmbench.cli import main
 from pytest_llmbench.results.annotations import Drawn, Said, add_annotation, annotation_on
-from pytest_llmbench.results.records import read_run
+from pytest_llmbench.results.run_file import read_run
 from pytest_llmbench.values import Outcome
 
 GateProject = Callable[..., pytest.Pytester]

@@ -12,7 +12,7 @@ from pytest_llmbench.report.json import comparison_json, floor_json
 from pytest_llmbench.report.safe_text import on_one_line, visible
 from pytest_llmbench.report.sentences import Said, everything_said, floors_said
 from pytest_llmbench.report.terminal.layout import Span, Style, Styled, folded, plain
-from pytest_llmbench.results.records import JsonObject
+from pytest_llmbench.results.run_file import JsonObject
 
 
 def asked_text(asked: RunGate) -> str:
