@@ -3,7 +3,7 @@
 Part of the conductor: the graders say what is asked and how replies are read, `judging.py` asks.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -30,20 +30,16 @@ class JudgeRequests:
     Args:
         spec: the judge.
         builder: what the models are asked.
+        judgings: how suites ask a judge, by the name of the suite; those that ask none are missing.
     """
 
-    def __init__(self, spec: ModelSpec, builder: RequestBuilder):
+    def __init__(self, spec: ModelSpec, builder: RequestBuilder, judgings: Mapping[str, Judging]):
         self.spec = spec
         self._builder = builder
-        self._judgings: dict[str, Judging] = {}
+        self._judgings = judgings
         self._items: dict[str, Item] = {}
         self._allowing: frozenset[str] = frozenset()
         self._style: PromptStyle | None = None
-
-    def add(self, suite: str, judging: Judging | None) -> None:
-        """Take note of how a suite asks for a judge, if it does."""
-        if judging is not None:
-            self._judgings[suite] = judging
 
     def plan(
         self, items: Sequence[Item], identity: Callable[[str], Identity | None], *, is_dealt: bool

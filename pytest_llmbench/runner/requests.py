@@ -4,9 +4,10 @@ It decides what is sent; `prefetch.py` sends it.
 """
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from types import MappingProxyType
 from uuid import uuid4
 
 from pytest_llmbench.errors import UsageFault
@@ -28,12 +29,13 @@ class RequestBuilder:
     """What the models of a run are asked.
 
     Args:
-        settings: what the command line says.
+        settings: of the run.
+        styles: the prompt styles of models that are not opened here, by role; those of others their provider gives.
     """
 
-    def __init__(self, settings: RunSettings):
+    def __init__(self, settings: RunSettings, *, styles: Mapping[str, PromptStyle] = MappingProxyType({})):
         self.settings = settings
-        self._styles: dict[str, PromptStyle | None] = {}
+        self._styles: dict[str, PromptStyle | None] = dict(styles)
         self._samplings: dict[tuple[str, str], Sampling] = {}
         self._copies: Counter[Hashable] = Counter()
         self._store: AnswerStore | None = None

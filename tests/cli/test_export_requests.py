@@ -215,14 +215,14 @@ def openai_body_of(monkeypatch):
             ["cases", "--llm-model", "api", "--llm-limit", "-1"],
             "--llm-limit needs a whole number of at least 1, not -1.",
         ),
-        (["nowhere", "--llm-model", "api"], "nowhere: there is no such file or folder."),
+        (["nowhere", "--llm-model", "api"], "nowhere: no such file or folder."),
         (
             ["cases/other.yaml", "--llm-model", "api"],
-            "cases/other.yaml: this is no suite file; it needs `suite` and `grader` at its top level.",
+            "cases/other.yaml: this is not a suite file; it needs `suite` and `grader` at its top level.",
         ),
         (
             ["fixtures", "--llm-model", "api"],
-            "there is no suite file here; a suite is a .yaml file with `suite` and `grader` at its top level.",
+            "no suite file found; a suite is a .yaml file with `suite` and `grader` at its top level.",
         ),
         (["cases", "--llm-model", "api", "-o", "cases"], "cases: this file cannot be written: Is a directory."),
     ],

@@ -74,9 +74,9 @@ def told(
     spec = ModelSpec(role="m", name="m", entry=entry, provider=provider or Provider())
     given = {"root": folder, "is_only_planned": True, "answers": answers, **settings}
     runner = Runner(RunSettings(**given), [spec], {})  # type: ignore[arg-type]
-    loaded = runner.load(path)
+    loaded = runner.suites.load(path)
     assert loaded is not None
-    items = [Item(key=case.id, loaded=loaded, case=case, spec=spec) for case in runner.cases(loaded)]
+    items = [Item(key=case.id, loaded=loaded, case=case, spec=spec) for case in runner.settings.cases(loaded)]
     (line,) = forecast(runner.builder, items)
     return line
 
@@ -87,7 +87,7 @@ def stored(folder: Path, entry: Entry, *, latency_s: float = 2.0, concurrency: i
     path.write_text(SUITE)
     spec = ModelSpec(role="m", name="m", entry=entry, provider=Provider())
     runner = Runner(RunSettings(root=folder), [spec], {})
-    loaded = runner.load(path)
+    loaded = runner.suites.load(path)
     assert loaded is not None
     items = [Item(key=case.id, loaded=loaded, case=case, spec=spec) for case in loaded.suite.cases]
     runner.builder.check_styles(items)
