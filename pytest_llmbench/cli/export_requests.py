@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from pytest_llmbench.errors import SuiteFault, UsageFault
+from pytest_llmbench.models.base import HasBatchEntry
 from pytest_llmbench.models.catalog import Catalog, ModelSpec
-from pytest_llmbench.models.entries import OpenAIEntry, TransformersEntry
-from pytest_llmbench.models.openai.request_body import PATHS, Extra, check_body, sent_body, style_of
+from pytest_llmbench.models.entries import OpenAIEntry
+from pytest_llmbench.models.openai.request_body import PATHS, Extra, sent_body, style_of
 from pytest_llmbench.runner.requests import RequestBuilder
 from pytest_llmbench.runner.settings import Item, RunSettings
 from pytest_llmbench.suites.loader import LoadedSuite
@@ -72,28 +73,15 @@ def export_requests(wanted: Wanted) -> Exported:
 
 def _api_entry(spec: ModelSpec) -> OpenAIEntry:
     """Give the entry of an API that takes a model's requests: its own, or that of a server of a local model."""
-    entry = spec.entry
-    if isinstance(entry, OpenAIEntry):
-        style = style_of(entry)
-        if entry.prompt_style not in ("auto", style):
-            raise UsageFault(
-                f'model "{spec.name}" has prompt_style = "{entry.prompt_style}", but its api is "{entry.api}", '
-                f"which takes {style} prompts; make them fit."
-            )
-        check_body(entry)
-        return entry
-    if not isinstance(entry, TransformersEntry):
+    if not isinstance(spec.provider, HasBatchEntry):
         raise UsageFault(
-            f'model "{spec.name}" is of the provider "{entry.provider}", which sends no requests; '
+            f'model "{spec.name}" is of the provider "{spec.entry.provider}", which sends no requests; '
             "name one of openai, or a transformers model with a prompt_style."
         )
-    if entry.prompt_style == "auto":
-        raise UsageFault(
-            f'model "{spec.name}" has no prompt_style, and what it takes is not known before it is loaded; '
-            'set prompt_style = "chat" or "completion" in its entry.'
-        )
-    api = "chat" if entry.prompt_style == "chat" else "completions"
-    return OpenAIEntry.model_validate({"provider": "openai", "model": entry.model, "api": api})
+    try:
+        return spec.provider.batch_entry(spec.entry)
+    except UsageFault as fault:
+        raise UsageFault(f'model "{spec.name}": {fault}') from None
 
 
 def _suite(found: LoadedSuite | SuiteFault) -> LoadedSuite:

@@ -11,7 +11,6 @@ from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.grading.base import Judging
 from pytest_llmbench.models.base import STOPPED, Identity
 from pytest_llmbench.models.catalog import ModelSpec
-from pytest_llmbench.models.entries import OpenAIEntry, RecordedEntry
 from pytest_llmbench.results.records import JudgedSuite, JudgeInfo
 from pytest_llmbench.runner.judge import JudgePlan
 from pytest_llmbench.runner.requests import RequestBuilder
@@ -72,14 +71,14 @@ class JudgeRequests:
             requests=self._requests,
             n_replies=sum(samples * self._judging(item).votes for item in judged),
             objection=partial(self._objection, identity),
-            alone_with=frozenset(() if is_dealt or not _is_local(self.spec) else self._alone_with(items)),
+            alone_with=frozenset(() if is_dealt or not self.spec.traits.is_local else self._alone_with(items)),
         )
 
     def _alone_with(self, items: Iterable[Item]) -> set[str]:
         """Name the roles whose models are on this machine too, but for those that tests ask, which stay open."""
         found = list(items)
         kept = {item.spec.role for item in found if item.needs_model}
-        return {item.spec.role for item in found if _is_local(item.spec)} - kept
+        return {item.spec.role for item in found if item.spec.traits.is_local} - kept
 
     def _refuse_itself(self, items: Iterable[Item]) -> None:
         for item in items:
@@ -196,9 +195,3 @@ def _are_same_weights(one: Identity, other: Identity) -> bool:
         other.weights,
         other.settings.get("adapter"),
     )
-
-
-def _is_local(spec: ModelSpec) -> bool:
-    """Tell whether a model takes this machine's memory; of other packages' models that is not known, so they may."""
-    entry = spec.entry
-    return not (isinstance(entry, RecordedEntry) or (isinstance(entry, OpenAIEntry) and entry.serve is None))

@@ -13,7 +13,6 @@ from uuid import uuid4
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.models.base import Model
 from pytest_llmbench.models.catalog import ModelSpec
-from pytest_llmbench.models.entries import OpenAIEntry, RecordedEntry, TransformersEntry
 from pytest_llmbench.runner.budget import Budget, PricedModel
 from pytest_llmbench.runner.calls import SharedModel
 from pytest_llmbench.runner.recheck import recheck
@@ -72,7 +71,7 @@ class RequestBuilder:
             return {}
         greedy: dict[tuple[str, str], Item] = {}
         for item in items:
-            if self.sampling(item).temperature == 0 and not isinstance(item.spec.entry, RecordedEntry):
+            if self.sampling(item).temperature == 0 and not item.spec.traits.is_recorded:
                 greedy.setdefault((item.spec.role, item.loaded.suite.name), item)
         return {
             item.key: f'model "{role}" is asked {self.settings.samples} times for each case of suite "{suite}" at '
@@ -118,7 +117,7 @@ class RequestBuilder:
             UsageFault: see `AnswerStore`.
         """
         answers = None if self.settings.is_only_planned else self.settings.answers
-        if self._store is None and answers is not None and any(_is_stored(spec) for spec in specs):
+        if self._store is None and answers is not None and not all(spec.traits.is_recorded for spec in specs):
             self._store = AnswerStore(
                 answers.path, reuse=answers.reuse, token=answers.token or uuid4().hex, is_owner=answers.is_owner
             )
@@ -129,7 +128,7 @@ class RequestBuilder:
         Raises:
             UsageFault: the model has no price, and is none that runs here.
         """
-        if self._budget is not None and spec.entry.price is None and not is_free(spec):
+        if self._budget is not None and spec.entry.price is None and not spec.traits.is_free:
             raise UsageFault(
                 f'--llm-max-cost needs the price of model "{spec.name}": add '
                 "price = { input_per_million = ..., output_per_million = ... } in US dollars to its entry, 0 if it "
@@ -139,7 +138,7 @@ class RequestBuilder:
     def through(self, spec: ModelSpec, model: Model) -> Model:
         """Put before a model what the run has: its budget, and before that the answer store."""
         model = self._priced(spec, model)
-        if self._store is None or not _is_stored(spec):
+        if self._store is None or spec.traits.is_recorded:
             return model
         return StoredModel(model, self._store.answers_of(model.identity, spec.role, entry_key(spec.entry)))
 
@@ -156,7 +155,7 @@ class RequestBuilder:
         answers: Sequence[Answer | AnswerError],
     ) -> None:
         """Ask some requests again, each alone, and keep what that tells; recorded answers cannot be asked."""
-        if not isinstance(spec.entry, RecordedEntry):
+        if not spec.traits.is_recorded:
             found = recheck(self._priced(spec, model), requests, answers, self.settings.n_checked)
             self._checks.append(f"--llm-check-batching, {spec.role}: {found}")
 
@@ -232,14 +231,3 @@ class RequestBuilder:
 
 def _requests_were(n: int) -> str:
     return "1 request was" if n == 1 else f"{n:,} requests were"
-
-
-def is_free(spec: ModelSpec) -> bool:
-    """Tell whether nobody charges for a model's answers: it runs here, or they are there already."""
-    entry = spec.entry
-    is_served_here = isinstance(entry, OpenAIEntry) and entry.serve is not None
-    return is_served_here or isinstance(entry, RecordedEntry | TransformersEntry)
-
-
-def _is_stored(spec: ModelSpec) -> bool:
-    return not isinstance(spec.entry, RecordedEntry)

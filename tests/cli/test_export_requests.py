@@ -199,13 +199,13 @@ def openai_body_of(monkeypatch):
         ),
         (
             ["cases", "--llm-model", "unknown"],
-            'model "unknown" has no prompt_style, and what it takes is not known before it is loaded; '
+            'model "unknown": it has no prompt_style, and which prompts it takes is not known before it is loaded; '
             'set prompt_style = "chat" or "completion" in its entry.',
         ),
         (
             ["cases", "--llm-model", "torn"],
-            'model "torn" has prompt_style = "completion", but its api is "chat", which takes chat prompts; '
-            "make them fit.",
+            'model "torn": prompt_style is "completion", but the api is "chat", which takes chat prompts; '
+            "change one of them.",
         ),
         (
             ["cases", "--llm-model", "api", "--llm-samples", "0"],

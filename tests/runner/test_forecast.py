@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from pytest_llmbench.errors import UsageFault
-from pytest_llmbench.models.base import Identity, Model, OpenSettings
-from pytest_llmbench.models.catalog import ModelSpec
+from pytest_llmbench.models.base import Identity, Model, OpenSettings, Traits
+from pytest_llmbench.models.catalog import Catalog, ModelSpec
 from pytest_llmbench.models.entries import Entry, OpenAIEntry, Price, RecordedEntry, SamplingKeys
 from pytest_llmbench.report.terminal.forecast import forecast_lines
 from pytest_llmbench.report.terminal.layout import plain
@@ -38,15 +38,23 @@ cases:
   - {id: cats, headline: "123456", expected: "yes"}
 """
 IDENTITY = Identity(provider="openai", model="m")
+KNOWN = ("openai", "recorded", "transformers")
 PRICE = Price(input_per_million=1e6, output_per_million=1e4)
 
 
 @dataclass
 class Provider:
-    """Opens nothing; counts a token a character, if it counts at all."""
+    """Opens nothing, and knows of an entry what its own provider does; counts a token a character, if it counts."""
 
     entry_type: type[Entry] = Entry
     target_field: str = "provider"
+
+    def traits(self, entry: Entry) -> Traits:
+        if entry.provider not in KNOWN:
+            return Traits()
+        return ModelSpec(
+            role="m", name="m", entry=entry, provider=Catalog(Path(), {}).provider(entry.provider, "")
+        ).traits
 
     def prompt_style(self, entry: Entry) -> PromptStyle:
         return PromptStyle.COMPLETION

@@ -13,6 +13,7 @@ from pytest_llmbench.grading.base import Finding, Grader, GraderKind, Severity
 from pytest_llmbench.models.base import STOPPED, Identity, Opened, OpenSettings
 from pytest_llmbench.models.catalog import ModelSpec
 from pytest_llmbench.models.entries import Entry, RecordedEntry, SamplingKeys, Strict
+from pytest_llmbench.models.recorded import PROVIDER as RECORDED
 from pytest_llmbench.runner.runner import Item, Runner, RunSettings
 from pytest_llmbench.suites.loader import LoadedSuite
 from pytest_llmbench.values import (
@@ -473,7 +474,8 @@ def test_several_samples_at_temperature_0_are_remarked_on_once(
 
 def test_recorded_answers_are_of_no_known_temperature(tmp_path: Path) -> None:
     """A suite at temperature 0 says nothing about answers that were recorded."""
-    one = replace(spec(Replies(RIGHT)), entry=RecordedEntry(provider="recorded", answers="x"))
+    entry = RecordedEntry(provider="recorded", answers="x")
+    one = ModelSpec(role="m", name="m", entry=entry, provider=RECORDED)
     runner, items = make(tmp_path, one, suite=SUITE.replace("0.5", "0"), samples=2)
 
     assert runner.builder.sampling_remarks(items) == {}
