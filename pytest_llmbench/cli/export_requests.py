@@ -99,8 +99,8 @@ def _lines(
         for case in builder.settings.cases(loaded)
     ]
     builder.check_styles(items)
-    for item in items:
-        for request in builder.requests(item):
+    for requests in builder.requests(items):
+        for request in requests:
             yield json.dumps(_line(request, entry), ensure_ascii=False) + "\n"
 
 

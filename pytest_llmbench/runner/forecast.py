@@ -55,9 +55,9 @@ def forecast(builder: RequestBuilder, items: Sequence[Item]) -> tuple[Forecast, 
         UsageFault: see `check_styles`, `check_price` and `look_into_store` of `RequestBuilder`.
     """
     builder.check_styles(items)
-    groups: dict[tuple[str, str], list[Item]] = {}
-    for item in items:
-        groups.setdefault((item.spec.role, item.loaded.suite.name), []).append(item)
+    groups: dict[tuple[str, str], list[tuple[Item, tuple[Request, ...]]]] = {}
+    for item, requests in zip(items, builder.requests(items), strict=True):
+        groups.setdefault((item.spec.role, item.loaded.suite.name), []).append((item, requests))
     specs = {item.spec.role: item.spec for item in items}
     for spec in specs.values():
         builder.check_price(spec)
@@ -84,9 +84,10 @@ class _Prospect:
         self._concurrency = settings.concurrency or spec.entry.concurrency or _API_CONCURRENCY
         self._is_recorded, self._is_api = spec.traits.is_recorded, spec.traits.is_api
 
-    def suite(self, items: Sequence[Item]) -> Forecast:
-        """Tell what the model would be asked of one suite."""
-        requests = [request for item in items for request in self._builder.requests(item)]
+    def suite(self, plan: Sequence[tuple[Item, tuple[Request, ...]]]) -> Forecast:
+        """Forecast what the model would be asked of one suite."""
+        items = [item for item, _ in plan]
+        requests = [request for _, own in plan for request in own]
         to_send = [] if self._is_recorded else [request for request in requests if not self._is_stored(request)]
         input_tokens = sum(_by_prompt(to_send, self._count or _estimated))
         output_tokens = sum(self._most_output_tokens(request) for request in to_send)

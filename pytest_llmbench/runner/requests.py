@@ -4,7 +4,7 @@ It decides what is sent; `prefetch.py` sends it.
 """
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
@@ -18,7 +18,7 @@ from pytest_llmbench.runner.calls import SharedModel
 from pytest_llmbench.runner.recheck import recheck
 from pytest_llmbench.runner.settings import Item, RunSettings
 from pytest_llmbench.runner.slots import Ask, ModelPlan
-from pytest_llmbench.runner.store.keys import entry_key
+from pytest_llmbench.runner.store.keys import drawn_for, entry_key
 from pytest_llmbench.runner.store.model import StoredModel
 from pytest_llmbench.runner.store.store import AnswerStore
 from pytest_llmbench.values import Answer, AnswerError, Prompt, PromptStyle, Request, Sampling
@@ -36,7 +36,6 @@ class RequestBuilder:
         self.settings = settings
         self._styles: dict[str, PromptStyle | None] = dict(styles)
         self._samplings: dict[tuple[str, str], Sampling] = {}
-        self._copies: Counter[Hashable] = Counter()
         self._store: AnswerStore | None = None
         self._checks: list[str] = []
         self._budget = None if settings.max_cost_usd is None else Budget(settings.max_cost_usd)
@@ -81,19 +80,18 @@ class RequestBuilder:
         }
 
     def plans(self, items: Sequence[Item]) -> list[ModelPlan]:
-        """Plan what each model is asked, in the order of the items; opens the answer store.
+        """Plan what each model is asked, in the order of the items. The answer store is to be open by then.
 
         Raises:
-            UsageFault: see `check_styles`, `check_price` and `AnswerStore`.
+            UsageFault: see `check_styles` and `check_price`.
         """
         self.check_styles(items)
         for spec in {item.spec.role: item.spec for item in items}.values():
             self.check_price(spec)
-        self.open_store(item.spec for item in items)
         asks: dict[str, list[Ask]] = {}
         specs: dict[str, ModelSpec] = {}
-        for item in items:
-            ask = Ask(key=item.key, requests=self.requests(item), needs_model=item.needs_model)
+        for item, requests in zip(items, self.requests(items), strict=True):
+            ask = Ask(key=item.key, requests=requests, needs_model=item.needs_model)
             asks.setdefault(item.spec.role, []).append(ask)
             specs[item.spec.role] = item.spec
         return [
@@ -170,28 +168,30 @@ class RequestBuilder:
             return None
         return AnswerStore(answers.path, reuse=answers.reuse, token=None)
 
-    def requests(self, item: Item) -> tuple[Request, ...]:
-        """Make the requests of an item, one a sample; called once an item, in the order of the plan."""
-        prompt = self.prompt(item)
-        sampling = self.sampling(item)
-        labels, picks_label = item.loaded.kind.labels(item.loaded.suite)
-        equal = (item.spec.role, prompt, sampling, labels, picks_label)
-        copy = self._copies[equal]
-        self._copies[equal] += 1
-        return tuple(
-            Request(
-                suite=item.loaded.suite.name,
-                case=item.case.id,
-                sample=sample,
-                prompt=prompt,
-                # one seed for all samples would give the same answer k times
-                sampling=sampling if sampling.seed is None else replace(sampling, seed=sampling.seed + sample),
-                labels=labels,
-                picks_label=picks_label,
-                copy=copy,
+    def requests(self, items: Sequence[Item]) -> Iterator[tuple[Request, ...]]:
+        """Give the requests of each item of a plan, one a sample; equal ones are numbered over the whole plan."""
+        copies: Counter[Hashable] = Counter()
+        for item in items:
+            prompt, sampling = self.prompt(item), self.sampling(item)
+            labels, picks_label = item.loaded.kind.labels(item.loaded.suite)
+            drawn = drawn_for(item.loaded.suite.name, item.case.id, sampling)
+            equal = (item.spec.role, prompt, sampling, labels, picks_label, drawn)
+            copy = copies[equal]
+            copies[equal] += 1
+            yield tuple(
+                Request(
+                    suite=item.loaded.suite.name,
+                    case=item.case.id,
+                    sample=sample,
+                    prompt=prompt,
+                    # one seed for all samples would give the same answer k times
+                    sampling=sampling if sampling.seed is None else replace(sampling, seed=sampling.seed + sample),
+                    labels=labels,
+                    picks_label=picks_label,
+                    copy=copy,
+                )
+                for sample in range(self.settings.samples)
             )
-            for sample in range(self.settings.samples)
-        )
 
     def prompt(self, item: Item) -> Prompt:
         """Give the prompt of an item, in the style its model takes."""

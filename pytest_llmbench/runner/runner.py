@@ -67,12 +67,13 @@ class Runner:
             is_dealt: ask only for what is dealt to this process, or wanted, not for the whole plan.
 
         Raises:
-            UsageFault: see `RequestBuilder.plans` and `JudgeRequests.plan`.
+            UsageFault: see `RequestBuilder.plans`, `JudgeRequests.plan` and `AnswerStore`.
         """
         model_plans = self.builder.plans(items)
         self._items.update((item.key, item) for item in items)
         judge = self.judge_requests
         plan = None if judge is None else judge.plan(items, self._identity, is_dealt=is_dealt)
+        self.builder.open_store([*(item.spec for item in items), *([judge.spec] if judge and plan else [])])
         if plan is not None:
             self._judge = Judge(plan)
             self._judge.start()
@@ -197,4 +198,4 @@ class Runner:
     def _judge_facts(self) -> JudgeInfo | None:
         if self.judge_requests is None:
             return None
-        return self.judge_requests.facts(None if self._judge is None else self._judge.identity)
+        return self.judge_requests.facts(self._items.values(), None if self._judge is None else self._judge.identity)

@@ -101,8 +101,7 @@ def stored(folder: Path, entry: Entry, *, latency_s: float = 2.0, concurrency: i
     runner.builder.check_styles(items)
     store = AnswerStore(folder / "answers.sqlite", reuse=Reuse.AUTO, token="before")
     answers = store.answers_of(IDENTITY, "m", entry_key(entry))
-    for item in items[:n_kept]:
-        (request,) = runner.builder.requests(item)
+    for (request,) in runner.builder.requests(items[:n_kept]):
         answers.keep(answers.key(request), Answer(text="x", latency_s=latency_s, concurrency=concurrency))
     store.close()
 

@@ -14,6 +14,7 @@ from pytest_llmbench.models.base import STOPPED, Identity, Opened, OpenSettings
 from pytest_llmbench.models.catalog import ModelSpec
 from pytest_llmbench.models.entries import Entry, RecordedEntry, SamplingKeys, Strict
 from pytest_llmbench.models.recorded import PROVIDER as RECORDED
+from pytest_llmbench.runner.forecast import forecast
 from pytest_llmbench.runner.runner import Item, Runner, RunSettings
 from pytest_llmbench.suites.loader import LoadedSuite
 from pytest_llmbench.values import (
@@ -479,6 +480,21 @@ def test_recorded_answers_are_of_no_known_temperature(tmp_path: Path) -> None:
     runner, items = make(tmp_path, one, suite=SUITE.replace("0.5", "0"), samples=2)
 
     assert runner.builder.sampling_remarks(items) == {}
+
+
+@pytest.mark.parametrize(("temperature", "copies"), [("0", [0, 0, 1]), ("0.5", [0, 0, 0])])
+def test_a_forecast_leaves_the_numbers_of_equal_requests_as_they_are(
+    tmp_path: Path, temperature: str, copies: list[int]
+) -> None:
+    """Looking at a plan, once or more, changes nothing of it: a run afterwards asks, and finds stored, the same."""
+    twin = '  - {id: paris, question: "Capital of France?", expected: Paris}\n'
+    runner, items = make(tmp_path, spec(Replies(RIGHT)), suite=SUITE.replace("0.5", temperature) + twin)
+
+    forecast(runner.builder, items)
+    forecast(runner.builder, items[1:])
+    (plan,) = runner.builder.plans(items)
+
+    assert [request.copy for ask in plan.asks for request in ask.requests or ()] == copies
 
 
 # -- suites
