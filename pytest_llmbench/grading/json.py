@@ -239,5 +239,6 @@ KIND = GraderKind(
     suite_fields=JsonSuite,
     build=build,
     is_expected_text=False,
+    reasons=(Reason.CORRECT, Reason.DIFFERENT, Reason.UNPARSED),
     expected_text=expected_text,
 )

@@ -12,7 +12,8 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from pytest_llmbench.errors import SuiteFault
 from pytest_llmbench.grading.answer_text import clip, graded_unless_void, with_plain_quotes
-from pytest_llmbench.grading.base import Grader, GraderKind, NoFields, rules_of
+from pytest_llmbench.grading.base import Grader, GraderKind, rules_of
+from pytest_llmbench.grading.fields import NoFields
 from pytest_llmbench.models.entries import Strict
 from pytest_llmbench.models.validation import Switch
 from pytest_llmbench.values import Answer, Case, Grade, Json, Reason, Suite
@@ -142,6 +143,10 @@ def _compiled(case: Case) -> regex.Pattern[str]:
         raise SuiteFault(message, path=case.path, line=case.line) from None
 
 
-EXACT = GraderKind(name="exact", case_fields=OneText, suite_fields=LetterCase, build=build_exact)
-CONTAINS = GraderKind(name="contains", case_fields=SeveralTexts, suite_fields=LetterCase, build=build_contains)
-REGEX = GraderKind(name="regex", case_fields=OneText, suite_fields=NoFields, build=build_regex)
+_REASONS = (Reason.CORRECT, Reason.DIFFERENT)
+
+EXACT = GraderKind(name="exact", case_fields=OneText, suite_fields=LetterCase, build=build_exact, reasons=_REASONS)
+CONTAINS = GraderKind(
+    name="contains", case_fields=SeveralTexts, suite_fields=LetterCase, build=build_contains, reasons=_REASONS
+)
+REGEX = GraderKind(name="regex", case_fields=OneText, suite_fields=NoFields, build=build_regex, reasons=_REASONS)

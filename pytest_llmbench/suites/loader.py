@@ -113,11 +113,12 @@ class _Loader:
         self.read_parquet = read_parquet
         self.name = self._name()
         self.kind = self._kind(find_kind)
-        self.text_keys = CASE_KEYS | {"expected"} if self.kind.is_expected_text else CASE_KEYS
-        self.rule_names = frozenset(self.kind.case_fields.model_fields)
+        self.rule_names = self.kind.case_keys
+        expected = {"expected"} if self.kind.is_expected_text else set()
+        self.text_keys = CASE_KEYS | expected | (self.kind.text_fields & self.rule_names)
 
     def load(self) -> LoadedSuite:
-        suite_rule_names = frozenset(self.kind.suite_fields.model_fields)
+        suite_rule_names = self.kind.suite_keys
         unknown = [key for key in self.table.entries if key not in SUITE_KEYS | suite_rule_names]
         if unknown:
             known = ", ".join(sorted(SUITE_KEYS | suite_rule_names))
@@ -227,7 +228,7 @@ class _Loader:
 
     def _suite_rules(self, names: frozenset[str]) -> object:
         given = {
-            key: (yaml12.text_value if key in TEXT_RULES and not yaml12.is_null(node) else yaml12.value)(
+            key: (yaml12.text_value if key in self.kind.text_fields and not yaml12.is_null(node) else yaml12.value)(
                 node, self.path
             )
             for key, node in self.table.entries.items()
@@ -350,9 +351,6 @@ class _Loader:
                 raise SuiteFault(message, path=case.path, line=case.line) from None
         return prompts
 
-
-TEXT_RULES = frozenset({"labels", "positive", "rule"})
-"""Suite fields whose values are texts, whatever they look like."""
 
 _MAY_BE_NULL = frozenset({"tags", "cluster", "xfail"})
 """Case fields that null leaves out; in `id` and `expected` it is a word."""
