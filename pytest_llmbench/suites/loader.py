@@ -7,7 +7,7 @@ are told in docs/suites.md and in the JSON schema shipped as `suite.schema.json`
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, TypeAlias
@@ -115,6 +115,7 @@ class _Loader:
         self.kind = self._kind(find_kind)
         self.rule_names = self.kind.case_keys
         expected = {"expected"} if self.kind.is_expected_text else set()
+        self.null_keys = {"expected"} - expected
         self.text_keys = CASE_KEYS | expected | (self.kind.text_fields & self.rule_names)
 
     def load(self) -> LoadedSuite:
@@ -289,7 +290,9 @@ class _Loader:
         if not ID_PATTERN.fullmatch(case_id):
             raise row.fault(f'"{case_id}" is no case id; use letters, digits, ".", "_" and "-".')
         own: dict[str, Json] = {
-            key: value for key, value in values.items() if key in self.rule_names and value is not None
+            key: value
+            for key, value in values.items()
+            if key in self.rule_names and (value is not None or key in self.null_keys)
         }
         expected = own.get("expected")
         return Case(
@@ -301,7 +304,7 @@ class _Loader:
             tags=self._tags(row, case_id),
             cluster=self._plain_text(row, case_id, "cluster"),
             xfail=self._plain_text(row, case_id, "xfail"),
-            sha256=_digest(self.kind.name, values),
+            sha256=_digest(self.kind.name, values, self.null_keys),
             path=row.path,
             line=row.line,
         )
@@ -366,11 +369,13 @@ def first_fault(fault: ValidationError, fields: type[BaseModel]) -> str:
     return f"{told(chief_error(fault), fields)}."
 
 
-def _digest(kind: str, values: Mapping[str, Json]) -> str:
-    judged = {
-        key: value for key, value in values.items() if key not in ("tags", "cluster", "xfail") and value is not None
+def _digest(kind: str, values: Mapping[str, Json], null_keys: Set[str]) -> str:
+    graded = {
+        key: value
+        for key, value in values.items()
+        if key not in ("tags", "cluster", "xfail") and (value is not None or key in null_keys)
     }
-    content = json.dumps([kind, judged], ensure_ascii=False, sort_keys=True, default=str)
+    content = json.dumps([kind, graded], ensure_ascii=False, sort_keys=True, default=str)
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
 
 
