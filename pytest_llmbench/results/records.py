@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeAlias, TypeVar
 
 from pytest_llmbench.models.base import Identity
-from pytest_llmbench.results.json_values import FreeForm, NullIfNotFinite
 from pytest_llmbench.stats import mean
 from pytest_llmbench.values import Answer, AnswerError, AsTyped, Grade, Json, Outcome, Prompt, Sampling, Trust
 
@@ -19,8 +18,8 @@ Number = TypeVar("Number", int, float)
 LARGEST = 2**53
 """No time and no count is larger: beyond it many readers of JSON no longer distinguish whole numbers."""
 
-Share: TypeAlias = Annotated[float, AsTyped(1), NullIfNotFinite()]
-Seconds: TypeAlias = Annotated[float, AsTyped(LARGEST), NullIfNotFinite()]
+Share: TypeAlias = Annotated[float, AsTyped(1)]
+Seconds: TypeAlias = Annotated[float, AsTyped(LARGEST)]
 Count: TypeAlias = Annotated[int, AsTyped(LARGEST)]
 Switch: TypeAlias = Annotated[bool, AsTyped()]
 
@@ -35,7 +34,7 @@ class Sample:
     reason: str | None
     explanation: str | None
     format_ok: Switch | None
-    parts: Annotated[Mapping[str, Json], FreeForm()]
+    parts: Mapping[str, Json]
     latency_s: Seconds | None
     ttft_s: Seconds | None
     input_tokens: Count | None
