@@ -166,6 +166,9 @@ class AnswerError:
     is_fatal: bool = False
 
 
+CONTENT_FILTER = "content_filter"
+"""The finish reason where a filter of the provider ended an answer, or kept it from beginning."""
+
 Arrived: TypeAlias = Callable[[int, Answer | AnswerError], None]
 """Called as a request's answer arrives, with the request's index."""
 
