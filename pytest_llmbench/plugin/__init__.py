@@ -98,6 +98,15 @@ OPTIONS: tuple[tuple[str, str, dict[str, Any]], ...] = (
         },
     ),
     (
+        "--llm-max-errors",
+        "string",
+        {
+            "metavar": "SHARE",
+            "help": "Gate: share of a suite's cases that may lack an answer before the gate cannot decide; default "
+            "0.02, and one case always may.",
+        },
+    ),
+    (
         "--llm-allow-different",
         "linelist",
         {

@@ -16,11 +16,13 @@ def comparison_json(gate: Gate) -> JsonObject:
     return {
         "verdict": gate.verdict,
         "exit_status": gate.exit_status,
+        "not_judged": gate.broken,
         "method": METHOD,
         "confidence": CONFIDENCE,
         "looks": 1,
         "margin": gate.settings.margin,
         "latency_margin": gate.settings.latency_margin,
+        "max_errors": gate.settings.max_errors,
         "allowed": sorted(gate.settings.allowed),
         "pooled_runs": gate.comparison.pooled_runs,
         "suites": [_suite(ruling) for ruling in gate.suites],

@@ -18,6 +18,9 @@ Number = TypeVar("Number", int, float)
 LARGEST = 2**53
 """No time and no count is larger: beyond it many readers of JSON no longer distinguish whole numbers."""
 
+NOT_ASKED = "not asked: "
+"""How the error of a sample begins that was left out on purpose, such as by a cost limit."""
+
 Share: TypeAlias = Annotated[float, AsTyped(1)]
 Seconds: TypeAlias = Annotated[float, AsTyped(LARGEST)]
 Count: TypeAlias = Annotated[int, AsTyped(LARGEST)]
@@ -140,6 +143,8 @@ class RunInfo:
     prompts: Mapping[str, Prompt] = field(default_factory=dict)
     expected: Mapping[str, str] = field(default_factory=dict)
     judge: JudgeInfo | None = None
+    broken: Mapping[str, str] = field(default_factory=dict)
+    """Why a model could not be asked, or not any more, by role."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

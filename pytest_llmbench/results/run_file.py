@@ -158,6 +158,7 @@ class _Block:
     options: Mapping[str, Json] = field(default_factory=dict)
     prompts: Mapping[str, str | tuple[Message, ...]] = field(default_factory=dict)
     expected: Mapping[str, str] = field(default_factory=dict)
+    broken: Mapping[str, str] = field(default_factory=dict)
 
 
 def block_to_json(run: Run) -> JsonObject:
@@ -180,6 +181,7 @@ def run_info_to_json(facts: RunInfo) -> JsonObject:
         "options": {**facts.options, **({} if facts.judge is None else {"judge": asdict(facts.judge)})},
         "prompts": {digest: prompt_to_json(prompt) for digest, prompt in facts.prompts.items()},
         "expected": dict(facts.expected),
+        **({"broken": dict(facts.broken)} if facts.broken else {}),
     }
     return {name: strict_json(value) for name, value in found.items()}
 
@@ -221,6 +223,7 @@ def run_info_from_json(found: object) -> RunInfo:
             for digest, prompt in block.prompts.items()
         },
         expected=block.expected,
+        broken=block.broken,
     )
 
 
@@ -254,6 +257,7 @@ def merged_run_info(several: Sequence[RunInfo]) -> RunInfo:
         prompts={digest: prompt for facts in several for digest, prompt in facts.prompts.items()},
         expected={digest: text for facts in several for digest, text in facts.expected.items()},
         judge=_merged_judge([facts.judge for facts in several if facts.judge is not None]),
+        broken={role: cause for facts in several for role, cause in facts.broken.items()},
     )
 
 

@@ -108,6 +108,8 @@ _STYLES: Mapping[Verdict | None, Style] = {
 def comparison_lines(gate: Gate, width: int | None = None, *, is_verbose: bool = False) -> Iterator[str]:
     """Tell a judged comparison as text: a line a suite with what moved, latency, what was left out, the verdict."""
     yield from map(plain, said_lines(list(everything_said(gate, is_verbose=is_verbose)), width))
+    if gate.broken is not None:
+        yield from map(plain, folded((), visible(f"not judged: {gate.broken}"), width))
     yield plain(verdict_line(gate.verdict))
 
 
