@@ -14,6 +14,7 @@ from math import isfinite
 from pytest_llmbench.errors import RunFileFault, UsageFault
 from pytest_llmbench.results.identity import graders_without_judge, judge_differences
 from pytest_llmbench.results.records import ModelInfo, Record, Run, RunInfo, Sample, SuiteInfo
+from pytest_llmbench.values import GateKind
 
 
 class Kind(StrEnum):
@@ -23,6 +24,7 @@ class Kind(StrEnum):
     GRADER = "grader"
     JUDGE = "judge"
     SAMPLES = "samples"
+    GATE = "gate"
     MACHINE = "machine"
     CONCURRENCY = "concurrency"
 
@@ -306,6 +308,8 @@ class _Sides:
             yield from difference(
                 Kind.GRADER, lambda pair: pair.baseline.grader != pair.candidate.grader, "another grader"
             )
+        if weakened := _weakened_gate(self.baseline, self.candidate, suite):
+            yield Difference(kind=Kind.GATE, text=weakened, is_allowed=Kind.GATE in self.allowed)
         parts = judge_differences(self.baseline.facts, self.candidate.facts, suite)
         if parts:
             what, without_judge = f"another judge ({', '.join(parts)})", graders_without_judge()
@@ -335,6 +339,17 @@ class _Sides:
 
     def _runs(self) -> tuple[tuple[Run, str], tuple[Run, str]]:
         return (self.baseline, self.baseline_role), (self.candidate, self.role)
+
+
+_STRICTNESS = (GateKind.ADVICE, GateKind.STATISTICAL, GateKind.SMOKE)
+
+
+def _weakened_gate(baseline: Run, candidate: Run, suite: str) -> str | None:
+    """Describe how a suite takes part in the gate more weakly than in the baseline; None if it does not."""
+    old, new = suite_info(baseline.facts, suite), suite_info(candidate.facts, suite)
+    if old is None or new is None or _STRICTNESS.index(new.gate) >= _STRICTNESS.index(old.gate):
+        return None
+    return f"the suite is gated by `{new.gate}`, in the baseline by `{old.gate}`"
 
 
 def _has_other_prompt(pair: Pair) -> bool:

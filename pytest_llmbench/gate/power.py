@@ -6,7 +6,7 @@ from math import sqrt
 from statistics import pvariance
 
 from pytest_llmbench.gate.comparison import Pair, SuitePairs
-from pytest_llmbench.gate.score_test import Differences, smallest_margin, units_needed
+from pytest_llmbench.gate.score_test import Differences, silence_floor, smallest_margin, units_needed
 from pytest_llmbench.results.records import Record
 from pytest_llmbench.stats import mean
 
@@ -105,3 +105,16 @@ def _usual(samples: int, *, is_greedy: bool) -> Differences:
     step = 1.0 if is_greedy or samples == 1 else 0.5
     moved = variance / step**2
     return Differences(counts=((-step, moved / 2), (0.0, 1 - moved), (step, moved / 2)))
+
+
+def is_too_small(units: int, margin: float) -> bool:
+    """Whether a suite of so many units (cases, or clusters) cannot pass even a model that answers as before."""
+    return units < silence_floor(margin)
+
+
+def too_small_text(suite: str, units: int, margin: float) -> str:
+    """Describe such a suite, with both ways out."""
+    return (
+        f'suite "{suite}" has {units} cases and cannot pass an unchanged model at a margin of {margin * 100:g} points: '
+        f"give it {silence_floor(margin)} or more, or write `gate: smoke` into it (every case that passed must pass)."
+    )

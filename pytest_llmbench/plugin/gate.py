@@ -4,7 +4,7 @@ The process that writes the benchmark JSON judges, under xdist the controller.  
 cannot be seen to fit the plan there, since only workers collect: they are told which file it is.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from pytest_llmbench.errors import LlmbenchError, UsageFault
 from pytest_llmbench.gate.baselines import Baseline, PlannedCase, check_plan, read_baselines
 from pytest_llmbench.gate.decision import RunGate, decide_run
 from pytest_llmbench.gate.min_score import check_min_scores
+from pytest_llmbench.gate.power import is_too_small, too_small_text
 from pytest_llmbench.plugin import options
 from pytest_llmbench.plugin.internals.reports import add_suite_properties
 from pytest_llmbench.plugin.internals.xdist import BaselineFile, is_worker
@@ -24,7 +25,7 @@ from pytest_llmbench.plugin.session import LlmSession
 from pytest_llmbench.report.safe_text import visible
 from pytest_llmbench.report.terminal.gate import asked_text, ruling_json, ruling_lines, ruling_properties
 from pytest_llmbench.results.records import Run
-from pytest_llmbench.values import Outcome
+from pytest_llmbench.values import GateKind, Outcome
 
 NAME = "llmbench-gating"
 
@@ -66,6 +67,7 @@ class Gating:
         self._are_floors_given = are_floors_given
         self._unread_verdicts = unread_verdicts
         self._errors = 0
+        self._small_suites: list[str] = []
 
     # -- before anything is asked
 
@@ -90,6 +92,7 @@ class Gating:
         """Say what the run is held against."""
         return f"llmbench gate: {asked_text(self.asked)}"
 
+    @pytest.hookimpl(tryfirst=True)  # before the terminal asks what to show of the collection
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """See that what is asked fits the plan, before any model is called."""
         option = session.config.option
@@ -105,6 +108,13 @@ class Gating:
                 check_plan(baseline, planned)
         except LlmbenchError as fault:
             self._session.refuse(str(fault))
+            return
+        if self.asked.baselines:
+            self._small_suites = list(_small_suites(session, self.asked.settings.margin))
+
+    def pytest_report_collectionfinish(self) -> list[str]:
+        """Show which suites could not pass an unchanged model."""
+        return [visible(f"llmbench gate: {text}") for text in self._small_suites]
 
     def _newest(self) -> tuple[Baseline, ...]:
         if is_worker(self.config):
@@ -165,6 +175,16 @@ class Gating:
 
 _JUDGED = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED)
 """Ends of a run that has something to be judged, or to be told that it is not."""
+
+
+def _small_suites(session: pytest.Session, margin: float) -> Iterator[str]:
+    """Name the suites that could not pass an unchanged model."""
+    loaded = [item.stash[ITEM].loaded for item in session.items if ITEM in item.stash]
+    for suite in dict.fromkeys(one.suite.name for one in loaded):
+        found = next(one.suite for one in loaded if one.suite.name == suite)
+        units = len({case.cluster or ("case", case.id) for case in found.cases})
+        if found.gate is GateKind.STATISTICAL and is_too_small(units, margin):
+            yield too_small_text(suite, units, margin)
 
 
 def _planned(item: pytest.Item) -> PlannedCase:

@@ -98,6 +98,9 @@ def _noise_lines(ruling: SuiteRuling, margin: float) -> Iterator[str]:
 
 
 def _sentence(ruling: SuiteRuling, margin: float) -> str:
+    if ruling.smoke is not None:
+        passed = f"{ruling.smoke.passed} of {counted(ruling.smoke.cases, 'case')} pass"
+        return f"smoke: {passed}; what passed before and what is new must"
     if not ruling.pairs.pairs:
         return "no case in common"
     if ruling.blocked_by:
@@ -143,6 +146,7 @@ def _details(ruling: SuiteRuling, *, is_verbose: bool) -> Iterator[str]:
             "allowed" if difference.is_allowed else f"blocks; --allow-different {difference.kind} compares all the same"
         )
         yield f"{difference.text} ({how})"
+    yield from () if ruling.smoke is None else ruling.smoke.breaches
     yield from ruling.pairs.notes
     if ruling.blocked_by or not ruling.pairs.pairs:
         return

@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeAlias, TypeVar
 
 from pytest_llmbench.models.base import Identity
 from pytest_llmbench.stats import mean
-from pytest_llmbench.values import Answer, AnswerError, AsTyped, Grade, Json, Outcome, Prompt, Sampling, Trust
+from pytest_llmbench.values import Answer, AnswerError, AsTyped, GateKind, Grade, Json, Outcome, Prompt, Sampling, Trust
 
 Number = TypeVar("Number", int, float)
 
@@ -109,6 +109,10 @@ class SuiteInfo:
     grader_version: int
     path: str
     trust: Trust | None = None
+    gate: GateKind = GateKind.STATISTICAL
+    """Absent in the JSON where it is the default, as in files that know of no other."""
+    cases: tuple[str, ...] | None = None
+    """The ids of all cases that the file holds, selected or not; recorded for `gate: smoke` alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

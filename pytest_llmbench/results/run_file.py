@@ -16,7 +16,7 @@ from pytest_llmbench.errors import RunFileFault
 from pytest_llmbench.models.base import Identity
 from pytest_llmbench.results.json_values import strict_json
 from pytest_llmbench.results.records import JudgeInfo, Machine, ModelInfo, Record, Run, RunInfo, Sample, SuiteInfo
-from pytest_llmbench.values import AsTyped, Json, Message, Outcome, Prompt, Sampling, Trust
+from pytest_llmbench.values import AsTyped, GateKind, Json, Message, Outcome, Prompt, Sampling, Trust
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter, ValidationError
@@ -147,6 +147,8 @@ class _NamedSuite:
     grader_version: Annotated[int, AsTyped()]
     path: str
     trust: Trust | None = None
+    gate: GateKind = GateKind.STATISTICAL
+    cases: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,13 +179,19 @@ def run_info_to_json(facts: RunInfo) -> JsonObject:
     """Give what a run was made with, as it stands in the block."""
     found: JsonObject = {
         "models": {model.role: _without(asdict(model), "role") for model in facts.models},
-        "suites": {suite.suite: _without(asdict(suite), "suite") for suite in facts.suites},
+        "suites": {suite.suite: _suite_to_json(suite) for suite in facts.suites},
         "options": {**facts.options, **({} if facts.judge is None else {"judge": asdict(facts.judge)})},
         "prompts": {digest: prompt_to_json(prompt) for digest, prompt in facts.prompts.items()},
         "expected": dict(facts.expected),
         **({"broken": dict(facts.broken)} if facts.broken else {}),
     }
     return {name: strict_json(value) for name, value in found.items()}
+
+
+def _suite_to_json(suite: SuiteInfo) -> JsonObject:
+    found = _without(asdict(suite), "suite")
+    found = _without(found, "gate") if suite.gate is GateKind.STATISTICAL else found
+    return _without(found, "cases") if suite.cases is None else found
 
 
 def _without(found: JsonObject, name: str) -> JsonObject:
@@ -214,6 +222,8 @@ def run_info_from_json(found: object) -> RunInfo:
                 grader_version=suite.grader_version,
                 path=suite.path,
                 trust=suite.trust,
+                gate=suite.gate,
+                cases=suite.cases,
             )
             for name, suite in block.suites.items()
         ),
