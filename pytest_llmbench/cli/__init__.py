@@ -48,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("case", nargs="?", metavar="CASE", help="only this case (CASE or SUITE/CASE)")
     show.set_defaults(run=_show)
     _add_people(commands)
+    _add_accept(commands)
     _add_compare(commands)
     _add_history(commands)
     _add_calibrate(commands)
@@ -106,6 +107,14 @@ def _add_tolerated(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--allow-different", action="append", default=[], metavar="KIND", help="prompt, grader, judge, ..."
     )
+
+
+def _add_accept(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    from pytest_llmbench.cli import accept
+
+    command = commands.add_parser("accept", help="take a run, or several of one model, as the baseline of the gate")
+    accept.add_arguments(command)
+    command.set_defaults(run=accept.run)
 
 
 def _add_people(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

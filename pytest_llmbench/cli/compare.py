@@ -16,6 +16,7 @@ from pytest_llmbench.report.safe_text import printed_json
 from pytest_llmbench.report.side_by_side import Column, side_by_side_json, side_by_side_lines, side_by_side_markdown
 from pytest_llmbench.report.terminal.gate import comparison_lines
 from pytest_llmbench.results.records import Run
+from pytest_llmbench.results.run_file import read_pooled
 
 FORMATS = ("text", "markdown", "json")
 
@@ -45,6 +46,7 @@ def compare_files(asked: Asked) -> tuple[Iterable[str], int]:
     """
     named = _named_runs(asked)
     older = [read_checked(path) for path in asked.older]
+    taken = read_pooled(asked.files[0])  # with the baseline, by llmbench accept
     (base_name, baseline), *others = named
     pooled = [(str(path), run) for path, run in zip(asked.older, older, strict=True)]
     for name, run in named:
@@ -52,7 +54,7 @@ def compare_files(asked: Asked) -> tuple[Iterable[str], int]:
     columns = [Column(name=base_name, run=baseline)]
     for name, candidate in others:
         joined = join(baseline, candidate, asked.settings.allowed)
-        gate = decide(pool(joined, older) if older else joined, asked.settings)
+        gate = decide(pool(joined, [*taken, *older]) if taken or older else joined, asked.settings)
         columns.append(Column(name=name, run=candidate, gate=gate))
     gates = [column.gate for column in columns if column.gate is not None]
     is_broken = any(gate.broken is not None for gate in gates)

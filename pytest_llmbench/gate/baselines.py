@@ -28,7 +28,7 @@ from pytest_llmbench.gate.comparison import (
 from pytest_llmbench.gate.score_test import MIN_UNITS, count_differences, evidence, noise_floor
 from pytest_llmbench.results.identity import identity_differences, judge_differences
 from pytest_llmbench.results.records import Record, Run, Sample
-from pytest_llmbench.results.run_file import read_run
+from pytest_llmbench.results.run_file import read_pooled, read_run
 from pytest_llmbench.stats import mean, t_quantile
 
 UNDATED = "unknown date"
@@ -126,6 +126,22 @@ def _refusal(today: Run, old: Run, suite: SuitePairs, old_role: str) -> str | No
     return None
 
 
+def difference_of_runs(today: Run, old: Run) -> str | None:
+    """Give the first difference by which two runs are not of one model, asked and graded in one way; None if none."""
+    old_roles, roles = ({record.role for record in run.records} for run in (old, today))
+    if old_roles != roles:
+        return f"it has the roles {', '.join(sorted(old_roles))}, not {', '.join(sorted(roles))}"
+    for suite, role in dict.fromkeys((record.suite, record.role) for record in today.records):
+        names = [{r.model for r in run.records if r.role == role} for run in (today, old)]
+        if names[0] != names[1]:
+            return f'its model "{role}" is the entry {", ".join(sorted(names[1]))}, not {", ".join(sorted(names[0]))}'
+        pairs = SuitePairs(suite=suite, role=role, baseline_role=role, pairs=())
+        refusal = _refusal(today, old, pairs, role)
+        if refusal is not None:
+            return f"{refusal} in suite {suite}"
+    return None
+
+
 def _qualifies(old: Record, today: Record) -> bool:
     """Tell whether the answers of one old record count; one with an error does not, it may have lost the hard ones."""
     is_same = (old.case_sha256, old.prompt_sha256, old.grader) == (
@@ -164,6 +180,8 @@ class Baseline:
 
     path: Path
     run: Run
+    older: tuple[Run, ...] = ()
+    """Runs that were taken as a baseline together with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,7 +218,7 @@ def read_baselines(paths: Sequence[Path]) -> tuple[Baseline, ...]:
     twice = [path for path, count in Counter(path.resolve() for path in paths).items() if count > 1]
     if twice:
         raise UsageFault(f"{twice[0]}: this baseline is named twice; a run has nothing to add to itself.")
-    by_run = [Baseline(path=path, run=read_checked(path)) for path in paths]
+    by_run = [Baseline(path=path, run=read_checked(path), older=read_pooled(path)) for path in paths]
     empty = [baseline.path for baseline in by_run if not baseline.run.records]
     if empty:
         raise RunFileFault(f"{empty[0]}: this run has no record; nothing can be compared with it.")

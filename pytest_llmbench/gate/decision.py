@@ -381,7 +381,7 @@ def decide_run(run: Run, asked: RunGate, *, stopped: str | None = None) -> RunRu
     if stopped is not None:
         return RunRuling(asked=asked, refusal=stopped)
     try:
-        gate = _compare([baseline.run for baseline in asked.baselines], run, asked.settings)
+        gate = _compare(asked.baselines, run, asked.settings)
     except LlmbenchError as fault:
         return RunRuling(asked=asked, refusal=str(fault))
     if gate is not None and gate.broken is not None:
@@ -390,9 +390,10 @@ def decide_run(run: Run, asked: RunGate, *, stopped: str | None = None) -> RunRu
     return RunRuling(asked=asked, gate=gate, floors=rule_min_scores(run.records, asked.floors, doubted))
 
 
-def _compare(baselines: Sequence[Run], run: Run, settings: GateSettings) -> Gate | None:
+def _compare(baselines: Sequence[Baseline], run: Run, settings: GateSettings) -> Gate | None:
     if not baselines:
         return None
-    newest, *older = baselines
-    joined = join(newest, run, settings.allowed)
+    newest, *others = baselines
+    older = [*newest.older, *(run for other in others for run in (other.run, *other.older))]
+    joined = join(newest.run, run, settings.allowed)
     return decide(pool(joined, older) if older else joined, settings)

@@ -113,6 +113,8 @@ class SuiteInfo:
     """Absent in the JSON where it is the default, as in files that know of no other."""
     cases: tuple[str, ...] | None = None
     """The ids of all cases that the file holds, selected or not; recorded for `gate: smoke` alone."""
+    n_cases: int | None = None
+    """How many that are; None in files that do not hold it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -149,6 +149,7 @@ class _NamedSuite:
     trust: Trust | None = None
     gate: GateKind = GateKind.STATISTICAL
     cases: tuple[str, ...] | None = None
+    n_cases: Annotated[int, AsTyped()] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,7 +192,8 @@ def run_info_to_json(facts: RunInfo) -> JsonObject:
 def _suite_to_json(suite: SuiteInfo) -> JsonObject:
     found = _without(asdict(suite), "suite")
     found = _without(found, "gate") if suite.gate is GateKind.STATISTICAL else found
-    return _without(found, "cases") if suite.cases is None else found
+    found = _without(found, "cases") if suite.cases is None else found
+    return _without(found, "n_cases") if suite.n_cases is None else found
 
 
 def _without(found: JsonObject, name: str) -> JsonObject:
@@ -224,6 +226,7 @@ def run_info_from_json(found: object) -> RunInfo:
                 trust=suite.trust,
                 gate=suite.gate,
                 cases=suite.cases,
+                n_cases=suite.n_cases,
             )
             for name, suite in block.suites.items()
         ),
@@ -307,7 +310,10 @@ def read_run_file(path: Path) -> JsonObject:
     Raises:
         RunFileFault: it cannot be read, is no benchmark JSON, has no block of ours or a newer one.
     """
-    found = _load(path)
+    return _checked(path, _load(path))
+
+
+def _checked(path: Path, found: Any) -> JsonObject:
     if not isinstance(found, dict) or not isinstance(found.get("benchmarks"), list):
         raise RunFileFault(f"{path}: this is no benchmark JSON; write one with pytest --benchmark-json.")
     block = found.get("llmbench")
@@ -348,7 +354,10 @@ def read_run(path: Path) -> Run:
     Raises:
         RunFileFault: see `read_run_file`; or a record in it is broken.
     """
-    found = read_run_file(path)
+    return _run_from_json(path, read_run_file(path))
+
+
+def _run_from_json(path: Path, found: JsonObject) -> Run:
     block = found["llmbench"]
     records = []
     for entry in _record_objects(found):
@@ -371,6 +380,34 @@ def read_run(path: Path) -> Run:
         machine=machine_from_json(found.get("machine_info")),
         stopped=str(block["stopped"]) if block.get("stopped") else None,
     )
+
+
+def with_pooled(newest: JsonObject, older: Sequence[JsonObject]) -> JsonObject:
+    """Put further runs of one model, as read from their files, into the block of the newest, without the text twice.
+
+    Runs that stand in the others' blocks come along.
+    """
+    runs = [found for run in older for found in (_without_pooled(run), *_pooled_objects(run))]
+    own = _pooled_objects(newest)
+    return {**newest, "llmbench": {**newest["llmbench"], "pooled": [*own, *runs]}}
+
+
+def _without_pooled(found: JsonObject) -> JsonObject:
+    return {**found, "llmbench": {name: value for name, value in found["llmbench"].items() if name != "pooled"}}
+
+
+def _pooled_objects(found: JsonObject) -> list[JsonObject]:
+    pooled = found["llmbench"].get("pooled")
+    return list(pooled) if isinstance(pooled, list) else []
+
+
+def read_pooled(path: Path) -> tuple[Run, ...]:
+    """Read the further runs that `llmbench accept` put into a baseline.
+
+    Raises:
+        RunFileFault: see `read_run`.
+    """
+    return tuple(_run_from_json(path, _checked(path, found)) for found in _pooled_objects(read_run_file(path)))
 
 
 def machine_from_json(found: Any) -> Machine | None:

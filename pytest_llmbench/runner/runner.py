@@ -192,6 +192,7 @@ class Runner:
                     trust=loaded.suite.trust,
                     gate=loaded.suite.gate,
                     cases=_held_cases(loaded),
+                    n_cases=len(loaded.suite.cases),
                 )
                 for name, loaded in suites.items()
             ),
