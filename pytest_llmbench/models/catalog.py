@@ -66,7 +66,9 @@ class Catalog:
         roles = [spec.role for spec in specs]
         twice = next((role for role in roles if roles.count(role) > 1), None)
         if twice is not None:
-            raise UsageFault(f'two models have the role "{twice}"; tell them apart with --llm-model ROLE=NAME.')
+            raise UsageFault(
+                f'two models have the role "{twice}"; give them different roles with --llm-model ROLE=NAME.'
+            )
         return tuple(specs)
 
     def names(self) -> tuple[str, ...]:

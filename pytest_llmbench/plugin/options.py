@@ -61,7 +61,7 @@ def _catalog(config: pytest.Config) -> Catalog:
 
 
 def run_settings(config: pytest.Config) -> RunSettings:
-    """Read what the options say about the run.
+    """Read the settings of the run from the options.
 
     Raises:
         UsageFault, pytest.UsageError: a value is wrong.
@@ -95,7 +95,7 @@ def run_settings(config: pytest.Config) -> RunSettings:
 
 
 def listed(config: pytest.Config, name: str) -> tuple[list[str], bool]:
-    """Read a repeatable option; tells too whether the command line gave it, which comes before the ini file."""
+    """Read a repeatable option; return too whether the command line gave it, which comes before the ini file."""
     given: list[str] | None = config.getoption(name)
     return (list(given), True) if given else (list(config.getini(name) or ()), False)
 
@@ -108,7 +108,7 @@ def folder_of(config: pytest.Config, *, is_given: bool) -> Path:
 def devices(specs: Sequence[ModelSpec]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Name the devices that workers are to have one each, and the roles whose models need one.
 
-    None where an entry says itself where its model goes.
+    None where an entry itself names the device of its model.
     """
     if any(spec.traits.is_placed for spec in specs):
         return (), ()
@@ -165,7 +165,7 @@ def _ini_folder(config: pytest.Config) -> Path:
 
 
 def usage_error(fault: LlmbenchError | str) -> pytest.UsageError:
-    """Give the usage error that says what a fault says."""
+    """Make a usage error of a fault."""
     return pytest.UsageError(visible(str(fault)))
 
 
@@ -174,11 +174,11 @@ LATEST = "latest"
 
 
 def has_gate(config: pytest.Config) -> bool:
-    """Tell whether a run is gated, so that a wrong answer alone fails no test."""
+    """Return whether a run is gated, so that a wrong answer alone fails no test."""
     return any(listed(config, name)[0] for name in ("llm_baseline", "llm_min_score"))
 
 
-def tolerated(config: pytest.Config) -> GateSettings:
+def gate_tolerances(config: pytest.Config) -> GateSettings:
     """Read what the gate tolerates.
 
     Raises:
@@ -190,8 +190,8 @@ def tolerated(config: pytest.Config) -> GateSettings:
     return gate_settings(margin or "5", latency_margin, listed(config, "llm_allow_different")[0], "--llm-")
 
 
-def people(config: pytest.Config) -> AnnotationFile:
-    """Read what people said of answers: `verdicts.jsonl` in the root directory, if it is there.
+def annotations(config: pytest.Config) -> AnnotationFile:
+    """Read people's annotations: `verdicts.jsonl` in the root directory, if it is there.
 
     Raises:
         UsageFault: it cannot be read.

@@ -20,7 +20,7 @@ from pytest_llmbench.values import Json
 class Row:
     """One case as written. `line` counts from 1; `has_lines` is False where it is a row number.
 
-    `is_text` says that its values are texts whatever they mean, as in CSV.
+    `is_text`: its values are texts whatever they mean, as in CSV.
     """
 
     path: Path
@@ -35,7 +35,7 @@ class Row:
         return f"{'line' if self.has_lines else 'row'} {self.line}"
 
     def fault(self, message: str) -> SuiteFault:
-        """Make a fault that says where this row stands."""
+        """Make a fault with the place of this row."""
         if self.has_lines:
             return SuiteFault(message, path=self.path, line=self.line)
         return SuiteFault(message, path=self.path, row=self.line)

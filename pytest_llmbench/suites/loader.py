@@ -1,7 +1,7 @@
-"""Load suite files: everything is checked before any model is called, and every fault says where.
+"""Load suite files: everything is checked before any model is called, and every error has its place.
 
 A suite is a `.yaml` or `.yml` file whose top level has `suite` and `grader`.  The fields
-are told in docs/suites.md and in the JSON schema shipped as `suite.schema.json`.
+are described in docs/suites.md and in the JSON schema shipped as `suite.schema.json`.
 """
 
 import hashlib
@@ -50,7 +50,7 @@ SUITE_KEYS = frozenset({"suite", "grader", "sampling", "prompt", "data", "cases"
 
 
 class TrustKeys(Strict):
-    """What `trust` may say, as shares."""
+    """The keys of `trust`, as shares."""
 
     kappa: Share = Trust().kappa
     tnr: Share = Trust().tnr
@@ -70,12 +70,12 @@ _CLAIMS = ("suite", "grader")
 
 
 def is_suite_text(text: str) -> bool:
-    """Tell cheaply whether a YAML text claims to be a suite: `suite` and `grader` at its top level."""
+    """Return, after a cheap look, whether a YAML text claims to be a suite: `suite` and `grader` at its top level."""
     return all(re.search(rf"""(?m)^(\s*(---)?\s*\{{?\s*|.*,\s*)["']?{key}["']?\s*:""", text) for key in _CLAIMS)
 
 
 def may_be_suite(path: Path) -> bool:
-    """Tell cheaply whether a file claims to be a suite, in UTF-8 or another encoding that loading will refuse."""
+    """Return, after a cheap look, whether a file claims to be a suite, in whatever encoding: loading may refuse it."""
     try:
         content = path.read_bytes()
     except OSError:

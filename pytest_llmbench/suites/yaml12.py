@@ -78,12 +78,12 @@ def _without_pairs(text: str) -> str:
 
 
 def is_mapping(node: Node) -> bool:
-    """Tell whether a node is a mapping."""
+    """Return whether a node is a mapping."""
     return isinstance(node, yaml.MappingNode)
 
 
 def is_null(node: Node) -> bool:
-    """Tell whether a node is a null, such as nothing at all."""
+    """Return whether a node is a null, such as nothing at all."""
     return isinstance(node, yaml.ScalarNode) and _scalar(node) is None
 
 
