@@ -7,7 +7,7 @@ are described in docs/suites.md and in the JSON schema shipped as `suite.schema.
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -114,11 +114,13 @@ class _Loader:
         self.path = table.path
         self.name = self._name()
         self.kind = self._kind(kinds)
-        self.text_keys = CASE_KEYS | {"expected"} if self.kind.is_expected_text else CASE_KEYS
-        self.rule_names = frozenset(self.kind.case_fields.model_fields)
+        self.rule_names = self.kind.case_keys
+        expected = {"expected"} if self.kind.is_expected_text else set()
+        self.null_keys = {"expected"} - expected
+        self.text_keys = CASE_KEYS | expected | (self.kind.text_fields & self.rule_names)
 
     def load(self) -> LoadedSuite:
-        suite_rule_names = frozenset(self.kind.suite_fields.model_fields)
+        suite_rule_names = self.kind.suite_keys
         unknown = [key for key in self.table.entries if key not in SUITE_KEYS | suite_rule_names]
         if unknown:
             known = ", ".join(sorted(SUITE_KEYS | suite_rule_names))
@@ -228,7 +230,7 @@ class _Loader:
 
     def _suite_rules(self, names: frozenset[str]) -> object:
         given = {
-            key: (yaml12.text_value if key in TEXT_RULES and not yaml12.is_null(node) else yaml12.value)(
+            key: (yaml12.text_value if key in self.kind.text_fields and not yaml12.is_null(node) else yaml12.value)(
                 node, self.path
             )
             for key, node in self.table.entries.items()
@@ -289,7 +291,9 @@ class _Loader:
         if not ID_PATTERN.fullmatch(case_id):
             raise row.fault(f'"{case_id}" is no case id; use letters, digits, ".", "_" and "-".')
         own: dict[str, Json] = {
-            key: value for key, value in values.items() if key in self.rule_names and value is not None
+            key: value
+            for key, value in values.items()
+            if key in self.rule_names and (value is not None or key in self.null_keys)
         }
         expected = own.get("expected")
         return Case(
@@ -301,7 +305,7 @@ class _Loader:
             tags=self._tags(row, case_id),
             cluster=self._plain_text(row, case_id, "cluster"),
             xfail=self._plain_text(row, case_id, "xfail"),
-            sha256=_digest(self.kind.name, values),
+            sha256=_digest(self.kind.name, values, self.null_keys),
             path=row.path,
             line=row.line,
         )
@@ -352,9 +356,6 @@ class _Loader:
         return prompts
 
 
-TEXT_RULES = frozenset({"labels", "positive", "rule"})
-"""Suite fields whose values are texts, whatever they look like."""
-
 _MAY_BE_NULL = frozenset({"tags", "cluster", "xfail"})
 """Case fields that null leaves out; in `id` and `expected` it is a word."""
 
@@ -369,11 +370,13 @@ def first_fault(fault: ValidationError, fields: type[BaseModel]) -> str:
     return f"{told(chief_error(fault), fields)}."
 
 
-def _digest(kind: str, values: Mapping[str, Json]) -> str:
-    judged = {
-        key: value for key, value in values.items() if key not in ("tags", "cluster", "xfail") and value is not None
+def _digest(kind: str, values: Mapping[str, Json], null_keys: Set[str]) -> str:
+    graded = {
+        key: value
+        for key, value in values.items()
+        if key not in ("tags", "cluster", "xfail") and (value is not None or key in null_keys)
     }
-    content = json.dumps([kind, judged], ensure_ascii=False, sort_keys=True, default=str)
+    content = json.dumps([kind, graded], ensure_ascii=False, sort_keys=True, default=str)
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -66,10 +66,20 @@ def drawn_for(suite: str, case: str, sampling: Sampling) -> tuple[str, str] | No
 
 @lru_cache(maxsize=64)
 def _facts_of(sampling: Sampling) -> Mapping[str, Json]:
-    return asdict(sampling)
+    facts = asdict(sampling)
+    if not sampling.reasoning_tokens:  # so that answers stored before there was such room are still found
+        del facts["reasoning_tokens"]
+    return facts
+
+
+_LATER_KEYS: Mapping[str, Json] = {"reasoning": "auto"}
+"""Keys that entries had later, with their usual value: with it the digest is that of earlier releases."""
 
 
 def entry_key(entry: Entry) -> str:
     """Give the digest of an entry, without how its model is asked and what it costs."""
-    keys = entry.model_dump(mode="json", exclude={"concurrency", "price", "sampling"})
+    keys = entry.model_dump(mode="json", exclude={"concurrency", "price", "sampling", "reasoning_tokens"})
+    for key, usual in _LATER_KEYS.items():
+        if keys.get(key) == usual:
+            del keys[key]
     return hashlib.sha256(json.dumps(keys, sort_keys=True).encode()).hexdigest()
