@@ -95,10 +95,14 @@ def _header(path: Path, fields: list[str]) -> list[str]:
     header = [name.strip() for name in fields]
     if "id" not in header:
         message = f"a data file needs a column id; this one has: {', '.join(header)}. The first line names the columns."
+        separator = next((mark for mark in ";\t|" if "id" in fields[0].split(mark)), None)
+        if len(fields) == 1 and separator is not None:
+            shown = "tabs" if separator == "\t" else f'"{separator}"'
+            message = f"the columns of this file are separated by {shown}; save it with commas."
         raise SuiteFault(message, path=path, line=1)
     twice = next((name for name in header if header.count(name) > 1), None)
     if twice is not None:
-        raise SuiteFault(f'the column "{twice}" stands twice; take one out.', path=path, line=1)
+        raise SuiteFault(f'the column "{twice}" occurs twice; take one out.', path=path, line=1)
     return header
 
 
@@ -122,7 +126,7 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         keys = [key for key, _ in pairs]
-        raise ValueError(f'the key "{next(k for k in keys if keys.count(k) > 1)}" stands twice; take one out.')
+        raise ValueError(f'the key "{next(k for k in keys if keys.count(k) > 1)}" occurs twice; take one out.')
     return found
 
 

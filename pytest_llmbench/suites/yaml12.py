@@ -91,7 +91,7 @@ def table(node: Node, path: Path, what: str) -> Table:
     """Read a mapping whose keys are texts.
 
     Raises:
-        SuiteFault: it is no mapping, or a key stands twice.
+        SuiteFault: it is no mapping, or a key occurs twice.
     """
     if not isinstance(node, yaml.MappingNode):
         raise SuiteFault(f"{what} must be a mapping of names to values.", path=path, line=line_of(node))

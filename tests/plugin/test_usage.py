@@ -236,7 +236,7 @@ BROKEN = {
     ),
     "a duplicate id": (
         SUITE.replace("id: peru", "id: france").encode(),
-        'cases/capitals.yaml:7: case id "france" stands twice, first at line 6; ids must be unique.',
+        'cases/capitals.yaml:7: case id "france" occurs twice, first at line 6; ids must be unique.',
     ),
     "an unknown grader": (
         SUITE.replace("exact", "exakt").encode(),
