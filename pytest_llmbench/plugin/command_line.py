@@ -140,6 +140,12 @@ OPTIONS: tuple[Option, ...] = (
         is_repeatable=True,
     ),
     Option(
+        "--llm-max-errors",
+        "SHARE",
+        "Gate: share of a suite's cases that may lack an answer before the gate cannot decide; default 0.02, and one "
+        "case always may.",
+    ),
+    Option(
         "--llm-allow-different",
         "KIND",
         "Compare runs that differ in prompt, grader, judge, samples, machine or concurrency. Repeatable.",

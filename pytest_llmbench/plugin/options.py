@@ -184,10 +184,12 @@ def gate_tolerances(config: pytest.Config) -> GateSettings:
     Raises:
         UsageFault: one of the options is wrong.
     """
-    margin, latency_margin = (
-        config.getoption(name) or config.getini(name) or None for name in ("llm_margin", "llm_latency_margin")
+    margin, latency_margin, max_errors = (
+        config.getoption(name) or config.getini(name) or None
+        for name in ("llm_margin", "llm_latency_margin", "llm_max_errors")
     )
-    return gate_settings(margin or "5", latency_margin, listed(config, "llm_allow_different")[0], "--llm-")
+    allowed = listed(config, "llm_allow_different")[0]
+    return gate_settings(margin or "5", latency_margin, allowed, "--llm-", max_errors)
 
 
 def annotations(config: pytest.Config) -> AnnotationFile:

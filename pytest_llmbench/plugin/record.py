@@ -12,7 +12,8 @@ from pytest_llmbench.plugin.internals.reports import add_suite_properties
 from pytest_llmbench.plugin.internals.xdist import is_worker
 from pytest_llmbench.plugin.session import LlmSession
 from pytest_llmbench.report.junit import suite_properties
-from pytest_llmbench.results.records import Record, record_from_json
+from pytest_llmbench.results.records import Record
+from pytest_llmbench.results.run_file import record_from_json
 
 
 class RecordHooks:

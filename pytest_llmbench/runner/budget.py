@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pytest_llmbench.models.base import Model, Wrapped
 from pytest_llmbench.models.entries import Price
 from pytest_llmbench.models.openai.request_body import most_output_tokens
+from pytest_llmbench.results.records import NOT_ASKED
 from pytest_llmbench.runner.calls import first_fatal
 from pytest_llmbench.values import Answer, AnswerError, Arrived, Prompt, Request
 
@@ -68,7 +69,7 @@ class Budget:
         with self._changed:
             self.refused += n
         return AnswerError(
-            cause=f"not asked: --llm-max-cost {self.most_usd:g} was reached, the answers of this run cost "
+            cause=f"{NOT_ASKED}--llm-max-cost {self.most_usd:g} was reached, the answers of this run cost "
             f"{self.spent_usd:.4g} USD; raise it, and the next run asks only for the rest",
             attempts=0,
         )

@@ -47,6 +47,7 @@ class Runner:
         self.judge_requests = None if judge is None else JudgeRequests(judge, self.builder, self.suites.judgings)
         self.specs = tuple(specs)
         self.has_fatal = False
+        self._broken: dict[str, str] = {}
         self._item_grader = ItemGrader(self.builder, self.suites.graders, self.judge_requests)
         self._answers: Prefetcher | None = None
         self._judge: Judge | None = None
@@ -108,7 +109,10 @@ class Runner:
             raise RuntimeError("a result was asked for before the plan was started")
         answers = self._answers.take(key, while_waiting)
         replies = () if self._judge is None else self._judge.take(key, while_waiting)
-        self.has_fatal |= first_fatal((*answers, *replies)) is not None
+        fatal = first_fatal((*answers, *replies))
+        if fatal is not None:
+            self.has_fatal = True
+            self._broken.setdefault(self._items[key].spec.role, fatal.cause)
         return self._item_grader.grade(self._items[key], answers, replies)
 
     def keep_arrived(self, reported: Container[str]) -> Iterator[tuple[str, Record]]:
@@ -193,6 +197,7 @@ class Runner:
             prompts=dict(self._item_grader.prompts),
             expected=self._item_grader.expected,
             judge=self._judge_facts(),
+            broken=dict(self._broken),
         )
 
     def _judge_facts(self) -> JudgeInfo | None:

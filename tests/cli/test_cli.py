@@ -10,15 +10,8 @@ from pathlib import Path
 import pytest
 
 from pytest_llmbench.cli import main
-from pytest_llmbench.results.records import (
-    Record,
-    Run,
-    RunInfo,
-    block_to_json,
-    error_sample,
-    graded_sample,
-    record_to_json,
-)
+from pytest_llmbench.results.records import Record, Run, RunInfo, error_sample, graded_sample
+from pytest_llmbench.results.run_file import block_to_json, record_to_json
 from pytest_llmbench.values import Answer, AnswerError, Grade, Outcome, Prompt
 
 COMMAND = Path(sys.executable).parent / "llmbench"
