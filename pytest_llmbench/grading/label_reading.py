@@ -44,7 +44,7 @@ _FILLER = re.compile(r"[\s,]*(?:(?:and|but|or|also|well|maybe|perhaps|possibly|p
 _DENIAL = re.compile(
     r"(?P<bare>(?:\bnot|n't) |\bno[nt]-|\bnon )$|(?P<plain>(?:\bnot|n't) an? )$"
     r"|(?:(?:\bnot|n't) (?:the|really|exactly|quite|simply)"
-    r"|\b(?:rather than|instead of|opposed to|over)(?: an?| the)?) $"
+    r"|\b(?:than|instead of|opposed to|over)(?: an?| the)?) $|(?P<no>\bno )$"
 )
 _DENIAL_LENGTH = 20
 
@@ -79,6 +79,7 @@ _ANNOUNCED = re.compile(
     rf"(?:(?:so|thus|therefore|hence|and),? )?(?:(?:the|my|our) )?{_ANNOUNCEMENT}"
     r"(?: ?(?::|=|→|->|—|–)| is(?: ?:)?\b| - )[ :]*(?P<rest>.*)|.*\\boxed ?\{(?P<boxed>[^{}]*(?:\{[^{}]*\})?)"
 )
+_ANNOUNCED_WITHIN = re.compile(rf"\b(?:the|my|our|final) {_ANNOUNCEMENT}(?: is|:)")
 _ANNOUNCEMENT_ALONE = re.compile(rf"(?:(?:the|my|our) )?{_ANNOUNCEMENT}[ :]*")
 _REASONING = re.compile(
     r"(?:(?:my|the|short|brief|step-by-step) )?(?:reason|reasons|reasoning|explanation|analysis|thoughts?|thinking"
@@ -116,7 +117,7 @@ class Labels:
         word = "|".join(map(_word, longest_first))
         any_label = f"(?:{'|'.join(map(re.escape, longest_first))})"
         options = rf"(?<!\w){any_label}(?:(?:, ?| ?[/|] ?){any_label})*(?:,? or | ?[/|] ?){any_label}(?!\w)"
-        return cls(by_key=by_key, word=re.compile(rf"(?<!\w)(?:{word})(?!\w)"), options=re.compile(options))
+        return cls(by_key=by_key, word=re.compile(rf"(?<!\w)(?<!\w')(?:{word})(?!\w)"), options=re.compile(options))
 
     def read_strictly(self, text: str) -> str | None:
         """Give the label that is the whole answer, but for one full stop."""
@@ -212,6 +213,9 @@ class Labels:
             return self._unless_taken_back(first.label, following)
         if first.start == begin and line[first.end : first.end + 1] in tuple(",;:.!…-—–"):
             return self._unless_taken_back(first.label, line[first.end :])
+        announced = list(_ANNOUNCED_WITHIN.finditer(line, begin))
+        if announced and (named := [one for one in mentions if one.label and one.start >= announced[-1].end()]):
+            return named[0].label
         grounds = _GROUNDS.search(line, begin)
         found = _labels([one for one in mentions if grounds and one.start < grounds.start()])
         return found.pop() if len(found) == 1 else None
@@ -239,12 +243,13 @@ class Labels:
             key = re.sub(r"(?<=\d)\.0+$", "", match[0]) if match[0] not in self.by_key else match[0]
             before = text[max(0, match.start() - _DENIAL_LENGTH) : match.start()]
             denial = _DENIAL.search(before)
-            label = self._opposite(key, denial) if denial else self.by_key[key]
+            is_denied = denial is not None and not (denial["no"] and "no" in self.by_key)
+            label = self._opposite(key, denial) if denial and is_denied else self.by_key[key]
             yield _Mention(start=match.start(), end=match.end(), label=label)
 
     def _opposite(self, key: str, denial: re.Match[str]) -> str | None:
         """Give the label that a denied one leaves: "not X" of X, or the other of two where they are no yes and no."""
-        if not denial["bare"] and not denial["plain"]:
+        if not (denial["bare"] or denial["plain"] or denial["no"]):
             return None
         for opposite in (f"not {key}", f"non-{key}", f"non {key}", f"no {key}"):
             if opposite in self.by_key:
