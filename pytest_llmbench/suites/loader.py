@@ -7,19 +7,21 @@ are told in docs/suites.md and in the JSON schema shipped as `suite.schema.json`
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn, TypeAlias
+from types import MappingProxyType
+from typing import NoReturn
 
 from pydantic import BaseModel, ValidationError
 
 from pytest_llmbench.errors import SuiteFault
 from pytest_llmbench.grading.base import GraderKind
+from pytest_llmbench.grading.registry import grader_kind
 from pytest_llmbench.models.entries import SamplingKeys, Strict
 from pytest_llmbench.models.validation import FROM_TEXT, Share, chief_error, told
 from pytest_llmbench.suites import yaml12
-from pytest_llmbench.suites.data_files import ReadParquet, Row, read_rows
+from pytest_llmbench.suites.data_files import Row, read_rows
 from pytest_llmbench.suites.prompts import PromptTemplate, TemplateFault, compile_template
 from pytest_llmbench.values import Case, Json, Prompt, PromptStyle, Sampling, Suite, Trust
 
@@ -54,10 +56,6 @@ class TrustKeys(Strict):
     tnr: Share = Trust().tnr
 
 
-FindKind: TypeAlias = Callable[[str], GraderKind]
-"""Give the grader of that name; raises LookupError with a sentence naming the known ones."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedSuite:
     """A suite, its compiled prompt templates by style, and what they make of its cases, by style and case id."""
@@ -86,8 +84,12 @@ def may_be_suite(path: Path) -> bool:
     return is_suite_text(content.decode(encoding, "replace"))
 
 
-def load_suite(path: Path, find_kind: FindKind, read_parquet: ReadParquet) -> LoadedSuite | None:
+def load_suite(path: Path, kinds: Mapping[str, GraderKind] = MappingProxyType({})) -> LoadedSuite | None:
     """Load and check a suite file; None if the file is YAML of another kind.
+
+    Args:
+        path: the file; what it refers to is relative to its folder.
+        kinds: graders of other packages by name.
 
     Raises:
         SuiteFault: the first fault found, with file and line.
@@ -101,18 +103,17 @@ def load_suite(path: Path, find_kind: FindKind, read_parquet: ReadParquet) -> Lo
     table = yaml12.table(top, path, "a suite file")
     if not {"suite", "grader"} <= set(table.entries):
         return None
-    return _Loader(table, find_kind, read_parquet).load()
+    return _Loader(table, kinds).load()
 
 
 class _Loader:
     """One load of one file: holds what its steps share."""
 
-    def __init__(self, table: yaml12.Table, find_kind: FindKind, read_parquet: ReadParquet):
+    def __init__(self, table: yaml12.Table, kinds: Mapping[str, GraderKind]):
         self.table = table
         self.path = table.path
-        self.read_parquet = read_parquet
         self.name = self._name()
-        self.kind = self._kind(find_kind)
+        self.kind = self._kind(kinds)
         self.rule_names = self.kind.case_keys
         expected = {"expected"} if self.kind.is_expected_text else set()
         self.null_keys = {"expected"} - expected
@@ -162,12 +163,12 @@ class _Loader:
             self._fail(f'a suite cannot be named "{name}": its name becomes a pytest mark; take another one.', line)
         return name
 
-    def _kind(self, find_kind: FindKind) -> GraderKind:
+    def _kind(self, kinds: Mapping[str, GraderKind]) -> GraderKind:
         name = yaml12.text(self.table.entries["grader"], self.path, "`grader`")
         try:
-            return find_kind(name)
-        except LookupError as fault:
-            self._fail(str(fault.args[0]), self.table.key_lines["grader"])
+            return grader_kind(name, kinds)
+        except SuiteFault as fault:
+            self._fail(fault.message, self.table.key_lines["grader"])
 
     def _sampling(self) -> Sampling:
         node = self.table.entries.get("sampling")
@@ -267,7 +268,7 @@ class _Loader:
         file = self.path.parent / yaml12.text(node, self.path, "`data`")
         if not file.is_file():
             self._fail(f"there is no data file {file}; `data` is a path relative to the suite file.", line)
-        return read_rows(file, self.read_parquet, self.text_keys)
+        return read_rows(file, self.text_keys)
 
     def _cases(self, rows: Sequence[Row]) -> tuple[Case, ...]:
         first_seen: dict[str, Row] = {}

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 from pydantic import BaseModel
 
-from pytest_llmbench.grading.registry import BUILT_IN, UnknownGrader, grader_kind
+from pytest_llmbench.errors import SuiteFault
+from pytest_llmbench.grading.registry import BUILT_IN, grader_kind
 from pytest_llmbench.values import Grade, Json, Reason
 
 NAMES = ["contains", "exact", "json", "key_points", "regex", "sql", "yes_no"]
@@ -106,7 +107,7 @@ def test_other_packages_add_graders_but_replace_none() -> None:
 )
 def test_unknown_grader_names_the_nearest(name: str, begin: str) -> None:
     """The fault guesses, lists all names with the nearest first, and tells of functions."""
-    with pytest.raises(UnknownGrader) as raised:
+    with pytest.raises(SuiteFault) as raised:
         grader_kind(name, {"foreign": BUILT_IN["exact"]})
 
     message = str(raised.value)
