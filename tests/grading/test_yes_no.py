@@ -291,7 +291,7 @@ BAIT = ["clickbait", "not clickbait"]
         (BAIT, "It isn't clickbait.", "not clickbait"),
         (BAIT, "This is not a clickbait headline", "not clickbait"),
         (BAIT, "This is no clickbait.", "not clickbait"),
-    (BAIT, "Clickbait!", "clickbait"),
+        (BAIT, "Clickbait!", "clickbait"),
         (BAIT, "clickbait or not clickbait? Not clickbait, I think", "not clickbait"),
     ],
 )
