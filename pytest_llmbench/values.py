@@ -54,13 +54,22 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """How a model is to generate. Temperature 0 is greedy."""
+    """How a model is to generate. Temperature 0 is greedy.
+
+    `max_tokens` bounds the answer; `reasoning_tokens` is room on top of it, for what a model writes before.
+    """
 
     max_tokens: int = 256
     temperature: float = 0.0
     top_p: float | None = None
     stop: tuple[str, ...] = ()
     seed: int | None = None
+    reasoning_tokens: int = 0
+
+    @property
+    def most_tokens(self) -> int:
+        """The most tokens a model may write, reasoning and answer together."""
+        return self.max_tokens + self.reasoning_tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,9 +127,13 @@ class Request:
 class Answer:
     """What a model gave for one request, with the times measured where it was called.
 
+    `text` is what is graded; `reasoning` is what the model wrote before it, None where there is none.
+    `reasoning_tokens` counts the tokens of the reasoning, where the server or the decoding tells.
+    `refusal` says why no answer was given, where the provider told so beside the text: its filter, or the
+    model's own refusal.
     `latency_s` runs from the sending to the last token, `ttft_s` to the first
-    non-empty piece; None where nobody measured.  `concurrency` is the number of
-    requests in flight, or of rows in the batch, the time was measured under.
+    non-empty piece of any kind, `ttfa_s` to the first of the answer; None where nobody measured.
+    `concurrency` is the number of requests in flight, or of rows in the batch, the time was measured under.
     `label_logprobs` is the natural logarithm of the probability of each of the request's labels as
     the answer; None where the model cannot tell.
     """
@@ -135,6 +148,10 @@ class Answer:
     attempts: int = 1
     reused: bool = False
     label_logprobs: Mapping[str, float] | None = None
+    reasoning: str | None = None
+    reasoning_tokens: int | None = None
+    ttfa_s: float | None = None
+    refusal: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +166,9 @@ class AnswerError:
     concurrency: int | None = None
     is_fatal: bool = False
 
+
+CONTENT_FILTER = "content_filter"
+"""The finish reason where a filter of the provider ended an answer, or kept it from beginning."""
 
 Arrived: TypeAlias = Callable[[int, Answer | AnswerError], None]
 """Called as a request's answer arrives, with the request's index."""

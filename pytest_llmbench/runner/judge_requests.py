@@ -69,7 +69,7 @@ class JudgeRequests:
         samples = self._builder.settings.samples
         return JudgePlan(
             name=f"judge {self.spec.name}",
-            open=partial(self.spec.provider.open, self.spec.entry, self._builder.settings.open_settings),
+            open=partial(self._builder.open_model, self.spec),
             through=partial(self._builder.through, self.spec),
             items={item.key: item.spec.role for item in judged},
             requests=requests,
@@ -131,8 +131,7 @@ class JudgeRequests:
 
     def _sampling(self, suite: str) -> Sampling:
         """Give a suite's sampling of its judge, with the judge's own keys over it."""
-        own = self.spec.entry.sampling.model_dump(exclude_none=True)
-        return replace(self._judgings[suite].sampling, **own)
+        return self._builder.own_sampling(self.spec, self._judgings[suite].sampling, self.prompt_style)
 
     def judges(self, item: Item) -> bool:
         """Tell whether an item is judged by a model."""

@@ -33,6 +33,7 @@ class RunSettings:
     root: Path
     samples: int = 1
     limit: int | None = None
+    reasoning_tokens: int | None = None
     max_cost_usd: float | None = None
     is_only_planned: bool = False
     n_checked: int = 0

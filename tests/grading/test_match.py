@@ -19,7 +19,6 @@ from pytest_llmbench.values import Reason
         ("I cannot assist with that.", "I cannot assist with that.", True),
         ("42", "４２", False),
         ("a  b", "a b", False),
-        ("Paris", "<think>Rome?</think>Paris", True),
     ],
 )
 def test_exact_asks_for_the_text_alone(grade_of, expected: str, answer: str, passed: bool) -> None:

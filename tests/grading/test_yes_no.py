@@ -31,7 +31,6 @@ STRICT = [
     ("ＮＯ．", "no"),
     ("no。", "no"),
     ("yes\u200b", "yes"),
-    ("<think>It is a list, so yes. Or no?</think>\n\nno", "no"),
 ]
 
 LENIENT = [
@@ -211,7 +210,6 @@ def test_answer_without_one_clear_label_is_unparsed(grade_of, answer: str) -> No
     [
         ("", Reason.EMPTY),
         ("\n\n", Reason.EMPTY),
-        ("<think>yes or no, that is the question", Reason.EMPTY),
         ("I'm sorry, but I can't say yes.", Reason.REFUSAL),
         ("As an AI language model, I cannot tell.", Reason.REFUSAL),
         ("Clickbait: I'm sorry, but I cannot judge this.", Reason.REFUSAL),

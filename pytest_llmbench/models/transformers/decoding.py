@@ -75,6 +75,7 @@ class Decoder:
         network: a causal language model of transformers, in eval mode.
         tokenizer: its tokenizer.
         eos: the ids that end a text.
+        cache_argument: the name under which the network takes a cache (`batch.cache_argument`).
         is_sharing: compute a beginning that rows share once, and keep it for the rows to come.
             Needs plain attention over all that went before in every layer (`can_share`).
         clock: seconds from anywhere.
@@ -87,6 +88,7 @@ class Decoder:
         tokenizer: Any,
         eos: frozenset[int],
         *,
+        cache_argument: str,
         is_sharing: bool,
         clock: Callable[[], float] = time.perf_counter,
         timeout_s: float | None = None,
@@ -94,6 +96,7 @@ class Decoder:
         self._network = network
         self._tokenizer = tokenizer
         self._eos = eos
+        self._cache_argument = cache_argument
         self._is_sharing = is_sharing
         self._clock = clock
         self._timeout_s = math.inf if timeout_s is None else timeout_s
@@ -105,7 +108,7 @@ class Decoder:
 
     def warm_up(self) -> None:
         """Make a first pass, which reads the weights into memory and is slower than all others."""
-        batch = Batch(self._network, 1, Kept(), 0)
+        batch = Batch(self._network, self._cache_argument, 1, Kept(), 0)
         batch.feed([[0] * WARM_UP_TOKENS])
         batch.feed([[0]])
         batch.wait()
@@ -184,7 +187,7 @@ class Decoder:
         """See that the keys and values of a beginning are kept."""
         reused = overlap(beginning, self._kept.tokens)
         if reused < len(beginning):
-            alone = Batch(self._network, 1, self._kept, reused)
+            alone = Batch(self._network, self._cache_argument, 1, self._kept, reused)
             alone.feed_in_pieces([beginning[reused:]], halt)
             alone.wait()
             self._kept = Kept(tokens=beginning, layers=alone.layers())
@@ -200,7 +203,7 @@ class Decoder:
             parts = split_by_length([len(rest) for rest in rests], PASS_TOKENS if is_on_cpu else GPU_PASS_TOKENS)
         batches = []
         for part in parts:
-            batches.append(Batch(self._network, len(part), self._kept, n_shared))
+            batches.append(Batch(self._network, self._cache_argument, len(part), self._kept, n_shared))
             batches[-1].feed_in_pieces([rests[place] for place in part], halt)
         batch = join(batches, parts)
         if self._is_sharing and len(different) == 1 and not n_shared:

@@ -19,10 +19,11 @@ from pytest_llmbench.values import Answer, AnswerError, Arrived, Prompt, Request
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """A network in eval mode, and its tokenizer."""
+    """A network in eval mode, its tokenizer, and the name under which its forward takes a cache."""
 
     network: Any
     tokenizer: Any
+    cache_argument: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +75,15 @@ class TransformersModel(Opened):
         network, tokenizer = loaded.network, loaded.tokenizer
         self._timeout_s = timeout_s
         ends = _end_tokens(network, tokenizer)
-        self._decoder = Decoder(network, tokenizer, ends, is_sharing=is_sharing, clock=clock, timeout_s=timeout_s)
+        self._decoder = Decoder(
+            network,
+            tokenizer,
+            ends,
+            cache_argument=loaded.cache_argument,
+            is_sharing=is_sharing,
+            clock=clock,
+            timeout_s=timeout_s,
+        )
         self._context: int | None = getattr(network.config.get_text_config(), "max_position_embeddings", None)
 
     def answer(

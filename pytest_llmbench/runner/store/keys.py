@@ -66,10 +66,20 @@ def drawn_for(suite: str, case: str, sampling: Sampling) -> tuple[str, str] | No
 
 @lru_cache(maxsize=64)
 def _facts_of(sampling: Sampling) -> Mapping[str, Json]:
-    return asdict(sampling)
+    facts = asdict(sampling)
+    if not sampling.reasoning_tokens:  # so that answers stored before there was such room are still found
+        del facts["reasoning_tokens"]
+    return facts
+
+
+_LATER_KEYS: Mapping[str, Json] = {"reasoning": "auto"}
+"""Keys of entries that came later, with what they are where none is written: then they tell no model apart."""
 
 
 def entry_key(entry: Entry) -> str:
     """Give the digest of what an entry says of its model; how it is asked and what it costs is left out."""
-    said = entry.model_dump(mode="json", exclude={"concurrency", "price", "sampling"})
+    said = entry.model_dump(mode="json", exclude={"concurrency", "price", "sampling", "reasoning_tokens"})
+    for key, usual in _LATER_KEYS.items():
+        if said.get(key) == usual:
+            del said[key]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()

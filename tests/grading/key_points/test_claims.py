@@ -155,7 +155,7 @@ def test_switches_to_one_more_explanation_are_counted(text: str, hedges: int) ->
         ("It is about money.", "money"),
         ("It is “about” ｍｏｎｅｙ.", "ｍｏｎｅｙ"),
         ("no money; then  **mon\u00adey** it is", "mon\u00adey"),
-        ("<think>  blank </think> money", "money"),
+        ("  blank  money", "money"),
     ],
 )
 def test_claim_knows_its_place_in_the_original(text: str, quote: str) -> None:

@@ -39,7 +39,6 @@ def dough(grade_of: Any, answer: str, **fields: Any) -> Grade:
         "It's not only about bread but about money too.",
         "She couldn't earn enough, and bread is made of dough.",
         "The baker made flour into bread for low wages.",
-        "<think>Play-doh? Or deer?</think>" + RIGHT,
         RIGHT + "\n\nJoke: My tailor practises law.\nExplanation: Play-doh, alternatively a female deer.",
         "Joke: Our baker quit.\n\nExplanation: " + RIGHT,
         "It is not play-doh: bread and money are meant.",
@@ -86,7 +85,6 @@ def test_right_explanation_passes(grade_of: Any, answer: str) -> None:
         ("It's money. Alternatively, it could also be a pun.", 0.4, Reason.MISSING_POINTS),
         (RIGHT + FILLER * 5, None, Reason.PADDING),
         ("", 0, Reason.EMPTY),
-        ("<think>money and bread", 0, Reason.EMPTY),
         ("I'm sorry, but I can't explain jokes about money.", 0, Reason.REFUSAL),
         ("As an AI language model, I cannot understand humour.", 0, Reason.REFUSAL),
     ],
@@ -127,7 +125,7 @@ def test_limit_comes_from_the_case_its_references_or_nowhere(grade_of: Any, fiel
 
 def test_parts_hold_the_evidence(grade_of: Any) -> None:
     """Each point has its name, weight, and where in the model's own text it was made."""
-    answer = "<think>hm</think> Dough: “ｃａｓｈ”, not bread.\nJoke: next"
+    answer = "Well: dough: “ｃａｓｈ”, not bread.\nJoke: next"
 
     grade = dough(grade_of, answer)
 
@@ -141,7 +139,7 @@ def test_parts_hold_the_evidence(grade_of: Any) -> None:
         "coverage": 0.6667,
         "length_factor": 1,
         "hedges": 0,
-        "words": 4,
+        "words": 5,
         "limit": 43,
         "ran_on": True,
     }
