@@ -16,11 +16,12 @@ from typing import NoReturn
 from pydantic import BaseModel, ValidationError
 
 from pytest_llmbench.errors import SuiteFault
-from pytest_llmbench.grading.base import GraderKind
+from pytest_llmbench.grading.base import Finding, GraderKind
 from pytest_llmbench.grading.registry import grader_kind
 from pytest_llmbench.models.entries import SamplingKeys, Strict
 from pytest_llmbench.models.validation import FROM_TEXT, Share, chief_error, told
 from pytest_llmbench.suites import yaml12
+from pytest_llmbench.suites.case_keys import cut_texts, misplaced, unused_inputs
 from pytest_llmbench.suites.data_files import Row, read_rows
 from pytest_llmbench.suites.prompts import PromptTemplate, TemplateFault, compile_template
 from pytest_llmbench.values import Case, Json, Prompt, PromptStyle, Sampling, Suite, Trust
@@ -58,12 +59,16 @@ class TrustKeys(Strict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedSuite:
-    """A suite, its compiled prompt templates by style, and what they make of its cases, by style and case id."""
+    """A suite, its compiled prompt templates by style, and what they make of its cases, by style and case id.
+
+    `findings` are remarks on its file, for `llmbench validate`.
+    """
 
     suite: Suite
     kind: GraderKind
     templates: Mapping[PromptStyle, PromptTemplate]
     prompts: Mapping[PromptStyle, Mapping[str, Prompt]]
+    findings: tuple[Finding, ...] = ()
 
 
 _CLAIMS = ("suite", "grader")
@@ -103,14 +108,16 @@ def load_suite(path: Path, kinds: Mapping[str, GraderKind] = MappingProxyType({}
     table = yaml12.table(top, path, "a suite file")
     if not {"suite", "grader"} <= set(table.entries):
         return None
-    return _Loader(table, kinds).load()
+    return _Loader(table, kinds, text).load()
 
 
 class _Loader:
     """One load of one file: holds what its steps share."""
 
-    def __init__(self, table: yaml12.Table, kinds: Mapping[str, GraderKind]):
+    def __init__(self, table: yaml12.Table, kinds: Mapping[str, GraderKind], text: str):
         self.table = table
+        self.kinds = kinds
+        self.text = text
         self.path = table.path
         self.name = self._name()
         self.kind = self._kind(kinds)
@@ -135,6 +142,8 @@ class _Loader:
         rows = [*self._inline_rows(), *self._data_rows()]
         if not rows:
             self._fail("the suite has no cases; write some under `cases:`, or name a file of them with `data:`.", 1)
+        used = frozenset[str]().union(*(template.names for template in templates.values()))
+        self._check_keys(rows, used)
         cases = self._cases(rows)
         prompts = {style: self._prompts(cases, template) for style, template in templates.items()}
         digest = hashlib.sha256(json.dumps([self.kind.name, [c.sha256 for c in cases]]).encode()).hexdigest()
@@ -149,7 +158,11 @@ class _Loader:
             sha256=digest,
             trust=self._trust(),
         )
-        return LoadedSuite(suite=suite, kind=self.kind, templates=templates, prompts=prompts)
+        findings = (
+            *(() if self.kind.reads_inputs else unused_inputs(cases, used)),
+            *cut_texts(self.text, self.table.entries.get("cases"), self.path),
+        )
+        return LoadedSuite(suite=suite, kind=self.kind, templates=templates, prompts=prompts, findings=findings)
 
     def _fail(self, message: str, line: int | None) -> NoReturn:
         raise SuiteFault(message, path=self.path, line=line)
@@ -269,6 +282,17 @@ class _Loader:
         if not file.is_file():
             self._fail(f"there is no data file {file}; `data` is a path relative to the suite file.", line)
         return read_rows(file, self.text_keys)
+
+    def _check_keys(self, rows: Sequence[Row], used: Set[str]) -> None:
+        """Refuse a key that nothing reads, and that is a field somewhere else or nearly one."""
+        known = CASE_KEYS | self.rule_names | used
+        if self.kind.reads_inputs:
+            return
+        first = {key: row for row in reversed(rows) for key in row.values if key not in known}
+        for key, row in first.items():
+            message = misplaced(key, self.kind, self.kinds, case_keys=CASE_KEYS)
+            if message is not None:
+                raise row.fault(f'case "{row.values["id"]}": {message}' if "id" in row.values else message)
 
     def _cases(self, rows: Sequence[Row]) -> tuple[Case, ...]:
         first_seen: dict[str, Row] = {}
