@@ -172,11 +172,10 @@ def theirs(folder: str) -> None:
 
 def job_of(task: Task, limit: int) -> dict[str, Any]:
     """Render the prompts of a task from the shipped suites."""
-    from pytest_llmbench.grading.registry import grader_kind
     from pytest_llmbench.suites.loader import load_suite
     from pytest_llmbench.values import PromptStyle
 
-    loaded = load_suite(ROOT / "cases" / f"{task.suite}.yaml", lambda name: grader_kind(name, {}), _no_table)
+    loaded = load_suite(ROOT / "cases" / f"{task.suite}.yaml")
     assert loaded is not None
     template = loaded.templates[PromptStyle.COMPLETION]
     cases = loaded.suite.cases[: min(task.n, limit)]
@@ -186,10 +185,6 @@ def job_of(task: Task, limit: int) -> dict[str, Any]:
         "max_tokens": task.max_tokens,
         "is_choice": task.picks_label,
     }
-
-
-def _no_table(path: Path) -> tuple[tuple[str, ...], tuple[tuple[object, ...], ...]]:
-    raise ValueError(f"{path}: the shipped suites have no Parquet")
 
 
 def their_python(folder: Path) -> str:

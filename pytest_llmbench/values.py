@@ -99,7 +99,8 @@ class Request:
     `labels` are texts whose probability as the answer is wanted beside it, where the model can tell;
     with `picks_label` the likeliest of them is the answer, and nothing is generated.
     `reply_schema` is a JSON schema that the answer is to follow, where the model can be held to one.
-    `copy` counts the requests of one plan that are equal in all but suite and case, from 0.
+    `copy` counts the requests of one plan that have the same answer, as far as is known, from 0: at temperature 0
+    those that are equal in all but suite and case.
     """
 
     suite: str

@@ -21,7 +21,9 @@ _TIDY = str.maketrans(
         **dict.fromkeys("‘’‚‛′´ʼ", "'"),
         **dict.fromkeys("“”„‟″", '"'),
         **dict.fromkeys("‐‑‒−", "-"),
-        **dict.fromkeys("\u00ad\u200b\u2060\ufeff", None),
+        # of no width: soft hyphen, joiners, marks of direction, byte order mark, variation selectors
+        **dict.fromkeys([*"\u00ad\u034f\u061c\u180e\ufeff", *map(chr, range(0x200B, 0x2010))], None),
+        **dict.fromkeys(map(chr, (*range(0x202A, 0x202F), *range(0x2060, 0x2070), *range(0xFE00, 0xFE10))), None),
     }
 )
 _REASONING = re.compile(r"<(think|thinking)>.*?(?:</\1>|\Z)", re.DOTALL | re.IGNORECASE)

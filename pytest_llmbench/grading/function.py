@@ -16,7 +16,8 @@ from typing import NoReturn
 
 from pytest_llmbench.errors import SuiteFault
 from pytest_llmbench.grading.answer_text import clip, graded_unless_void, is_empty
-from pytest_llmbench.grading.base import Grader, GraderKind, NoFields
+from pytest_llmbench.grading.base import Grader, GraderKind
+from pytest_llmbench.grading.fields import NoFields
 from pytest_llmbench.models.entries import Strict
 from pytest_llmbench.values import Answer, Case, Grade, Reason, Suite
 

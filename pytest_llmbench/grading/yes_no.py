@@ -253,5 +253,12 @@ def _folded(text: str) -> str:
 
 
 KIND = GraderKind(
-    name="yes_no", case_fields=YesNoCase, suite_fields=YesNoSuite, build=build, has_format=True, labels=scored_labels
+    name="yes_no",
+    case_fields=YesNoCase,
+    suite_fields=YesNoSuite,
+    build=build,
+    text_fields=frozenset({"labels", "positive", "rule"}),
+    has_format=True,
+    reasons=(Reason.CORRECT, Reason.WRONG_LABEL, Reason.FORMAT, Reason.UNPARSED),
+    labels=scored_labels,
 )

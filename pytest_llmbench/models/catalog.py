@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from pytest_llmbench.errors import ModelsFileFault, UsageFault
-from pytest_llmbench.models.base import Provider
+from pytest_llmbench.models.base import HasTraits, Provider, Traits
 from pytest_llmbench.models.entries import PATH, PATH_OR_ID, Entry
 from pytest_llmbench.models.validation import chief_error, known_keys, nearest_first, place, said
 
@@ -31,6 +31,11 @@ class ModelSpec:
     name: str
     entry: Entry
     provider: Provider
+
+    @property
+    def traits(self) -> Traits:
+        """What a run must know of the model before it is opened."""
+        return self.provider.traits(self.entry) if isinstance(self.provider, HasTraits) else Traits()
 
 
 class Catalog:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_llmbench.errors import ModelFault, UsageFault
-from pytest_llmbench.models.base import STOPPED, Identity, Opened, OpenSettings
+from pytest_llmbench.models.base import STOPPED, Identity, Opened, OpenSettings, Traits
 from pytest_llmbench.models.entries import RecordedEntry
 from pytest_llmbench.models.label_forms import CHOICE
 from pytest_llmbench.models.openai.logprobs import NoLabel, Step, label_logprobs, likeliest, steps_of
@@ -35,6 +35,11 @@ class RecordedProvider:
 
     entry_type = RecordedEntry
     target_field = "answers"
+
+    def traits(self, entry: RecordedEntry) -> Traits:
+        """Give the traits of a file: its answers exist already, and nothing is opened but the file."""
+        del entry
+        return Traits(is_local=False, is_free=True, is_recorded=True)
 
     def prompt_style(self, entry: RecordedEntry) -> PromptStyle | None:
         """Take any style, unless the entry names the one its answers were asked in; read the file.

@@ -11,6 +11,7 @@ from pytest_llmbench.plugin.nodes import ITEM, CaseFunction, SuiteFile, SuiteWar
 from pytest_llmbench.plugin.session import LlmSession
 from pytest_llmbench.runner.runner import Item
 from pytest_llmbench.suites.loader import may_be_suite
+from pytest_llmbench.suites.registry import NOT_A_SUITE
 
 
 class Collection:
@@ -39,13 +40,13 @@ class Collection:
             raise pytest.UsageError(message)
         path = metafunc.definition.path.parent / marker.args[0]
         if not path.is_file():
-            raise pytest.UsageError(f"{metafunc.definition.nodeid}: there is no suite file {path}.")
+            raise pytest.UsageError(f"{metafunc.definition.nodeid}: no suite file {path}.")
         loaded = load_for(metafunc.definition, self._session.runner, path)
         if loaded is None:
-            raise pytest.UsageError(f"{path}: this is no suite file; it needs `suite` and `grader` at its top level.")
+            raise pytest.UsageError(f"{path}: {NOT_A_SUITE}")
         items = [
             Item(key="", loaded=loaded, case=case, spec=spec)
-            for case in self._session.runner.cases(loaded)
+            for case in self._session.runner.settings.cases(loaded)
             for spec in self._session.runner.specs
         ]
         metafunc.fixturenames.append("_llm_result")

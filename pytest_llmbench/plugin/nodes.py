@@ -41,7 +41,7 @@ class SuiteFile(pytest.File):
         if loaded is None:
             return
         fixtureinfo = None
-        for case in self.runner.cases(loaded):
+        for case in self.runner.settings.cases(loaded):
             for spec in self.runner.specs:
                 item = self._function(loaded, case, spec, fixtureinfo)
                 fixtureinfo = item._fixtureinfo
@@ -91,8 +91,8 @@ def load_for(node: pytest.Collector | pytest.Item, runner: Runner, path: Path) -
         pytest.Collector.CollectError: the suite is wrong.
     """
     try:
-        loaded = runner.load(path)
-        findings = () if loaded is None else runner.check(loaded, is_thorough=False)
+        loaded = runner.suites.load(path)
+        findings = () if loaded is None else runner.suites.check(loaded)
     except SuiteFault as fault:
         raise pytest.Collector.CollectError(visible(str(fault))) from None
     if loaded is not None:

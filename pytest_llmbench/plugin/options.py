@@ -14,7 +14,6 @@ from pytest_llmbench.gate.min_score import MinScore, parse_min_score
 from pytest_llmbench.gate.settings import GateSettings, gate_settings
 from pytest_llmbench.models.base import OpenSettings
 from pytest_llmbench.models.catalog import Catalog, ModelSpec
-from pytest_llmbench.models.entries import TransformersEntry
 from pytest_llmbench.models.transformers.devices import visible_devices
 from pytest_llmbench.plugin.internals.xdist import is_controller, is_worker, run_token
 from pytest_llmbench.report.safe_text import visible
@@ -111,10 +110,9 @@ def devices(specs: Sequence[ModelSpec]) -> tuple[tuple[str, ...], tuple[str, ...
 
     None where an entry says itself where its model goes.
     """
-    local = {spec.role: spec.entry for spec in specs if isinstance(spec.entry, TransformersEntry)}
-    if any(entry.device_map is not None or ":" in entry.device for entry in local.values()):
+    if any(spec.traits.is_placed for spec in specs):
         return (), ()
-    return visible_devices(os.environ), tuple(local)
+    return visible_devices(os.environ), tuple(spec.role for spec in specs if spec.traits.takes_device)
 
 
 def _answers(config: pytest.Config) -> AnswersSettings | None:

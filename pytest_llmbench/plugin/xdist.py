@@ -57,7 +57,7 @@ class Controlling:
 
     def _item(self, nodeid: str, place: Place) -> Item | None:
         runner = self._session.runner
-        loaded = runner.load(Path(place.suite))
+        loaded = runner.suites.load(Path(place.suite))
         case = next((case for case in loaded.suite.cases if case.id == place.case), None) if loaded else None
         spec = next(spec for spec in runner.specs if spec.role == place.role)
         return None if loaded is None or case is None else Item(key=nodeid, loaded=loaded, case=case, spec=spec)

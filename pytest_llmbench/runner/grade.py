@@ -1,6 +1,6 @@
 """From the answers of an item to its result: graded, with its record. Part of the conductor."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_llmbench.errors import Caught, LlmbenchError, caught
@@ -49,17 +49,18 @@ class Result:
 class ItemGrader:
     """Makes results, and keeps what they were made of.
 
-    `graders` are those of the suites, by name; `prompts` those of the results so far, by digest.
+    `prompts` are those of the results so far, by digest.
 
     Args:
         builder: what items are asked.
+        graders: those of the suites, by name.
         judge: how a judge is asked, where there is one.
     """
 
-    def __init__(self, builder: RequestBuilder, judge: JudgeRequests | None):
-        self.graders: dict[str, Grader] = {}
+    def __init__(self, builder: RequestBuilder, graders: Mapping[str, Grader], judge: JudgeRequests | None):
         self.prompts: dict[str, Prompt] = {}
         self._builder = builder
+        self._graders = graders
         self._judge = judge
         self._expected: dict[str, str] = {}
 
@@ -125,7 +126,7 @@ class ItemGrader:
                 caught(lambda answer=answer, own=own: _valid(judge.grade(item, answer, own)))  # type: ignore[misc]
                 for answer, own in zip(answers, each, strict=True)
             ]
-        grader = self.graders[item.loaded.suite.name]
+        grader = self._graders[item.loaded.suite.name]
 
         def graded(answer: Answer | AnswerError) -> Grade | AnswerError:
             try:

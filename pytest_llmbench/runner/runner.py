@@ -1,11 +1,8 @@
 """The conductor: plan, answers, grades and records of one run. Knows no pytest."""
 
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from pathlib import Path
 
-from pytest_llmbench.errors import SuiteFault
-from pytest_llmbench.grading.base import Finding, GraderKind, Severity
-from pytest_llmbench.grading.registry import grader_kind
+from pytest_llmbench.grading.base import GraderKind
 from pytest_llmbench.models.base import Identity
 from pytest_llmbench.models.catalog import ModelSpec
 from pytest_llmbench.results.records import JudgeInfo, ModelInfo, Record, RunInfo, SuiteInfo
@@ -17,10 +14,11 @@ from pytest_llmbench.runner.prefetch import Prefetcher
 from pytest_llmbench.runner.requests import RequestBuilder
 from pytest_llmbench.runner.settings import AnswersSettings, Item, RunSettings
 from pytest_llmbench.runner.slots import Progress
-from pytest_llmbench.suites.loader import LoadedSuite, load_suite
-from pytest_llmbench.values import Answer, AnswerError, Case, Sampling
+from pytest_llmbench.suites.loader import LoadedSuite
+from pytest_llmbench.suites.registry import SuiteRegistry
+from pytest_llmbench.values import Answer, AnswerError, Sampling
 
-__all__ = ["AnswersSettings", "Item", "Result", "RunSettings", "Runner", "fault_of"]
+__all__ = ["AnswersSettings", "Item", "Result", "RunSettings", "Runner"]
 
 
 class Runner:
@@ -44,14 +42,12 @@ class Runner:
         judge: ModelSpec | None = None,
     ):
         self.settings = settings
+        self.suites = SuiteRegistry(settings.root, kinds, has_judge=judge is not None)
         self.builder = RequestBuilder(settings)
-        self.judge_requests = None if judge is None else JudgeRequests(judge, self.builder)
+        self.judge_requests = None if judge is None else JudgeRequests(judge, self.builder, self.suites.judgings)
         self.specs = tuple(specs)
         self.has_fatal = False
-        self._item_grader = ItemGrader(self.builder, self.judge_requests)
-        self._kinds = kinds
-        self._loaded: dict[Path, LoadedSuite | None] = {}
-        self._checked: set[str] = set()
+        self._item_grader = ItemGrader(self.builder, self.suites.graders, self.judge_requests)
         self._answers: Prefetcher | None = None
         self._judge: Judge | None = None
         self._items: dict[str, Item] = {}
@@ -60,59 +56,6 @@ class Runner:
     def asked(self) -> tuple[ModelSpec, ...]:
         """The models, and the judge behind them."""
         return self.specs if self.judge_requests is None else (*self.specs, self.judge_requests.spec)
-
-    # -- suites
-
-    def load(self, path: Path) -> LoadedSuite | None:
-        """Load a suite file once and build its grader; None for YAML of another kind.
-
-        Raises:
-            SuiteFault: the suite, its data or its database is wrong.
-        """
-        path = path.resolve()
-        if path not in self._loaded:
-            try:
-                loaded = load_suite(_shown(path), self._find_kind, _read_parquet)
-            except RecursionError:
-                message = "this file is nested too deep, or an alias stands within what it names; write it out."
-                raise SuiteFault(message, path=_shown(path)) from None
-            if loaded is not None:
-                self._refuse_twin(loaded)
-                self._item_grader.graders[loaded.suite.name] = loaded.kind.build(loaded.suite, self.settings.root)
-                if self.judge_requests is not None:
-                    self.judge_requests.add(loaded.suite.name, loaded.kind.judging(loaded.suite, self.settings.root))
-            self._loaded[path] = loaded
-        return self._loaded[path]
-
-    def check(self, loaded: LoadedSuite, *, is_thorough: bool) -> tuple[Finding, ...]:
-        """Let the grader of a suite look at it; in a run an error is raised and each suite is looked at once.
-
-        Raises:
-            SuiteFault: not `is_thorough`, and a finding is an error.
-        """
-        if is_thorough:
-            return loaded.kind.check(loaded.suite, self.settings.root, is_thorough=True)
-        if loaded.suite.name in self._checked:
-            return ()
-        findings = loaded.kind.check(loaded.suite, self.settings.root, is_thorough=False)
-        for finding in findings:
-            if finding.severity is Severity.ERROR:
-                raise fault_of(finding, loaded)
-        self._checked.add(loaded.suite.name)
-        return findings
-
-    def cases(self, loaded: LoadedSuite) -> tuple[Case, ...]:
-        """Give the cases of a suite that `--llm-limit` leaves."""
-        return loaded.suite.cases[: self.settings.limit]
-
-    def _find_kind(self, name: str) -> GraderKind:
-        return grader_kind(name, self._kinds)
-
-    def _refuse_twin(self, loaded: LoadedSuite) -> None:
-        for path, other in self._loaded.items():
-            if other is not None and other is not loaded and other.suite.name == loaded.suite.name:
-                message = f'the suite name "{loaded.suite.name}" is taken by {_shown(path)}; give one of them another.'
-                raise SuiteFault(message, path=loaded.suite.path, line=1)
 
     # -- the plan
 
@@ -124,12 +67,13 @@ class Runner:
             is_dealt: ask only for what is dealt to this process, or wanted, not for the whole plan.
 
         Raises:
-            UsageFault: see `RequestBuilder.plans` and `JudgeRequests.plan`.
+            UsageFault: see `RequestBuilder.plans`, `JudgeRequests.plan` and `AnswerStore`.
         """
         model_plans = self.builder.plans(items)
         self._items.update((item.key, item) for item in items)
         judge = self.judge_requests
         plan = None if judge is None else judge.plan(items, self._identity, is_dealt=is_dealt)
+        self.builder.open_store([*(item.spec for item in items), *([judge.spec] if judge and plan else [])])
         if plan is not None:
             self._judge = Judge(plan)
             self._judge.start()
@@ -254,26 +198,4 @@ class Runner:
     def _judge_facts(self) -> JudgeInfo | None:
         if self.judge_requests is None:
             return None
-        return self.judge_requests.facts(None if self._judge is None else self._judge.identity)
-
-
-def fault_of(finding: Finding, loaded: LoadedSuite) -> SuiteFault:
-    """Make a fault of a finding, with the place of its case."""
-    case = next((case for case in loaded.suite.cases if case.id == finding.case), None)
-    if case is None:
-        return SuiteFault(finding.message, path=loaded.suite.path, line=1)
-    return SuiteFault(f'case "{case.id}": {finding.message}', path=case.path, line=case.line)
-
-
-def _shown(path: Path) -> Path:
-    """Give a path as people write it: relative to the working directory where it lies below."""
-    try:
-        return path.relative_to(Path.cwd())
-    except ValueError:
-        return path
-
-
-def _read_parquet(path: Path) -> tuple[Sequence[str], Sequence[Sequence[object]]]:
-    from pytest_llmbench.suites.data_files import read_parquet
-
-    return read_parquet(path)
+        return self.judge_requests.facts(self._items.values(), None if self._judge is None else self._judge.identity)

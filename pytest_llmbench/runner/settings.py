@@ -41,6 +41,10 @@ class RunSettings:
     options: Mapping[str, Json] = field(default_factory=dict)
     answers: AnswersSettings | None = None
 
+    def cases(self, loaded: LoadedSuite) -> tuple[Case, ...]:
+        """Give the cases of a suite that `--llm-limit` leaves."""
+        return loaded.suite.cases[: self.limit]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:

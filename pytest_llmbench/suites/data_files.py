@@ -7,16 +7,13 @@ Values of CSV are texts; an empty field is no value.
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from pytest_llmbench.errors import SuiteFault
 from pytest_llmbench.values import Json
-
-ReadParquet: TypeAlias = Callable[[Path], tuple[Sequence[str], Sequence[Sequence[object]]]]
-"""Give a Parquet file's column names and rows; handed in, since its reader lives in a room above."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +41,7 @@ class Row:
         return SuiteFault(message, path=self.path, row=self.line)
 
 
-def read_rows(path: Path, read_parquet: ReadParquet, text_keys: frozenset[str]) -> list[Row]:
+def read_rows(path: Path, text_keys: frozenset[str]) -> list[Row]:
     """Read a data file by its ending; scalars under `text_keys` become texts.
 
     Raises:
@@ -56,7 +53,7 @@ def read_rows(path: Path, read_parquet: ReadParquet, text_keys: frozenset[str]) 
     elif kind in (".jsonl", ".ndjson"):
         rows = list(_json_rows(path, text_keys))
     elif kind == ".parquet":
-        rows = list(_parquet_rows(path, read_parquet, text_keys))
+        rows = list(_parquet_rows(path, text_keys))
     else:
         raise SuiteFault("a data file must end in .csv, .jsonl or .parquet.", path=path)
     if not rows:
@@ -134,8 +131,8 @@ def _as_text(value: Any) -> Json:
     return found
 
 
-def _parquet_rows(path: Path, read_parquet: ReadParquet, text_keys: frozenset[str]) -> Iterator[Row]:
-    columns, rows = read_parquet(path)
+def _parquet_rows(path: Path, text_keys: frozenset[str]) -> Iterator[Row]:
+    columns, rows = _read_parquet(path)
     if "id" not in columns:
         raise SuiteFault(f"a data file needs a column id; this one has: {', '.join(columns)}.", path=path)
     for number, fields in enumerate(rows, start=1):
@@ -154,7 +151,7 @@ def _plain(value: Any) -> Json:
     return str(value)
 
 
-def read_parquet(path: Path) -> tuple[Sequence[str], Sequence[Sequence[object]]]:
+def _read_parquet(path: Path) -> tuple[Sequence[str], Sequence[Sequence[object]]]:
     """Give a Parquet file's column names and its rows.
 
     Raises:

@@ -7,19 +7,21 @@ are told in docs/suites.md and in the JSON schema shipped as `suite.schema.json`
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn, TypeAlias
+from types import MappingProxyType
+from typing import NoReturn
 
 from pydantic import BaseModel, ValidationError
 
 from pytest_llmbench.errors import SuiteFault
 from pytest_llmbench.grading.base import GraderKind
+from pytest_llmbench.grading.registry import grader_kind
 from pytest_llmbench.models.entries import SamplingKeys, Strict
 from pytest_llmbench.models.validation import FROM_TEXT, Share, chief_error, told
 from pytest_llmbench.suites import yaml12
-from pytest_llmbench.suites.data_files import ReadParquet, Row, read_rows
+from pytest_llmbench.suites.data_files import Row, read_rows
 from pytest_llmbench.suites.prompts import PromptTemplate, TemplateFault, compile_template
 from pytest_llmbench.values import Case, Json, Prompt, PromptStyle, Sampling, Suite, Trust
 
@@ -54,10 +56,6 @@ class TrustKeys(Strict):
     tnr: Share = Trust().tnr
 
 
-FindKind: TypeAlias = Callable[[str], GraderKind]
-"""Give the grader of that name; raises LookupError with a sentence naming the known ones."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedSuite:
     """A suite, its compiled prompt templates by style, and what they make of its cases, by style and case id."""
@@ -86,8 +84,12 @@ def may_be_suite(path: Path) -> bool:
     return is_suite_text(content.decode(encoding, "replace"))
 
 
-def load_suite(path: Path, find_kind: FindKind, read_parquet: ReadParquet) -> LoadedSuite | None:
+def load_suite(path: Path, kinds: Mapping[str, GraderKind] = MappingProxyType({})) -> LoadedSuite | None:
     """Load and check a suite file; None if the file is YAML of another kind.
+
+    Args:
+        path: the file; what it refers to is relative to its folder.
+        kinds: graders of other packages by name.
 
     Raises:
         SuiteFault: the first fault found, with file and line.
@@ -101,23 +103,24 @@ def load_suite(path: Path, find_kind: FindKind, read_parquet: ReadParquet) -> Lo
     table = yaml12.table(top, path, "a suite file")
     if not {"suite", "grader"} <= set(table.entries):
         return None
-    return _Loader(table, find_kind, read_parquet).load()
+    return _Loader(table, kinds).load()
 
 
 class _Loader:
     """One load of one file: holds what its steps share."""
 
-    def __init__(self, table: yaml12.Table, find_kind: FindKind, read_parquet: ReadParquet):
+    def __init__(self, table: yaml12.Table, kinds: Mapping[str, GraderKind]):
         self.table = table
         self.path = table.path
-        self.read_parquet = read_parquet
         self.name = self._name()
-        self.kind = self._kind(find_kind)
-        self.text_keys = CASE_KEYS | {"expected"} if self.kind.is_expected_text else CASE_KEYS
-        self.rule_names = frozenset(self.kind.case_fields.model_fields)
+        self.kind = self._kind(kinds)
+        self.rule_names = self.kind.case_keys
+        expected = {"expected"} if self.kind.is_expected_text else set()
+        self.null_keys = {"expected"} - expected
+        self.text_keys = CASE_KEYS | expected | (self.kind.text_fields & self.rule_names)
 
     def load(self) -> LoadedSuite:
-        suite_rule_names = frozenset(self.kind.suite_fields.model_fields)
+        suite_rule_names = self.kind.suite_keys
         unknown = [key for key in self.table.entries if key not in SUITE_KEYS | suite_rule_names]
         if unknown:
             known = ", ".join(sorted(SUITE_KEYS | suite_rule_names))
@@ -160,12 +163,12 @@ class _Loader:
             self._fail(f'a suite cannot be named "{name}": its name becomes a pytest mark; take another one.', line)
         return name
 
-    def _kind(self, find_kind: FindKind) -> GraderKind:
+    def _kind(self, kinds: Mapping[str, GraderKind]) -> GraderKind:
         name = yaml12.text(self.table.entries["grader"], self.path, "`grader`")
         try:
-            return find_kind(name)
-        except LookupError as fault:
-            self._fail(str(fault.args[0]), self.table.key_lines["grader"])
+            return grader_kind(name, kinds)
+        except SuiteFault as fault:
+            self._fail(fault.message, self.table.key_lines["grader"])
 
     def _sampling(self) -> Sampling:
         node = self.table.entries.get("sampling")
@@ -227,7 +230,7 @@ class _Loader:
 
     def _suite_rules(self, names: frozenset[str]) -> object:
         given = {
-            key: (yaml12.text_value if key in TEXT_RULES and not yaml12.is_null(node) else yaml12.value)(
+            key: (yaml12.text_value if key in self.kind.text_fields and not yaml12.is_null(node) else yaml12.value)(
                 node, self.path
             )
             for key, node in self.table.entries.items()
@@ -265,7 +268,7 @@ class _Loader:
         file = self.path.parent / yaml12.text(node, self.path, "`data`")
         if not file.is_file():
             self._fail(f"there is no data file {file}; `data` is a path relative to the suite file.", line)
-        return read_rows(file, self.read_parquet, self.text_keys)
+        return read_rows(file, self.text_keys)
 
     def _cases(self, rows: Sequence[Row]) -> tuple[Case, ...]:
         first_seen: dict[str, Row] = {}
@@ -288,7 +291,9 @@ class _Loader:
         if not ID_PATTERN.fullmatch(case_id):
             raise row.fault(f'"{case_id}" is no case id; use letters, digits, ".", "_" and "-".')
         own: dict[str, Json] = {
-            key: value for key, value in values.items() if key in self.rule_names and value is not None
+            key: value
+            for key, value in values.items()
+            if key in self.rule_names and (value is not None or key in self.null_keys)
         }
         expected = own.get("expected")
         return Case(
@@ -300,7 +305,7 @@ class _Loader:
             tags=self._tags(row, case_id),
             cluster=self._plain_text(row, case_id, "cluster"),
             xfail=self._plain_text(row, case_id, "xfail"),
-            sha256=_digest(self.kind.name, values),
+            sha256=_digest(self.kind.name, values, self.null_keys),
             path=row.path,
             line=row.line,
         )
@@ -351,9 +356,6 @@ class _Loader:
         return prompts
 
 
-TEXT_RULES = frozenset({"labels", "positive", "rule"})
-"""Suite fields whose values are texts, whatever they look like."""
-
 _MAY_BE_NULL = frozenset({"tags", "cluster", "xfail"})
 """Case fields that null leaves out; in `id` and `expected` it is a word."""
 
@@ -368,11 +370,13 @@ def first_fault(fault: ValidationError, fields: type[BaseModel]) -> str:
     return f"{told(chief_error(fault), fields)}."
 
 
-def _digest(kind: str, values: Mapping[str, Json]) -> str:
-    judged = {
-        key: value for key, value in values.items() if key not in ("tags", "cluster", "xfail") and value is not None
+def _digest(kind: str, values: Mapping[str, Json], null_keys: Set[str]) -> str:
+    graded = {
+        key: value
+        for key, value in values.items()
+        if key not in ("tags", "cluster", "xfail") and (value is not None or key in null_keys)
     }
-    content = json.dumps([kind, judged], ensure_ascii=False, sort_keys=True, default=str)
+    content = json.dumps([kind, graded], ensure_ascii=False, sort_keys=True, default=str)
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
 
 

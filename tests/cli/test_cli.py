@@ -230,7 +230,7 @@ def test_validate_lists_the_faults_of_all_suites(folder: Path, capsys: pytest.Ca
         'cases/a.yaml:4: case id "a" stands twice, first at line 4; ids must be unique. [error]',
         'cases/deep/b.yml:2: there is no grader "exakt"; did you mean "exact"? Known are: exact, contains, regex, json, '
         "yes_no, key_points, sql, or a function of yours as package.module:function. [error]",
-        'cases/twin.yaml:1: the suite name "good" is taken by cases/good.yaml; give one of them another. [error]',
+        'cases/twin.yaml:1: the suite name "good" is already used by cases/good.yaml; rename one of them. [error]',
         "4 suites, 2 cases: 3 error, 0 warning, 0 advice",
     ]
 
@@ -245,14 +245,14 @@ def test_validate_shows_what_could_act_on_the_terminal(folder: Path, capsys: pyt
 
 
 NOTHING = {
-    "no path": (["none"], "none: there is no such file or folder."),
+    "no path": (["none"], "none: no such file or folder."),
     "no suite": (
         ["."],
-        "there is no suite file here; a suite is a .yaml file with `suite` and `grader` at its top level.",
+        "no suite file found; a suite is a .yaml file with `suite` and `grader` at its top level.",
     ),
     "a file that is none": (
         ["other.yaml"],
-        "other.yaml: this is no suite file; it needs `suite` and `grader` at its top level.",
+        "other.yaml: this is not a suite file; it needs `suite` and `grader` at its top level.",
     ),
 }
 

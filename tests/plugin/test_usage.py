@@ -298,7 +298,7 @@ def test_two_suites_of_one_name_are_a_collection_error(project: Project) -> None
     assert result.ret == pytest.ExitCode.INTERRUPTED
     no_traceback(result)
     result.stdout.fnmatch_lines(
-        ['cases/twin.yaml:1: the suite name "capitals" is taken by cases/capitals.yaml; give one of them another.']
+        ['cases/twin.yaml:1: the suite name "capitals" is already used by cases/capitals.yaml; rename one of them.']
     )
 
 

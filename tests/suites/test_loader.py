@@ -7,8 +7,6 @@ import duckdb
 import pytest
 
 from pytest_llmbench.errors import SuiteFault
-from pytest_llmbench.grading.registry import grader_kind
-from pytest_llmbench.suites.data_files import read_parquet
 from pytest_llmbench.suites.loader import LoadedSuite, is_suite_text, load_suite, may_be_suite
 from pytest_llmbench.values import Message, PromptStyle, Sampling
 
@@ -26,7 +24,7 @@ cases:
 def load(folder: Path, text: str, name: str = "suite.yaml") -> LoadedSuite:
     path = folder / name
     path.write_text(text, encoding="utf-8")
-    loaded = load_suite(path, lambda kind: grader_kind(kind, {}), read_parquet)
+    loaded = load_suite(path)
     assert loaded is not None
     return loaded
 
@@ -153,7 +151,7 @@ def test_other_yaml_is_no_suite(tmp_path: Path, text: str) -> None:
     path = tmp_path / "other.yaml"
     path.write_text(text)
 
-    assert load_suite(path, lambda kind: grader_kind(kind, {}), read_parquet) is None
+    assert load_suite(path) is None
 
 
 def test_broken_yaml_that_is_no_suite_is_left_alone(tmp_path: Path) -> None:
@@ -457,6 +455,6 @@ def test_a_suite_that_is_not_utf_8_says_where(tmp_path: Path) -> None:
     path.write_bytes(SUITE.replace("France", "Fran\xe7ais").encode("latin-1"))
 
     with pytest.raises(SuiteFault) as raised:
-        load_suite(path, lambda kind: grader_kind(kind, {}), read_parquet)
+        load_suite(path)
 
     assert str(raised.value) == f"{path}:5: this file is not UTF-8; save it as UTF-8."

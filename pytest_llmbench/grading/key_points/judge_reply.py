@@ -17,7 +17,8 @@ import regex
 from pytest_llmbench.grading.answer_text import MappedText, clip, normalise, without_reasoning
 from pytest_llmbench.grading.key_points.claims import Claim
 from pytest_llmbench.grading.key_points.judge_prompt import PADDINGS, point_keys
-from pytest_llmbench.grading.key_points.rubric import JUDGED_CHARACTERS, KeyPointsCase
+from pytest_llmbench.grading.key_points.marks import GRADED_CHARACTERS
+from pytest_llmbench.grading.key_points.rubric import KeyPointsCase
 
 _LONGEST_REPLY = 50_000
 _ELISION = regex.compile(r"\s*[\[(]?\.{3,}[\])]?\s*")
@@ -41,8 +42,8 @@ class Evidence:
         """Prepare the texts."""
         return cls(
             original=answer,
-            answer=MappedText.of(answer, JUDGED_CHARACTERS),
-            task=tuple(MappedText.of(text, JUDGED_CHARACTERS) for text in task),
+            answer=MappedText.of(answer, GRADED_CHARACTERS),
+            task=tuple(MappedText.of(text, GRADED_CHARACTERS) for text in task),
         )
 
     def find(self, quote: str, *, is_echo_ok: bool) -> Claim | None:
@@ -60,7 +61,7 @@ class Evidence:
 
 def _pieces(quote: str) -> tuple[regex.Pattern[str], ...]:
     """Make patterns of what a quote says, one for each stretch without an elision; none of one without a word."""
-    stretches = [piece.strip(_EDGES) for piece in _ELISION.split(MappedText.of(quote, JUDGED_CHARACTERS).text)]
+    stretches = [piece.strip(_EDGES) for piece in _ELISION.split(MappedText.of(quote, GRADED_CHARACTERS).text)]
     said = [r"\s+".join(map(regex.escape, text.split())) for text in stretches if any(map(str.isalnum, text))]
     return tuple(regex.compile(rf"(?<!\w){words}(?!\w)", regex.IGNORECASE) for words in said)
 

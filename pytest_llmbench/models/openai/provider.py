@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from pytest_llmbench.errors import ModelFault, UsageFault
-from pytest_llmbench.models.base import STOPPED, Identity, Opened, OpenSettings
+from pytest_llmbench.models.base import STOPPED, Identity, Opened, OpenSettings, Traits
 from pytest_llmbench.models.entries import OpenAIEntry
 from pytest_llmbench.models.label_forms import CHOICE
 from pytest_llmbench.models.openai.client import Failure, OfficialClient, endpoint_of, is_retried
@@ -36,6 +36,26 @@ class OpenAIProvider:
 
     entry_type = OpenAIEntry
     target_field = "model"
+
+    def traits(self, entry: OpenAIEntry) -> Traits:
+        """Give the traits of a model behind an API; one whose server is started here is local, and free."""
+        is_served_here = entry.serve is not None
+        return Traits(is_api=True, is_local=is_served_here, is_free=is_served_here)
+
+    def batch_entry(self, entry: OpenAIEntry) -> OpenAIEntry:
+        """Give the entry itself, if it is sound. The key is not looked for.
+
+        Raises:
+            UsageFault: the entry contradicts itself.
+        """
+        style = style_of(entry)
+        if entry.prompt_style not in ("auto", style):
+            raise UsageFault(
+                f'prompt_style is "{entry.prompt_style}", but the api is "{entry.api}", which takes {style} prompts; '
+                "change one of them."
+            )
+        check_body(entry)
+        return entry
 
     def prompt_style(self, entry: OpenAIEntry) -> PromptStyle:
         """Tell the style its API takes; look for the key without using it.

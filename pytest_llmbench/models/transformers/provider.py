@@ -9,11 +9,11 @@ import hashlib
 import importlib.metadata
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pytest_llmbench.errors import ModelFault, UsageFault
-from pytest_llmbench.models.base import Identity, OpenSettings
-from pytest_llmbench.models.entries import TransformersEntry
+from pytest_llmbench.models.base import Identity, OpenSettings, Traits
+from pytest_llmbench.models.entries import OpenAIEntry, TransformersEntry
 from pytest_llmbench.models.transformers.adapters import MERGE_KEY, load_adapter
 from pytest_llmbench.models.transformers.batch import cache_argument, can_share
 from pytest_llmbench.models.transformers.cpu_layers import speed_up
@@ -34,6 +34,25 @@ class TransformersProvider:
 
     entry_type = TransformersEntry
     target_field = "model"
+
+    def traits(self, entry: TransformersEntry) -> Traits:
+        """Give the traits of a local model."""
+        is_placed = entry.device_map is not None or ":" in entry.device
+        return Traits(is_free=True, takes_device=True, is_placed=is_placed)
+
+    def batch_entry(self, entry: TransformersEntry) -> OpenAIEntry:
+        """Give the entry of a server that serves the model.
+
+        Raises:
+            UsageFault: the entry has no prompt_style.
+        """
+        if entry.prompt_style == "auto":
+            raise UsageFault(
+                "it has no prompt_style, and which prompts it takes is not known before it is loaded; "
+                'set prompt_style = "chat" or "completion" in its entry.'
+            )
+        api: Literal["chat", "completions"] = "chat" if entry.prompt_style == "chat" else "completions"
+        return OpenAIEntry(provider="openai", model=entry.model, api=api)
 
     def prompt_style(self, entry: TransformersEntry) -> PromptStyle:
         """Return which prompts the model takes; "auto" is chat if it has a chat template.

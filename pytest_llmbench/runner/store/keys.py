@@ -1,4 +1,4 @@
-"""What tells one request from all others, whichever case of whichever suite it is of."""
+"""What tells one request from all others: whichever case it is of at temperature 0, else its case too."""
 
 import hashlib
 import json
@@ -36,8 +36,11 @@ def model_key(identity: Identity) -> str:
 
 
 def request_key(model: str, request: Request) -> str:
-    """Give the digest that tells a request: `model_key`, prompt, sampling, number of the sample."""
-    facts: Mapping[str, Json] = {
+    """Give the digest that tells a request: `model_key`, prompt, sampling, number of the sample; and `drawn_for`.
+
+    At temperature 0 cases with the same prompt have the same answer, so that a case can be renamed or moved.
+    """
+    facts: dict[str, Json] = {
         "model": model,
         "prompt": request.prompt.sha256,
         "sampling": _facts_of(request.sampling),
@@ -46,7 +49,19 @@ def request_key(model: str, request: Request) -> str:
         "is_choice": request.picks_label,
         "reply_schema": request.reply_schema,
     }
+    case = drawn_for(request.suite, request.case, request.sampling)
+    if case is not None:
+        facts["drawn_for"] = list(case)
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def drawn_for(suite: str, case: str, sampling: Sampling) -> tuple[str, str] | None:
+    """Give the suite and case that an answer is drawn for; None at temperature 0, where nothing is drawn.
+
+    A local model makes the seed of each sample of suite and case, so that equal prompts get draws of their own: an
+    answer above temperature 0 that was stored for one case is not what another would get.
+    """
+    return (suite, case) if sampling.temperature > 0 else None
 
 
 @lru_cache(maxsize=64)

