@@ -253,13 +253,16 @@ def save_adapter(folder: Path) -> None:
     import torch
     import transformers
 
+    from pytest_llmbench.models.transformers.libraries import quiet_loading
+
     torch.manual_seed(0)
-    network = transformers.AutoModelForCausalLM.from_pretrained(weights(), dtype=torch.float32)
-    adapted = peft.get_peft_model(network, peft.LoraConfig(r=16, lora_alpha=32, target_modules="all-linear"))
-    for name, weight in adapted.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(weight, std=ADAPTER_STD)
-    adapted.save_pretrained(folder)
+    with quiet_loading():
+        network = transformers.AutoModelForCausalLM.from_pretrained(weights(), dtype=torch.float32)
+        adapted = peft.get_peft_model(network, peft.LoraConfig(r=16, lora_alpha=32, target_modules="all-linear"))
+        for name, weight in adapted.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(weight, std=ADAPTER_STD)
+        adapted.save_pretrained(folder)
 
 
 def compare_adapter(folder: Path, limit: int, rounds: int) -> None:
