@@ -58,7 +58,8 @@ def group_heads(network: Any) -> bool:
 
     if attempt(switch) is True:
         return True
-    network.set_attn_implementation("sdpa")
+    if network.config._attn_implementation == GROUPED_HEADS:
+        network.set_attn_implementation("sdpa")
     return False
 
 
