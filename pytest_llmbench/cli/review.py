@@ -6,10 +6,12 @@ spec by what the grader said would bend it.  The other half gives the informativ
 the samples or models of a case disagree, where the votes of a judge do, and where a score lies between right and wrong.
 """
 
+import argparse
 import getpass
 import hashlib
 import os
 import re
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +20,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Protocol, TextIO
 
+from pytest_llmbench.cli.arguments import add_annotations
+from pytest_llmbench.cli.output import print_lines
 from pytest_llmbench.report.safe_text import clipped, visible
 from pytest_llmbench.results.annotations import Drawn, Said, add_annotation, annotation_on, answer_key, read_annotations
 from pytest_llmbench.results.records import Record, Run, Sample, read_run
@@ -30,6 +34,33 @@ BLOCK, INFORMATIVE_IN_BLOCK = 10, 3
 _MAX_CHARACTERS = 4_000
 _VERDICT_KEYS = {"p": Said.PASS, "a": Said.PART, "f": Said.FAIL}
 _HINT = "[p]ass  p[a]rt  [f]ail  [s]kip  [n]ote  [q]uit"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("run_file", type=Path, metavar="RUN.json", help="benchmark JSON of a run")
+    parser.add_argument("--by", metavar="NAME", help="name of the annotator; default: the user's name")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of the order; use the same one for all annotators of a run"
+    )
+    add_annotations(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Put the answers before a person and write what they decide; gives the exit status.
+
+    Raises:
+        RunFileFault, UsageFault: a file cannot be read or written.
+    """
+    by, path = options.by or user_name(), options.verdicts
+    tally = review(read_run(options.run_file), path, keys_of(sys.stdin), _print, by=by, seed=options.seed)
+    counts = f"{tally.annotated} annotated, {tally.skipped} skipped, {tally.left} left"
+    _print(f"{counts}; the annotations of {by} are in {path}.")
+    return 0
+
+
+def _print(text: str) -> None:
+    print_lines([text])
 
 
 class Reviewer(Protocol):
@@ -63,7 +94,7 @@ class Candidate:
 class Tally:
     """What a session came to."""
 
-    judged: int
+    annotated: int
     skipped: int
     left: int
 
@@ -125,7 +156,7 @@ def review(run: Run, path: Path, reviewer: Reviewer, say: Callable[[str], None],
     done = {verdict.key for verdict in known.verdicts if verdict.by == by}
     all_candidates = candidates(run.records, seed)
     queue = [candidate for candidate in all_candidates if candidate.key not in done]
-    judged = skipped = 0
+    annotated = skipped = 0
     for number, candidate in enumerate(queue, start=1):
         say("\n".join(["", *_question(candidate, run, f"{number}/{len(queue)}")]))
         decided = _decide(reviewer, say)
@@ -140,9 +171,9 @@ def review(run: Run, path: Path, reviewer: Reviewer, say: Callable[[str], None],
             path,
             annotation_on(candidate.record, candidate.answer, said, by=by, at=at, note=note, drawn=candidate.drawn),
         )
-        judged += 1
+        annotated += 1
         say(_reveal(candidate, said))
-    return Tally(judged=judged, skipped=skipped, left=len(queue) - judged - skipped)
+    return Tally(annotated=annotated, skipped=skipped, left=len(queue) - annotated - skipped)
 
 
 def _decide(reviewer: Reviewer, say: Callable[[str], None]) -> tuple[Said | None, str] | None:
@@ -190,19 +221,6 @@ def _reveal(candidate: Candidate, said: Said) -> str:
         f"{said}. {candidate.record.role}, {candidate.record.grader}: {sample.outcome} "
         f"({sample.reason}, score {sample.score or 0:.2f}){'' if is_same else ' - DIFFERENT'}: {sample.explanation}"
     )
-
-
-def review_file(
-    run_file: Path, path: Path, reviewer: Reviewer, say: Callable[[str], None], *, by: str, seed: int
-) -> int:
-    """Review the run of a file and say what came of it; gives the exit status.
-
-    Raises:
-        RunFileFault, UsageFault: a file cannot be read or written.
-    """
-    tally = review(read_run(run_file), path, reviewer, say, by=by, seed=seed)
-    say(f"{tally.judged} judged, {tally.skipped} skipped, {tally.left} left; verdicts of {by} are in {path}.")
-    return 0
 
 
 _END = "\x04"

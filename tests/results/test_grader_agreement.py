@@ -252,7 +252,7 @@ def test_the_command_joins_review_and_agreement(tmp_path: Path) -> None:
     nothing = llmbench("agreement", "none.json")
 
     assert review.returncode == 0, review.stderr
-    assert review.stdout.endswith("2 judged, 0 skipped, 0 left; verdicts of ann are in verdicts.jsonl.\n")
+    assert review.stdout.endswith("2 annotated, 0 skipped, 0 left; the annotations of ann are in verdicts.jsonl.\n")
     assert agreement.returncode == 0, agreement.stderr
     assert "too few to say" in agreement.stdout
     assert nothing.returncode == 2
