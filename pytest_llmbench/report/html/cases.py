@@ -10,6 +10,7 @@ from pytest_llmbench.gate.decision import Gate, SuiteRuling
 from pytest_llmbench.report.html.answers import Packed, bad_format, packed_sample
 from pytest_llmbench.report.html.format import GRAVITY, came_out
 from pytest_llmbench.report.html.prompts import Wording
+from pytest_llmbench.report.html.section import Section, template
 from pytest_llmbench.report.html.subject import Subject
 from pytest_llmbench.report.safe_text import clipped
 from pytest_llmbench.results.records import Record
@@ -17,6 +18,18 @@ from pytest_llmbench.values import Outcome
 
 _STATIC_CASES = 100
 _STATIC_CHARACTERS = 1_200
+
+
+def section(subject: Subject) -> Section:
+    """Make the section: every case with every answer, as data for the script."""
+    rows, wording = case_rows(subject), subject.wording
+    return Section(
+        name="cases",
+        title="Cases",
+        template=template("cases.html"),
+        values={"static_cases": static_cases(subject, rows, wording)},
+        data=packed(subject, rows, wording),
+    )
 
 
 class Flag(IntFlag):

@@ -9,6 +9,7 @@ from pytest_llmbench.gate.decision import Gate, MovedCase, RunRuling, SuiteRulin
 from pytest_llmbench.gate.rule import Verdict
 from pytest_llmbench.report.html.format import GRAVITY, SIGNS, TONES, Tone, came_out, percent, points
 from pytest_llmbench.report.html.prompts import Wording
+from pytest_llmbench.report.html.section import Section, template
 from pytest_llmbench.report.html.subject import Subject, link
 from pytest_llmbench.report.html.svg import Scale, picture, tag
 from pytest_llmbench.report.safe_text import clipped
@@ -98,6 +99,12 @@ class Banner:
     moved: tuple[Moved, ...] = ()
     moved_in_all: int = 0
     axis: Markup | None = None
+
+
+def section(subject: Subject) -> Section:
+    """Make the section: the verdict, and what it rests on."""
+    values = {"banner": banner(subject, subject.wording)}
+    return Section(name="verdict", title="Verdict", template=template("gate.html"), values=values)
 
 
 def banner(subject: Subject, wording: Wording) -> Banner:

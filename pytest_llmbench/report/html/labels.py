@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_llmbench.report.html.format import number, percent
+from pytest_llmbench.report.html.section import Section, template
 from pytest_llmbench.report.html.subject import Subject
 from pytest_llmbench.results.classification import LabelTable, label_tables
 from pytest_llmbench.results.confusion import Confusion
@@ -43,6 +44,13 @@ class LabelView:
     rows: tuple[LabelRow, ...]
     matrices: tuple[Matrix, ...]
     warnings: tuple[str, ...]
+
+
+def section(subject: Subject) -> Section | None:
+    """Make the section: the suites of labels, if there are any."""
+    views = label_views(subject)
+    text, values = template("labels.html"), {"label_views": views}
+    return Section(name="labels", title="Labels", template=text, values=values, is_half=True) if views else None
 
 
 def label_views(subject: Subject) -> tuple[LabelView, ...]:

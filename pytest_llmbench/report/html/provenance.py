@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 
 from pytest_llmbench.models.base import Identity
 from pytest_llmbench.report.html.format import stamp
+from pytest_llmbench.report.html.section import Section, template
 from pytest_llmbench.report.html.subject import Subject
 from pytest_llmbench.results.records import JudgeInfo, Machine, ModelInfo, Run
 from pytest_llmbench.values import Json, Outcome, Sampling
@@ -17,6 +18,12 @@ class Sheet:
 
     heading: str
     lines: tuple[tuple[str, str], ...]
+
+
+def section(subject: Subject) -> Section:
+    """Make the section: what the runs were made with."""
+    values = {"sheets": sheets(subject)}
+    return Section(name="made", title="Made with", template=template("provenance.html"), values=values)
 
 
 def sheets(subject: Subject) -> tuple[Sheet, ...]:

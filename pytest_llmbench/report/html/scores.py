@@ -7,9 +7,10 @@ from markupsafe import Markup
 
 from pytest_llmbench.gate.decision import SuiteRuling
 from pytest_llmbench.report.html.format import Tone, percent, points
-from pytest_llmbench.report.html.speed import Timing, load_text, timings
+from pytest_llmbench.report.html.section import Section, template
 from pytest_llmbench.report.html.subject import Subject, link
 from pytest_llmbench.report.html.svg import stretched, tag
+from pytest_llmbench.report.html.timings import Timing, load_text, timings
 from pytest_llmbench.report.safe_text import seconds
 from pytest_llmbench.report.terminal.scoreboard import Line, scoreboard
 
@@ -56,6 +57,12 @@ class ScoreRow:
 
     suite: str
     cells: tuple[Cell | None, ...]
+
+
+def section(subject: Subject) -> Section:
+    """Make the section: the scores."""
+    values = {"score_rows": score_rows(subject)}
+    return Section(name="scores", title="Scores", template=template("scores.html"), values=values)
 
 
 def score_rows(subject: Subject) -> tuple[ScoreRow, ...]:

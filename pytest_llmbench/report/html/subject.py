@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 from pytest_llmbench.gate.comparison import Pair
 from pytest_llmbench.gate.decision import Gate, RunRuling
+from pytest_llmbench.report.html.prompts import Wording
 from pytest_llmbench.results.grader_agreement import Findings
 from pytest_llmbench.results.history import Entry
 from pytest_llmbench.results.records import Record, Run
@@ -28,6 +29,16 @@ class Subject:
     stopped: str | None = None
     history: tuple[Entry, ...] = ()
     trust: Findings | None = None
+
+    @cached_property
+    def wording(self) -> Wording:
+        """The prompts of the run as texts."""
+        return Wording.of(self.run)
+
+    @cached_property
+    def n_cases(self) -> int:
+        """How many cases the run has, each counted once."""
+        return len({(record.suite, record.case) for record in self.run.records})
 
     @property
     def gate(self) -> Gate | None:

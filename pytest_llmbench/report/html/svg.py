@@ -65,6 +65,12 @@ def legend_marker(place: int) -> Markup:
     return tag("svg", marker(place, 8, 8), viewBox="0 0 16 16", class_="mark", aria_hidden="true")
 
 
+def legend(roles: Sequence[str]) -> Markup:
+    """List models with their marks."""
+    items = (tag("li", legend_marker(place), f" {role}") for place, role in enumerate(roles))
+    return tag("ul", *items, class_="legend")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
     """Where numbers stand between two ends of a picture; both numbers over 0 where `is_log`."""

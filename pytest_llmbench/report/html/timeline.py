@@ -7,6 +7,7 @@ from math import ceil, floor
 from markupsafe import Markup
 
 from pytest_llmbench.report.html.format import percent, stamp
+from pytest_llmbench.report.html.section import Section, template
 from pytest_llmbench.report.html.subject import Subject
 from pytest_llmbench.report.html.svg import MARKS, Scale, marker, picture, tag
 from pytest_llmbench.results.history import Entry
@@ -25,6 +26,13 @@ class Panel:
     suite: str
     picture: Markup
     breaks: tuple[str, ...]
+
+
+def section(subject: Subject) -> Section | None:
+    """Make the section: the scores over time, if there is more than one run."""
+    found = panels(subject)
+    values = {"panels": found, "all_roles": all_roles(subject)}
+    return Section(name="time", title="Over time", template=template("timeline.html"), values=values) if found else None
 
 
 def panels(subject: Subject) -> tuple[Panel, ...]:

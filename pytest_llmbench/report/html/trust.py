@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from pytest_llmbench.report.html.format import number, percent
+from pytest_llmbench.report.html.section import Section, template
+from pytest_llmbench.report.html.subject import Subject
 from pytest_llmbench.report.html.svg import Scale, stretched, tag
 from pytest_llmbench.results.grader_agreement import ENOUGH, Findings, GraderAgreement
 
@@ -24,6 +26,13 @@ class TrustRow:
     lenient: int
     harsh: int
     note: str
+
+
+def section(subject: Subject) -> Section | None:
+    """Make the section: how far the graders agree with people, if people annotated answers."""
+    rows = trust_rows(subject.trust)
+    values = {"trust_rows": rows}
+    return Section(name="trust", title="Trust", template=template("trust.html"), values=values) if rows else None
 
 
 def trust_rows(findings: Findings | None) -> tuple[TrustRow, ...]:

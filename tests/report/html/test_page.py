@@ -3,6 +3,8 @@
 import base64
 import gzip
 import hashlib
+import importlib
+import inspect
 import json
 import re
 from dataclasses import replace
@@ -449,6 +451,35 @@ def test_templates_scripts_and_styles_are_in_the_package() -> None:
     folder = Path(page_module.__file__).parent
     files = [path for name in ("templates", "script", "style") for path in (folder / name).iterdir()]
 
-    assert {path.name for path in files} >= {*page_module.TEMPLATES, *page_module.SCRIPTS, *page_module.STYLES}
-    assert len(files) == len(page_module.TEMPLATES) + len(page_module.SCRIPTS) + len(page_module.STYLES)
+    own = {f"{inspect.getmodule(make).__name__.rpartition('.')[2]}.html" for make in page_module.SECTIONS}
+    assert {path.name for path in files} == {"page.html", *own, *page_module.SCRIPTS, *page_module.STYLES}
     assert all(path.stat().st_size for path in files)
+
+
+THROWAWAY = """\
+from pathlib import Path
+from pytest_llmbench.report.html.section import Section
+
+def section(subject):
+    text = Path(__file__).with_suffix(".html").read_text()
+    return Section(name="models", title="Models", template=text, values={"note": "<b>bold</b> \u202e"})
+"""
+TEMPLATE = '<section id="models">{{ counted(subject.roles|length, "model") }}: {{ note }}</section>'
+
+
+def test_a_section_is_a_module_with_its_template_and_a_line_of_the_table(
+    world: Any, parsed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new section is listed and shown where it stands in the table, and what it prints is escaped like all else."""
+    (tmp_path / "throwaway_section.py").write_text(THROWAWAY)
+    (tmp_path / "throwaway_section.html").write_text(TEMPLATE)
+    monkeypatch.syspath_prepend(tmp_path)
+    throwaway = importlib.import_module("throwaway_section")
+    first, *others = page_module.SECTIONS
+
+    page = parsed(html_report(world.judged(), (first, throwaway.section, *others)))
+
+    assert [link.words for link in page.tree.one("nav").all("a")][:3] == ["Verdict", "Models", "Scores"]
+    assert [section.attributes["id"] for section in page.tree.all("section")][:3] == ["verdict", "models", "scores"]
+    shown = page.tree.one("section", id="models")
+    assert (shown.words, shown.all("b")) == (r"2 models: <b>bold</b> \u202e", [])
