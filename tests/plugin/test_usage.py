@@ -23,7 +23,7 @@ PLUGIN = '''
 from pytest_llmbench.errors import ModelFault
 from pytest_llmbench.models import Identity, Opened
 from pytest_llmbench.models.entries import Entry, Strict
-from pytest_llmbench.values import Answer, Grade, GraderKind, PromptStyle
+from pytest_llmbench import Answer, Grade, GraderKind, PromptStyle
 
 
 class EchoEntry(Entry):

@@ -99,7 +99,7 @@ def shares(network: Any, prompt: str, label: str) -> float:
 
 @pytest.mark.parametrize("rows", [1, 2, 5])
 @pytest.mark.parametrize("is_sharing", [True, False])
-@pytest.mark.parametrize("choices", [("yes", "no"), ("maybe", "yes"), ("no",)])
+@pytest.mark.parametrize("labels", [("yes", "no"), ("maybe", "yes"), ("no",)])
 def test_choices_are_a_log_softmax(network: Any, rows: int, is_sharing: bool, labels: tuple[str, ...]) -> None:
     """A label's probability is the sum over its forms of the product of their tokens', in any batch."""
     answers = whole(opened(network, rows, is_sharing=is_sharing).answer([asked(text, *labels) for text in PROMPTS]))
