@@ -12,7 +12,7 @@ from pytest_llmbench.results.annotations import DEFAULT_FILE, AnnotationFile, na
 
 
 def add_gate_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say what the gate tolerates."""
+    """Add the tolerances of the gate."""
     add_margins(parser)
     parser.add_argument(
         "--allow-different",

@@ -104,7 +104,7 @@ def _named_runs(paths: Sequence[Path], roles: Sequence[str]) -> list[tuple[str, 
 
 
 def run_names(files: Sequence[Path]) -> list[str]:
-    """Name runs by their files, as shortly as tells them apart.
+    """Name runs by their files, as shortly as keeps them distinct.
 
     Raises:
         UsageFault: a file is there twice, by whatever path.

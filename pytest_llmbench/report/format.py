@@ -20,6 +20,16 @@ def percent(share: float | None, digits: int = 1, missing: str = "-") -> str:
     return missing if share is None else f"{share * 100:.{digits}f}%"
 
 
+def interval(ends: tuple[float, float] | None, digits: int = 1, *, to: str = "-", missing: str = "-") -> str:
+    """Write an interval of shares in percent, without the sign."""
+    return missing if ends is None else to.join(points(end, digits) for end in ends)
+
+
+def points(difference: float, digits: int = 1) -> str:
+    """Write a difference of shares in percentage points."""
+    return f"{difference * 100:.{digits}f}"
+
+
 def signed_points(difference: float, digits: int) -> str:
     """Write a difference of shares in percentage points, with its sign."""
     text = f"{difference * 100:+.{digits}f}"
@@ -39,13 +49,7 @@ def whole_points(share: float) -> str:
 
 def counted(count: int, noun: str, *, none: str = "0") -> str:
     """Write a count with its noun in the singular or plural; `none` is written for 0."""
-    return f"{f'{count:,}' if count else none} {noun if count == 1 else plural(noun)}"
-
-
-def plural(noun: str) -> str:
-    """Give the plural of a noun; of several words the first one changes (`case with errors`)."""
-    first, space, rest = noun.partition(" with ")
-    return f"{first}s{space}{rest}"
+    return f"{f'{count:,}' if count else none} {noun}{'' if count == 1 else 's'}"
 
 
 def seconds(value_s: float) -> str:
@@ -70,3 +74,13 @@ def listed(names: Sequence[str], most: int | None = None) -> str:
     if most is None or len(names) <= most:
         return ", ".join(names)
     return f"{', '.join(names[:most])} and {len(names) - most:,} more"
+
+
+def moment(datetime: str) -> str:
+    """Write a date and time to the minute, without zone; empty where it is not known."""
+    return datetime[:16].replace("T", " ")
+
+
+def short_commit(commit: str) -> str:
+    """Shorten a commit; empty where none is known."""
+    return "" if commit in ("", "unversioned", "unknown") else commit[:7]

@@ -55,7 +55,7 @@ FRANCE_LINES = [
     "-- grade",
     "   correct (score 1.00): As expected.",
     "-- cost",
-    "   0.25s in all",
+    "   0.25s total",
     "",
 ]
 PERU_LINES = ["== capitals/peru [old]: error, no score", "-- error", "   HTTP 500", ""]

@@ -75,7 +75,7 @@ def test_model_and_grade_are_hidden_until_the_verdict(tmp_path: Path) -> None:
     assert "It is a pun." in before
     assert not any(word in before for word in ("secret-model", "grader-word", "explanation", "passed", "key_points"))
     assert after.strip() == (
-        "fail. secret-model, key_points: passed (grader-word, score 1.00) - DIFFERENT: The grader's explanation."
+        "fail. secret-model, key_points: passed (grader-word, score 1.00) - the grader disagrees: The grader's explanation."
     )
     assert tally == Tally(annotated=1, skipped=0, left=0)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from pytest_llmbench.report.format import seconds
+from pytest_llmbench.report.format import counted, seconds
 from pytest_llmbench.report.html.section import Section, template
 from pytest_llmbench.report.html.subject import Subject
 from pytest_llmbench.report.html.svg import MARKS, Scale, log_scale, picture, tag
@@ -86,7 +86,7 @@ def _strips(
 
 def _strip(place: int, timing: Timing, values: Sequence[float], across: Scale, top: float) -> Markup:
     middle, late = (quantile(values, share) for share in (0.5, 0.95))
-    label = f"{timing.role}: {len(values)} answers, p50 {seconds(middle)}, p95 {seconds(late)}"
+    label = f"{timing.role}: {counted(len(values), 'answer')}, p50 {seconds(middle)}, p95 {seconds(late)}"
     base = top + _STRIP - 6
     return tag(
         "g",
@@ -113,20 +113,21 @@ def _bars(values: Sequence[float], across: Scale, base: float) -> str:
 
 
 def _times(subject: Subject, timing: Timing) -> Times:
-    def told(values: Sequence[float], share: float) -> str:
+    def quantile_text(values: Sequence[float], share: float) -> str:
         return seconds(quantile(values, share)) if values else "–"
 
-    notes = [f"{timing.reused} reused answers left out"] if timing.reused else []
-    notes += [f"{timing.others} measured under another load left out"] if timing.others else []
+    notes = [f"{counted(timing.reused, 'reused answer')} left out"] if timing.reused else []
+    if timing.others:
+        notes.append(f"{counted(timing.others, 'answer')} measured under a different load left out")
     return Times(
         suite=timing.suite,
         role=timing.role,
         place=subject.roles.index(timing.role),
         answers=len(timing.latencies_s),
-        p50=told(timing.latencies_s, 0.5),
-        p95=told(timing.latencies_s, 0.95),
-        ttft_p50=told(timing.ttfts_s, 0.5),
-        ttft_p95=told(timing.ttfts_s, 0.95),
+        p50=quantile_text(timing.latencies_s, 0.5),
+        p95=quantile_text(timing.latencies_s, 0.95),
+        ttft_p50=quantile_text(timing.ttfts_s, 0.5),
+        ttft_p95=quantile_text(timing.ttfts_s, 0.95),
         tokens_per_s=f"{quantile(timing.tokens_per_s, 0.5):.1f}" if timing.tokens_per_s else "–",
         note="; ".join(notes),
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from pytest_llmbench.report.format import percent as percentage
 from pytest_llmbench.report.format import seconds
 from pytest_llmbench.report.html.format import percent
 from pytest_llmbench.report.html.section import Section, template
@@ -69,7 +70,7 @@ def _point(subject: Subject, timing: Timing, line: Line, x: float, up: Scale, na
     low, high = interval
     label = (
         f"{timing.suite}, {timing.role}: {percent(score, line.answered)} "
-        f"({low * 100:.0f}% to {high * 100:.0f}%), {seconds(timing.p50_s)}"
+        f"({percentage(low, 0)} to {percentage(high, 0)}), {seconds(timing.p50_s)}"
     )
     side, end = (9, "") if x < _NAMES_LEFT_FROM else (-9, " end")
     return tag(
@@ -104,4 +105,4 @@ def _name_heights(points: Sequence[tuple[float, float, str]]) -> list[float]:
 def _score_axis(up: Scale, left: float, right: float) -> Iterator[Markup]:
     for value in up.ticks():
         yield tag("path", d=f"M{left} {up(value):.1f}H{right}", class_="grid")
-        yield tag("text", f"{value * 100:.0f}%", x=left - 6, y=up(value) + 4, class_="axis end")
+        yield tag("text", percentage(value, 0), x=left - 6, y=up(value) + 4, class_="axis end")

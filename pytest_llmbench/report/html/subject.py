@@ -1,4 +1,4 @@
-"""What a report is about: the run shown, the gate's judgement of it, and what stands around it."""
+"""What a report is about: the run shown, the gate's ruling on it, and its context."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ from pytest_llmbench.results.records import Record, Run
 class Subject:
     """What a report is about.
 
-    `run` is shown under `name`; `ruling` judges it, where it has a gate against the run named `before`, and is None
-    where nothing was asked of it.  `stopped` is why the run ended before its time.  `history` are the runs over time,
-    this one among them; `trust` is None where no verdicts of people are given.
+    `run` is shown under `name`; `ruling` is the gate's, against the run named `before`, and None where the run is not
+    gated.  `stopped` is why the run ended before its time.  `history` are the runs over time,
+    this one among them; `trust` is None where there are no annotations of people.
     """
 
     name: str

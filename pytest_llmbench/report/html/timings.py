@@ -24,8 +24,8 @@ _TICK_ROOM = 16  # for half of a number below the axis
 class Timing:
     """The times of one suite under one model, in seconds.
 
-    `load` is 0 where nobody said.  `reused` answers were timed in another run, `others` under another load; both are
-    left out.
+    `load` is 0 where it is not known.  `reused` answers were timed in another run, `others` under a different load;
+    both are left out.
     """
 
     suite: str
@@ -83,7 +83,7 @@ def by_load(found: Sequence[Timing]) -> dict[int, list[Timing]]:
 
 
 def load_text(load: int) -> str:
-    """Say under which load times were measured."""
+    """Describe the load under which times were measured."""
     if load == 0:
         return "under an unknown load"
     return "one at a time" if load == 1 else f"{load} at a time"
