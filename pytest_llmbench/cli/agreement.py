@@ -8,7 +8,7 @@ from pytest_llmbench.cli.output import print_lines
 from pytest_llmbench.report.terminal.trust import trust_lines
 from pytest_llmbench.results.annotations import read_annotations
 from pytest_llmbench.results.grader_agreement import weigh
-from pytest_llmbench.results.records import read_run
+from pytest_llmbench.results.run_file import read_run
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,13 +7,27 @@ from pathlib import Path
 
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.gate.comparison import Kind
-from pytest_llmbench.gate.settings import GateSettings, parse_allowed, parse_latency_margin, parse_margin
+from pytest_llmbench.gate.settings import (
+    MAX_ERRORS,
+    GateSettings,
+    parse_allowed,
+    parse_latency_margin,
+    parse_margin,
+    parse_max_errors,
+)
 from pytest_llmbench.results.annotations import DEFAULT_FILE, AnnotationFile, named_annotations
 
 
 def add_gate_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the tolerances of the gate."""
     add_margins(parser)
+    parser.add_argument(
+        "--max-errors",
+        type=parse_max_errors,
+        default=MAX_ERRORS,
+        metavar="SHARE",
+        help=f"share of a suite's cases that may lack an answer; default {MAX_ERRORS:g}",
+    )
     parser.add_argument(
         "--allow-different",
         action="append",
@@ -50,7 +64,7 @@ def settings_of(options: argparse.Namespace, people: AnnotationFile | None = Non
     """Give the settings of the gate that were asked for, with the annotations of people where there are any."""
     settings = GateSettings(margin=options.margin, latency_margin=options.latency_margin)
     if hasattr(options, "allow_different"):
-        settings = replace(settings, allowed=frozenset(options.allow_different))
+        settings = replace(settings, allowed=frozenset(options.allow_different), max_errors=options.max_errors)
     return settings if people is None else replace(settings, people=people.verdicts)
 
 

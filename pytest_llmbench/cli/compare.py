@@ -63,7 +63,8 @@ def run(options: argparse.Namespace) -> int:
         print_lines(_several(columns, options.format, width, is_verbose=options.verbose))
     for fault in people.faults:
         warn(fault)
-    return exit_status(overall([gate.verdict for gate in gates]))
+    is_broken = any(gate.broken is not None for gate in gates)
+    return 1 if is_broken else exit_status(overall([gate.verdict for gate in gates]))
 
 
 def compared(

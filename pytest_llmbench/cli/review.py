@@ -24,7 +24,8 @@ from pytest_llmbench.cli.arguments import add_annotations
 from pytest_llmbench.cli.output import print_lines
 from pytest_llmbench.report.safe_text import clipped, visible
 from pytest_llmbench.results.annotations import Drawn, Said, add_annotation, annotation_on, answer_key, read_annotations
-from pytest_llmbench.results.records import Record, Run, Sample, read_run
+from pytest_llmbench.results.records import Record, Run, Sample
+from pytest_llmbench.results.run_file import read_run
 from pytest_llmbench.values import Outcome
 
 RANDOM_SHARE = 0.5

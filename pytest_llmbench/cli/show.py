@@ -10,7 +10,7 @@ from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.models.validation import nearest_first
 from pytest_llmbench.report.terminal.run import record_lines
 from pytest_llmbench.report.terminal.scoreboard import scoreboard, scoreboard_lines
-from pytest_llmbench.results.records import read_run
+from pytest_llmbench.results.run_file import read_run
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

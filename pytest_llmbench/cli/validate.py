@@ -1,18 +1,17 @@
 """`llmbench validate`: check suite files without any model."""
 
 import argparse
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_llmbench.cli.arguments import add_suite_paths
 from pytest_llmbench.cli.output import print_lines
-from pytest_llmbench.errors import SuiteFault, UsageFault
+from pytest_llmbench.errors import SuiteFault
 from pytest_llmbench.grading.base import Severity
 from pytest_llmbench.report.format import counted
 from pytest_llmbench.report.safe_text import visible
-from pytest_llmbench.runner.runner import Runner, RunSettings, fault_of
-from pytest_llmbench.suites.loader import may_be_suite
+from pytest_llmbench.suites.registry import SuiteRegistry, fault_of
 
 _WORDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.ADVICE: "hint"}
 
@@ -62,40 +61,17 @@ def validate(paths: Iterable[Path], root: Path) -> Validation:
     Raises:
         UsageFault: a path does not exist, a named file is no suite, or there is no suite at all.
     """
-    runner = Runner(RunSettings(root=root), (), {})
+    registry = SuiteRegistry(root, {})
     suites = cases = 0
     remarks: list[Remark] = []
-    # a file may be named and stand in a named folder too
-    for path in {path.resolve(): path for path in _suite_files(paths)}.values():
+    for found in registry.load_below(paths):
+        suites += 1
         try:
-            loaded = runner.load(path)
-            if loaded is None:
-                continue
-            cases += len(loaded.suite.cases)
-            for finding in runner.check(loaded, is_thorough=True):
-                remarks.append(Remark(severity=finding.severity, text=str(fault_of(finding, loaded))))
+            if isinstance(found, SuiteFault):
+                raise found
+            cases += len(found.suite.cases)
+            for finding in registry.check_thoroughly(found):
+                remarks.append(Remark(severity=finding.severity, text=str(fault_of(finding, found))))
         except SuiteFault as fault:
             remarks.append(Remark(severity=Severity.ERROR, text=str(fault)))
-        suites += 1
-    if not suites:
-        raise UsageFault(
-            "there is no suite file here; a suite is a .yaml file with `suite` and `grader` at its top level."
-        )
     return Validation(suites=suites, cases=cases, remarks=tuple(remarks))
-
-
-def _suite_files(paths: Iterable[Path]) -> Iterator[Path]:
-    for path in paths:
-        if path.is_dir():
-            found = sorted(file for ending in ("*.yaml", "*.yml") for file in path.rglob(ending))
-            yield from (file for file in found if not _is_hidden(file, path) and may_be_suite(file))
-        elif not path.is_file():
-            raise UsageFault(f"{path}: there is no such file or folder.")
-        elif not may_be_suite(path):
-            raise UsageFault(f"{path}: this is no suite file; it needs `suite` and `grader` at its top level.")
-        else:
-            yield path
-
-
-def _is_hidden(file: Path, below: Path) -> bool:
-    return any(part.startswith(".") for part in file.relative_to(below).parts)

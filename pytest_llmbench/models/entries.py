@@ -6,9 +6,9 @@ entry stands in, before a provider sees them (fields marked `PathText`).
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
-from pytest_llmbench.models.validation import Count, NotNegative, Positive, PositiveShare, Switch, Text, Whole
+from pytest_llmbench.models.validation import Count, NotNegative, Positive, PositiveShare, Switch, Text, Whole, kept
 
 PATH = "path"
 PathText = Annotated[str, PATH]
@@ -44,6 +44,22 @@ class SamplingKeys(Strict):
     seed: Whole | None = None
 
 
+def _reasoning(given: object) -> object:
+    if given in ("auto", "none"):
+        return given
+    is_pair = isinstance(given, list | tuple) and len(given) == 2 and all(isinstance(mark, str) for mark in given)
+    if not is_pair or not all(mark.strip() for mark in given) or given[0] == given[1]:  # type: ignore[index,attr-defined]
+        raise ValueError('must be "auto", "none", or a list of two different marks, as ["<think>", "</think>"]')
+    return tuple(given)  # type: ignore[arg-type]
+
+
+Reasoning = Annotated[
+    Literal["auto", "none"] | tuple[str, str],
+    BeforeValidator(_reasoning, json_schema_input_type=Literal["auto", "none"] | tuple[Text, Text]),
+]
+"""Where a model's reasoning stands: between known marks, nowhere, or between two marks of its own."""
+
+
 class Price(Strict):
     """US dollars per million tokens."""
 
@@ -59,6 +75,8 @@ class Entry(Strict):
     concurrency: Count | None = None
     sampling: SamplingKeys = SamplingKeys()
     price: Price | None = None
+    reasoning: Reasoning = "auto"
+    reasoning_tokens: Annotated[int, Field(ge=0), kept(int, float)] | None = None
 
 
 class TransformersEntry(Entry):
@@ -75,10 +93,22 @@ class TransformersEntry(Entry):
     revision: str | None = None
     adapter: Annotated[str | None, PATH_OR_ID] = None
     quantization: Literal["int8", "int4"] | None = None
+    merge_adapter: Switch | None = None
     attention: Literal["auto", "eager", "sdpa", "flash_attention_2"] = "auto"
     prefix_cache: Switch = True
     trust_remote_code: Switch = False
     threads: Count | None = None
+
+    @field_validator("merge_adapter")
+    @classmethod
+    def _has_what_it_merges(cls, merge: bool | None, info: ValidationInfo) -> bool | None:
+        if merge is not None and info.data.get("adapter") is None:
+            raise ValueError("there is no adapter to merge; name one as adapter, or leave merge_adapter out")
+        if merge and info.data.get("quantization") is not None:
+            raise ValueError(
+                "an adapter cannot be merged into quantised weights; leave out merge_adapter or quantization"
+            )
+        return merge
 
 
 class OpenAIEntry(Entry):

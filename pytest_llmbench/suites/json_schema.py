@@ -10,7 +10,7 @@ from typing import Any
 from pytest_llmbench.grading.base import GraderKind
 from pytest_llmbench.grading.registry import BUILT_IN
 from pytest_llmbench.models.entries import SamplingKeys
-from pytest_llmbench.suites.loader import ID_PATTERN, RESERVED_MARKS, SUITE_KEYS, TAG_PATTERN, TEXT_RULES, TrustKeys
+from pytest_llmbench.suites.loader import ID_PATTERN, RESERVED_MARKS, SUITE_KEYS, TAG_PATTERN, TrustKeys
 
 _SCALAR = {"type": ["string", "number", "boolean", "null"]}
 """A value that is taken as the text it is written as."""
@@ -133,7 +133,7 @@ def _for_grader(kind: GraderKind) -> dict[str, Any]:
         fields["expected"] = text if is_single else {"anyOf": [text, {"type": "array", "minItems": 1, "items": text}]}
     for name in fields.keys() - case.get("required", ()):  # null leaves out what may be left out
         fields[name] = {"anyOf": [fields[name], {"type": "null"}]}
-    for name in TEXT_RULES & suite["properties"].keys():
+    for name in kind.text_fields & suite["properties"].keys():
         suite["properties"][name] = _with_texts_as_written(suite["properties"][name])
     # other keys of a case are inputs of the template
     case.pop("additionalProperties", None)

@@ -11,15 +11,8 @@ from pathlib import Path
 import pytest
 
 from pytest_llmbench.cli import COMMANDS, main
-from pytest_llmbench.results.records import (
-    Record,
-    Run,
-    RunInfo,
-    block_to_json,
-    error_sample,
-    graded_sample,
-    record_to_json,
-)
+from pytest_llmbench.results.records import Record, Run, RunInfo, error_sample, graded_sample
+from pytest_llmbench.results.run_file import block_to_json, record_to_json
 from pytest_llmbench.values import Answer, AnswerError, Grade, Outcome, Prompt
 
 COMMAND = Path(sys.executable).parent / "llmbench"
@@ -228,10 +221,10 @@ def test_validate_lists_the_faults_of_all_suites(folder: Path, capsys: pytest.Ca
 
     assert status == 1
     assert output(capsys) == [
-        'cases/a.yaml:4: case id "a" stands twice, first at line 4; ids must be unique. [error]',
+        'cases/a.yaml:4: case id "a" occurs twice, first at line 4; ids must be unique. [error]',
         'cases/deep/b.yml:2: there is no grader "exakt"; did you mean "exact"? Known are: exact, contains, regex, json, '
         "yes_no, key_points, sql, or a function of yours as package.module:function. [error]",
-        'cases/twin.yaml:1: the suite name "good" is taken by cases/good.yaml; give one of them another. [error]',
+        'cases/twin.yaml:1: the suite name "good" is already used by cases/good.yaml; rename one of them. [error]',
         "4 suites, 2 cases: 3 errors, no warnings, no hints",
     ]
 
@@ -246,14 +239,14 @@ def test_validate_shows_what_could_act_on_the_terminal(folder: Path, capsys: pyt
 
 
 NOTHING = {
-    "no path": (["none"], "none: there is no such file or folder."),
+    "no path": (["none"], "none: no such file or folder."),
     "no suite": (
         ["."],
-        "there is no suite file here; a suite is a .yaml file with `suite` and `grader` at its top level.",
+        "no suite file found; a suite is a .yaml file with `suite` and `grader` at its top level.",
     ),
     "a file that is none": (
         ["other.yaml"],
-        "other.yaml: this is no suite file; it needs `suite` and `grader` at its top level.",
+        "other.yaml: this is not a suite file; it needs `suite` and `grader` at its top level.",
     ),
 }
 

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_llmbench.errors import SuiteFault
-from pytest_llmbench.grading.registry import BUILT_IN
 from pytest_llmbench.report.terminal.trust import trust_lines
 from pytest_llmbench.results.annotations import Annotation, Drawn, Said, answer_key, answer_sha256
 from pytest_llmbench.results.grader_agreement import (
@@ -20,16 +19,8 @@ from pytest_llmbench.results.grader_agreement import (
     untrusted_graders,
     weigh,
 )
-from pytest_llmbench.results.records import (
-    Record,
-    Run,
-    RunInfo,
-    Sample,
-    SuiteInfo,
-    block_to_json,
-    run_info_from_json,
-    run_info_to_json,
-)
+from pytest_llmbench.results.records import Record, Run, RunInfo, Sample, SuiteInfo
+from pytest_llmbench.results.run_file import block_to_json, run_info_from_json, run_info_to_json
 from pytest_llmbench.suites.loader import load_suite
 from pytest_llmbench.values import Outcome, Trust
 
@@ -279,7 +270,7 @@ def test_a_suite_says_what_agreement_it_asks_of_its_grader(tmp_path: Path, field
     path = tmp_path / "suite.yaml"
     path.write_text(f"{TRUSTED}{field}\n")
 
-    loaded = load_suite(path, lambda name: BUILT_IN[name], lambda path: ((), ()))
+    loaded = load_suite(path)
 
     assert loaded is not None
     assert loaded.suite.trust == asked
@@ -294,7 +285,7 @@ def test_agreement_that_cannot_be_asked_for_is_refused(tmp_path: Path, field: st
     path.write_text(f"{TRUSTED}{field}\n")
 
     with pytest.raises(SuiteFault, match=r"suite\.yaml:5: trust: "):
-        load_suite(path, lambda name: BUILT_IN[name], lambda path: ((), ()))
+        load_suite(path)
 
 
 # -- who may gate

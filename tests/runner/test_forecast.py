@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from pytest_llmbench.errors import UsageFault
-from pytest_llmbench.models.base import Identity, Model, OpenSettings
-from pytest_llmbench.models.catalog import ModelSpec
+from pytest_llmbench.models.base import Identity, Model, OpenSettings, Traits
+from pytest_llmbench.models.catalog import Catalog, ModelSpec
 from pytest_llmbench.models.entries import Entry, OpenAIEntry, Price, RecordedEntry, SamplingKeys
 from pytest_llmbench.report.terminal.forecast import forecast_lines
 from pytest_llmbench.report.terminal.layout import plain
@@ -38,15 +38,23 @@ cases:
   - {id: cats, headline: "123456", expected: "yes"}
 """
 IDENTITY = Identity(provider="openai", model="m")
+KNOWN = ("openai", "recorded", "transformers")
 PRICE = Price(input_per_million=1e6, output_per_million=1e4)
 
 
 @dataclass
 class Provider:
-    """Opens nothing; counts a token a character, if it counts at all."""
+    """Opens nothing, and knows of an entry what its own provider does; counts a token a character, if it counts."""
 
     entry_type: type[Entry] = Entry
     target_field: str = "provider"
+
+    def traits(self, entry: Entry) -> Traits:
+        if entry.provider not in KNOWN:
+            return Traits()
+        return ModelSpec(
+            role="m", name="m", entry=entry, provider=Catalog(Path(), {}).provider(entry.provider, "")
+        ).traits
 
     def prompt_style(self, entry: Entry) -> PromptStyle:
         return PromptStyle.COMPLETION
@@ -74,9 +82,9 @@ def told(
     spec = ModelSpec(role="m", name="m", entry=entry, provider=provider or Provider())
     given = {"root": folder, "is_only_planned": True, "answers": answers, **settings}
     runner = Runner(RunSettings(**given), [spec], {})  # type: ignore[arg-type]
-    loaded = runner.load(path)
+    loaded = runner.suites.load(path)
     assert loaded is not None
-    items = [Item(key=case.id, loaded=loaded, case=case, spec=spec) for case in runner.cases(loaded)]
+    items = [Item(key=case.id, loaded=loaded, case=case, spec=spec) for case in runner.settings.cases(loaded)]
     (line,) = forecast(runner.builder, items)
     return line
 
@@ -87,14 +95,13 @@ def stored(folder: Path, entry: Entry, *, latency_s: float = 2.0, concurrency: i
     path.write_text(SUITE)
     spec = ModelSpec(role="m", name="m", entry=entry, provider=Provider())
     runner = Runner(RunSettings(root=folder), [spec], {})
-    loaded = runner.load(path)
+    loaded = runner.suites.load(path)
     assert loaded is not None
     items = [Item(key=case.id, loaded=loaded, case=case, spec=spec) for case in loaded.suite.cases]
     runner.builder.check_styles(items)
     store = AnswerStore(folder / "answers.sqlite", reuse=Reuse.AUTO, token="before")
     answers = store.answers_of(IDENTITY, "m", entry_key(entry))
-    for item in items[:n_kept]:
-        (request,) = runner.builder.requests(item)
+    for (request,) in runner.builder.requests(items[:n_kept]):
         answers.keep(answers.key(request), Answer(text="x", latency_s=latency_s, concurrency=concurrency))
     store.close()
 

@@ -75,7 +75,7 @@ def test_a_suite_asks_its_model_for_choices(
     model = Chooser()
     spec = ModelSpec(role="m", name="m", entry=Entry(provider="chooser"), provider=Provider(model))
     runner = Runner(RunSettings(root=tmp_path), [spec], dict(BUILT_IN))
-    loaded = runner.load(path)
+    loaded = runner.suites.load(path)
     assert loaded is not None
 
     items = [Item(key=case.id, loaded=loaded, case=case, spec=spec) for case in loaded.suite.cases]

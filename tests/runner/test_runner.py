@@ -13,6 +13,8 @@ from pytest_llmbench.grading.base import Finding, Grader, GraderKind, Severity
 from pytest_llmbench.models.base import STOPPED, Identity, Opened, OpenSettings
 from pytest_llmbench.models.catalog import ModelSpec
 from pytest_llmbench.models.entries import Entry, RecordedEntry, SamplingKeys, Strict
+from pytest_llmbench.models.recorded import PROVIDER as RECORDED
+from pytest_llmbench.runner.forecast import forecast
 from pytest_llmbench.runner.runner import Item, Runner, RunSettings
 from pytest_llmbench.suites.loader import LoadedSuite
 from pytest_llmbench.values import (
@@ -120,7 +122,7 @@ def make(
 
 
 def load(runner: Runner, path: Path) -> LoadedSuite:
-    loaded = runner.load(path)
+    loaded = runner.suites.load(path)
     assert loaded is not None
     return loaded
 
@@ -129,7 +131,7 @@ def items_of(runner: Runner, loaded: LoadedSuite) -> list[Item]:
     return [
         Item(key=f"{case.id}[{one.role}]", loaded=loaded, case=case, spec=one)
         for one in runner.specs
-        for case in runner.cases(loaded)
+        for case in runner.settings.cases(loaded)
     ]
 
 
@@ -423,7 +425,7 @@ def test_the_limit_leaves_the_first_cases_of_each_suite(tmp_path: Path) -> None:
     limited, _ = make(tmp_path, spec(Replies(RIGHT)), limit=1)
     unlimited, _ = make(tmp_path, spec(Replies(RIGHT)))
 
-    kept = [[case.id for case in r.cases(load(r, tmp_path / "capitals.yaml"))] for r in (limited, unlimited)]
+    kept = [[case.id for case in r.settings.cases(load(r, tmp_path / "capitals.yaml"))] for r in (limited, unlimited)]
 
     assert kept == [["france"], ["france", "peru"]]
 
@@ -473,10 +475,26 @@ def test_several_samples_at_temperature_0_are_remarked_on_once(
 
 def test_recorded_answers_are_of_no_known_temperature(tmp_path: Path) -> None:
     """A suite at temperature 0 says nothing about answers that were recorded."""
-    one = replace(spec(Replies(RIGHT)), entry=RecordedEntry(provider="recorded", answers="x"))
+    entry = RecordedEntry(provider="recorded", answers="x")
+    one = ModelSpec(role="m", name="m", entry=entry, provider=RECORDED)
     runner, items = make(tmp_path, one, suite=SUITE.replace("0.5", "0"), samples=2)
 
     assert runner.builder.sampling_remarks(items) == {}
+
+
+@pytest.mark.parametrize(("temperature", "copies"), [("0", [0, 0, 1]), ("0.5", [0, 0, 0])])
+def test_a_forecast_leaves_the_numbers_of_equal_requests_as_they_are(
+    tmp_path: Path, temperature: str, copies: list[int]
+) -> None:
+    """Looking at a plan, once or more, changes nothing of it: a run afterwards asks, and finds stored, the same."""
+    twin = '  - {id: paris, question: "Capital of France?", expected: Paris}\n'
+    runner, items = make(tmp_path, spec(Replies(RIGHT)), suite=SUITE.replace("0.5", temperature) + twin)
+
+    forecast(runner.builder, items)
+    forecast(runner.builder, items[1:])
+    (plan,) = runner.builder.plans(items)
+
+    assert [request.copy for ask in plan.asks for request in ask.requests or ()] == copies
 
 
 # -- suites
@@ -487,7 +505,7 @@ def test_a_suite_is_loaded_once(tmp_path: Path) -> None:
     runner, items = make(tmp_path, spec(Replies(RIGHT)))
     (tmp_path / "a").mkdir()
 
-    again = runner.load(tmp_path / "a" / ".." / "capitals.yaml")
+    again = runner.suites.load(tmp_path / "a" / ".." / "capitals.yaml")
 
     assert again is items[0].loaded
 
@@ -499,11 +517,11 @@ def test_two_suites_of_one_name_are_refused(tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "twin.yaml").write_text(SUITE)
 
     with pytest.raises(SuiteFault) as raised:
-        runner.load(tmp_path / "twin.yaml")
+        runner.suites.load(tmp_path / "twin.yaml")
 
     assert (
         str(raised.value)
-        == 'twin.yaml:1: the suite name "capitals" is taken by capitals.yaml; give one of them another.'
+        == 'twin.yaml:1: the suite name "capitals" is already used by capitals.yaml; rename one of them.'
     )
 
 
@@ -512,7 +530,7 @@ def test_other_yaml_is_no_suite(tmp_path: Path) -> None:
     (tmp_path / "other.yaml").write_text("a: 1")
     runner, _ = make(tmp_path, spec(Replies(RIGHT)))
 
-    assert runner.load(tmp_path / "other.yaml") is None
+    assert runner.suites.load(tmp_path / "other.yaml") is None
 
 
 @pytest.mark.parametrize("value", ["&a [*a]", "[" * 3000 + "]" * 3000], ids=["an alias in itself", "brackets"])
@@ -524,9 +542,9 @@ def test_a_bottomless_suite_is_a_fault(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "deep.yaml").write_text(deep)
 
     with pytest.raises(SuiteFault) as raised:
-        runner.load(tmp_path / "deep.yaml")
+        runner.suites.load(tmp_path / "deep.yaml")
 
-    message = "this file is nested too deep, or an alias stands within what it names; write it out."
+    message = "the file is nested too deeply, or an alias refers to a node that contains it; write it out."
     assert str(raised.value) == f"deep.yaml: {message}"
 
 
@@ -547,7 +565,8 @@ def test_a_suite_is_checked_once_in_a_run(tmp_path: Path) -> None:
         tmp_path, spec(Replies(RIGHT)), suite=SUITE.replace("grader: exact", "grader: mine"), kinds=kinds
     )
 
-    given = [runner.check(items[0].loaded, is_thorough=is_thorough) for is_thorough in (False, False, True, True)]
+    checks = (runner.suites.check, runner.suites.check, runner.suites.check_thoroughly, runner.suites.check_thoroughly)
+    given = [check(items[0].loaded) for check in checks]
 
     finding = Finding(severity=Severity.WARNING, message="look at this.", case="peru")
     assert given == [(finding,), (), (finding,), (finding,)]
@@ -569,7 +588,7 @@ def test_an_error_that_a_check_finds_is_a_fault_of_the_suite(
     )
 
     with pytest.raises(SuiteFault) as raised:
-        runner.check(items[0].loaded, is_thorough=False)
+        runner.suites.check(items[0].loaded)
 
     assert str(raised.value) == message
 

@@ -45,7 +45,7 @@ GPU_PASS_TOKENS = 4096
 class Row:
     """A prompt to be continued by at most `max_tokens` tokens; `seed` is of this row alone.
 
-    The probability of `labels` is told too; with `picks_label` nothing else is done.
+    The probability of `labels` is reported too; with `picks_label` nothing else is done.
     """
 
     tokens: Tokens
@@ -75,10 +75,11 @@ class Decoder:
         network: a causal language model of transformers, in eval mode.
         tokenizer: its tokenizer.
         eos: the ids that end a text.
+        cache_argument: the name under which the network takes a cache (`batch.cache_argument`).
         is_sharing: compute a beginning that rows share once, and keep it for the rows to come.
             Needs plain attention over all that went before in every layer (`can_share`).
         clock: seconds from anywhere.
-        timeout_s: how long a row may take, by the times it would be told with.
+        timeout_s: how long a row may take, by the times it would be reported with.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class Decoder:
         tokenizer: Any,
         eos: frozenset[int],
         *,
+        cache_argument: str,
         is_sharing: bool,
         clock: Callable[[], float] = time.perf_counter,
         timeout_s: float | None = None,
@@ -94,6 +96,7 @@ class Decoder:
         self._network = network
         self._tokenizer = tokenizer
         self._eos = eos
+        self._cache_argument = cache_argument
         self._is_sharing = is_sharing
         self._clock = clock
         self._timeout_s = math.inf if timeout_s is None else timeout_s
@@ -105,7 +108,7 @@ class Decoder:
 
     def warm_up(self) -> None:
         """Make a first pass, which reads the weights into memory and is slower than all others."""
-        batch = Batch(self._network, 1, Kept(), 0)
+        batch = Batch(self._network, self._cache_argument, 1, Kept(), 0)
         batch.feed([[0] * WARM_UP_TOKENS])
         batch.feed([[0]])
         batch.wait()
@@ -114,7 +117,7 @@ class Decoder:
         """Count the tokens at the beginning of a group's prompts that are computed outside of all times.
 
         Of several prompts, what they have in common.  Of one alone, what it has in common with the one
-        kept before it; the same prompt asked again is fed from where it was before, not from its end.
+        kept before it; the same prompt requested again is fed from where it was before, not from its end.
         """
         if not self._is_sharing:
             return 0
@@ -184,7 +187,7 @@ class Decoder:
         """See that the keys and values of a beginning are kept."""
         reused = overlap(beginning, self._kept.tokens)
         if reused < len(beginning):
-            alone = Batch(self._network, 1, self._kept, reused)
+            alone = Batch(self._network, self._cache_argument, 1, self._kept, reused)
             alone.feed_in_pieces([beginning[reused:]], halt)
             alone.wait()
             self._kept = Kept(tokens=beginning, layers=alone.layers())
@@ -200,7 +203,7 @@ class Decoder:
             parts = split_by_length([len(rest) for rest in rests], PASS_TOKENS if is_on_cpu else GPU_PASS_TOKENS)
         batches = []
         for part in parts:
-            batches.append(Batch(self._network, len(part), self._kept, n_shared))
+            batches.append(Batch(self._network, self._cache_argument, len(part), self._kept, n_shared))
             batches[-1].feed_in_pieces([rests[place] for place in part], halt)
         batch = join(batches, parts)
         if self._is_sharing and len(different) == 1 and not n_shared:
@@ -258,7 +261,7 @@ class _Growing:
             self.finish_reason = "length"
 
     def continuation(self, elapsed_s: float, label_logprobs: Mapping[str, float] | None) -> Continuation:
-        """Give the finished text, cut before the first stop string."""
+        """Return the finished text, cut before the first stop string."""
         is_ended = self.tokens[-1] in self._ends
         text = self._text(self.tokens[:-1] if is_ended else self.tokens)
         cut = min((place for stop in self._stop if (place := text.find(stop)) >= 0), default=len(text))

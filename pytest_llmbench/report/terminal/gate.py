@@ -13,7 +13,7 @@ from pytest_llmbench.report.json import comparison_json, floor_json
 from pytest_llmbench.report.safe_text import on_one_line, visible
 from pytest_llmbench.report.sentences import Sentence, gate_sentences, min_score_sentences
 from pytest_llmbench.report.terminal.layout import Span, Style, Styled, folded, plain
-from pytest_llmbench.results.records import JsonObject
+from pytest_llmbench.results.run_file import JsonObject
 
 
 def asked_text(asked: RunGate) -> str:
@@ -110,6 +110,8 @@ _STYLES: Mapping[Verdict | None, Style] = {
 def comparison_lines(gate: Gate, width: int | None = None, *, is_verbose: bool = False) -> Iterator[str]:
     """Write a comparison as text: a line a suite with what changed, latency, what was left out, the verdict."""
     yield from map(plain, sentence_lines(list(gate_sentences(gate, is_verbose=is_verbose)), width))
+    if gate.broken is not None:
+        yield from map(plain, folded((), visible(f"not judged: {gate.broken}"), width))
     yield plain(verdict_line(gate.verdict))
 
 
