@@ -153,7 +153,7 @@ def test_errors_that_decide_are_named() -> None:
     told = lines(gate_of(scored([1.0] * 70), scored([None] * 8 + [1.0] * 62)))
 
     assert told[0].startswith("nl2sql  inconclusive  100% -> 100% right on 70 cases (+0 points, 90% interval -")
-    assert told[1] == "  8 cases with errors; the verdict depends on them: c0, c1, c2, c3, c4, c5, c6, c7"
+    assert "  8 cases with errors; the verdict depends on them: c0, c1, c2, c3, c4, c5, c6, c7" in told
 
 
 def test_a_real_drop_inside_the_margin_is_called_so() -> None:
