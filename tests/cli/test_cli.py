@@ -235,7 +235,7 @@ def test_validate_shows_what_could_act_on_the_terminal(folder: Path, capsys: pyt
 
     main(["validate", "a.yaml"])
 
-    assert output(capsys)[0].startswith(r'a.yaml:1: "\x1b[2J" is no suite name;')
+    assert output(capsys)[0].startswith(r'a.yaml:1: "\x1b[2J" is not a valid suite name;')
 
 
 NOTHING = {
