@@ -113,7 +113,7 @@ class Phrases:
         """Compile the alternatives.
 
         Raises:
-            ValueError: one is no pattern, or matches the empty text; the message says which.
+            ValueError: one is no pattern, or matches the empty text; the message names it.
         """
         return cls(name=name, patterns=tuple(_compiled(source) for source in alternatives))
 
