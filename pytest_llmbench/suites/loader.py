@@ -1,7 +1,7 @@
-"""Load suite files: everything is checked before any model is called, and every fault says where.
+"""Load suite files: everything is checked before any model is called, and every error has its place.
 
 A suite is a `.yaml` or `.yml` file whose top level has `suite` and `grader`.  The fields
-are told in docs/suites.md and in the JSON schema shipped as `suite.schema.json`.
+are described in docs/suites.md and in the JSON schema shipped as `suite.schema.json`.
 """
 
 import hashlib
@@ -51,7 +51,7 @@ SUITE_KEYS = frozenset({"suite", "grader", "sampling", "prompt", "data", "cases"
 
 
 class TrustKeys(Strict):
-    """What `trust` may say, as shares."""
+    """The keys of `trust`, as shares."""
 
     kappa: Share = Trust().kappa
     tnr: Share = Trust().tnr
@@ -75,12 +75,12 @@ _CLAIMS = ("suite", "grader")
 
 
 def is_suite_text(text: str) -> bool:
-    """Tell cheaply whether a YAML text claims to be a suite: `suite` and `grader` at its top level."""
+    """Return, after a cheap look, whether a YAML text claims to be a suite: `suite` and `grader` at its top level."""
     return all(re.search(rf"""(?m)^(\s*(---)?\s*\{{?\s*|.*,\s*)["']?{key}["']?\s*:""", text) for key in _CLAIMS)
 
 
 def may_be_suite(path: Path) -> bool:
-    """Tell cheaply whether a file claims to be a suite, in UTF-8 or another encoding that loading will refuse."""
+    """Return, after a cheap look, whether a file claims to be a suite, in whatever encoding: loading may refuse it."""
     try:
         content = path.read_bytes()
     except OSError:
@@ -171,7 +171,7 @@ class _Loader:
         name = yaml12.text(self.table.entries["suite"], self.path, "`suite`")
         line = self.table.key_lines["suite"]
         if not ID_PATTERN.fullmatch(name):
-            self._fail(f'"{name}" is no suite name; use letters, digits, ".", "_" and "-".', line)
+            self._fail(f'"{name}" is not a valid suite name; use letters, digits, ".", "_" and "-".', line)
         if name in RESERVED_MARKS or name.startswith("_"):
             self._fail(f'a suite cannot be named "{name}": its name becomes a pytest mark; take another one.', line)
         return name
@@ -232,7 +232,7 @@ class _Loader:
             self._fail("a chat message has exactly the keys role and content.", message.line)
         role = yaml12.text(message.entries["role"], self.path, "`role`")
         if role not in ("system", "developer", "user", "assistant"):
-            self._fail(f'"{role}" is no role; use system, user or assistant.', message.line)
+            self._fail(f'"{role}" is not a valid role; use system, user or assistant.', message.line)
         return role, yaml12.text(message.entries["content"], self.path, "`content`")
 
     def _templates(self, sources: Mapping[PromptStyle, Sequence[tuple[str, str]]]) -> dict[PromptStyle, PromptTemplate]:
@@ -301,7 +301,7 @@ class _Loader:
             case = self._case(row)
             if case.id in first_seen:
                 before = first_seen[case.id]
-                raise row.fault(f'case id "{case.id}" stands twice, first at {before.place}; ids must be unique.')
+                raise row.fault(f'case id "{case.id}" occurs twice, first at {before.place}; ids must be unique.')
             first_seen[case.id] = row
             cases.append(case)
         return tuple(cases)
@@ -313,7 +313,7 @@ class _Loader:
             columns = ", ".join(values)
             raise row.fault(f"a case has no id; every case needs a unique, permanent one (it has: {columns}).")
         if not ID_PATTERN.fullmatch(case_id):
-            raise row.fault(f'"{case_id}" is no case id; use letters, digits, ".", "_" and "-".')
+            raise row.fault(f'"{case_id}" is not a valid case id; use letters, digits, ".", "_" and "-".')
         own: dict[str, Json] = {
             key: value
             for key, value in values.items()
@@ -361,7 +361,7 @@ class _Loader:
             raise row.fault(f'case "{case_id}": `tags` must be a list of words.')
         for tag in given:
             if not isinstance(tag, str) or not TAG_PATTERN.fullmatch(tag):
-                raise row.fault(f'case "{case_id}": "{tag}" is no tag; use a-z, 0-9, "_" and "-".')
+                raise row.fault(f'case "{case_id}": "{tag}" is not a valid tag; use a-z, 0-9, "_" and "-".')
             if tag.startswith("_"):
                 raise row.fault(f'case "{case_id}": "{tag}" cannot be a tag, no mark may begin with "_"; take it off.')
             if tag in RESERVED_MARKS:

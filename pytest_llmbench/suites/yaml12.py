@@ -80,12 +80,12 @@ def _without_pairs(text: str) -> str:
 
 
 def is_mapping(node: Node) -> bool:
-    """Tell whether a node is a mapping."""
+    """Return whether a node is a mapping."""
     return isinstance(node, yaml.MappingNode)
 
 
 def is_null(node: Node) -> bool:
-    """Tell whether a node is a null, such as nothing at all."""
+    """Return whether a node is a null, such as nothing at all."""
     return isinstance(node, yaml.ScalarNode) and _scalar(node) is None
 
 
@@ -93,7 +93,7 @@ def table(node: Node, path: Path, what: str) -> Table:
     """Read a mapping whose keys are texts.
 
     Raises:
-        SuiteFault: it is no mapping, or a key stands twice.
+        SuiteFault: it is no mapping, or a key occurs twice.
     """
     if not isinstance(node, yaml.MappingNode):
         raise SuiteFault(f"{what} must be a mapping of names to values.", path=path, line=line_of(node))
