@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
-from pytest_llmbench.models.validation import Count, NotNegative, Positive, PositiveShare, Switch, Text, Whole
+from pytest_llmbench.models.validation import Count, NotNegative, Positive, PositiveShare, Switch, Text, Whole, kept
 
 PATH = "path"
 PathText = Annotated[str, PATH]
@@ -44,6 +44,22 @@ class SamplingKeys(Strict):
     seed: Whole | None = None
 
 
+def _reasoning(given: object) -> object:
+    if given in ("auto", "none"):
+        return given
+    is_pair = isinstance(given, list | tuple) and len(given) == 2 and all(isinstance(mark, str) for mark in given)
+    if not is_pair or not all(mark.strip() for mark in given) or given[0] == given[1]:  # type: ignore[index,attr-defined]
+        raise ValueError('must be "auto", "none", or a list of two different marks, as ["<think>", "</think>"]')
+    return tuple(given)  # type: ignore[arg-type]
+
+
+Reasoning = Annotated[
+    Literal["auto", "none"] | tuple[str, str],
+    BeforeValidator(_reasoning, json_schema_input_type=Literal["auto", "none"] | tuple[Text, Text]),
+]
+"""Where a model's reasoning stands: between known marks, nowhere, or between two marks of its own."""
+
+
 class Price(Strict):
     """US dollars per million tokens."""
 
@@ -59,6 +75,8 @@ class Entry(Strict):
     concurrency: Count | None = None
     sampling: SamplingKeys = SamplingKeys()
     price: Price | None = None
+    reasoning: Reasoning = "auto"
+    reasoning_tokens: Annotated[int, Field(ge=0), kept(int, float)] | None = None
 
 
 class TransformersEntry(Entry):

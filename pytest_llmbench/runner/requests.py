@@ -13,6 +13,7 @@ from uuid import uuid4
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.models.base import Model
 from pytest_llmbench.models.catalog import ModelSpec
+from pytest_llmbench.models.separated import SeparatedModel
 from pytest_llmbench.runner.budget import Budget, PricedModel
 from pytest_llmbench.runner.calls import SharedModel
 from pytest_llmbench.runner.recheck import recheck
@@ -25,7 +26,7 @@ from pytest_llmbench.values import Answer, AnswerError, Prompt, PromptStyle, Req
 
 
 class RequestBuilder:
-    """What the models of a run are asked.
+    """Builds the requests of a run, and what they go through on their way to the models.
 
     Args:
         settings: of the run.
@@ -97,7 +98,7 @@ class RequestBuilder:
         return [
             ModelPlan(
                 role=role,
-                open=partial(self._open, specs[role]),
+                open=partial(self.open_model, specs[role]),
                 asks=tuple(own),
                 through=partial(self.through, specs[role]),
                 check=partial(self._check, specs[role]) if self.settings.n_checked else None,
@@ -105,8 +106,13 @@ class RequestBuilder:
             for role, own in asks.items()
         ]
 
-    def _open(self, spec: ModelSpec) -> Model:
-        return spec.provider.open(spec.entry, self.settings.open_settings)
+    def open_model(self, spec: ModelSpec) -> Model:
+        """Open a model; its answers come apart from their reasoning.
+
+        Raises:
+            ModelFault: it cannot be opened.
+        """
+        return SeparatedModel(spec.provider.open(spec.entry, self.settings.open_settings), spec.entry.reasoning)
 
     def open_store(self, specs: Iterable[ModelSpec]) -> None:
         """Open the answer store, if the run has one and any of the models needs it: recorded answers are kept already.
@@ -138,7 +144,8 @@ class RequestBuilder:
         model = self._priced(spec, model)
         if self._store is None or spec.traits.is_recorded:
             return model
-        return StoredModel(model, self._store.answers_of(model.identity, spec.role, entry_key(spec.entry)))
+        stored = StoredModel(model, self._store.answers_of(model.identity, spec.role, entry_key(spec.entry)))
+        return SeparatedModel(stored, spec.entry.reasoning)  # stores of earlier versions hold whole texts
 
     def _priced(self, spec: ModelSpec, model: Model) -> Model:
         if self._budget is None or spec.entry.price is None:
@@ -152,7 +159,7 @@ class RequestBuilder:
         requests: Sequence[Request],
         answers: Sequence[Answer | AnswerError],
     ) -> None:
-        """Ask some requests again, each alone, and keep what that tells; recorded answers cannot be asked."""
+        """Send some requests again, each alone, and keep what differs; recorded answers cannot be asked for again."""
         if not spec.traits.is_recorded:
             found = recheck(self._priced(spec, model), requests, answers, self.settings.n_checked)
             self._checks.append(f"--llm-check-batching, {spec.role}: {found}")
@@ -204,9 +211,21 @@ class RequestBuilder:
         """Give the suite's sampling with the model's own keys over it."""
         key = (item.spec.role, item.loaded.suite.name)
         if key not in self._samplings:
-            own = item.spec.entry.sampling.model_dump(exclude_none=True)
-            self._samplings[key] = replace(item.loaded.suite.sampling, **own)
+            style = self._styles.get(item.spec.role)
+            self._samplings[key] = self.own_sampling(item.spec, item.loaded.suite.sampling, style)
         return self._samplings[key]
+
+    def own_sampling(self, spec: ModelSpec, sampling: Sampling, style: PromptStyle | None) -> Sampling:
+        """Give a sampling with what a model's entry says over it, and the room for its reasoning.
+
+        The room of the command line is for all models that may reason: not for those of completion prompts.
+        """
+        entry = spec.entry
+        room = entry.reasoning_tokens
+        if self.settings.reasoning_tokens is not None and entry.reasoning != "none":
+            room = room if style is PromptStyle.COMPLETION else self.settings.reasoning_tokens
+        own = entry.sampling.model_dump(exclude_none=True)
+        return replace(sampling, **own, reasoning_tokens=room or 0)
 
     def end(self, *, is_finished: bool) -> None:
         """Close the answer store; a run that did not finish is continued by the next one."""
@@ -217,7 +236,7 @@ class RequestBuilder:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What the user must know of the run beside its records, a sentence each."""
+        """What the user must know of the run besides its records, a sentence each."""
         found = list(self._checks)
         found += [] if self._store is None or self._store.fault is None else [self._store.fault]
         if self._budget is not None and self._budget.refused:

@@ -1,6 +1,6 @@
 """Read what a judge model replied about one answer: leniently around the JSON, strictly within it. Pure functions.
 
-Fences, prose and reasoning around the object are passed over.  An object that is not JSON, leaves a point out or
+Fences and prose around the object are passed over.  An object that is not JSON, leaves a point out or
 names one that does not exist says nothing: that is an error of the judge, and no verdict.
 
 A judge must show what it saw.  A quote that is not in the answer, or that only repeats the task, is no evidence, and
@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import regex
 
-from pytest_llmbench.grading.answer_text import MappedText, clip, normalise, without_reasoning
+from pytest_llmbench.grading.answer_text import MappedText, clip, normalise
 from pytest_llmbench.grading.key_points.claims import Claim
 from pytest_llmbench.grading.key_points.judge_prompt import PADDINGS, point_keys
 from pytest_llmbench.grading.key_points.marks import GRADED_CHARACTERS
@@ -149,23 +149,22 @@ def _points(found: object, rules: KeyPointsCase) -> dict[str, Mapping[str, Any]]
 
 def _verdict_in(reply: str) -> dict[str, Any]:
     """Find the one JSON object with points in a reply."""
-    text = without_reasoning(reply)
-    if not text.strip():
+    if not reply.strip():
         raise UnreadableReply("it is empty")
     found: list[dict[str, Any]] = []
     decoder = json.JSONDecoder(object_pairs_hook=_without_twins)
-    place = text.find("{")
+    place = reply.find("{")
     while 0 <= place < _LONGEST_REPLY:
         try:
-            entry, place = decoder.raw_decode(text, place)
+            entry, place = decoder.raw_decode(reply, place)
         except (ValueError, RecursionError):
             entry, place = None, place + 1
         if isinstance(entry, dict) and "points" in entry and entry not in found:
             found.append(entry)
-        place = text.find("{", place)
+        place = reply.find("{", place)
     if len(found) != 1:
         what = "no JSON object with points" if not found else "several verdicts"
-        raise UnreadableReply(f'it holds {what}: "{clip(text, 80)}"')
+        raise UnreadableReply(f'it holds {what}: "{clip(reply, 80)}"')
     return found[0]
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Self
 
-from pytest_llmbench.grading.answer_text import clip, is_empty, void_or, without_reasoning
+from pytest_llmbench.grading.answer_text import clip, is_empty, void_or
 from pytest_llmbench.grading.base import Judging, rules_of
 from pytest_llmbench.grading.key_points.claims import Claim
 from pytest_llmbench.grading.key_points.judge_prompt import PADDINGS, judge_prompt, reply_schema, words_sha256
@@ -47,12 +47,11 @@ def judging(suite: Suite, root: Path) -> Judging | None:
     rubrics = {case.id: Rubric.of(case, rules.threshold) for case in suite.cases}
 
     def grade(case: Case, answer: Answer, replies: Sequence[Answer | AnswerError]) -> Grade | AnswerError:
-        text = without_reasoning(answer.text)
-        if is_empty(text):
+        if is_empty(answer.text):
             nothing = Grade(score=0.0, passed=False, reason=Reason.EMPTY, explanation="")
-            return void_or(nothing, answer.text, text)
-        judged = _grade(rubrics[case.id], case, text, replies, votes=fields.votes)
-        return void_or(judged, answer.text, text) if isinstance(judged, Grade) else judged
+            return void_or(nothing, answer)
+        judged = _grade(rubrics[case.id], case, answer.text, replies, votes=fields.votes)
+        return void_or(judged, answer) if isinstance(judged, Grade) else judged
 
     return Judging(
         prompt=partial(_prompt, fields),
@@ -66,11 +65,10 @@ def judging(suite: Suite, root: Path) -> Judging | None:
 
 
 def _prompt(fields: JudgeFields, case: Case, answer: Answer, style: PromptStyle) -> Prompt | None:
-    text = without_reasoning(answer.text)
-    if is_empty(text):
+    if is_empty(answer.text):
         return None
     rules = rules_of(case, KeyPointsCase)
-    graded = GradedPart.of(text).text.strip()
+    graded = GradedPart.of(answer.text).text.strip()
     return judge_prompt(case.inputs, rules, graded, instructions=fields.instructions, style=style)
 
 

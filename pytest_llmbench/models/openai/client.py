@@ -21,7 +21,7 @@ from urllib.parse import unquote, urlsplit
 
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.models.entries import OpenAIEntry
-from pytest_llmbench.models.openai.reply import server_message
+from pytest_llmbench.models.openai.message import refusal_of, server_message
 from pytest_llmbench.models.openai.request_body import Extra
 from pytest_llmbench.models.openai.retries import Load
 
@@ -45,6 +45,7 @@ class Failure(Exception):
         asked_pause_s: the pause the server asked for.
         blamed: the extras that the server does not know, by its own words.
         was_kept: it was sent on a connection kept from an earlier reply, and that was closed before a byte came.
+        refusal: the content filter of the provider, where that is why.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Failure(Exception):
         asked_pause_s: float | None = None,
         blamed: frozenset[Extra] = frozenset(),
         was_kept: bool = False,
+        refusal: str | None = None,
     ):
         super().__init__(cause)
         self.cause = cause
@@ -66,6 +68,7 @@ class Failure(Exception):
         self.asked_pause_s = asked_pause_s
         self.blamed = blamed
         self.was_kept = was_kept
+        self.refusal = refusal
 
     @property
     def is_about_body(self) -> bool:
@@ -283,6 +286,9 @@ class OfficialClient:
         status: int = fault.status_code
         message = self._endpoint.masked(server_message(fault.body))
         cause = f"{type(fault).__name__} (HTTP {status})" + (f": {message}" if message else "")
+        refusal = refusal_of(fault.body) if 400 <= status < 500 else None
+        if refusal is not None:
+            return Failure(cause, status=status, refusal=refusal)
         variable = self._endpoint.key_variable
         # firewalls and moderation answer 403 to one prompt, so later it tells nothing of the key
         if status == 401 or (status == 403 and not self._is_let_in):

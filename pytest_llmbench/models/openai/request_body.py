@@ -38,12 +38,21 @@ def extras_of(entry: OpenAIEntry, request: Request) -> frozenset[Extra]:
     return frozenset(extra for extra, is_wanted in wanted.items() if is_wanted and extra not in entry.extra_body)
 
 
+def sends_stop(entry: OpenAIEntry, request: Request) -> bool:
+    """Tell whether a server is told the stop strings.
+
+    A chat model may reason, and a server that stops within the reasoning gives no answer; so there they are looked
+    for here, behind the reasoning.  Entry and prompt style decide alone, so that all requests of a run are alike.
+    """
+    return request.prompt.style is PromptStyle.COMPLETION or entry.reasoning == "none"
+
+
 def request_body(entry: OpenAIEntry, request: Request) -> dict[str, Any]:
     """Give what is sent for a request that is to be answered in words, without extras and not streamed."""
     sampling, prompt = request.sampling, request.prompt
     optional = {
         "top_p": sampling.top_p,
-        "stop": list(sampling.stop) or None,
+        "stop": (list(sampling.stop) or None) if sends_stop(entry, request) else None,
         "seed": sampling.seed,
     }
     asked: dict[str, Any] = {"prompt": prompt.text}
@@ -52,7 +61,7 @@ def request_body(entry: OpenAIEntry, request: Request) -> dict[str, Any]:
     return {
         "model": entry.model,
         **asked,
-        entry.max_tokens_field: sampling.max_tokens,
+        entry.max_tokens_field: sampling.most_tokens,
         "temperature": sampling.temperature,
         **{key: value for key, value in optional.items() if value is not None},
         **entry.extra_body,
@@ -82,7 +91,7 @@ def _picking_label(request: Request) -> Request:
 def most_output_tokens(request: Request) -> int:
     """Give how many tokens are written for a request at most; for a label as many as the longest can have."""
     if not request.picks_label:
-        return request.sampling.max_tokens
+        return request.sampling.most_tokens
     longest = max((len(label) for label in request.labels), default=0) + 1
     return min(LONGEST_CHOICE, longest)
 

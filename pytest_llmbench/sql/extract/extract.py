@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pytest_llmbench.models.reasoning import STOP, spoken
+from pytest_llmbench.sql.extract.answer_marks import STOP, spoken
 from pytest_llmbench.sql.extract.statement_shapes import CHANGE, STATEMENT
 from pytest_llmbench.sql.extract.tokens import Kind, pieces
 
