@@ -17,7 +17,7 @@ from pytest_llmbench.grading.registry import BUILT_IN as GRADERS
 from pytest_llmbench.models.catalog import BUILT_IN as PROVIDERS
 from pytest_llmbench.models.catalog import Catalog
 from pytest_llmbench.models.entries import Entry
-from pytest_llmbench.plugin import OPTIONS
+from pytest_llmbench.plugin.command_line import OPTIONS
 from pytest_llmbench.values import Reason
 
 ROOT = Path(__file__).parent.parent
@@ -131,7 +131,7 @@ def test_options_has_every_option_with_its_ini_key() -> None:
     """Each option of pytest has a row that begins with it and its ini key, and no row is of an option that is gone."""
     rows = re.findall(r"^\| `(--llm-[a-z-]+)[^`]*` \| `(llm_[a-z_]+)` \|", page("options.md"), re.MULTILINE)
 
-    assert sorted(rows) == sorted((flag, flag.lstrip("-").replace("-", "_")) for flag, _, _ in OPTIONS)
+    assert sorted(rows) == sorted((option.flag, option.name) for option in OPTIONS)
 
 
 def test_commands_has_every_command_and_flag() -> None:

@@ -56,7 +56,7 @@ def pool(comparison: Comparison, older: Sequence[Run]) -> Comparison:
     """Add the answers of older runs of the baseline where they qualify, and say where they do not.
 
     Raises:
-        RunFileFault: a record in an older run has an impossible score, or a case is there twice.
+        UsageFault: a record in an older run has an impossible score, or a case is there twice.
     """
     indexed = [(run, index(run)) for run in older]
     suites: list[SuitePairs] = []
@@ -198,12 +198,12 @@ def read_checked(path: Path) -> Run:
     """Read a run whose records can be judged.
 
     Raises:
-        RunFileFault: it cannot be read, has a case twice, or an impossible score.
+        RunFileFault: it cannot be read, or has an impossible score.
     """
     run = read_run(path)
     try:
         index(run)
-    except RunFileFault as fault:
+    except UsageFault as fault:
         raise RunFileFault(f"{path}: {fault}") from None
     return run
 
@@ -231,17 +231,11 @@ def check_plan(baseline: Baseline, planned: Iterable[PlannedCase]) -> None:
     """See that a baseline has something to say about what is about to be asked.
 
     Raises:
-        UsageFault: no role of theirs pairs, they share no case, or a case is planned twice.
+        UsageFault: no role of theirs pairs, or they share no case.
     """
     wanted: dict[str, dict[tuple[str, str], str]] = {}
     for case in planned:
-        of_role = wanted.setdefault(case.role, {})
-        if (case.suite, case.case) in of_role:
-            raise UsageFault(
-                f'case "{case.case}" of suite "{case.suite}" is about to be run twice under "{case.role}", and a gate '
-                "can judge it but once; run its suite file and its Python test apart."
-            )
-        of_role[case.suite, case.case] = case.case_sha256
+        wanted.setdefault(case.role, {})[case.suite, case.case] = case.case_sha256
     known = index(baseline.run)
     changed = 0
     for old_role, new_role in role_pairs(list(known), list(wanted)):

@@ -11,7 +11,7 @@ from enum import StrEnum
 from itertools import combinations
 from math import isfinite
 
-from pytest_llmbench.errors import RunFileFault, UsageFault
+from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.results.identity import graders_without_judge, judge_differences
 from pytest_llmbench.results.records import ModelInfo, Record, Run, RunInfo, Sample, SuiteInfo
 from pytest_llmbench.values import GateKind
@@ -126,8 +126,7 @@ def join(baseline: Run, candidate: Run, allowed: Iterable[Kind] = ()) -> Compari
     """Join two runs.
 
     Raises:
-        RunFileFault: a record has an impossible score, or a case is there twice.
-        UsageFault: they have no case in common.
+        UsageFault: they have no case in common, a record has an impossible score, or a case is there twice.
     """
     permitted = frozenset(allowed)
     old, new = index(baseline), index(candidate)
@@ -161,7 +160,7 @@ def index(run: Run) -> dict[str, dict[Key, Record]]:
     """Give the records by role, then suite and case.
 
     Raises:
-        RunFileFault: a record has an impossible score, or a case is there twice.
+        UsageFault: a record has an impossible score, or a case is there twice.
     """
     found: dict[str, dict[Key, Record]] = {}
     for record in run.records:
@@ -169,10 +168,10 @@ def index(run: Run) -> dict[str, dict[Key, Record]]:
         key = (record.suite, record.case)
         where = f'case "{record.case}" of suite "{record.suite}" under "{record.role}"'
         if key in of_role:
-            raise RunFileFault(f"{where} is in the run twice; run its suite file and its Python test apart.")
+            raise UsageFault(f"{where} is in the run twice; a comparison can count it but once.")
         for score in (record.score, *(sample.score for sample in record.samples)):
             if score is not None and not (isinstance(score, int | float) and isfinite(score) and 0 <= score <= 1):
-                raise RunFileFault(f"{where} has the score {score}; scores lie in 0..1: its grader is wrong.")
+                raise UsageFault(f"{where} has the score {score}; scores lie in 0..1: its grader is wrong.")
         of_role[key] = record
     return found
 

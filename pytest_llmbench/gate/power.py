@@ -9,6 +9,7 @@ from pytest_llmbench.gate.comparison import Pair, SuitePairs
 from pytest_llmbench.gate.score_test import Differences, silence_floor, smallest_margin, units_needed
 from pytest_llmbench.results.records import Record
 from pytest_llmbench.stats import mean
+from pytest_llmbench.values import GateKind, Suite
 
 USUAL_BETWEEN = 0.023
 """Variance of a case's difference between two equally good models that no number of samples removes."""
@@ -107,14 +108,13 @@ def _usual(samples: int, *, is_greedy: bool) -> Differences:
     return Differences(counts=((-step, moved / 2), (0.0, 1 - moved), (step, moved / 2)))
 
 
-def is_too_small(units: int, margin: float) -> bool:
-    """Whether a suite of so many units (cases, or clusters) cannot pass even a model that answers as before."""
-    return units < silence_floor(margin)
-
-
-def too_small_text(suite: str, units: int, margin: float) -> str:
-    """Describe such a suite, with both ways out."""
+def too_small(suite: Suite, margin: float) -> str | None:
+    """Describe a statistical suite that could not pass an unchanged model, with both ways out; None for others."""
+    units = len({case.cluster or ("case", case.id) for case in suite.cases})
+    needed = silence_floor(margin)
+    if suite.gate is not GateKind.STATISTICAL or units >= needed:
+        return None
     return (
-        f'suite "{suite}" has {units} cases and cannot pass an unchanged model at a margin of {margin * 100:g} points: '
-        f"give it {silence_floor(margin)} or more, or write `gate: smoke` into it (every case that passed must pass)."
+        f'suite "{suite.name}" has {units} cases and cannot pass an unchanged model at a margin of {margin * 100:g} '
+        f"points: give it {needed} or more, or write `gate: smoke` into it (every case that passed must pass)."
     )

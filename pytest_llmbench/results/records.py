@@ -65,6 +65,8 @@ class Record:
     outcome: Outcome
     cluster: str | None = None
     """The case's cluster; absent in the JSON where there is none."""
+    twin_of: str | None = None
+    """The test that met the same case under the same role before; absent in the JSON where there is none."""
     samples: tuple[Sample, ...]
 
     @property
@@ -166,10 +168,14 @@ class Machine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """All records of one invocation and what they were made with; `stopped` is why it ended before its time, if so."""
+    """All records of one invocation and what they were made with; `stopped` is why it ended before its time, if so.
+
+    `records` has each case once under each role; `twins` are the records of tests that met one of them again.
+    """
 
     records: tuple[Record, ...]
     facts: RunInfo
+    twins: tuple[Record, ...] = ()
     datetime: str = ""
     commit: str = ""
     machine: Machine | None = None

@@ -27,7 +27,7 @@ JsonObject: TypeAlias = dict[str, Any]
 SCHEMA = 1
 """The version of the record and of the block. Readers refuse newer ones."""
 
-_ABSENT_WHEN_NONE = ("cluster",)
+_ABSENT_WHEN_NONE = ("cluster", "twin_of")
 """The fields of a record that are in its JSON only where they have a value."""
 
 _LONGEST_SHOWN = 40
@@ -168,7 +168,7 @@ def block_to_json(run: Run) -> JsonObject:
     """Give the top-level `llmbench` block: everything but the records that have a latency."""
     return {
         "schema": SCHEMA,
-        "unmeasured": [record_to_json(record) for record in run.records if not record.latencies_s],
+        "unmeasured": [record_to_json(record) for record in (*run.records, *run.twins) if not record.latencies_s],
         **run_info_to_json(run.facts),
         "totals": _totals(run.records),
         **({} if run.stopped is None else {"stopped": run.stopped}),
@@ -372,14 +372,29 @@ def _run_from_json(path: Path, found: JsonObject) -> Run:
     except ValueError as fault:
         raise RunFileFault(f"{path}: the llmbench block is broken: {fault}.") from None
     commit = found.get("commit_info")
+    once, twins = _apart(records)
     return Run(
-        records=tuple(records),
+        records=once,
+        twins=twins,
         facts=facts,
         datetime=str(found.get("datetime", "")),
         commit=str(commit.get("id", "")) if isinstance(commit, dict) else "",
         machine=machine_from_json(found.get("machine_info")),
         stopped=str(block["stopped"]) if block.get("stopped") else None,
     )
+
+
+def _apart(records: Sequence[Record]) -> tuple[tuple[Record, ...], tuple[Record, ...]]:
+    """Take the twins out; those of files that did not mark them are all but the first of a case under a role."""
+    once: dict[tuple[str, str, str], Record] = {}
+    twins: list[Record] = []
+    for record in records:
+        key = (record.suite, record.case, record.role)
+        if record.twin_of is not None or key in once:
+            twins.append(record)
+        else:
+            once[key] = record
+    return tuple(once.values()), tuple(twins)
 
 
 def with_pooled(newest: JsonObject, older: Sequence[JsonObject]) -> JsonObject:

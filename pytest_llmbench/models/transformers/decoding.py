@@ -45,7 +45,7 @@ GPU_PASS_TOKENS = 4096
 class Row:
     """A prompt to be continued by at most `max_tokens` tokens; `seed` is of this row alone.
 
-    The probability of `labels` is told too; with `picks_label` nothing else is done.
+    The probability of `labels` is reported too; with `picks_label` nothing else is done.
     """
 
     tokens: Tokens
@@ -79,7 +79,7 @@ class Decoder:
         is_sharing: compute a beginning that rows share once, and keep it for the rows to come.
             Needs plain attention over all that went before in every layer (`can_share`).
         clock: seconds from anywhere.
-        timeout_s: how long a row may take, by the times it would be told with.
+        timeout_s: how long a row may take, by the times it would be reported with.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class Decoder:
         """Count the tokens at the beginning of a group's prompts that are computed outside of all times.
 
         Of several prompts, what they have in common.  Of one alone, what it has in common with the one
-        kept before it; the same prompt asked again is fed from where it was before, not from its end.
+        kept before it; the same prompt requested again is fed from where it was before, not from its end.
         """
         if not self._is_sharing:
             return 0
@@ -261,7 +261,7 @@ class _Growing:
             self.finish_reason = "length"
 
     def continuation(self, elapsed_s: float, label_logprobs: Mapping[str, float] | None) -> Continuation:
-        """Give the finished text, cut before the first stop string."""
+        """Return the finished text, cut before the first stop string."""
         is_ended = self.tokens[-1] in self._ends
         text = self._text(self.tokens[:-1] if is_ended else self.tokens)
         cut = min((place for stop in self._stop if (place := text.find(stop)) >= 0), default=len(text))
