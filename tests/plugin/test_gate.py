@@ -932,3 +932,32 @@ def test_a_suite_that_cannot_pass_is_named_at_the_start(gated: GateProject) -> N
     (line,) = [line for line in result.outlines if "cannot pass an unchanged model" in line]
     assert line.startswith('llmbench gate: suite "sums" has 20 cases')
     assert "give it 59 or more, or write `gate: smoke`" in line
+
+
+# -- usage errors in a CI step
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--llm-margin=0"], "needs points of score above 0"),
+        (["--llm-max-errors=2"], "--llm-max-errors needs a share from 0 to 1"),
+        (["--llm-baseline=gone.json"], "gone.json: there is no such file"),
+        (["--llm-min-score=other=0.5"], 'there is no suite "other"'),
+    ],
+)
+def test_a_usage_error_stands_in_the_step_summary(
+    gated: GateProject, monkeypatch: pytest.MonkeyPatch, options: list[str], words: str
+) -> None:
+    """Exit 4, from an option, the baseline or the plan, leaves its error where a CI shows the results."""
+    pytester = gated(cases=20, new={})
+    step = pytester.path / "step.md"
+    step.write_text("before\n")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(step))
+
+    result = run_new(pytester, *options)
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    page = step.read_text()
+    assert page.startswith("before\n## llmbench: usage error\n\n")
+    assert words in page.replace("\\", "")  # what Markdown would read is escaped
