@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml  # noqa: F401 - its C part makes the nodes of the first import: pytester must not import it a second time
 
 ReadRun = Callable[[Path], dict[str, Any]]
 WriteAnswers = Callable[[str, Sequence[Mapping[str, object]]], Path]
