@@ -21,6 +21,11 @@ OPTIONS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("--llm-samples", "string", {"metavar": "K", "help": "Answers a case; default 1."}),
     ("--llm-limit", "string", {"metavar": "N", "help": "Only the first N cases of each suite."}),
     (
+        "--llm-reasoning-tokens",
+        "string",
+        {"metavar": "N", "help": "Room for reasoning, on top of max_tokens; default 0."},
+    ),
+    (
         "--llm-concurrency",
         "string",
         {

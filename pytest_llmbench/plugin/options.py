@@ -84,6 +84,7 @@ def run_settings(config: pytest.Config) -> RunSettings:
         root=config.rootpath,
         samples=samples or 1,
         limit=limit,
+        reasoning_tokens=_number(config, "llm_reasoning_tokens", int, at_least=0),
         max_cost_usd=max_cost_usd,
         n_checked=_number(config, "llm_check_batching", int, at_least=1) or 0,
         is_only_planned=flag(config, "llm_plan"),
