@@ -72,7 +72,7 @@ def _facts_of(sampling: Sampling) -> Mapping[str, Json]:
     return facts
 
 
-_LATER_KEYS: Mapping[str, Json] = {"reasoning": "auto"}
+_LATER_KEYS: Mapping[str, Json] = {"reasoning": "auto", "omit": [], "api_version": None}
 """Keys of entries that came later, with what they are where none is written: then they tell no model apart."""
 
 
@@ -80,6 +80,6 @@ def entry_key(entry: Entry) -> str:
     """Give the digest of what an entry says of its model; how it is asked and what it costs is left out."""
     said = entry.model_dump(mode="json", exclude={"concurrency", "price", "sampling", "reasoning_tokens"})
     for key, usual in _LATER_KEYS.items():
-        if said.get(key) == usual:
+        if key in said and said[key] == usual:
             del said[key]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
