@@ -6,7 +6,15 @@ entry stands in, before a provider sees them (fields marked `PathText`).
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from pytest_llmbench.models.presets import preset_of
 from pytest_llmbench.models.validation import Count, NotNegative, Positive, PositiveShare, Switch, Text, Whole, kept
@@ -94,10 +102,22 @@ class TransformersEntry(Entry):
     revision: str | None = None
     adapter: Annotated[str | None, PATH_OR_ID] = None
     quantization: Literal["int8", "int4"] | None = None
+    merge_adapter: Switch | None = None
     attention: Literal["auto", "eager", "sdpa", "flash_attention_2"] = "auto"
     prefix_cache: Switch = True
     trust_remote_code: Switch = False
     threads: Count | None = None
+
+    @field_validator("merge_adapter")
+    @classmethod
+    def _has_what_it_merges(cls, merge: bool | None, info: ValidationInfo) -> bool | None:
+        if merge is not None and info.data.get("adapter") is None:
+            raise ValueError("there is no adapter to merge; name one as adapter, or leave merge_adapter out")
+        if merge and info.data.get("quantization") is not None:
+            raise ValueError(
+                "an adapter cannot be merged into quantised weights; leave out merge_adapter or quantization"
+            )
+        return merge
 
 
 class OpenAIEntry(Entry):

@@ -14,7 +14,8 @@ from typing import Any, Literal
 from pytest_llmbench.errors import ModelFault, UsageFault
 from pytest_llmbench.models.base import Identity, OpenSettings, Traits
 from pytest_llmbench.models.entries import OpenAIEntry, TransformersEntry
-from pytest_llmbench.models.transformers.batch import can_share, unsupported
+from pytest_llmbench.models.transformers.adapters import MERGE_KEY, load_adapter
+from pytest_llmbench.models.transformers.batch import cache_argument, can_share
 from pytest_llmbench.models.transformers.cpu_layers import speed_up
 from pytest_llmbench.models.transformers.files import LocalFiles, find_adapter, find_model, weights_digest
 from pytest_llmbench.models.transformers.gguf import (
@@ -164,28 +165,25 @@ def _open(
     if files.is_gguf:
         folder = prepared_folder(files.path, dtype, settings.cache_dir)
     network = _load_network(entry, folder, dtype, device)
+    merging: dict[str, Json] = {}
     if adapter is not None:
-        network = _with_adapter(network, adapter)
-    lacking = unsupported(network)
-    if lacking is not None:
-        raise ModelFault(f'The model "{entry.model}" cannot be used here: {lacking}; take another.')
+        network, merging[MERGE_KEY] = load_adapter(network, adapter.path, merge=entry.merge_adapter)
+    takes_cache_as = _cache_argument(entry, network)
     tokenizer = _load_tokenizer(entry, _tokenizer_folder(folder, adapter))
     is_sharing = entry.prefix_cache and can_share(network)
-    threads_before, slow_down = torch.get_num_threads(), speed_up(network)
+    attention = network.config._attn_implementation
+    speed_up(network)
+    threads_before = torch.get_num_threads()
     if entry.threads is not None:
         torch.set_num_threads(entry.threads)
-
-    def leave() -> None:
-        torch.set_num_threads(threads_before)
-        slow_down()
-
     settled: dict[str, Json] = {
         "dtype": str(network.dtype).removeprefix("torch."),
         "device": str(network.device),
-        "attention": network.config._attn_implementation,
+        "attention": attention,
         "quantization": entry.quantization,
         "adapter": entry.adapter,
         "adapter_weights": None if adapter is None else weights_digest(adapter, settings.cache_dir),
+        **merging,  # beside an adapter only, so that answers stored without one are found again
         "prefix_cache": is_sharing,
         "threads": torch.get_num_threads(),
     }
@@ -202,15 +200,36 @@ def _open(
         settings=settled,
     )
     model = TransformersModel(
-        Loaded(network=network, tokenizer=tokenizer),
+        Loaded(network=network, tokenizer=tokenizer, cache_argument=takes_cache_as),
         identity=identity,
         concurrency=settings.concurrency or entry.concurrency or 1,
         is_sharing=is_sharing,
-        on_close=leave,
+        on_close=lambda: torch.set_num_threads(threads_before),
         timeout_s=settings.timeout_s,
+        reasoning=entry.reasoning,
     )
     model.warm_up()
     return model
+
+
+def _cache_argument(entry: TransformersEntry, network: Any) -> str:
+    """Find how the network takes its cache.
+
+    Raises:
+        ModelFault: it cannot be used by the decoding loop.
+    """
+    if network.config.is_encoder_decoder:
+        raise ModelFault(
+            f'The model "{entry.model}" cannot be used: it is an encoder-decoder model, not a causal language model; '
+            "choose another model."
+        )
+    argument = cache_argument(network)
+    if argument is None:
+        raise ModelFault(
+            f'The model "{entry.model}" cannot be used: this model cannot reuse its key-value cache here, which would '
+            "make it unusably slow; choose another model."
+        )
+    return argument
 
 
 def _load_config(entry: TransformersEntry, folder: Path) -> Any:
@@ -248,24 +267,6 @@ def _load_network(entry: TransformersEntry, folder: Path, dtype: str, device: st
     network, loading = transformers.AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True, **how)
     refuse_missing_weights(loading)
     return network.eval()
-
-
-def _with_adapter(network: Any, adapter: LocalFiles) -> Any:
-    """Put a PEFT adapter into the layers of a network.
-
-    Raises:
-        ValueError: it is of a kind that adds to the prompt.
-    """
-    import peft
-
-    adapted = peft.PeftModel.from_pretrained(network, adapter.path).eval()
-    if adapted.active_peft_config.is_prompt_learning:
-        kind = adapted.active_peft_config.peft_type.value
-        raise ValueError(
-            f"an adapter of the kind {kind} adds to the prompt; only those that change weights can be used"
-        )
-    # The adapter is in the layers of the base model now; the wrapper adds nothing to its forward.
-    return adapted.get_base_model()
 
 
 def _dtype(entry: TransformersEntry, path: Path, device: str) -> str:
