@@ -11,10 +11,35 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
-Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
-"""What JSON can hold; tuples are written as lists."""
+if TYPE_CHECKING:
+    Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
+    """What JSON can hold; tuples are written as lists."""
+else:
+    Json = Any  # pydantic builds readers of these dataclasses, and on Python 3.11 no recursive alias
+
+
+@dataclass(frozen=True, slots=True)
+class AsTyped:
+    """Marks a field that pydantic reads in its own type only: `"1"` is no number, and `1` is no truth value.
+
+    With `most`, a number lies between 0 and that.
+    """
+
+    most: float | None = None
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        """Build pydantic's schema of the field."""
+        from pydantic import Field  # loaded with the first reader, not at pytest's start
+
+        strict = Field(strict=True, ge=None if self.most is None else 0, le=self.most)
+        if source is not float:
+            return handler.generate_schema(Annotated[source, strict])
+        # a whole number stays one, and so does True, which a function may give as a score
+        return handler.generate_schema(
+            Annotated[float, strict] | Annotated[int, strict] | Annotated[bool, Field(strict=True)]
+        )
 
 
 class PromptStyle(StrEnum):
@@ -59,12 +84,12 @@ class Sampling:
     `max_tokens` bounds the answer; `reasoning_tokens` is room on top of it, for what a model writes before.
     """
 
-    max_tokens: int = 256
-    temperature: float = 0.0
-    top_p: float | None = None
+    max_tokens: Annotated[int, AsTyped()] = 256
+    temperature: Annotated[float, AsTyped()] = 0.0
+    top_p: Annotated[float, AsTyped()] | None = None
     stop: tuple[str, ...] = ()
-    seed: int | None = None
-    reasoning_tokens: int = 0
+    seed: Annotated[int, AsTyped()] | None = None
+    reasoning_tokens: Annotated[int, AsTyped()] = 0
 
     @property
     def most_tokens(self) -> int:
@@ -237,8 +262,8 @@ class Trust:
     people call wrong that the grader fails.
     """
 
-    kappa: float = 0.4
-    tnr: float = 0.8
+    kappa: Annotated[float, AsTyped()] = 0.4
+    tnr: Annotated[float, AsTyped()] = 0.8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,8 @@ from pytest_llmbench.grading.registry import BUILT_IN as GRADERS
 from pytest_llmbench.models.catalog import BUILT_IN as PROVIDERS
 from pytest_llmbench.models.catalog import Catalog
 from pytest_llmbench.models.entries import Entry
-from pytest_llmbench.plugin import OPTIONS
+from pytest_llmbench.models.presets import PRESETS
+from pytest_llmbench.plugin.command_line import OPTIONS
 from pytest_llmbench.values import Reason
 
 ROOT = Path(__file__).parent.parent
@@ -131,7 +132,7 @@ def test_options_has_every_option_with_its_ini_key() -> None:
     """Each option of pytest has a row that begins with it and its ini key, and no row is of an option that is gone."""
     rows = re.findall(r"^\| `(--llm-[a-z-]+)[^`]*` \| `(llm_[a-z_]+)` \|", page("options.md"), re.MULTILINE)
 
-    assert sorted(rows) == sorted((flag, flag.lstrip("-").replace("-", "_")) for flag, _, _ in OPTIONS)
+    assert sorted(rows) == sorted((option.flag, option.name) for option in OPTIONS)
 
 
 def test_commands_has_every_command_and_flag() -> None:
@@ -178,7 +179,17 @@ def test_models_has_every_key_of_every_entry() -> None:
     assert sorted(missing) == []
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+def test_models_has_every_preset() -> None:
+    """Each preset has a row with its address and the variable of its key."""
+    rows = {
+        line.split("`")[1]: line for line in section(page("models.md"), "Presets").splitlines() if line[:3] == "| `"
+    }
+
+    for name, preset in PRESETS.items():
+        assert all(f"`{preset.keys[key]}`" in rows[name] for key in ("base_url", "api_key_env") if key in preset.keys)
+
+
+@pytest.mark.parametrize("provider", [provider for provider in PROVIDERS if provider not in PRESETS])
 def test_models_has_every_key_of_a_provider(provider: str) -> None:
     """The table of a provider has its keys and no others."""
     kind = Catalog(Path("models.toml"), {}).provider(provider, "")

@@ -102,6 +102,7 @@ def _add_report(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 def _add_tolerated(command: argparse.ArgumentParser) -> None:
     command.add_argument("--margin", default="5", metavar="P", help="points of score that may be lost; default 5")
     command.add_argument("--latency-margin", metavar="R", help="gate latency too, at this ratio of medians")
+    command.add_argument("--max-errors", metavar="SHARE", help="cases of a suite that may lack an answer; default 0.02")
     command.add_argument(
         "--allow-different", action="append", default=[], metavar="KIND", help="prompt, grader, judge, ..."
     )
@@ -160,7 +161,7 @@ def _validate(options: argparse.Namespace) -> int:
 def _show(options: argparse.Namespace) -> int:
     from pytest_llmbench.report.terminal.run import record_lines
     from pytest_llmbench.report.terminal.scoreboard import scoreboard, scoreboard_lines
-    from pytest_llmbench.results.records import read_run
+    from pytest_llmbench.results.run_file import read_run
 
     run = read_run(options.run_file)
     records = run.records
@@ -204,7 +205,9 @@ def _compare(options: argparse.Namespace) -> int:
     from pytest_llmbench.gate.settings import gate_settings
     from pytest_llmbench.results.annotations import named_annotations
 
-    settings = gate_settings(options.margin, options.latency_margin, options.allow_different)
+    settings = gate_settings(
+        options.margin, options.latency_margin, options.allow_different, max_errors=options.max_errors
+    )
     people = named_annotations(options.verdicts)
     settings = replace(settings, people=people.verdicts)
     lines, status = compare_files(
@@ -227,7 +230,9 @@ def _report(options: argparse.Namespace) -> int:
     from pytest_llmbench.cli.report import Wanted, write_report
     from pytest_llmbench.gate.settings import gate_settings
 
-    settings = gate_settings(options.margin, options.latency_margin, options.allow_different)
+    settings = gate_settings(
+        options.margin, options.latency_margin, options.allow_different, max_errors=options.max_errors
+    )
     faults = write_report(
         Wanted(
             files=options.files,

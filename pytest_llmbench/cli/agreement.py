@@ -6,7 +6,7 @@ from pathlib import Path
 from pytest_llmbench.report.terminal.trust import trust_lines
 from pytest_llmbench.results.annotations import AnnotationFile, read_annotations
 from pytest_llmbench.results.grader_agreement import weigh
-from pytest_llmbench.results.records import read_run
+from pytest_llmbench.results.run_file import read_run
 
 
 def agreement_of_files(run_files: Sequence[Path], verdicts: Path, say: Callable[[str], None]) -> int:

@@ -55,7 +55,8 @@ def compare_files(asked: Asked) -> tuple[Iterable[str], int]:
         gate = decide(pool(joined, older) if older else joined, asked.settings)
         columns.append(Column(name=name, run=candidate, gate=gate))
     gates = [column.gate for column in columns if column.gate is not None]
-    status = exit_status(overall([gate.verdict for gate in gates]))
+    is_broken = any(gate.broken is not None for gate in gates)
+    status = 1 if is_broken else exit_status(overall([gate.verdict for gate in gates]))
     return (_one(gates[0], asked) if len(gates) == 1 else _several(columns, asked)), status
 
 

@@ -20,7 +20,8 @@ from typing import Protocol, TextIO
 
 from pytest_llmbench.report.safe_text import clipped, visible
 from pytest_llmbench.results.annotations import Drawn, Said, add_annotation, annotation_on, answer_key, read_annotations
-from pytest_llmbench.results.records import Record, Run, Sample, read_run
+from pytest_llmbench.results.records import Record, Run, Sample
+from pytest_llmbench.results.run_file import read_run
 from pytest_llmbench.values import Outcome
 
 RANDOM_SHARE = 0.5

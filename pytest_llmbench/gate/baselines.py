@@ -27,7 +27,8 @@ from pytest_llmbench.gate.comparison import (
 )
 from pytest_llmbench.gate.score_test import MIN_UNITS, count_differences, evidence, noise_floor
 from pytest_llmbench.results.identity import identity_differences, judge_differences
-from pytest_llmbench.results.records import Record, Run, Sample, read_run
+from pytest_llmbench.results.records import Record, Run, Sample
+from pytest_llmbench.results.run_file import read_run
 from pytest_llmbench.stats import mean, t_quantile
 
 UNDATED = "unknown date"

@@ -12,7 +12,7 @@ from itertools import combinations
 from math import isfinite
 
 from pytest_llmbench.errors import RunFileFault, UsageFault
-from pytest_llmbench.results.identity import JUDGING_NOTHING, judge_differences
+from pytest_llmbench.results.identity import graders_without_judge, judge_differences
 from pytest_llmbench.results.records import ModelInfo, Record, Run, RunInfo, Sample, SuiteInfo
 
 
@@ -308,8 +308,8 @@ class _Sides:
             )
         parts = judge_differences(self.baseline.facts, self.candidate.facts, suite)
         if parts:
-            what = f"another judge ({', '.join(parts)})"
-            yield from difference(Kind.JUDGE, lambda pair: pair.candidate.grader not in JUDGING_NOTHING, what)
+            what, without_judge = f"another judge ({', '.join(parts)})", graders_without_judge()
+            yield from difference(Kind.JUDGE, lambda pair: pair.candidate.grader not in without_judge, what)
 
     def _notes(self, suite: str, pairs: Sequence[Pair]) -> Iterator[str]:
         styles = sum(pair.baseline.prompt_style != pair.candidate.prompt_style for pair in pairs)

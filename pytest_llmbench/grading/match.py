@@ -3,11 +3,13 @@
 They ask for no format, so `format_ok` is None; a right answer scores 1, a wrong one 0.
 """
 
+import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import regex
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
 from pytest_llmbench.errors import SuiteFault
 from pytest_llmbench.grading.answer_text import clip, graded_unless_void, is_empty
@@ -15,7 +17,7 @@ from pytest_llmbench.grading.base import Grader, GraderKind, rules_of
 from pytest_llmbench.grading.equal_texts import folding, unseen_difference, unseen_in
 from pytest_llmbench.grading.fields import NoFields
 from pytest_llmbench.models.entries import Strict
-from pytest_llmbench.models.validation import Switch
+from pytest_llmbench.models.validation import FROM_TEXT, Switch
 from pytest_llmbench.values import Answer, Case, Grade, Json, Reason, Suite
 
 PATTERN_TIME_S = 1.0
@@ -28,8 +30,14 @@ def _not_blank(text: str) -> str:
     return text
 
 
-def _as_list(expected: object) -> object:
-    return [expected] if isinstance(expected, str) else expected
+def _as_list(expected: object, info: ValidationInfo) -> object:
+    """Give several texts; a field of CSV holds a list as JSON."""
+    if not isinstance(expected, str):
+        return expected
+    if info.context == FROM_TEXT and expected.lstrip().startswith("["):
+        with suppress(ValueError):
+            return json.loads(expected)
+    return [expected]
 
 
 Expected = Annotated[str, AfterValidator(_not_blank)]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """What a model is, exactly, so that two runs can tell whether they met the same one.
+    """What a model is, exactly, so that two runs can be compared: did they meet the same one?.
 
     `weights` is a revision or a hash of the weights, `template_sha256` the digest of
     the chat template, `server_model` the name a server reported; `libraries` maps
@@ -103,7 +103,7 @@ class Provider(Protocol):
         ...
 
     def prompt_style(self, entry: Any) -> PromptStyle | None:
-        """Tell which style its prompts take, None for any, and check cheaply that it can be opened.
+        """Give the style its prompts take, None for any, and check cheaply that it can be opened.
 
         Called before anything is asked of any model. Does not load weights.
 

@@ -72,7 +72,9 @@ class Catalog:
         roles = [spec.role for spec in specs]
         twice = next((role for role in roles if roles.count(role) > 1), None)
         if twice is not None:
-            raise UsageFault(f'two models have the role "{twice}"; tell them apart with --llm-model ROLE=NAME.')
+            raise UsageFault(
+                f'two models have the role "{twice}"; give them different roles with --llm-model ROLE=NAME.'
+            )
         return tuple(specs)
 
     def names(self) -> tuple[str, ...]:
@@ -108,7 +110,9 @@ class Catalog:
         if not isinstance(table, dict):
             raise ModelsFileFault(f"{where} is no table; a model is a table with its name in square brackets.")
         if not NAME_PATTERN.fullmatch(name):
-            raise ModelsFileFault(f'{where}: "{name}" is no model name; use letters, digits, ".", "_" and "-".')
+            raise ModelsFileFault(
+                f'{where}: "{name}" is not a valid model name; use letters, digits, ".", "_" and "-".'
+            )
         if not isinstance(table.get("provider"), str):
             raise ModelsFileFault(f'{where} has no provider; add one, such as provider = "openai".')
         provider = self.provider(table["provider"], f"{where}: ")
@@ -148,7 +152,7 @@ def split_role(option: str, flag: str = "--llm-model") -> tuple[str | None, str]
     if not name or (equals and not role):
         raise UsageFault(f'{flag} "{option}" is incomplete; write NAME or ROLE=NAME.')
     if equals and not NAME_PATTERN.fullmatch(role):
-        raise UsageFault(f'{flag} "{option}": "{role}" is no role; use letters, digits, ".", "_" and "-".')
+        raise UsageFault(f'{flag} "{option}": "{role}" is not a valid role; use letters, digits, ".", "_" and "-".')
     return (role if equals else None), name
 
 

@@ -54,7 +54,7 @@ class Collection:
         metafunc.parametrize("_llm_result", items, ids=ids, indirect=True)
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
-        """Settle which case and model a Python test was parametrized with, before marks choose tests."""
+        """Find the case and model a Python test was parametrized with, before marks select tests."""
         callspec = getattr(item, "callspec", None)
         if callspec is not None and isinstance(callspec.params.get("_llm_result"), Item):
             found: Item = callspec.params["_llm_result"]
@@ -70,7 +70,7 @@ class Collection:
         """
         self._order(items)
         outcome = yield
-        self._session.benchmarks.settle_marks(self._order(items))
+        self._session.benchmarks.finish_marks(self._order(items))
         return outcome
 
     def _order(self, items: list[pytest.Item]) -> list[pytest.Item]:
@@ -86,10 +86,10 @@ class Collection:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Tell a controller the plan, and warn of samples that will hardly differ, once it is settled."""
-        if self._session.voice is not None:
+        """Send a controller the plan, and warn of samples that will hardly differ, once it is final."""
+        if self._session.channel is not None:
             ours = (function for function in session.items if ITEM in function.stash and not is_skipped(function))
-            self._session.voice.tell_plan([(function.nodeid, _place(function)) for function in ours])
+            self._session.channel.send_plan([(function.nodeid, _place(function)) for function in ours])
         if session.config.option.collectonly or is_other_worker(session.config):
             return
         functions = {function.nodeid: function for function in session.items if ITEM in function.stash}

@@ -49,7 +49,7 @@ class SuiteFile(pytest.File):
 
     def _function(self, loaded: LoadedSuite, case: Case, spec: ModelSpec, fixtureinfo: Any) -> "CaseFunction":
         item: CaseFunction = CaseFunction.from_parent(
-            self, name=f"{case.id}[{spec.role}]", callobj=judge, fixtureinfo=fixtureinfo
+            self, name=f"{case.id}[{spec.role}]", callobj=check_answer, fixtureinfo=fixtureinfo
         )
         if hasattr(item, "_id"):
             # pytest 9.2 compares structured ids in --lf and --sw, and takes ours for a name without parameters
@@ -68,13 +68,13 @@ class CaseFunction(pytest.Function):
 
 
 def location(item: Item) -> tuple[Path, int, str]:
-    """Say where an item stands, as pytest's reports do: the line counts from 0."""
+    """Give the place of an item as pytest's reports do: the line counts from 0."""
     # a third value equal to the name would print the dots of an id as "::"
     heading = f"{item.loaded.suite.name} {item.case.id} ({item.spec.role})"
     return item.case.path, max(item.case.line - 1, 0), heading
 
 
-def judge(_llm_result: Result) -> None:
+def check_answer(_llm_result: Result) -> None:
     """Fail where the answer was graded as failed: what a suite file stands for.
 
     As `assert llm_grade.passed, llm_grade` would, with one fixture fewer to set up for each of many cases.

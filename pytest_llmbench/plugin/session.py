@@ -11,19 +11,20 @@ from pytest_llmbench.gate.decision import RunRuling
 from pytest_llmbench.plugin import options
 from pytest_llmbench.plugin.fixtures import RUNNER
 from pytest_llmbench.plugin.internals.benchmark import Benchmarks
-from pytest_llmbench.plugin.internals.xdist import Workers, WorkerVoice, is_worker
+from pytest_llmbench.plugin.internals.xdist import WorkerChannel, Workers, is_worker
 from pytest_llmbench.plugin.options import has_gate, usage_error
 from pytest_llmbench.report.terminal.progress import ProgressLine
-from pytest_llmbench.results.records import Record, Run, merged_run_info
+from pytest_llmbench.results.records import Record, Run
+from pytest_llmbench.results.run_file import merged_run_info
 from pytest_llmbench.runner.runner import Runner
 
 
 class LlmSession:
     """One session: its settings, the runner, and the records as they come.
 
-    `reported` holds the ids of tests that told of themselves; `refusal` says why nothing can be asked, in a worker
-    whose usage error xdist would lose; `ruling` what the gate says in the end, None where the run is not gated;
-    `why_stopped` why the run ended before its time, None where it did not or has not ended yet.
+    `reported` holds the ids of tests that have reported; `refusal` is why nothing can be asked, in a worker
+    whose usage error xdist would lose; `ruling` what the gate decided in the end, None where the run is not gated;
+    `why_stopped` why the run ended early, None where it did not or has not ended yet.
 
     Raises:
         pytest.UsageError: a fault of an option or of the models file.
@@ -48,7 +49,7 @@ class LlmSession:
         self.why_stopped: str | None = None
         self.reported: set[str] = set()
         self.workers = Workers(config, *options.devices(specs))
-        self.voice = WorkerVoice(config) if is_worker(config) else None
+        self.channel = WorkerChannel(config) if is_worker(config) else None
         self.progress_line = ProgressLine(sys.stdout, is_shown=_is_watched(sys.stdout))
         self._benchmarks: Benchmarks | None = None
         if not is_worker(config):
@@ -70,7 +71,7 @@ class LlmSession:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What the user must know of the run beside its records, each sentence once."""
+        """What the user must know of the run besides its records, each sentence once."""
         return tuple(dict.fromkeys([*self.runner.builder.remarks, *self.workers.remarks]))
 
     @pytest.hookimpl(tryfirst=True)
@@ -79,7 +80,7 @@ class LlmSession:
         self.reported.add(report.nodeid)
 
     def stopped(self, session: pytest.Session, exitstatus: int) -> str | None:
-        """Say why the run ended before its time; None if it did not, as where -x stops it at its last test."""
+        """Give the reason why the run ended early; None if it did not, as where -x stops it at its last test."""
         why = session.shouldfail or session.shouldstop
         # the controller of workers collects no items itself
         is_whole = all(item.nodeid in self.reported for item in session.items) if session.items else not why
@@ -88,7 +89,7 @@ class LlmSession:
         return f"the run ended before its time ({why or 'interrupted'})"
 
     def refuse(self, sentence: str) -> None:
-        """End the run before it begins; a worker, whose usage error xdist would lose, tells it in its first test.
+        """End the run before it begins; a worker, whose usage error xdist would lose, reports it in its first test.
 
         Raises:
             pytest.UsageError: everywhere else.
@@ -106,6 +107,6 @@ class LlmSession:
 
 
 def _is_watched(stream: TextIO) -> bool:
-    """Tell whether a person looks at a stream: a terminal that can do more than print, and no log of a CI service."""
+    """Return whether a person looks at a stream: a terminal that can do more than print, and no log of a CI service."""
     is_log = any(os.environ.get(name) for name in ("CI", "BUILD_NUMBER"))  # by which pytest knows them too
     return stream.isatty() and os.environ.get("TERM", "dumb") != "dumb" and not is_log

@@ -6,7 +6,7 @@ from pytest_llmbench.gate.latency import Ratio
 from pytest_llmbench.gate.min_score import MinScoreRuling
 from pytest_llmbench.gate.rule import METHOD, Verdict
 from pytest_llmbench.gate.score_test import CONFIDENCE
-from pytest_llmbench.results.records import JsonObject
+from pytest_llmbench.results.run_file import JsonObject
 from pytest_llmbench.values import Json
 
 
@@ -16,11 +16,13 @@ def comparison_json(gate: Gate) -> JsonObject:
     return {
         "verdict": gate.verdict,
         "exit_status": gate.exit_status,
+        "not_judged": gate.broken,
         "method": METHOD,
         "confidence": CONFIDENCE,
         "looks": 1,
         "margin": gate.settings.margin,
         "latency_margin": gate.settings.latency_margin,
+        "max_errors": gate.settings.max_errors,
         "allowed": sorted(gate.settings.allowed),
         "pooled_runs": gate.comparison.pooled_runs,
         "suites": [_suite(ruling) for ruling in gate.suites],

@@ -12,7 +12,8 @@ from pytest_llmbench.report.safe_text import on_one_line, visible
 from pytest_llmbench.report.sentences import counted, everything_said, share, suite_name
 from pytest_llmbench.report.terminal.gate import said_lines
 from pytest_llmbench.report.terminal.layout import plain
-from pytest_llmbench.results.records import JsonObject, Record, Run
+from pytest_llmbench.results.records import Record, Run
+from pytest_llmbench.results.run_file import JsonObject
 from pytest_llmbench.stats import mean
 from pytest_llmbench.values import Outcome
 

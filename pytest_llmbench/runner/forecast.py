@@ -1,4 +1,4 @@
-"""What a run would ask and cost, told before anything is sent. Part of the conductor."""
+"""What a run would ask and cost, forecast before anything is sent."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +29,7 @@ class Forecast:
     `stored` of the `requests` are answered by the store, or recorded; tokens, cost and time are of the rest.
     `are_tokens_counted` is False where `input_tokens` is estimated; `output_tokens` is the most there can be.
     `cost_usd`, the most too, is 0 where nobody charges and None where no price is known; `duration_s` is None
-    where nothing tells it, and a rule of thumb unless `is_pace_known`.
+    where nothing is known, and a rule of thumb unless `is_pace_known`.
     """
 
     suite: str
@@ -49,7 +49,7 @@ class Forecast:
 
 
 def forecast(builder: RequestBuilder, items: Sequence[Item]) -> tuple[Forecast, ...]:
-    """Tell what the models would be asked, a suite under a role each, in the order of the items.
+    """Forecast what the models would be asked: a line for each suite and role, in the order of the items.
 
     Raises:
         UsageFault: see `check_styles`, `check_price` and `look_into_store` of `RequestBuilder`.
@@ -114,7 +114,7 @@ class _Prospect:
         return self._answers is not None and self._answers.find(self._answers.key(request)) is not None
 
     def _most_output_tokens(self, request: Request) -> int:
-        # an API writes a few tokens to tell a spec; what has the network itself scores it
+        # an API picks a label by writing a few tokens; a local model scores it
         return 0 if request.picks_label and not self._is_api else most_output_tokens(request)
 
     def _duration_s(self, to_send: Sequence[Request], output_tokens: int) -> float | None:

@@ -1,4 +1,4 @@
-"""From the answers of an item to its result: graded, with its record. Part of the conductor."""
+"""From the answers of an item to its result: graded, with its record."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,7 +27,7 @@ from pytest_llmbench.values import (
 class Result:
     """What became of an item: its record, and the answers and grades it was made of.
 
-    `grades` has None where a sample is an error.  `is_fatal` says that the model can answer nothing more.
+    `grades` has None where a sample is an error.  `is_fatal`: the model can answer nothing more.
     """
 
     record: Record
@@ -113,12 +113,12 @@ class ItemGrader:
         )
 
     def note(self, item: Item) -> Prompt:
-        """Keep what an item is asked, and what a right answer to it is as far as its grader can say."""
+        """Keep the prompt of an item, and what a right answer to it is as far as its grader knows."""
         prompt = self._builder.prompt(item)
         self.prompts.setdefault(prompt.sha256, prompt)
         if item.case.sha256 not in self._expected:
-            told = caught(lambda: item.loaded.kind.expected_text(item.case))
-            self._expected[item.case.sha256] = told if isinstance(told, str) else ""
+            text = caught(item.loaded.kind.expected_text, item.case)
+            self._expected[item.case.sha256] = text if isinstance(text, str) else ""
         return prompt
 
     @property
@@ -132,22 +132,23 @@ class ItemGrader:
         """Grade the answers of an item, by what its judge replied or by its grader; what breaks is caught."""
         judge = self._judge
         if judge is not None and judge.judges(item):
-            each = caught(lambda: judge.by_answer(item, answers, replies))
+            each = caught(judge.by_answer, item, answers, replies)
             if isinstance(each, Caught):
                 return [each] * len(answers)
-            return [
-                caught(lambda answer=answer, own=own: _valid(judge.grade(item, answer, own)))  # type: ignore[misc]
-                for answer, own in zip(answers, each, strict=True)
-            ]
+
+            def judged(answer: Answer | AnswerError, own: Sequence[Answer | AnswerError]) -> Grade | AnswerError:
+                return _valid(judge.grade(item, answer, own))
+
+            return [caught(judged, answer, own) for answer, own in zip(answers, each, strict=True)]
         grader = self._graders[item.loaded.suite.name]
 
         def graded(answer: Answer | AnswerError) -> Grade | AnswerError:
             try:
-                return answer if isinstance(answer, AnswerError) else grader(item.case, answer)
-            except LlmbenchError as fault:  # it says what, where and the way out; a traceback adds nothing
+                return answer if isinstance(answer, AnswerError) else _valid(grader(item.case, answer))
+            except LlmbenchError as fault:  # its message is complete; a traceback adds nothing
                 return AnswerError(cause=str(fault))
 
-        return [caught(lambda answer=answer: _valid(graded(answer))) for answer in answers]  # type: ignore[misc]
+        return [caught(graded, answer) for answer in answers]
 
 
 def _limit(item: Item, sampling: Sampling) -> str:

@@ -108,5 +108,5 @@ class Judge:
         return self._replies.so_far(key) if key in self._plan.items else ()
 
     def close(self) -> None:
-        """Stop asking; returns within about a second."""
+        """Stop sending requests; returns within about a second."""
         self._replies.close()

@@ -1,6 +1,6 @@
-"""What a run asks its judge, and what it makes of the replies.
+"""The requests of a run to its judge, and the reading of its replies.
 
-Part of the conductor: the graders define what is asked and how replies are read, `judge.py` asks.
+The graders define what is asked and how replies are read; `judge.py` sends it.
 """
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
@@ -24,7 +24,7 @@ Answers = Sequence[Answer | AnswerError]
 
 
 class JudgeRequests:
-    """What one judge is asked.
+    """Builds the requests to a judge, and reads its replies.
 
     Args:
         spec: the judge.
@@ -134,7 +134,7 @@ class JudgeRequests:
         return self._builder.own_sampling(self.spec, self._judgings[suite].sampling, self.prompt_style)
 
     def judges(self, item: Item) -> bool:
-        """Tell whether an item is judged by a model."""
+        """Return whether an item is judged by a model."""
         return item.loaded.suite.name in self._judgings
 
     def by_answer(self, item: Item, answers: Answers, replies: Answers) -> list[Answers]:
@@ -191,7 +191,7 @@ def _tokens(reply: Answer) -> tuple[int, int]:
 
 
 def is_same_model(one: ModelSpec, other: ModelSpec) -> bool:
-    """Tell whether two entries open the same model, whatever they are called and however it is to answer."""
+    """Return whether two entries open the same model, whatever they are called and however it is to answer."""
     if one.entry.provider != other.entry.provider:
         return False
     names = (one.provider.target_field, *_OF_MODEL)

@@ -72,7 +72,7 @@ class Prefetcher:
             self.deal(self._slots)
 
     def start(self) -> None:
-        """Begin asking."""
+        """Begin to send requests."""
         self._thread.start()
 
     def deal(self, keys: Iterable[str], *, n_suspect: int = 0) -> None:
@@ -81,7 +81,7 @@ class Prefetcher:
         Args:
             keys: of items of the plan; those that were dealt before, or whose requests are not known, are left out.
             n_suspect: so many of the first may have ended a process that asked for them ahead of their tests. They
-                are asked alone, each when its test waits for it, so that a further end tells which it is.
+                are asked alone, each when its test waits for it, so that a further end shows which it is.
         """
         with self._tests:
             for place, key in enumerate(keys):
@@ -165,13 +165,13 @@ class Prefetcher:
         return self._models[role]
 
     def release(self, key: str) -> None:
-        """Say that an item is done with its model."""
+        """Release the model of an item whose test has ended."""
         with self._tests:
             self._released.add(key)
             self._tests.notify_all()
 
     def finish(self, while_waiting: Callable[[Progress], None] | None = None) -> None:
-        """Say that nothing more is dealt, and wait until what was is asked and checked."""
+        """Wait until everything that was dealt is answered and checked; nothing more may be dealt."""
         with self._tests:
             self._is_all_dealt = True
             self._tests.notify_all()
@@ -181,7 +181,7 @@ class Prefetcher:
                 while_waiting(self._progress)
 
     def close(self) -> None:
-        """Stop asking; returns within about a second."""
+        """Stop sending requests; returns within about a second."""
         with self._tests:
             self._halt.set()
             self._tests.notify_all()
@@ -269,7 +269,7 @@ class Prefetcher:
         return allowed
 
     def _may_come(self, role: str | None = None) -> bool:
-        """Tell whether items of a model, or of any, may still be dealt."""
+        """Return whether items of a model, or of any, may still be dealt."""
         left = self._undealt.values() if role is None else [self._undealt[role]]
         return not self._is_all_dealt and any(left)
 
@@ -339,7 +339,7 @@ class Prefetcher:
             self._put(slot, sample, error)
 
     def _put(self, slot: Slot, sample: int, answer: Answer | AnswerError) -> bool:
-        """Keep the first answer to a sample; tell whether it was the first."""
+        """Keep the first answer to a sample; return whether it was the first."""
         is_first = slot.put(sample, answer)
         if is_first and not slot.missing:
             if self._listener is not None:

@@ -26,7 +26,7 @@ from pytest_llmbench.values import Answer, AnswerError, Prompt, PromptStyle, Req
 
 
 class RequestBuilder:
-    """What the models of a run are asked.
+    """Builds the requests of a run, and what they go through on their way to the models.
 
     Args:
         settings: of the run.
@@ -159,7 +159,7 @@ class RequestBuilder:
         requests: Sequence[Request],
         answers: Sequence[Answer | AnswerError],
     ) -> None:
-        """Ask some requests again, each alone, and keep what that tells; recorded answers cannot be asked."""
+        """Send some requests again, each alone, and keep what differs; recorded answers cannot be asked for again."""
         if not spec.traits.is_recorded:
             found = recheck(self._priced(spec, model), requests, answers, self.settings.n_checked)
             self._checks.append(f"--llm-check-batching, {spec.role}: {found}")
@@ -236,7 +236,7 @@ class RequestBuilder:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What the user must know of the run beside its records, a sentence each."""
+        """What the user must know of the run besides its records, a sentence each."""
         found = list(self._checks)
         found += [] if self._store is None or self._store.fault is None else [self._store.fault]
         if self._budget is not None and self._budget.refused:

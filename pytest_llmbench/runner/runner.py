@@ -1,4 +1,4 @@
-"""The conductor: plan, answers, grades and records of one run. Knows no pytest."""
+"""One run from its plan to its records: requests, answers, grades. Knows no pytest."""
 
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 
@@ -24,10 +24,10 @@ __all__ = ["AnswersSettings", "Item", "Result", "RunSettings", "Runner"]
 class Runner:
     """One run: load suites, plan items, give each its result, and the run at the end.
 
-    `has_fatal` says that a model, or the judge, could answer nothing more at some point.
+    `has_fatal`: a model, or the judge, could answer nothing more at some point.
 
     Args:
-        settings: what the command line says.
+        settings: of the run.
         specs: the models, by role.
         kinds: graders of other packages by name.
         judge: the model for graders that ask a judge.
@@ -47,13 +47,14 @@ class Runner:
         self.judge_requests = None if judge is None else JudgeRequests(judge, self.builder, self.suites.judgings)
         self.specs = tuple(specs)
         self.has_fatal = False
+        self._broken: dict[str, str] = {}
         self._item_grader = ItemGrader(self.builder, self.suites.graders, self.judge_requests)
         self._answers: Prefetcher | None = None
         self._judge: Judge | None = None
         self._items: dict[str, Item] = {}
 
     @property
-    def asked(self) -> tuple[ModelSpec, ...]:
+    def all_specs(self) -> tuple[ModelSpec, ...]:
         """The models, and the judge behind them."""
         return self.specs if self.judge_requests is None else (*self.specs, self.judge_requests.spec)
 
@@ -93,11 +94,11 @@ class Runner:
 
     @property
     def is_started(self) -> bool:
-        """Tell whether a plan was started."""
+        """Return whether a plan was started."""
         return self._answers is not None
 
     def is_planned(self, key: str) -> bool:
-        """Tell whether a plan with this item was started."""
+        """Return whether a plan with this item was started."""
         return self._answers is not None and key in self._items
 
     # -- results
@@ -108,14 +109,17 @@ class Runner:
             raise RuntimeError("a result was asked for before the plan was started")
         answers = self._answers.take(key, while_waiting)
         replies = () if self._judge is None else self._judge.take(key, while_waiting)
-        self.has_fatal |= first_fatal((*answers, *replies)) is not None
+        fatal = first_fatal((*answers, *replies))
+        if fatal is not None:
+            self.has_fatal = True
+            self._broken.setdefault(self._items[key].spec.role, fatal.cause)
         return self._item_grader.grade(self._items[key], answers, replies)
 
     def keep_arrived(self, reported: Container[str]) -> Iterator[tuple[str, Record]]:
         """Grade what arrived, when a run is interrupted, one item after another.
 
         Args:
-            reported: the keys of items whose tests told of them; these are left out.
+            reported: the keys of items whose tests have reported; these are left out.
         """
         arrived = {} if self._answers is None else self._answers.arrived()
         for key, answers in arrived.items():
@@ -129,7 +133,7 @@ class Runner:
         return self._item_grader.grade(item, (AnswerError(cause=cause),) * self.settings.samples)
 
     def note(self, item: Item) -> None:
-        """Keep what an item was asked, where the process that asked it cannot tell any more."""
+        """Keep the prompt of an item whose own process ended without passing it on."""
         self.builder.check_styles([item])
         self._item_grader.note(item)
 
@@ -140,7 +144,7 @@ class Runner:
         return self._answers.model(item.spec.role)
 
     def release(self, key: str) -> None:
-        """Say that an item is done with its model."""
+        """Release the model of an item whose test has ended."""
         item = self._items.get(key)
         if self._answers is not None and item is not None and item.needs_model:
             self._answers.release(key)
@@ -193,6 +197,7 @@ class Runner:
             prompts=dict(self._item_grader.prompts),
             expected=self._item_grader.expected,
             judge=self._judge_facts(),
+            broken=dict(self._broken),
         )
 
     def _judge_facts(self) -> JudgeInfo | None:

@@ -23,10 +23,10 @@ class AnswersSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSettings:
-    """What the command line says about a run.
+    """The settings of a run.
 
     `root` is the project's root directory; `limit` the number of cases a suite; `answers` is None for a run
-    without a store; `n_checked` answers of each model are asked again alone; the rest is told at the options in
+    without a store; `n_checked` answers of each model are asked again alone; the rest is described at the options in
     docs/options.md.
     """
 
@@ -49,7 +49,7 @@ class RunSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """One case put to one model; `key` tells it from all others of the run."""
+    """One case put to one model; `key` is unique in the run."""
 
     key: str
     loaded: LoadedSuite

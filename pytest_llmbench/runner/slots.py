@@ -80,7 +80,7 @@ class Slot:
         self.done.set()
 
     def put(self, sample: int, answer: Answer | AnswerError) -> bool:
-        """Keep the first answer to a sample; tell whether it was the first."""
+        """Keep the first answer to a sample; return whether it was the first."""
         if self.answers[sample] is not None:
             return False
         self.answers[sample] = answer

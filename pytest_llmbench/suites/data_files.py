@@ -20,7 +20,7 @@ from pytest_llmbench.values import Json
 class Row:
     """One case as written. `line` counts from 1; `has_lines` is False where it is a row number.
 
-    `is_text` says that its values are texts whatever they mean, as in CSV.
+    `is_text`: its values are texts whatever they mean, as in CSV.
     """
 
     path: Path
@@ -35,7 +35,7 @@ class Row:
         return f"{'line' if self.has_lines else 'row'} {self.line}"
 
     def fault(self, message: str) -> SuiteFault:
-        """Make a fault that says where this row stands."""
+        """Make a fault with the place of this row."""
         if self.has_lines:
             return SuiteFault(message, path=self.path, line=self.line)
         return SuiteFault(message, path=self.path, row=self.line)
@@ -95,10 +95,14 @@ def _header(path: Path, fields: list[str]) -> list[str]:
     header = [name.strip() for name in fields]
     if "id" not in header:
         message = f"a data file needs a column id; this one has: {', '.join(header)}. The first line names the columns."
+        separator = next((mark for mark in ";\t|" if "id" in fields[0].split(mark)), None)
+        if len(fields) == 1 and separator is not None:
+            shown = "tabs" if separator == "\t" else f'"{separator}"'
+            message = f"the columns of this file are separated by {shown}; save it with commas."
         raise SuiteFault(message, path=path, line=1)
     twice = next((name for name in header if header.count(name) > 1), None)
     if twice is not None:
-        raise SuiteFault(f'the column "{twice}" stands twice; take one out.', path=path, line=1)
+        raise SuiteFault(f'the column "{twice}" occurs twice; take one out.', path=path, line=1)
     return header
 
 
@@ -122,7 +126,7 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         keys = [key for key, _ in pairs]
-        raise ValueError(f'the key "{next(k for k in keys if keys.count(k) > 1)}" stands twice; take one out.')
+        raise ValueError(f'the key "{next(k for k in keys if keys.count(k) > 1)}" occurs twice; take one out.')
     return found
 
 

@@ -1,7 +1,7 @@
-"""Load suite files: everything is checked before any model is called, and every fault says where.
+"""Load suite files: everything is checked before any model is called, and every error has its place.
 
 A suite is a `.yaml` or `.yml` file whose top level has `suite` and `grader`.  The fields
-are told in docs/suites.md and in the JSON schema shipped as `suite.schema.json`.
+are described in docs/suites.md and in the JSON schema shipped as `suite.schema.json`.
 """
 
 import hashlib
@@ -16,11 +16,12 @@ from typing import NoReturn
 from pydantic import BaseModel, ValidationError
 
 from pytest_llmbench.errors import SuiteFault
-from pytest_llmbench.grading.base import GraderKind
+from pytest_llmbench.grading.base import Finding, GraderKind
 from pytest_llmbench.grading.registry import grader_kind
 from pytest_llmbench.models.entries import SamplingKeys, Strict
 from pytest_llmbench.models.validation import FROM_TEXT, Share, chief_error, told
 from pytest_llmbench.suites import yaml12
+from pytest_llmbench.suites.case_keys import cut_texts, misplaced, unused_inputs
 from pytest_llmbench.suites.data_files import Row, read_rows
 from pytest_llmbench.suites.prompts import PromptTemplate, TemplateFault, compile_template
 from pytest_llmbench.values import Case, Json, Prompt, PromptStyle, Sampling, Suite, Trust
@@ -50,7 +51,7 @@ SUITE_KEYS = frozenset({"suite", "grader", "sampling", "prompt", "data", "cases"
 
 
 class TrustKeys(Strict):
-    """What `trust` may say, as shares."""
+    """The keys of `trust`, as shares."""
 
     kappa: Share = Trust().kappa
     tnr: Share = Trust().tnr
@@ -58,24 +59,28 @@ class TrustKeys(Strict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedSuite:
-    """A suite, its compiled prompt templates by style, and what they make of its cases, by style and case id."""
+    """A suite, its compiled prompt templates by style, and what they make of its cases, by style and case id.
+
+    `findings` are remarks on its file, for `llmbench validate`.
+    """
 
     suite: Suite
     kind: GraderKind
     templates: Mapping[PromptStyle, PromptTemplate]
     prompts: Mapping[PromptStyle, Mapping[str, Prompt]]
+    findings: tuple[Finding, ...] = ()
 
 
 _CLAIMS = ("suite", "grader")
 
 
 def is_suite_text(text: str) -> bool:
-    """Tell cheaply whether a YAML text claims to be a suite: `suite` and `grader` at its top level."""
+    """Return, after a cheap look, whether a YAML text claims to be a suite: `suite` and `grader` at its top level."""
     return all(re.search(rf"""(?m)^(\s*(---)?\s*\{{?\s*|.*,\s*)["']?{key}["']?\s*:""", text) for key in _CLAIMS)
 
 
 def may_be_suite(path: Path) -> bool:
-    """Tell cheaply whether a file claims to be a suite, in UTF-8 or another encoding that loading will refuse."""
+    """Return, after a cheap look, whether a file claims to be a suite, in whatever encoding: loading may refuse it."""
     try:
         content = path.read_bytes()
     except OSError:
@@ -103,14 +108,16 @@ def load_suite(path: Path, kinds: Mapping[str, GraderKind] = MappingProxyType({}
     table = yaml12.table(top, path, "a suite file")
     if not {"suite", "grader"} <= set(table.entries):
         return None
-    return _Loader(table, kinds).load()
+    return _Loader(table, kinds, text).load()
 
 
 class _Loader:
     """One load of one file: holds what its steps share."""
 
-    def __init__(self, table: yaml12.Table, kinds: Mapping[str, GraderKind]):
+    def __init__(self, table: yaml12.Table, kinds: Mapping[str, GraderKind], text: str):
         self.table = table
+        self.kinds = kinds
+        self.text = text
         self.path = table.path
         self.name = self._name()
         self.kind = self._kind(kinds)
@@ -135,6 +142,8 @@ class _Loader:
         rows = [*self._inline_rows(), *self._data_rows()]
         if not rows:
             self._fail("the suite has no cases; write some under `cases:`, or name a file of them with `data:`.", 1)
+        used = frozenset[str]().union(*(template.names for template in templates.values()))
+        self._check_keys(rows, used)
         cases = self._cases(rows)
         prompts = {style: self._prompts(cases, template) for style, template in templates.items()}
         digest = hashlib.sha256(json.dumps([self.kind.name, [c.sha256 for c in cases]]).encode()).hexdigest()
@@ -149,7 +158,11 @@ class _Loader:
             sha256=digest,
             trust=self._trust(),
         )
-        return LoadedSuite(suite=suite, kind=self.kind, templates=templates, prompts=prompts)
+        findings = (
+            *(() if self.kind.reads_inputs else unused_inputs(cases, used)),
+            *cut_texts(self.text, self.table.entries.get("cases"), self.path),
+        )
+        return LoadedSuite(suite=suite, kind=self.kind, templates=templates, prompts=prompts, findings=findings)
 
     def _fail(self, message: str, line: int | None) -> NoReturn:
         raise SuiteFault(message, path=self.path, line=line)
@@ -158,7 +171,7 @@ class _Loader:
         name = yaml12.text(self.table.entries["suite"], self.path, "`suite`")
         line = self.table.key_lines["suite"]
         if not ID_PATTERN.fullmatch(name):
-            self._fail(f'"{name}" is no suite name; use letters, digits, ".", "_" and "-".', line)
+            self._fail(f'"{name}" is not a valid suite name; use letters, digits, ".", "_" and "-".', line)
         if name in RESERVED_MARKS or name.startswith("_"):
             self._fail(f'a suite cannot be named "{name}": its name becomes a pytest mark; take another one.', line)
         return name
@@ -219,7 +232,7 @@ class _Loader:
             self._fail("a chat message has exactly the keys role and content.", message.line)
         role = yaml12.text(message.entries["role"], self.path, "`role`")
         if role not in ("system", "developer", "user", "assistant"):
-            self._fail(f'"{role}" is no role; use system, user or assistant.', message.line)
+            self._fail(f'"{role}" is not a valid role; use system, user or assistant.', message.line)
         return role, yaml12.text(message.entries["content"], self.path, "`content`")
 
     def _templates(self, sources: Mapping[PromptStyle, Sequence[tuple[str, str]]]) -> dict[PromptStyle, PromptTemplate]:
@@ -270,6 +283,17 @@ class _Loader:
             self._fail(f"there is no data file {file}; `data` is a path relative to the suite file.", line)
         return read_rows(file, self.text_keys)
 
+    def _check_keys(self, rows: Sequence[Row], used: Set[str]) -> None:
+        """Refuse a key that nothing reads, and that is a field somewhere else or nearly one."""
+        known = CASE_KEYS | self.rule_names | used
+        if self.kind.reads_inputs:
+            return
+        first = {key: row for row in reversed(rows) for key in row.values if key not in known}
+        for key, row in first.items():
+            message = misplaced(key, self.kind, self.kinds, case_keys=CASE_KEYS)
+            if message is not None:
+                raise row.fault(f'case "{row.values["id"]}": {message}' if "id" in row.values else message)
+
     def _cases(self, rows: Sequence[Row]) -> tuple[Case, ...]:
         first_seen: dict[str, Row] = {}
         cases = []
@@ -277,7 +301,7 @@ class _Loader:
             case = self._case(row)
             if case.id in first_seen:
                 before = first_seen[case.id]
-                raise row.fault(f'case id "{case.id}" stands twice, first at {before.place}; ids must be unique.')
+                raise row.fault(f'case id "{case.id}" occurs twice, first at {before.place}; ids must be unique.')
             first_seen[case.id] = row
             cases.append(case)
         return tuple(cases)
@@ -289,7 +313,7 @@ class _Loader:
             columns = ", ".join(values)
             raise row.fault(f"a case has no id; every case needs a unique, permanent one (it has: {columns}).")
         if not ID_PATTERN.fullmatch(case_id):
-            raise row.fault(f'"{case_id}" is no case id; use letters, digits, ".", "_" and "-".')
+            raise row.fault(f'"{case_id}" is not a valid case id; use letters, digits, ".", "_" and "-".')
         own: dict[str, Json] = {
             key: value
             for key, value in values.items()
@@ -337,7 +361,7 @@ class _Loader:
             raise row.fault(f'case "{case_id}": `tags` must be a list of words.')
         for tag in given:
             if not isinstance(tag, str) or not TAG_PATTERN.fullmatch(tag):
-                raise row.fault(f'case "{case_id}": "{tag}" is no tag; use a-z, 0-9, "_" and "-".')
+                raise row.fault(f'case "{case_id}": "{tag}" is not a valid tag; use a-z, 0-9, "_" and "-".')
             if tag.startswith("_"):
                 raise row.fault(f'case "{case_id}": "{tag}" cannot be a tag, no mark may begin with "_"; take it off.')
             if tag in RESERVED_MARKS:

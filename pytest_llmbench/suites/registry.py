@@ -65,8 +65,8 @@ class SuiteRegistry:
         return findings
 
     def check_thoroughly(self, loaded: LoadedSuite) -> tuple[Finding, ...]:
-        """Let the grader of a suite check it thoroughly; errors are findings among the others."""
-        return loaded.kind.check(loaded.suite, self._root, is_thorough=True)
+        """Give the findings of a suite's file and those of its grader's thorough check, errors among them."""
+        return (*loaded.findings, *loaded.kind.check(loaded.suite, self._root, is_thorough=True))
 
     def load_below(self, paths: Iterable[Path]) -> Iterator[LoadedSuite | SuiteFault]:
         """Load the suite files among and below some paths, each once; what is wrong with one stands in its place.

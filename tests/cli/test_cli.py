@@ -10,15 +10,8 @@ from pathlib import Path
 import pytest
 
 from pytest_llmbench.cli import main
-from pytest_llmbench.results.records import (
-    Record,
-    Run,
-    RunInfo,
-    block_to_json,
-    error_sample,
-    graded_sample,
-    record_to_json,
-)
+from pytest_llmbench.results.records import Record, Run, RunInfo, error_sample, graded_sample
+from pytest_llmbench.results.run_file import block_to_json, record_to_json
 from pytest_llmbench.values import Answer, AnswerError, Grade, Outcome, Prompt
 
 COMMAND = Path(sys.executable).parent / "llmbench"
@@ -227,7 +220,7 @@ def test_validate_lists_the_faults_of_all_suites(folder: Path, capsys: pytest.Ca
 
     assert status == 1
     assert output(capsys) == [
-        'cases/a.yaml:4: case id "a" stands twice, first at line 4; ids must be unique. [error]',
+        'cases/a.yaml:4: case id "a" occurs twice, first at line 4; ids must be unique. [error]',
         'cases/deep/b.yml:2: there is no grader "exakt"; did you mean "exact"? Known are: exact, contains, regex, json, '
         "yes_no, key_points, sql, or a function of yours as package.module:function. [error]",
         'cases/twin.yaml:1: the suite name "good" is already used by cases/good.yaml; rename one of them. [error]',

@@ -12,7 +12,8 @@ from pytest_llmbench.cli import main
 from pytest_llmbench.cli.report import Wanted, subject_of
 from pytest_llmbench.gate.settings import GateSettings
 from pytest_llmbench.results.annotations import Drawn, Said, add_annotation, annotation_on
-from pytest_llmbench.results.records import Record, Run, RunInfo, block_to_json, graded_sample
+from pytest_llmbench.results.records import Record, Run, RunInfo, graded_sample
+from pytest_llmbench.results.run_file import block_to_json
 from pytest_llmbench.values import Answer, Grade, Outcome
 
 

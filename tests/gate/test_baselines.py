@@ -8,7 +8,8 @@ import pytest
 
 from pytest_llmbench.errors import RunFileFault, UsageFault
 from pytest_llmbench.gate.baselines import Baseline, PlannedCase, check_plan, read_baselines
-from pytest_llmbench.results.records import Record, Run, RunInfo, Sample, block_to_json
+from pytest_llmbench.results.records import Record, Run, RunInfo, Sample
+from pytest_llmbench.results.run_file import block_to_json
 from pytest_llmbench.values import Outcome
 
 RIGHT = Sample(

@@ -28,10 +28,9 @@ from pytest_llmbench.results.records import (
     RunInfo,
     Sample,
     SuiteInfo,
-    block_to_json,
     outcome_of,
-    record_to_json,
 )
+from pytest_llmbench.results.run_file import block_to_json, record_to_json
 from pytest_llmbench.values import Json, Outcome, Sampling
 
 

@@ -3,6 +3,7 @@ from pydantic import ValidationError
 
 from pytest_llmbench.errors import SuiteFault
 from pytest_llmbench.grading.registry import BUILT_IN
+from pytest_llmbench.models.validation import FROM_TEXT
 from pytest_llmbench.values import Reason
 
 
@@ -207,3 +208,16 @@ def test_fields_that_cannot_work_are_refused(grader: str, fields: dict[str, obje
     """Blank, missing, unknown and ill-typed fields do not get as far as the grader."""
     with pytest.raises(ValidationError):
         BUILT_IN[grader].case_fields.model_validate(fields)
+
+
+@pytest.mark.parametrize(
+    ("written", "texts"), [('["x", "y"]', ("x", "y")), ("x", ("x",)), ("[x] y", ("[x] y",)), ('["x"', ('["x"',))]
+)
+def test_a_field_of_csv_may_hold_several_texts(written: str, texts: tuple[str, ...]) -> None:
+    """Where all is text, a list is written as JSON; in YAML the same is one text."""
+    fields = BUILT_IN["contains"].case_fields
+
+    from_csv = fields.model_validate({"expected": written}, context=FROM_TEXT)
+    from_yaml = fields.model_validate({"expected": written})
+
+    assert (from_csv.expected, from_yaml.expected) == (texts, (written,))

@@ -60,13 +60,12 @@ cases:
 
 USE = """
 from pathlib import Path
-from pytest_llmbench.grading.registry import BUILT_IN, grader_kind
-from pytest_llmbench.suites.data_files import read_parquet
+from pytest_llmbench.grading.registry import BUILT_IN
 from pytest_llmbench.suites.json_schema import suite_schema
 from pytest_llmbench.suites.loader import load_suite
 from pytest_llmbench.values import Answer
 
-loaded = load_suite(Path("loud.yaml"), lambda name: grader_kind(name, {}), read_parquet)
+loaded = load_suite(Path("loud.yaml"))
 case, kind = loaded.suite.cases[0], loaded.kind
 grade = kind.build(loaded.suite, Path())
 loud, small = (grade(case, Answer(text=text)) for text in ("NO", "no"))

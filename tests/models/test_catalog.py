@@ -184,7 +184,7 @@ FAULTS = {
     "bad role": (
         FILE,
         "a b=chatgpt",
-        '--llm-model "a b=chatgpt": "a b" is no role; use letters, digits, ".", "_" and "-".',
+        '--llm-model "a b=chatgpt": "a b" is not a valid role; use letters, digits, ".", "_" and "-".',
     ),
 }
 
@@ -201,7 +201,7 @@ def test_a_fault_names_file_entry_and_key(tmp_path: Path, text: str, option: str
 def test_a_role_stands_once(catalog: Catalog) -> None:
     """Two models of one role cannot be told apart in test ids."""
     assert fault_of(catalog, "chatgpt", "chatgpt") == (
-        'two models have the role "chatgpt"; tell them apart with --llm-model ROLE=NAME.'
+        'two models have the role "chatgpt"; give them different roles with --llm-model ROLE=NAME.'
     )
 
 

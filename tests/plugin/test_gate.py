@@ -10,7 +10,7 @@ import pytest
 
 from pytest_llmbench.cli import main
 from pytest_llmbench.results.annotations import Drawn, Said, add_annotation, annotation_on
-from pytest_llmbench.results.records import read_run
+from pytest_llmbench.results.run_file import read_run
 from pytest_llmbench.values import Outcome
 
 GateProject = Callable[..., pytest.Pytester]
@@ -249,6 +249,77 @@ def test_a_run_stopped_by_x_is_not_judged_as_if_whole(gated: GateProject) -> Non
     assert gate["not_judged"] == "the run ended before its time (stopping after 1 failures)"
     assert "suites" not in gate
     assert block(pytester.path / "new.json")["stopped"] == gate["not_judged"]
+
+
+def test_a_model_that_answers_nothing_is_exit_1_and_so_are_its_files(
+    gated: GateProject, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A suite without any answer is no undecided gate: not judged, exit 1, in the run and in a comparison of its file."""
+    pytester = gated(cases=20, new={"missing": range(20)})
+
+    result = run_new(pytester, "--benchmark-json=new.json")
+
+    assert result.ret == 1
+    not_judged, verdict = gate_lines(result)
+    assert not_judged.startswith('not judged: new could not be asked (no recorded answer for case "c0"')
+    assert verdict == "verdict: inconclusive"
+    gate = block(pytester.path / "new.json")["gate"]
+    assert (gate["exit_status"], f"not judged: {gate['not_judged']}") == (1, not_judged)
+    capsys.readouterr()
+    assert main(["compare", "base.json", "new.json"]) == 1
+    assert not_judged in capsys.readouterr().out
+    assert main(["compare", "new.json", "base.json"]) == 1
+    assert "not judged: the baseline's new could not be asked" in capsys.readouterr().out
+
+
+def test_a_model_that_cannot_be_opened_is_exit_1(gated: GateProject, capsys: pytest.CaptureFixture[str]) -> None:
+    """A missing key ends the run at its first case; that is no undecided gate either, nor is it in the file."""
+    pytester = gated(cases=20)
+    models = pytester.path / "fixtures" / "models.toml"
+    entry = '[new]\nprovider = "openai"\nmodel = "x"\napi = "completions"\napi_key_env = "NOT_SET"\n'
+    models.write_text(models.read_text() + entry)
+
+    result = run_new(pytester, "--benchmark-json=new.json")
+
+    assert result.ret == 1
+    assert gate_lines(result)[0].startswith("not judged: new could not be asked (")
+    assert "NOT_SET" in block(pytester.path / "new.json")["broken"]["new"]
+    capsys.readouterr()
+    assert main(["compare", "base.json", "new.json"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("new", "options", "status"),
+    [
+        ({"missing": [50, 51, 52]}, (), 8),
+        ({"missing": [50, 51, 52]}, ("--llm-max-errors=0.05",), 0),
+        ({"missing": [50]}, ("--llm-max-errors=0",), 0),
+        ({"missing": [50, 51, 52], "wrong": range(60)}, (), 1),
+    ],
+    ids=["too many", "tolerated", "one", "a loss all the same"],
+)
+def test_more_errors_than_tolerated_leave_the_gate_undecided(
+    gated: GateProject, new: Mapping[str, Any], options: tuple[str, ...], status: int
+) -> None:
+    """Three of a hundred cases without an answer take a pass; a loss shown whatever they are stays one."""
+    pytester = gated(new=new)
+
+    result = run_new(pytester, "--llm-margin=15", *options)
+
+    assert result.ret == status
+
+
+def test_errors_in_cases_that_are_new_count_too(gated: GateProject) -> None:
+    """Sixty new cases that all ERROR are compared with nothing, and still leave the gate undecided."""
+    pytester = gated(new={"wrong": range(10)})
+    suite = pytester.path / "cases" / "sums.yaml"
+    new_cases = (f'  - {{id: c{i}, question: "{i}?", expected: "{i}"}}\n' for i in range(100, 160))
+    suite.write_text(suite.read_text() + "".join(new_cases))
+
+    result = run_new(pytester)
+
+    assert result.ret == 8
+    assert any("60 of 160 cases have an error, more than 0.02 of the suite" in line for line in gate_lines(result))
 
 
 def test_two_files_get_the_verdict_that_the_run_got(gated: GateProject, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,7 +3,7 @@
     score = coverage x length x hedge, at most 0.4 with a forbidden claim
     coverage = share of the points made, by weight
     length = min(1, sqrt(limit / words)): twice too long costs 30 %
-    hedge = 0.6 ** min(3, n), n switches to one more explanation
+    hedge = 0.6 ** min(3, n), n switches to one more explanation; 0.8 for a single aside
 
 Coverage alone rewards saying many things in the hope that one is right, which is what ChatGPT's
 joke explanations did in the comparison this project grew from; hence the deductions.  A point
@@ -88,6 +88,7 @@ KIND = GraderKind(
     build=build,
     check=check,
     expected_text=expected_text,
+    version=2,
     reasons=(Reason.CORRECT, Reason.MISSING_POINTS, Reason.FORBIDDEN_CLAIM, Reason.PADDING),
     judging=judging,
 )

@@ -1,5 +1,6 @@
 """The scoring rule of `key_points`: what an answer earns under its rubric, by patterns or by a judge's votes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import fsum, sqrt
 from typing import Self
@@ -20,7 +21,16 @@ FORBIDDEN_CAP = 0.4
 """The highest score of an answer with a forbidden claim or a contradiction."""
 
 HEDGE_FACTOR = 0.6
+"""What each switch to one more explanation leaves of a score."""
+
 HEDGES_COUNTED = 3
+
+ASIDE_FACTOR = 0.8
+"""What a single switch leaves that is an aside, or that the points of the explanation stand on both sides of."""
+
+ASIDE_SHARE = 0.5
+"""How much of the words of an answer an aside has at most."""
+
 _ROUNDING = 1e-9
 """A score this close under the threshold reaches it: weights such as 0.1 do not add up exactly."""
 
@@ -127,7 +137,7 @@ def mark(rubric: Rubric, text: str) -> PatternMarks:
     return PatternMarks(
         rubric=rubric,
         points=points,
-        padding_factor=hedge_factor(explanation.hedges),
+        padding_factor=_hedge_factor(explanation, points),
         is_contradicted=any(forbidden),
         words=explanation.words,
         forbidden=forbidden,
@@ -136,6 +146,12 @@ def mark(rubric: Rubric, text: str) -> PatternMarks:
     )
 
 
-def hedge_factor(hedges: int) -> float:
-    """Give what switches to further explanations leave of a score."""
+def _hedge_factor(explanation: Explanation, points: Sequence[Claim | None]) -> float:
+    """Give what switches to one more explanation leave of a score."""
+    hedges, switch = explanation.hedges, explanation.switch
+    if hedges == 1 and switch is not None:
+        is_before = [claim.start < switch for claim in points if claim]
+        is_one_explanation = any(is_before) and not all(is_before)
+        if is_one_explanation or (any(is_before) and explanation.share_after(switch) <= ASIDE_SHARE):
+            return ASIDE_FACTOR
     return HEDGE_FACTOR ** min(HEDGES_COUNTED, hedges)

@@ -7,6 +7,7 @@ longer pass when another explanation is added to it, and must lose marks when it
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import cycle, islice
 from pathlib import Path
 
 from pytest_llmbench.grading.answer_text import clip
@@ -90,7 +91,10 @@ def _wrong_answers(case: Case, others: Sequence[Case]) -> Iterator[tuple[str, st
     # the manner this grader exists for: one explanation after the other, in the hope that one is right
     for own in rules_of(case, KeyPointsCase).references[:1]:
         for other_id, text in strange[:1]:
-            yield f'its reference with that of case "{other_id}" added', f"{own} Alternatively, {text}"
+            # at least as long as the reference itself, for a short alternative is an aside
+            words = text.split()
+            added = islice(cycle(words), max(len(words), len(own.split())))
+            yield f'its reference with that of case "{other_id}" added', f"{own} Alternatively, {' '.join(added)}"
 
 
 def _denied(text: str) -> str:

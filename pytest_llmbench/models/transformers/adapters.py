@@ -46,7 +46,7 @@ def load_adapter(network: Any, folder: Path, *, merge: bool | None) -> tuple[Any
     merged = attempt(lambda: _merged(adapted))
     if isinstance(merged, Broken):
         raise ModelFault(
-            f"The adapter in {folder} cannot be merged into its base model: {merged.told}; set {MERGE_KEY} = false."
+            f"The adapter in {folder} cannot be merged into its base model: {merged.message}; set {MERGE_KEY} = false."
         )
     return merged.eval(), True
 

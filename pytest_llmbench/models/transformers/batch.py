@@ -92,7 +92,7 @@ class Batch:
         self.logits = self._forward(ids, real, 1)[:, -1].float()
 
     def look_ahead(self, places: Sequence[int], ids: Sequence[Sequence[int]]) -> Any:
-        """Give the logits [N, T, V] after each of T tokens that are fed to copies of some rows.
+        """Return the logits [N, T, V] after each of T tokens that are fed to copies of some rows.
 
         The rows stay as they are; a row may be copied several times.
         """
@@ -149,7 +149,7 @@ class Batch:
         return output.logits[:, -n_logits:]
 
     def layers(self) -> list[tuple[Any, Any]]:
-        """Give the keys and values per layer; feeding further tokens does not change them."""
+        """Return the keys and values per layer; feeding further tokens does not change them."""
         return [(layer.keys, layer.values) for layer in self._cache.layers]
 
     @property
@@ -229,7 +229,7 @@ def _uses_cache(network: Any, argument: str) -> bool:
 
 
 def can_share(network: Any) -> bool:
-    """Tell whether a kept beginning means the same to rows that go on differently.
+    """Return whether a kept beginning means the same to rows that go on differently.
 
     Padding between the beginning and the rest is masked, which is exact where attention sees all
     that went before; a sliding window counts slots, and a recurrent state has no slots at all.

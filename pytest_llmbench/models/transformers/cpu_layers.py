@@ -58,7 +58,8 @@ def group_heads(network: Any) -> bool:
 
     if attempt(switch) is True:
         return True
-    network.set_attn_implementation("sdpa")
+    if network.config._attn_implementation == GROUPED_HEADS:
+        network.set_attn_implementation("sdpa")
     return False
 
 
@@ -84,7 +85,7 @@ def attend_grouped(
 
 
 def _probed(network: Any) -> Any:
-    """Give the logits of two short rows, one of them padded on the left."""
+    """Return the logits of two short rows, one of them padded on the left."""
     import torch
 
     mask = torch.tensor([[1, 1, 1, 1], [0, 1, 1, 1]])
@@ -127,7 +128,7 @@ def pack_linear_layers(network: Any, *, limit_bytes: int = PACKED_BYTES) -> int:
 
 
 def _pack(layers: Sequence[Any]) -> int:
-    """Change layers of one shape, if the first gives what it gave; tells how many."""
+    """Change layers of one shape, if the first gives what it gave; return how many."""
     first, *others = layers
 
     def pack() -> list[Callable[[Any], Any]]:

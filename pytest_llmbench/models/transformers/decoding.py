@@ -49,7 +49,7 @@ class Decoder:
         is_sharing: compute a beginning that rows share once, and keep it for the rows to come.
             Needs plain attention over all that went before in every layer (`can_share`).
         clock: seconds from anywhere.
-        timeout_s: how long a row may take, by the times it would be told with.
+        timeout_s: how long a row may take, by the times it would be reported with.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Decoder:
         """Count the tokens at the beginning of a group's prompts that are computed outside of all times.
 
         Of several prompts, what they have in common.  Of one alone, what it has in common with the one
-        kept before it; the same prompt asked again is fed from where it was before, not from its end.
+        kept before it; the same prompt requested again is fed from where it was before, not from its end.
         """
         if not self._is_sharing:
             return 0

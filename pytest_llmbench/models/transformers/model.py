@@ -167,17 +167,17 @@ class TransformersModel(Opened):
         return sorted(groups.values(), key=lambda group: group[0])
 
     def _row(self, request: Request, tokenizer: Any, known: dict[Prompt, Tokens | Broken]) -> Row | AnswerError:
-        """Put a request into tokens; `known` has those of prompts met before, such as of other samples."""
+        """Convert a request to tokens; `known` has those of prompts met before, such as of other samples."""
         if request.prompt not in known:
             known[request.prompt] = attempt(lambda: tokens_of(request.prompt, tokenizer))
         tokens = known[request.prompt]
         if isinstance(tokens, Broken):
-            return AnswerError(cause=f"The prompt cannot be put to the model: {tokens.told}")
+            return AnswerError(cause=f"The prompt cannot be converted to tokens: {tokens.message}")
         if not tokens:
             return AnswerError(cause="The prompt is empty: it has no tokens.")
         labels = self._tokens_of_choices(request, tokenizer)
         if isinstance(labels, Broken):
-            return AnswerError(cause=f"The labels cannot be scored: {labels.told}")
+            return AnswerError(cause=f"The labels cannot be scored: {labels.message}")
         max_tokens = request.sampling.most_tokens
         n_needed = len(tokens) + (labels.longest - 1 if labels is not None else 0)
         if self._context is not None:
@@ -203,9 +203,9 @@ class TransformersModel(Opened):
         )
 
     def _tokens_of_choices(self, request: Request, tokenizer: Any) -> LabelTokens | Broken | None:
-        """Put a request's labels into tokens, if it has any; where they are only observed, a fault tells nothing."""
+        """Convert a request's labels to tokens, if it has any; where they are only observed, a fault is ignored."""
         if not request.labels:
-            return Broken(told="there are none", is_out_of_memory=False) if request.picks_label else None
+            return Broken(message="there are none", is_out_of_memory=False) if request.picks_label else None
         if request.labels not in self._choices:
             self._choices[request.labels] = attempt(lambda: choice_tokens(request.labels, tokenizer))
         labels = self._choices[request.labels]
@@ -236,7 +236,7 @@ class TransformersModel(Opened):
                 size, waiting = half, [*failure.left, *waiting]
                 continue
             for numbered in failure.left:
-                deliver(numbered.index, AnswerError(cause=failure.broken.told, concurrency=len(failure.left)))
+                deliver(numbered.index, AnswerError(cause=failure.broken.message, concurrency=len(failure.left)))
         return size
 
     def _decode(
@@ -276,7 +276,7 @@ class TransformersModel(Opened):
 
 
 def _return_gpu_memory() -> None:
-    """Give what torch keeps for later back to the GPU."""
+    """Return what torch keeps for later back to the GPU."""
     import torch
 
     if torch.cuda.is_available():
@@ -284,14 +284,14 @@ def _return_gpu_memory() -> None:
 
 
 def _end_tokens(network: Any, tokenizer: Any) -> frozenset[int]:
-    """Give the tokens that end an answer: the checkpoint may list several, and the tokenizer have its own."""
+    """Return the tokens that end an answer: the checkpoint may list several, and the tokenizer have its own."""
     listed = getattr(network.generation_config, "eos_token_id", None)
     several = listed if isinstance(listed, (list, tuple)) else [listed]
     return frozenset(token for token in (*several, tokenizer.eos_token_id) if token is not None)
 
 
 def tokens_of(prompt: Prompt, tokenizer: Any) -> Tokens:
-    """Put a prompt into tokens, as it is fed to the network."""
+    """Convert a prompt to tokens, as it is fed to the network."""
     if prompt.text is not None:
         return tuple(tokenizer(prompt.text)["input_ids"])
     messages = [{"role": message.role, "content": message.content} for message in prompt.messages]

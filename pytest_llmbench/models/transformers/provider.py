@@ -55,7 +55,7 @@ class TransformersProvider:
         return OpenAIEntry(provider="openai", model=entry.model, api=api)
 
     def prompt_style(self, entry: TransformersEntry) -> PromptStyle:
-        """Tell which prompts the model takes; "auto" is chat if it has a chat template.
+        """Return which prompts the model takes; "auto" is chat if it has a chat template.
 
         Reads the configuration and the tokenizer, of a GGUF file only the header.
 
@@ -76,7 +76,7 @@ class TransformersProvider:
         return PromptStyle.CHAT if has_template else PromptStyle.COMPLETION
 
     def token_counter(self, entry: TransformersEntry, settings: OpenSettings) -> Callable[[Prompt], int] | None:
-        """Give what counts the tokens of a prompt; None for a GGUF file that was never opened.
+        """Return what counts the tokens of a prompt; None for a GGUF file that was never opened.
 
         Raises:
             UsageFault: it surely cannot be opened.
@@ -106,7 +106,7 @@ class TransformersProvider:
         with quiet_loading():
             model = attempt(lambda: _open(entry, settings, files, adapter))
         if isinstance(model, Broken):
-            raise ModelFault(f'The model "{entry.model}" cannot be loaded: {model.told}')
+            raise ModelFault(f'The model "{entry.model}" cannot be loaded: {model.message}')
         return model
 
 
@@ -128,7 +128,7 @@ def _require(entry: TransformersEntry) -> None:
 
 
 def _has_template(entry: TransformersEntry, files: LocalFiles, adapter: LocalFiles | None) -> bool:
-    """Tell whether there is a chat template; check on the way that what is small can be loaded."""
+    """Return whether there is a chat template; check on the way that what is small can be loaded."""
     folder = _tokenizer_folder(files.path, adapter)
     if folder.is_file():
         return bool(read_header(folder).get("tokenizer.chat_template"))
@@ -137,11 +137,11 @@ def _has_template(entry: TransformersEntry, files: LocalFiles, adapter: LocalFil
         tokenizer = attempt(lambda: _load_tokenizer(entry, folder))
     if isinstance(config, Broken):
         raise UsageFault(
-            f"{files.path} has a configuration that cannot be loaded: {config.told} "
+            f"{files.path} has a configuration that cannot be loaded: {config.message} "
             "If it needs code of its own and you trust it, set trust_remote_code = true."
         )
     if isinstance(tokenizer, Broken):
-        raise UsageFault(f"{folder} has no tokenizer that can be loaded; save one there. {tokenizer.told}")
+        raise UsageFault(f"{folder} has no tokenizer that can be loaded; save one there. {tokenizer.message}")
     return _chat_template(tokenizer) is not None
 
 
@@ -176,7 +176,7 @@ def _open(
     threads_before = torch.get_num_threads()
     if entry.threads is not None:
         torch.set_num_threads(entry.threads)
-    settled: dict[str, Json] = {
+    facts: dict[str, Json] = {
         "dtype": str(network.dtype).removeprefix("torch."),
         "device": str(network.device),
         "attention": attention,
@@ -188,7 +188,7 @@ def _open(
         "threads": torch.get_num_threads(),
     }
     if network.device.type == "cuda":
-        settled["gpu"] = torch.cuda.get_device_name(network.device)
+        facts["gpu"] = torch.cuda.get_device_name(network.device)
     template = None if entry.prompt_style == "completion" else _chat_template(tokenizer)
     used = ["torch", "transformers", *(["peft"] if adapter else []), *(["gguf"] if files.is_gguf else [])]
     identity = Identity(
@@ -197,7 +197,7 @@ def _open(
         weights=weights_digest(files, settings.cache_dir),
         template_sha256=None if template is None else hashlib.sha256(template.encode()).hexdigest(),
         libraries={name: importlib.metadata.version(name) for name in used},
-        settings=settled,
+        settings=facts,
     )
     model = TransformersModel(
         Loaded(network=network, tokenizer=tokenizer, cache_argument=takes_cache_as),
@@ -285,17 +285,17 @@ def _dtype(entry: TransformersEntry, path: Path, device: str) -> str:
 
 
 def _cpu_computes_bfloat16() -> bool:
-    """Tell whether the CPU has instructions for bfloat16; without them it is 5 to 7 times slower than float32."""
+    """Return whether the CPU has instructions for bfloat16; without them it is 5 to 7 times slower than float32."""
     import torch
 
     # Newer than torch 2.6; where it is missing float32 is the safe answer.
-    tell = getattr(torch.cpu, "get_capabilities", None)
-    capabilities = {} if tell is None else tell()
+    read = getattr(torch.cpu, "get_capabilities", None)
+    capabilities = {} if read is None else read()
     return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 
 
 def _chat_template(tokenizer: Any) -> str | None:
-    """Give the chat template that applies when none is named."""
+    """Return the chat template that applies when none is named."""
     if not tokenizer.chat_template:
         return None
     template: str = tokenizer.get_chat_template()

@@ -27,6 +27,9 @@ def comparison_markdown(gate: Gate, *, is_verbose: bool = False) -> Iterator[str
             yield ""
     if is_verbose:
         yield from _answers(gate)
+    if gate.broken is not None:
+        yield f"not judged: {escaped(gate.broken)}"
+        yield ""
     yield f"**Verdict: {gate.verdict}**"
 
 

@@ -12,7 +12,7 @@ from pytest_llmbench.report.json import comparison_json, floor_json
 from pytest_llmbench.report.safe_text import on_one_line, visible
 from pytest_llmbench.report.sentences import Said, everything_said, floors_said
 from pytest_llmbench.report.terminal.layout import Span, Style, Styled, folded, plain
-from pytest_llmbench.results.records import JsonObject
+from pytest_llmbench.results.run_file import JsonObject
 
 
 def asked_text(asked: RunGate) -> str:
@@ -108,6 +108,8 @@ _STYLES: Mapping[Verdict | None, Style] = {
 def comparison_lines(gate: Gate, width: int | None = None, *, is_verbose: bool = False) -> Iterator[str]:
     """Tell a judged comparison as text: a line a suite with what moved, latency, what was left out, the verdict."""
     yield from map(plain, said_lines(list(everything_said(gate, is_verbose=is_verbose)), width))
+    if gate.broken is not None:
+        yield from map(plain, folded((), visible(f"not judged: {gate.broken}"), width))
     yield plain(verdict_line(gate.verdict))
 
 

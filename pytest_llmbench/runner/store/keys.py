@@ -1,4 +1,4 @@
-"""What tells one request from all others: whichever case it is of at temperature 0, else its case too."""
+"""The keys of stored answers: equal requests share one, at temperature 0 whichever case they are of."""
 
 import hashlib
 import json
@@ -13,14 +13,14 @@ from pytest_llmbench.values import Json, Request, Sampling
 
 
 class Key(NamedTuple):
-    """Tells a request from all others of a model: its digest, and which of the equal ones of a plan it is."""
+    """Identifies a request among all of a model: its digest, and which of the equal ones of a plan it is."""
 
     request: str
     copy: int
 
 
 def model_key(identity: Identity) -> str:
-    """Give the digest that tells a model.
+    """Give the digest that identifies a model.
 
     What a server calls its model is left out, since it is known only after the first answer.
     """
@@ -36,7 +36,7 @@ def model_key(identity: Identity) -> str:
 
 
 def request_key(model: str, request: Request) -> str:
-    """Give the digest that tells a request: `model_key`, prompt, sampling, number of the sample; and `drawn_for`.
+    """Give the digest that identifies a request: `model_key`, prompt, sampling, number of the sample; and `drawn_for`.
 
     At temperature 0 cases with the same prompt have the same answer, so that a case can be renamed or moved.
     """
@@ -73,13 +73,13 @@ def _facts_of(sampling: Sampling) -> Mapping[str, Json]:
 
 
 _LATER_KEYS: Mapping[str, Json] = {"reasoning": "auto", "omit": [], "api_version": None}
-"""Keys of entries that came later, with what they are where none is written: then they tell no model apart."""
+"""Keys that entries had later, with their usual value: with it the digest is that of earlier releases."""
 
 
 def entry_key(entry: Entry) -> str:
-    """Give the digest of what an entry says of its model; how it is asked and what it costs is left out."""
-    said = entry.model_dump(mode="json", exclude={"concurrency", "price", "sampling", "reasoning_tokens"})
+    """Give the digest of an entry, without how its model is asked and what it costs."""
+    keys = entry.model_dump(mode="json", exclude={"concurrency", "price", "sampling", "reasoning_tokens"})
     for key, usual in _LATER_KEYS.items():
-        if key in said and said[key] == usual:
-            del said[key]
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+        if key in keys and keys[key] == usual:
+            del keys[key]
+    return hashlib.sha256(json.dumps(keys, sort_keys=True).encode()).hexdigest()

@@ -44,6 +44,9 @@ def dough(grade_of: Any, answer: str, **fields: Any) -> Grade:
         "It is not play-doh: bread and money are meant.",
         "I can't help but laugh, for dough is bread and money.",
         "Dough has two senses:\n1. bread\n2. money",
+        "She says 'dough' instead of 'bread', which sounds like money.",
+        'Her "no comment" on bread and money is the joke.',
+        "Dough is kneaded, or it could mean money.",
     ],
 )
 def test_right_explanation_passes(grade_of: Any, answer: str) -> None:
@@ -68,7 +71,15 @@ def test_right_explanation_passes(grade_of: Any, answer: str) -> None:
         (RIGHT + " It means play-doh.", 0.4, Reason.FORBIDDEN_CLAIM),
         ("Money, or a dough like a deer.", 0.4, Reason.FORBIDDEN_CLAIM),
         ("It means play-doh.", 0, Reason.FORBIDDEN_CLAIM),
-        (RIGHT + " Alternatively, she was tired.", 0.6, Reason.PADDING),
+        (RIGHT + " Alternatively, she was tired.", 0.8, Reason.CORRECT),
+        (RIGHT + " It can also be understood as a sigh.", 0.8, Reason.CORRECT),
+        (
+            "Dough is kneaded for bread. Alternatively, it is slang for the money that a bakery makes.",
+            0.8,
+            Reason.CORRECT,
+        ),
+        (RIGHT + " Alternatively," + FILLER, 0.6, Reason.PADDING),
+        ("She was tired. Alternatively, it is bread and money.", 0.6, Reason.PADDING),
         (RIGHT + " Or maybe she was tired. Another explanation is love.", 0.36, Reason.PADDING),
         (RIGHT + " Alternatively, a. Or maybe b. Either way, c. It could also be d.", 0.216, Reason.PADDING),
         ("It's money. Alternatively, it could also be a pun.", 0.4, Reason.MISSING_POINTS),

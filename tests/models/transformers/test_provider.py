@@ -596,7 +596,9 @@ def test_refused_messages(folder: Path, tmp_path: Path) -> None:
 
     refused, fine = model.answer([chatted(("system", "Be brief."), ("user", "Hi")), chatted(("user", "Hi"))])
 
-    assert refused == AnswerError(cause="The prompt cannot be put to the model: TemplateError: no system messages here")
+    assert refused == AnswerError(
+        cause="The prompt cannot be converted to tokens: TemplateError: no system messages here"
+    )
     assert isinstance(fine, Answer)
 
 
@@ -722,8 +724,9 @@ def test_dtype(folder: Path, tmp_path: Path, dtype: str) -> None:
 
 
 @peft_asks_for_an_old_name
-def test_adapter(folder: Path, tmp_path: Path) -> None:
-    """A LoRA adapter changes the answers as it does in PEFT, and stands in the identity."""
+@pytest.mark.parametrize("merges", [True, False])
+def test_adapter(folder: Path, tmp_path: Path, merges: bool) -> None:
+    """A LoRA adapter changes the answers as it does in PEFT, merged or not, and stands in the identity."""
     torch.manual_seed(3)
     base = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     lora = peft.LoraConfig(r=4, lora_alpha=64, init_lora_weights=False, target_modules=["q_proj", "v_proj"])
@@ -733,12 +736,14 @@ def test_adapter(folder: Path, tmp_path: Path) -> None:
     ids = tokenizer("A", return_tensors="pt")
     expected = adapted.generate(**ids, do_sample=False, max_new_tokens=12, pad_token_id=2)[0, 2:]
 
-    model = opened(folder, tmp_path, adapter=str(tmp_path / "adapter"))
+    keys = {} if merges else {"merge_adapter": False}
+    model = opened(folder, tmp_path, adapter=str(tmp_path / "adapter"), **keys)
 
     assert texts(model, [asked("A")]) == [tokenizer.decode(expected)]
     assert tokenizer.decode(expected) != generated(folder, "A")[0]
     assert model.identity.settings["adapter"] == str(tmp_path / "adapter")
     assert str(model.identity.settings["adapter_weights"]).startswith("sha256:")
+    assert model.identity.settings["merge_adapter"] is merges
     assert model.identity.libraries["peft"] == peft.__version__
 
 
