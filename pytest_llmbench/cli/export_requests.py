@@ -1,20 +1,24 @@
-"""Write the requests of a run in OpenAI's batch format, for whoever answers many at once: a batch API, a cluster.
+"""`llmbench export-requests`: the requests of a run in OpenAI's batch format, for a batch API or a cluster.
 
 One JSON object a line, with the custom id `SUITE/CASE/SAMPLE`; the body is what the openai provider would send, but
 for `stream`.  The `recorded` provider grades the file that comes back.  Nothing is asked, no key is needed.
 """
 
+import argparse
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pytest_llmbench.cli.arguments import add_suite_paths, count_of
+from pytest_llmbench.cli.output import print_lines
 from pytest_llmbench.errors import SuiteFault, UsageFault
 from pytest_llmbench.models.base import HasBatchEntry
 from pytest_llmbench.models.catalog import Catalog, ModelSpec
 from pytest_llmbench.models.entries import OpenAIEntry
 from pytest_llmbench.models.openai.request_body import PATHS, Extra, sent_body, style_of
+from pytest_llmbench.report.files import write_target
+from pytest_llmbench.report.format import counted
 from pytest_llmbench.runner.requests import RequestBuilder
 from pytest_llmbench.runner.settings import Item, RunSettings
 from pytest_llmbench.suites.loader import LoadedSuite
@@ -22,53 +26,39 @@ from pytest_llmbench.suites.registry import SuiteRegistry
 from pytest_llmbench.values import Request
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """What to write: the suites below `paths`, as `model` would be asked, to `target`.
-
-    `root` is the project's root directory; `models_file` is None for its default.
-    """
-
-    paths: Sequence[Path]
-    model: str
-    target: Path
-    root: Path
-    models_file: Path | None = None
-    samples: int = 1
-    limit: int | None = None
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    add_suite_paths(parser)
+    parser.add_argument("--llm-model", required=True, metavar="NAME", help="entry of the models file, or openai:TARGET")
+    parser.add_argument("-o", "--output", required=True, type=Path, metavar="REQUESTS.jsonl", help="file to write")
+    parser.add_argument("--llm-models-file", type=Path, metavar="FILE", help="default: fixtures/models.toml")
+    parser.add_argument(
+        "--llm-samples", type=count_of("--llm-samples"), default=1, metavar="K", help="answers per case; default 1"
+    )
+    parser.add_argument(
+        "--llm-limit", type=count_of("--llm-limit"), metavar="N", help="only the first N cases of each suite"
+    )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exported:
-    """What was written."""
-
-    suites: int
-    requests: int
-
-
-def export_requests(wanted: Wanted) -> Exported:
-    """Write the requests of a run.
+def run(options: argparse.Namespace) -> int:
+    """Write the requests of a run; gives the exit status.
 
     Raises:
-        UsageFault: the model cannot be asked so, there is no suite, the file cannot be written.
+        UsageFault: the model takes no requests, there is no suite, the file cannot be written.
         SuiteFault: a suite is wrong.
     """
-    for name, number in (("--llm-samples", wanted.samples), ("--llm-limit", wanted.limit)):
-        if number is not None and number < 1:
-            raise UsageFault(f"{name} needs a whole number of at least 1, not {number}.")
-    catalog = Catalog(wanted.models_file or wanted.root / "fixtures" / "models.toml", {})
-    (spec,) = catalog.choose([wanted.model], Path.cwd())
+    catalog = Catalog(options.llm_models_file or options.root / "fixtures" / "models.toml", {})
+    (spec,) = catalog.choose([options.llm_model], Path.cwd())
     entry = _api_entry(spec)
-    suites = [_suite(found) for found in SuiteRegistry(wanted.root, {}).load_below(wanted.paths)]
-    settings = RunSettings(root=wanted.root, samples=wanted.samples, limit=wanted.limit)
+    suites = [_suite(found) for found in SuiteRegistry(options.root, {}).load_below(options.paths)]
+    settings = RunSettings(root=options.root, samples=options.llm_samples, limit=options.llm_limit)
     # a model that is only written for need not be one that can be opened here: its style is known from its entry
     builder = RequestBuilder(settings, styles={spec.role: style_of(entry)})
     lines = list(_lines(builder, suites, spec, entry))
-    try:
-        wanted.target.write_text("".join(lines), encoding="utf-8")
-    except OSError as fault:
-        raise UsageFault(f"{wanted.target}: this file cannot be written: {fault.strerror}.") from None
-    return Exported(suites=len(suites), requests=len(lines))
+    write_target(options.output, "".join(lines))
+    written = f"{counted(len(lines), 'request')} of {counted(len(suites), 'suite')}"
+    print_lines([f"wrote {written} to {options.output}"])
+    return 0
 
 
 def _api_entry(spec: ModelSpec) -> OpenAIEntry:

@@ -1,17 +1,38 @@
-"""Check suite files without any model."""
+"""`llmbench validate`: check suite files without any model."""
 
+import argparse
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_llmbench.cli.arguments import add_suite_paths
+from pytest_llmbench.cli.output import print_lines
 from pytest_llmbench.errors import SuiteFault
 from pytest_llmbench.grading.base import Severity
+from pytest_llmbench.report.format import counted
+from pytest_llmbench.report.safe_text import visible
 from pytest_llmbench.suites.registry import SuiteRegistry, fault_of
+
+_WORDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.ADVICE: "hint"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    add_suite_paths(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print what was found; gives the exit status."""
+    found = validate(options.paths, options.root)
+    print_lines(visible(f"{remark.text} [{_WORDS[remark.severity]}]") for remark in found.remarks)
+    counts = ", ".join(counted(found.count(severity), word, none="no") for severity, word in _WORDS.items())
+    print_lines([f"{counted(found.suites, 'suite')}, {counted(found.cases, 'case')}: {counts}"])
+    return 1 if found.count(Severity.ERROR) else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remark:
-    """One thing to say: a sentence that begins with its place."""
+    """A finding: a sentence that begins with its place."""
 
     severity: Severity
     text: str
@@ -19,19 +40,19 @@ class Remark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Validation:
-    """What was looked at, and what there is to say."""
+    """What was checked, and what was found."""
 
     suites: int
     cases: int
     remarks: tuple[Remark, ...]
 
     def count(self, severity: Severity) -> int:
-        """Count the remarks of one weight."""
+        """Count the remarks of one severity."""
         return sum(remark.severity is severity for remark in self.remarks)
 
 
 def validate(paths: Iterable[Path], root: Path) -> Validation:
-    """Load every suite file below the paths and let its grader look at it thoroughly.
+    """Load every suite file below the paths and let its grader check it thoroughly.
 
     Args:
         paths: suite files, or folders to look through.

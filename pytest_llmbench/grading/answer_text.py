@@ -1,6 +1,6 @@
 """What every grader reads first: tidied text, and whether an answer is one at all.
 
-An answer that says nothing is `empty`; one that declines is a `refusal`.  Both fail with
+An answer without text is `empty`; one that declines is a `refusal`.  Both fail with
 score 0 under every grader, which `graded_unless_void` sees to in one place.
 """
 
@@ -82,30 +82,30 @@ def is_refusal(text: str) -> bool:
     return any(pattern.match(opening, start) for pattern in _REFUSALS for start in starts)
 
 
-def graded_unless_void(judge: Grader) -> Grader:
-    """Make a grader of a judge: what is no answer fails.
+def graded_unless_void(grader: Grader) -> Grader:
+    """Wrap a grader so that what is no answer fails.
 
-    The judge is asked about an empty answer too, for its parts.  An answer the judge passes is never called a refusal.
+    The grader grades an empty answer too, for its parts.  An answer that it passes is never called a refusal.
     """
 
     def grade(case: Case, answer: Answer) -> Grade:
-        return void_or(judge(case, answer), answer)
+        return void_or(grader(case, answer), answer)
 
     return grade
 
 
-def void_or(judged: Grade, answer: Answer) -> Grade:
+def void_or(grade: Grade, answer: Answer) -> Grade:
     """Give the grade of an answer, or that of an empty one or a refusal."""
     if is_empty(answer.text):
         what = "nothing but reasoning" if answer.reasoning else "empty"
-        return _void(judged, Reason.EMPTY, f"The answer is {what}.")
-    if not judged.passed and is_refusal(answer.text):
-        return _void(judged, Reason.REFUSAL, f"The model declined: {clip(answer.text)}")
-    return judged
+        return _void(grade, Reason.EMPTY, f"The answer is {what}.")
+    if not grade.passed and is_refusal(answer.text):
+        return _void(grade, Reason.REFUSAL, f"The model declined: {clip(answer.text)}")
+    return grade
 
 
-def _void(judged: Grade, reason: Reason, explanation: str) -> Grade:
-    return replace(judged, score=0.0, passed=False, reason=reason, explanation=explanation)
+def _void(grade: Grade, reason: Reason, explanation: str) -> Grade:
+    return replace(grade, score=0.0, passed=False, reason=reason, explanation=explanation)
 
 
 _TOKEN = regex.compile(

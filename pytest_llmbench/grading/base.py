@@ -19,7 +19,7 @@ class Grader(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judging:
-    """How a suite has its answers judged by a model: two pure functions, and how that model is to be asked.
+    """How a judge model grades the answers of a suite: two pure functions, and what its requests are like.
 
     `prompt(case, answer, style)` gives what the judge is sent, None where an answer needs no judge.
     `grade(case, answer, replies)` reads what came back, a reply a vote (none where the judge was not

@@ -2,7 +2,7 @@
 
 Texts are compared in NFC, with the keyboard's quotes and hyphens, one kind of blank and one kind of line end,
 and without characters of no width: what an editor, a spreadsheet or a tokenizer changes unseen is no difference.
-A case may say `verbatim: true`, and is then compared character by character.
+A case with `verbatim: true` is compared character by character.
 """
 
 import unicodedata
@@ -31,7 +31,7 @@ _SHOWN = 6
 """How many code points of a difference are shown."""
 
 _SEARCHED = 20_000
-"""In how many characters of an answer a text is looked for that occurs but for what cannot be seen."""
+"""In how many characters of an answer a difference that cannot be seen is looked for."""
 
 
 def fold(text: str) -> str:
@@ -50,7 +50,7 @@ def folding(*, is_verbatim: bool = False, ignores_case: bool = False) -> Fold:
 
 def unseen_difference(expected: str, found: str) -> str | None:
     """Describe by its code points where two texts differ that look alike; None if they are equal, or look different."""
-    if expected == found or _look(expected) != _look(found):
+    if expected == found or max(len(expected), len(found)) > _SEARCHED or _look(expected) != _look(found):
         return None
     begin = next(
         (place for place, pair in enumerate(zip(expected, found, strict=False)) if pair[0] != pair[1]),

@@ -44,7 +44,7 @@ _FILLER = re.compile(r"[\s,]*(?:(?:and|but|or|also|well|maybe|perhaps|possibly|p
 _DENIAL = re.compile(
     r"(?P<bare>(?:\bnot|n't) |\bno[nt]-|\bnon )$|(?P<plain>(?:\bnot|n't) an? )$"
     r"|(?:(?:\bnot|n't) (?:the|really|exactly|quite|simply)"
-    r"|\b(?:than|instead of|opposed to|over)(?: an?| the)?) $|(?P<no>\bno )$"
+    r"|\b(?:than|instead of|opposed to|over|neither|nor)(?: an?| the)?) $|(?P<no>\bno )$"
 )
 _DENIAL_LENGTH = 20
 
@@ -80,6 +80,7 @@ _ANNOUNCED = re.compile(
     r"(?: ?(?::|=|→|->|—|–)| is(?: ?:)?\b| - )[ :]*(?P<rest>.*)|.*\\boxed ?\{(?P<boxed>[^{}]*(?:\{[^{}]*\})?)"
 )
 _ANNOUNCED_WITHIN = re.compile(rf"\b(?:the|my|our|final) {_ANNOUNCEMENT}(?: is|:)")
+_LIST_MARK = re.compile(r"^(?:[^\w\\]*\d{1,2}[.)])?[^\w\\]*")
 _ANNOUNCEMENT_ALONE = re.compile(rf"(?:(?:the|my|our) )?{_ANNOUNCEMENT}[ :]*")
 _REASONING = re.compile(
     r"(?:(?:my|the|short|brief|step-by-step) )?(?:reason|reasons|reasoning|explanation|analysis|thoughts?|thinking"
@@ -178,7 +179,7 @@ class Labels:
         for line in lines:
             if _NEXT_INPUT.match(line):
                 break
-            announced = _ANNOUNCED.match(line)
+            announced = _ANNOUNCED.match(_LIST_MARK.sub("", line, count=1))
             rest = line if is_next else announced and (announced["rest"] or announced["boxed"])
             is_next = _ANNOUNCEMENT_ALONE.fullmatch(line) is not None
             found = (self._label_in(rest) if rest else None) or found

@@ -1,4 +1,4 @@
-"""What the gate says, as JSON: for `compare --format json` and the `gate` list of the benchmark JSON."""
+"""The gate as JSON: for `compare --format json` and the `gate` list of the benchmark JSON."""
 
 from pytest_llmbench.gate.comparison import LeftOut
 from pytest_llmbench.gate.decision import Gate, LatencyRuling, SuiteRuling
@@ -11,7 +11,7 @@ from pytest_llmbench.values import Json
 
 
 def comparison_json(gate: Gate) -> JsonObject:
-    """Give a judged comparison; scores, deltas, intervals and margins are shares."""
+    """Give a comparison; scores, deltas, intervals and margins are shares."""
     left_out = [entry for suite in gate.comparison.suites for entry in suite.left_out]
     return {
         "verdict": gate.verdict,

@@ -1,6 +1,6 @@
 """The JSON schema of suite files, for editors: made from the graders' own fields.
 
-`python -m pytest_llmbench.suites.json_schema` prints it; it is shipped as `suite.schema.json`.
+`llmbench schema` prints it; it is shipped as `suite.schema.json`.
 """
 
 import json
@@ -30,6 +30,11 @@ _FOR_FUNCTION = {
 _ID = {"type": ["string", "number", "boolean"], "pattern": f"^{ID_PATTERN.pattern}$"}
 _TAG = f"(?!_){TAG_PATTERN.pattern}"
 _NO_MARK = {"not": {"enum": sorted(RESERVED_MARKS)}}
+
+
+def printed_schema(kinds: Mapping[str, GraderKind]) -> str:
+    """Give the schema as the file that is shipped."""
+    return json.dumps(suite_schema(kinds), indent=1, sort_keys=True)
 
 
 def suite_schema(kinds: Mapping[str, GraderKind]) -> dict[str, Any]:
@@ -178,4 +183,4 @@ def _without_titles(node: Any, definitions: Mapping[str, Any]) -> Any:
 
 
 if __name__ == "__main__":
-    print(json.dumps(suite_schema(BUILT_IN), indent=1, sort_keys=True))  # noqa: T201 - it is asked for
+    print(printed_schema(BUILT_IN))  # noqa: T201 - it is asked for

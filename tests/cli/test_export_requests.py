@@ -87,7 +87,7 @@ def test_lines(project, capsys):
     """A line has the custom id, the method, the path and all that is asked, without a key and without a stream."""
     lines = exported("--llm-model", "api", "--llm-limit", "2")
 
-    assert capsys.readouterr().out == "wrote 2 requests of 1 suites to requests.jsonl\n"
+    assert capsys.readouterr().out == "wrote 2 requests of 1 suite to requests.jsonl\n"
     assert [line["custom_id"] for line in lines] == ["capitals/france/0", "capitals/cote-d-ivoire/0"]
     assert lines[1] == {
         "custom_id": "capitals/cote-d-ivoire/0",
@@ -224,7 +224,7 @@ def openai_body_of(monkeypatch):
             ["fixtures", "--llm-model", "api"],
             "no suite file found; a suite is a .yaml file with `suite` and `grader` at its top level.",
         ),
-        (["cases", "--llm-model", "api", "-o", "cases"], "cases: this file cannot be written: Is a directory."),
+        (["cases", "--llm-model", "api", "-o", "cases"], "cases: cannot be written: Is a directory."),
     ],
 )
 def test_usage_faults(project, capsys, arguments, message):

@@ -350,7 +350,7 @@ def test_a_margin_below_the_noise_of_the_baseline_s_own_runs_is_told() -> None:
 
     pooled = pool(joined, [incumbent(*old, date="old")])
 
-    warning = "  a margin of 5 points lies below the noise floor: two runs of the baseline lie up to 11.9 points apart"
+    warning = "  a margin of 5 points is below the noise floor: two runs of the baseline differ by up to 11.9 points"
     assert warning in comparison_lines(decide(pooled, GateSettings()))
     assert not any("noise floor" in line for line in comparison_lines(decide(pooled, GateSettings(margin=0.2))))
     assert not any("noise floor" in line for line in comparison_lines(decide(joined, GateSettings())))
@@ -460,7 +460,9 @@ def test_the_command_judges_two_files(tmp_path: Path, capsys: Readable) -> None:
 
     assert status == 8
     told = capsys.readouterr().out.splitlines()
-    assert told[0].startswith("s        too few cases 100% -> 100% right on 60 cases in 1 cluster: anything from ")
+    assert told[0].startswith(
+        "s        too few cases 100% -> 100% right on 60 cases in 1 cluster. The true change may lie anywhere from "
+    )
     assert told[-1] == "verdict: too few cases"
 
 
@@ -519,7 +521,7 @@ def test_a_run_is_not_judged_against_itself(tmp_path: Path, capsys: Readable, mo
     ):
         assert compare(*arguments) == 2
         assert capsys.readouterr().err == (
-            f"llmbench: the same {what} is named twice; a run has nothing to say against itself.\n"
+            f"llmbench: the same {what} is named twice; name another one to compare it with.\n"
         )
 
 

@@ -7,11 +7,15 @@ from typing import Any
 
 import pytest
 
+from pytest_llmbench.models.reasoning import separate
+
 ROWS = [
     json.loads(line)
     for line in (Path(__file__).parents[1] / "data" / "wrong-verdicts.jsonl").read_text(encoding="utf-8").splitlines()
 ]
 KINDS = {
+    "reasoning marks",
+    "harmony",
     "json fence",
     "invisible differences",
     "wrapped label",
@@ -30,7 +34,9 @@ def test_each_kind_is_there() -> None:
 @pytest.mark.parametrize("row", OWN, ids=[row["id"] for row in OWN])
 def test_the_grade_is_right(grade_of, row: Mapping[str, Any]) -> None:
     """Passed or failed as it should be, and the label found that a careful reader finds."""
-    grade = grade_of(row["grader"], row["case"], row["answer"], suite=row["suite"])
+    text = separate(row["answer"]).text  # as between provider and graders
+
+    grade = grade_of(row["grader"], row["case"], text, suite=row["suite"])
 
     assert grade.passed == (row["expect"] == "passed"), grade
     assert grade.parts.get("lenient") == row.get("lenient")

@@ -121,11 +121,11 @@ def test_wrong_answers_of_a_gated_run_fail_no_test(gated: GateProject) -> None:
             "llmbench gate: against base.json (base, 20??-??-?? ??:??), margin 5 points",
             "cases/sums.yaml .....wwwwwwwwww*",
             "=* llmbench gate =*",
-            "sums     worse         90.0% -> 65.0% right on 100 cases (-25.0 points, 90% interval *; you tolerate -5)",
+            "sums     worse         90.0% -> 65.0% right on 100 cases (-25.0 points, 90% interval *; margin 5)",
             "  30 got worse: c10, c11, c12, c13, c14, c15, c16, c17, c18, c19, c20, c21 and 18 more",
             "  5 got better: c0, c1, c2, c3, c4",
             "  answers: 65% have the same grade, 65% the same text",
-            "latency                median case 1.00x as long on 100 cases (between 0.89x and 1.12x)",
+            "latency                per case x1.00 (median of 100 cases, interval x0.89 to x1.12)",
             "  allowing for run-to-run noise of 5% (assumed)",
             "verdict: worse",
             "=* 65 passed, 35 wrong in *",
@@ -495,9 +495,9 @@ def test_xdist_gives_the_same_verdicts(gated: GateProject) -> None:
 @pytest.mark.parametrize(
     ("floors", "status", "line"),
     [
-        (["0.9"], 0, "sums  no worse      minimum score 90.0% reached with 90.0% on 100 cases (errors count as wrong)"),
-        (["0.91"], 1, "sums  worse         minimum score 91.0% missed with 90.0% on 100 cases (errors count as wrong)"),
-        (["0.99", "sums=0.5"], 0, "sums  no worse      minimum score 50.0% reached with 90.0% on 100 cases *"),
+        (["0.9"], 0, "sums  no worse      minimum score 90.0% reached: 90.0% on 100 cases (errors count as wrong)"),
+        (["0.91"], 1, "sums  worse         minimum score 91.0% missed: 90.0% on 100 cases (errors count as wrong)"),
+        (["0.99", "sums=0.5"], 0, "sums  no worse      minimum score 50.0% reached: 90.0% on 100 cases *"),
     ],
 )
 def test_a_minimum_score_is_a_gate_of_its_own(gated: GateProject, floors: list[str], status: int, line: str) -> None:
@@ -736,7 +736,7 @@ def test_a_case_that_is_planned_twice_cannot_be_gated(gated: GateProject) -> Non
             ["-q"],
             [
                 "sums     no worse      90.0% -> 90.0% right on 100 cases (+0.0 points, *",
-                "latency                median case 1.00x as long on 100 cases (between 0.89x and 1.12x)",
+                "latency                per case x1.00 (median of 100 cases, interval x0.89 to x1.12)",
                 "verdict: no worse",
             ],
         ),
@@ -794,8 +794,8 @@ def test_a_suite_whose_grader_nobody_trusts_is_advice_only(gated: GateProject) -
     result.stdout.fnmatch_lines(
         [
             "sums     worse         (advice only) 90.0% -> 60.0% right on 100 cases *",
-            "  advice only, and no part of the overall verdict: nobody has judged these answers (llmbench review RUN.json), and the suite *",
-            "sums     worse         (advice only) minimum score 90.0% missed with 60.0% on 100 cases (errors count as wrong)",
+            "  advice only, not part of the overall verdict: nobody has judged these answers (llmbench review RUN.json), and the suite *",
+            "sums     worse         (advice only) minimum score 90.0% missed: 60.0% on 100 cases (errors count as wrong)",
             "verdict: inconclusive",
         ]
     )

@@ -233,13 +233,13 @@ def shown(*lines: Forecast, width: int = 200) -> list[str]:
 def test_a_plan_is_a_table_its_sum_and_what_it_can_decide() -> None:
     """What is estimated is marked, and the marks are explained."""
     assert shown(LINE) == [
-        "suite  model  cases  requests  stored  tokens in  out at most  USD at most    time",
-        "s      m        600       600     100    ~12,000        3,000        0.012  ~3 min",
-        "500 requests would be sent, for at most 0.012 USD, in about 3 min. Nothing was sent.",
-        "~ tokens: estimated, three bytes each. ~ time: by a rule of thumb; stored answers of the model will tell it better.",
-        "s: 600 cases can decide at -5 points",
-        "  the smallest margin such a suite can clear: 5 points",
-        "  more samples a case cannot help at temperature 0: only more cases can",
+        "suite  model  cases  requests  stored  tokens in  out at most  cost at most    time",
+        "s      m        600       600     100    ~12,000        3,000        $0.012  ~3 min",
+        "500 requests would be sent, for at most $0.012, in about 3 min. Nothing was sent.",
+        "~ tokens: estimated at three bytes per token. ~ time: a rough estimate, which improves once answers of the model are stored.",
+        "s: 600 cases can decide at a margin of 5 points",
+        "  with 600 cases, only a margin of 5 points or more can pass",
+        "  more samples per case do not help at temperature 0; add cases",
     ]
 
 
@@ -251,7 +251,7 @@ def test_what_is_not_known_is_said() -> None:
 
     assert lines[2].split()[-2:] == ["?", "?"]
     assert lines[3] == (
-        "1,000 requests would be sent, for at most 0.012 USD, in about 3 min; what n costs is not known: no price in "
-        "the models file; how long n takes is not known before some answers of it are stored. Nothing was sent."
+        "1,000 requests would be sent, for at most $0.012, in about 3 min; the cost of n is unknown: add a price "
+        "to the models file; the time of n is unknown until some of its answers are stored. Nothing was sent."
     )
-    assert [line for line in lines if line.startswith("s: ")] == ["s: 600 cases can decide at -5 points"]
+    assert [line for line in lines if line.startswith("s: ")] == ["s: 600 cases can decide at a margin of 5 points"]

@@ -108,7 +108,8 @@ def test_the_terminal_shows_the_table_below_the_scoreboard(pytester: pytest.Pyte
             "  (always no)        -   50.0%    50.0% *",
             "  (last label)       -   50.0%    50.0% *",
             "  (rule)             -  100.0%   100.0% *",
-            "  old is not above the best baseline: 50.0% strict, 100.0% by (rule).",
+            "  old does not beat the trivial baseline: 50.0% (strict) against 100.0% for",
+            "    the suite's rule.",
         ]
     )
 

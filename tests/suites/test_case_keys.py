@@ -10,6 +10,7 @@ from pytest_llmbench.errors import SuiteFault
 from pytest_llmbench.grading.base import Finding, Severity
 from pytest_llmbench.suites.case_keys import is_one_edit
 from pytest_llmbench.suites.loader import LoadedSuite, load_suite
+from pytest_llmbench.suites.registry import SuiteRegistry
 
 LABELS = 'suite: s\ngrader: yes_no\nprompt: {completion: "{{ headline }}"}\ncases:\n'
 
@@ -135,6 +136,19 @@ def test_other_comments_are_no_fault(tmp_path: Path, lines: str) -> None:
     found = loaded(tmp_path, LABELS + f"  - id: a\n    {lines}\n")
 
     assert found.findings == ()
+
+
+def test_the_warnings_are_for_validate_alone(tmp_path: Path) -> None:
+    """A thorough check gives them, the quick one before a run does not."""
+    (tmp_path / "s.yaml").write_text(LABELS + '  - {id: a, headline: x, source: y, expected: "no"}\n', encoding="utf-8")
+    registry = SuiteRegistry(tmp_path, {})
+    found = registry.load(tmp_path / "s.yaml")
+    assert found is not None
+
+    thorough, quick = registry.check_thoroughly(found), registry.check(found)
+
+    assert [finding.severity for finding in thorough] == [Severity.WARNING]
+    assert quick == ()
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,8 @@ _HEDGE = (
     r"(?:alternatively|either way|or (?:maybe|perhaps|possibly)"
     r"|another (?:possible |potential |likely )?(?:interpretation|explanation|possibility)"
     r"|(?:it|this|that|the joke|the humou?r) (?:could|might|may) (?:also|equally|instead|just as well) be"
-    r"|(?:could|might|may|can) also be (?:interpreted|understood|read|explained)"
+    r"|(?:it|this|that|the (?:joke|humou?r|pun|punch ?line)) (?:could|might|may|can) also be"
+    r" (?:interpreted|understood|read|explained)"
     r"|or (?:it|this|the joke|the humou?r) (?:could|might|may)(?! (?:also )?(?:mean|refer|sound)\b)"
     r"|on the other hand,? (?:it|this|the joke|the humou?r) (?:could|might|may)"
     r"|it(?:'s| is) (?:also|equally) possible)"
@@ -113,7 +114,7 @@ class Phrases:
         """Compile the alternatives.
 
         Raises:
-            ValueError: one is no pattern, or matches the empty text; the message says which.
+            ValueError: one is no pattern, or matches the empty text; the message names it.
         """
         return cls(name=name, patterns=tuple(_compiled(source) for source in alternatives))
 
@@ -234,7 +235,9 @@ def _quoted_stretches(text: str) -> list[tuple[int, int]]:
     return [
         quoted.span()
         for quoted in _QUOTED.finditer(text)
-        if len(quoted[0].split()) <= _QUOTED_WORDS and not _MEANING_DENIED.search(quoted[0])
+        if len(quoted[0].split()) <= _QUOTED_WORDS
+        and not _MEANING_DENIED.search(quoted[0])
+        and quoted[0] != text.strip()
     ]
 
 

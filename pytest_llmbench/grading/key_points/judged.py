@@ -50,8 +50,8 @@ def judging(suite: Suite, root: Path) -> Judging | None:
         if is_empty(answer.text):
             nothing = Grade(score=0.0, passed=False, reason=Reason.EMPTY, explanation="")
             return void_or(nothing, answer)
-        judged = _grade(rubrics[case.id], case, answer.text, replies, votes=fields.votes)
-        return void_or(judged, answer) if isinstance(judged, Grade) else judged
+        found = _grade(rubrics[case.id], case, answer.text, replies, votes=fields.votes)
+        return void_or(found, answer) if isinstance(found, Grade) else found
 
     return Judging(
         prompt=partial(_prompt, fields),

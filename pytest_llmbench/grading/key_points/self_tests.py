@@ -75,7 +75,7 @@ def _tried(case: Case, rubric: Rubric, others: Sequence[Case]) -> Iterator[Findi
         if mark(rubric, text).passed:
             yield _finding(case, f"{what} passes; narrow the points, or raise the threshold.")
     if len(rules.points) < 2:
-        advice = "it has one point only; two independent ones tell an explanation from a guess."
+        advice = "it has one point only; two independent ones distinguish an explanation from a guess."
         yield _finding(case, advice, Severity.ADVICE)
     if not rules.references:
         advice = "it has no reference, so nothing shows that its points can be made; add one."

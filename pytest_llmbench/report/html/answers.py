@@ -1,6 +1,6 @@
 """One record as the page's script reads it: its answers, why they were graded so, and where in the text that stands.
 
-Keys are short because there are many of them; page.js names them again.  A key without anything to say is left out.
+Keys are short because there are many of them; page.js names them again.  An empty key is left out.
 """
 
 import json
@@ -15,7 +15,7 @@ SHOWN_APART = frozenset({"points", "forbidden", "reading", "sql", "instance", "d
 """The parts of a grade that have a look of their own; the others are listed."""
 
 _SILENT = frozenset({"expected", "labels", "positive", "strict", "lenient", "lenient_correct", "rule", "reference"})
-"""Parts that say again what the explanation says, or that the section of labels sums up."""
+"""Parts that repeat the explanation, or that the section of labels sums up."""
 
 _PART_CHARACTERS = 400
 
@@ -23,7 +23,7 @@ Packed = dict[str, Any]
 
 
 def packed_sample(sample: Sample, *, is_old: bool = False) -> Packed:
-    """Write one answer with its grade; of an old one what shows how it was judged."""
+    """Write one answer with its grade; of an old one what shows how it was graded."""
     answer = sample.answer
     found: Packed = {
         "a": answer,

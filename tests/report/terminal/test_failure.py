@@ -209,7 +209,7 @@ def test_samples_without_a_grade_are_counted_apart(item: Item) -> None:
     """They neither failed nor passed."""
     story = failure_story(item, result(wrong(), error_sample(AnswerError(cause="HTTP 500")), RIGHT))
 
-    assert "  samples   1 of 3 failed; the first of them is shown; 1 got no grade" in lines(story)
+    assert "  samples   1 of 3 failed; the first of them is shown; 1 without a grade" in lines(story)
 
 
 def test_labels_stand_in_a_column() -> None:

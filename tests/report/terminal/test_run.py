@@ -49,7 +49,7 @@ def test_a_record_is_told_from_prompt_to_cost() -> None:
         "-- grade",
         "   correct (score 1.00): As expected.",
         "-- cost",
-        "   0.25s in all, 20ms to the first token, 9 input tokens, 2 output tokens",
+        "   0.25s total, 20ms to the first token, 9 input tokens, 2 output tokens",
         "",
     ]
 
