@@ -344,7 +344,7 @@ def read_run(path: Path) -> Run:
     found = read_run_file(path)
     block = found["llmbench"]
     records = []
-    for entry in _record_objects(found):
+    for entry in record_objects(found):
         try:
             records.append(record_from_json(entry))
         except ValueError as fault:
@@ -381,7 +381,8 @@ def machine_from_json(found: Any) -> Machine | None:
     )
 
 
-def _record_objects(found: JsonObject) -> Iterator[Any]:
+def record_objects(found: JsonObject) -> Iterator[Any]:
+    """Give the records of a file as they stand in it, those without a latency last."""
     for benchmark in found["benchmarks"]:
         extra_info = benchmark.get("extra_info") if isinstance(benchmark, dict) else None
         record = extra_info.get("llmbench") if isinstance(extra_info, dict) else None
