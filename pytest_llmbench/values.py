@@ -192,6 +192,9 @@ class AnswerError:
     is_fatal: bool = False
 
 
+CUT_OFF = "length"
+"""The finish reason where the limit of tokens ended an answer, or its reasoning."""
+
 CONTENT_FILTER = "content_filter"
 """The finish reason where a filter of the provider ended an answer, or kept it from beginning."""
 

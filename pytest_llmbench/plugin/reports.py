@@ -24,6 +24,7 @@ from pytest_llmbench.report.terminal.failure import wrong_line
 from pytest_llmbench.report.terminal.labels import label_lines
 from pytest_llmbench.report.terminal.layout import Styled, folded
 from pytest_llmbench.report.terminal.scoreboard import (
+    cut_off_lines,
     reason_lines,
     reused_line,
     scoreboard,
@@ -237,6 +238,8 @@ class Summary:
         write(terminalreporter, scoreboard_table(board, width, is_short=verbosity < 0))
         if left_out := times_left_out(board):
             write(terminalreporter, folded((), left_out, width))
+        for cut_off in cut_off_lines(board, records):
+            write(terminalreporter, folded((), cut_off, width))
         if verbosity >= 0:
             write(terminalreporter, reason_lines(records, width))
             write(terminalreporter, label_lines(records, self._session.run.facts.prompts, width))

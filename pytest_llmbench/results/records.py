@@ -47,6 +47,11 @@ class Sample:
     reused: Switch = False
     attempts: Count = 1
     error: str | None = None
+    reasoning: str | None = None
+    """What the model wrote before its answer: kept, never graded, never compared."""
+    reasoning_tokens: Count | None = None
+    ttfa_s: Seconds | None = None
+    """The time to the first token of the answer, behind any reasoning."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,6 +248,9 @@ def _of_answer(answer: Answer) -> dict[str, Any]:
         "concurrency": answer.concurrency,
         "reused": answer.reused,
         "attempts": answer.attempts,
+        "reasoning": answer.reasoning,
+        "reasoning_tokens": _plausible(answer.reasoning_tokens),
+        "ttfa_s": _plausible(answer.ttfa_s),
     }
 
 

@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 JsonObject: TypeAlias = dict[str, Any]
 
-SCHEMA = 1
-"""The version of the record and of the block. Readers refuse newer ones."""
+SCHEMA = 2
+"""The version of the record and of the block. Readers refuse newer ones, and accept all older ones for good.
+
+With 2, `answer` is without its reasoning, which stands in a field of its own; later fields are optional.
+"""
 
 _ABSENT_WHEN_NONE = ("cluster", "twin_of")
 """The fields of a record that are in its JSON only where they have a value."""
@@ -360,7 +363,7 @@ def read_run(path: Path) -> Run:
 def _run_from_json(path: Path, found: JsonObject) -> Run:
     block = found["llmbench"]
     records = []
-    for entry in _record_objects(found):
+    for entry in record_objects(found):
         try:
             records.append(record_from_json(entry))
         except ValueError as fault:
@@ -440,7 +443,8 @@ def machine_from_json(found: Any) -> Machine | None:
     )
 
 
-def _record_objects(found: JsonObject) -> Iterator[Any]:
+def record_objects(found: JsonObject) -> Iterator[Any]:
+    """Give the records of a file as they stand in it, those without a latency last."""
     for benchmark in found["benchmarks"]:
         extra_info = benchmark.get("extra_info") if isinstance(benchmark, dict) else None
         record = extra_info.get("llmbench") if isinstance(extra_info, dict) else None
