@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from pytest_llmbench.plugin import options
 from pytest_llmbench.plugin.internals.xdist import is_worker
 from pytest_llmbench.plugin.reports import STEP_SUMMARY
 from pytest_llmbench.plugin.session import LlmSession
@@ -17,17 +16,16 @@ NAME = "llmbench-usage-summary"
 
 
 def write_usage_error(config: pytest.Config, message: str) -> None:
-    """Append a usage error to the step's summary, or write it to the file that `--llm-summary` names."""
-    if is_worker(config) or (config.getoption("llm_summary") or config.getini("llm_summary")) == "off":
+    """Append a usage error to the step's summary.
+
+    Not to the file of `--llm-summary`, which may be what is wrong: a baseline, for example.
+    """
+    step = os.environ.get(STEP_SUMMARY)
+    if not step or is_worker(config) or (config.getoption("llm_summary") or config.getini("llm_summary")) == "off":
         return
-    step, asked = os.environ.get(STEP_SUMMARY), options.path_of(config, "llm_summary")
-    path = asked or (Path(step) if step else None)
-    if path is None:
-        return
-    page = f"## llmbench: usage error\n\n{escaped(message)}\n"
     # the error itself is printed in any case
-    with suppress(OSError), path.open("w" if asked else "a", encoding="utf-8") as file:
-        file.write(page)
+    with suppress(OSError), Path(step).open("a", encoding="utf-8") as file:
+        file.write(f"## llmbench: usage error\n\n{escaped(message)}\n")
 
 
 class UsageSummary:

@@ -583,7 +583,7 @@ def test_the_newest_of_several_baselines_is_compared_and_the_older_pooled(gated:
     assert result.ret == 0
     result.stdout.fnmatch_lines(
         [
-            "llmbench gate: against base.json (base, 20*), 1 older run to pool, margin 5 points",
+            "llmbench gate: against base.json (base, 20*), pooled with 1 older run, margin 5 points",
             "  answers of 1 older run of the baseline are pooled",
         ]
     )
@@ -626,7 +626,7 @@ PLAIN = {"benchmarks": [], "datetime": "2026-01-01"}
         (PLAIN, "new.json: this is a plain pytest-benchmark file; only runs with --llm-model can be read here."),
         (
             {**PLAIN, "llmbench": {"schema": 99}},
-            "new.json: this file has schema 99, this pytest-llmbench reads up to 1; update it.",
+            "new.json: this file has schema 99, this pytest-llmbench reads up to 2; update it.",
         ),
         ({**PLAIN, "llmbench": {"schema": 1}}, "new.json: this run has no record; nothing can be compared with it."),
     ],
