@@ -229,7 +229,7 @@ class Summary:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Show the scoreboard, behind pytest-benchmark's table."""
         verbosity = self._session.config.get_verbosity()
-        records = list(self._session.records.values())
+        records = self._session.run.records
         if not records or verbosity < -1:
             return
         terminalreporter.write_sep("=", "llmbench")

@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeAlias, TypeVar
 
 from pytest_llmbench.models.base import Identity
 from pytest_llmbench.stats import mean
-from pytest_llmbench.values import Answer, AnswerError, AsTyped, Grade, Json, Outcome, Prompt, Sampling, Trust
+from pytest_llmbench.values import Answer, AnswerError, AsTyped, GateKind, Grade, Json, Outcome, Prompt, Sampling, Trust
 
 Number = TypeVar("Number", int, float)
 
@@ -70,6 +70,8 @@ class Record:
     outcome: Outcome
     cluster: str | None = None
     """The case's cluster; absent in the JSON where there is none."""
+    twin_of: str | None = None
+    """The test that met the same case under the same role before; absent in the JSON where there is none."""
     samples: tuple[Sample, ...]
 
     @property
@@ -114,6 +116,12 @@ class SuiteInfo:
     grader_version: int
     path: str
     trust: Trust | None = None
+    gate: GateKind = GateKind.STATISTICAL
+    """Absent in the JSON where it is the default, as in files that know of no other."""
+    cases: tuple[str, ...] | None = None
+    """The ids of all cases that the file holds, selected or not; recorded for `gate: smoke` alone."""
+    n_cases: int | None = None
+    """How many that are; None in files that do not hold it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,10 +173,14 @@ class Machine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """All records of one invocation and what they were made with; `stopped` is why it ended before its time, if so."""
+    """All records of one invocation and what they were made with; `stopped` is why it ended before its time, if so.
+
+    `records` has each case once under each role; `twins` are the records of tests that met one of them again.
+    """
 
     records: tuple[Record, ...]
     facts: RunInfo
+    twins: tuple[Record, ...] = ()
     datetime: str = ""
     commit: str = ""
     machine: Machine | None = None
