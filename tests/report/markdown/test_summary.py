@@ -184,7 +184,7 @@ def test_a_page_keeps_to_its_size_by_whole_rows() -> None:
     assert {line.count(" | ") for line in rows} == {4}
 
 
-def test_nothing_of_a_run_acts(payload: Any, render: Render) -> None:
+def test_nothing_of_a_run_acts(payloads: tuple[Any, ...], render_as_github: Render) -> None:
     """Whatever stands in answers, reasons, expected texts, errors and names: the page has the tags of a harmless run."""
 
     def page(text: str) -> Any:
@@ -196,8 +196,10 @@ def test_nothing_of_a_run_acts(payload: Any, render: Render) -> None:
         ]
         made = Run(records=tuple(records), facts=RunInfo(expected={"sha-a": text}))
         old = [replace(one, samples=(sample(text=text),), score=1.0) for one in records]
-        return render(summary(made, stopped=text)), render(summary(made, ruled(old, made)))
+        return [render_as_github(shown) for shown in (summary(made, stopped=text), summary(made, ruled(old, made)))]
 
-    for shown, harmless in zip(page(payload.text), page("word"), strict=True):
-        assert [tag for tag in shown.tags if not tag.startswith("br")] == harmless.tags
-        assert (shown.comments, shown.calls) == (["llmbench"], [])
+    harmless = [one.tags for one in page("word")]
+    for payload in payloads:
+        for shown, tags in zip(page(payload.text), harmless, strict=True):
+            assert [tag for tag in shown.tags if not tag.startswith("br")] == tags, payload.name
+            assert (shown.comments, shown.calls) == (["llmbench"], []), payload.name
