@@ -14,10 +14,16 @@ from pydantic import ValidationError
 from pytest_llmbench.errors import ModelsFileFault, UsageFault
 from pytest_llmbench.models.base import HasTraits, Provider, Traits
 from pytest_llmbench.models.entries import PATH, PATH_OR_ID, Entry
+from pytest_llmbench.models.presets import PRESETS
 from pytest_llmbench.models.validation import chief_error, known_keys, nearest_first, place, said
 
 BUILT_IN = MappingProxyType(
-    {"transformers": "transformers.provider", "openai": "openai.provider", "recorded": "recorded"}
+    {
+        "transformers": "transformers.provider",
+        "openai": "openai.provider",
+        "recorded": "recorded",
+        **dict.fromkeys(PRESETS, "openai.provider"),
+    }
 )
 """Module below this package that holds PROVIDER, by provider."""
 NAME_PATTERN = re.compile(r"[A-Za-z0-9._-]+")

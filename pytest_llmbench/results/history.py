@@ -125,7 +125,7 @@ def _why(path: Path) -> str:
 
 _RECORD = (
     '"suite" VARCHAR, "case" VARCHAR, case_sha256 VARCHAR, prompt_sha256 VARCHAR, "role" VARCHAR, model VARCHAR, '
-    "grader VARCHAR, score DOUBLE, outcome VARCHAR, "
+    "grader VARCHAR, score DOUBLE, outcome VARCHAR, twin_of VARCHAR, "
     "samples STRUCT(outcome VARCHAR, format_ok BOOLEAN, latency_s DOUBLE, concurrency BIGINT, reused BOOLEAN)[]"
 )
 _COLUMNS = {
@@ -160,7 +160,7 @@ WITH records AS (
         coalesce(nullif(r.score, 'nan') NOT BETWEEN 0 AND 1, r.outcome <> 'error') OR len([1 FOR s IN r.samples
             IF nullif(s.latency_s, 'nan') NOT BETWEEN 0 AND {largest} OR s.concurrency NOT BETWEEN 0 AND {largest}
             ]) > 0 AS is_bad
-    FROM records
+    FROM records WHERE r.twin_of IS NULL
 ), summed AS (
     SELECT filename, coalesce(any_value(moment), '') AS moment, coalesce(any_value(commit), '') AS commit, suite, role,
         any_value(model) AS model, count(*) AS cases, count(*) FILTER (has_error) AS errors,

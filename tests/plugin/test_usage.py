@@ -164,6 +164,7 @@ NUMBERS = [
     ("--llm-samples", "many", 'a whole number of at least 1, not "many"'),
     ("--llm-limit", "-1", "a whole number of at least 1, not -1"),
     ("--llm-limit", "1.5", 'a whole number of at least 1, not "1.5"'),
+    ("--llm-reasoning-tokens", "-1", "a whole number of at least 0, not -1"),
     ("--llm-concurrency", "0", "a whole number of at least 1, not 0"),
     ("--llm-timeout", "0", "a number above 0, not 0"),
     ("--llm-timeout", "nan", "a number above 0, not nan"),

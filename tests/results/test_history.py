@@ -207,7 +207,7 @@ def test_in_a_folder_what_is_no_run_is_left_out_and_named(tmp_path: Path) -> Non
     (tmp_path / "plain.json").write_text('{"benchmarks": [], "machine_info": {}}')
     (tmp_path / "cut.json").write_text(good.read_text()[:200])
     (tmp_path / "other.json").write_text("[1, 2]")
-    write(tmp_path / "newer.json", entry("a", True), llmbench={"schema": 2})
+    write(tmp_path / "newer.json", entry("a", True), llmbench={"schema": 3})
 
     found = read_history([tmp_path], Filter())
 
@@ -216,7 +216,7 @@ def test_in_a_folder_what_is_no_run_is_left_out_and_named(tmp_path: Path) -> Non
     assert sorted(name.split(":")[0] for name in told) == ["cut.json", "newer.json", "other.json", "plain.json"]
     assert all(line.count(str(tmp_path)) == 1 for line in found.left_out)
     assert any("this is a plain pytest-benchmark file" in line for line in found.left_out)
-    assert any("this file has schema 2" in line for line in found.left_out)
+    assert any("this file has schema 3" in line for line in found.left_out)
 
 
 @pytest.mark.parametrize(
