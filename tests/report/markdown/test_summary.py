@@ -170,17 +170,17 @@ def test_several_models_are_counted_in_the_headline() -> None:
 
 
 def test_a_page_keeps_to_its_size_by_whole_rows() -> None:
-    """5,000 cases that got worse leave the verdict, the tables and as many cases as fit, and say how many do not."""
+    """1,000 cases that got worse leave the verdict, the tables and as many cases as fit, and say how many do not."""
     texts = ("SELECT <b> * FROM x\n" * 30, "`" * 400)
-    old = [record(f"c{i}", sample(text=texts[0])) for i in range(5000)]
-    new = run([record(f"c{i}", sample(passed=False, text=texts[1])) for i in range(5000)])
+    old = [record(f"c{i}", sample(text=texts[0])) for i in range(1000)]
+    new = run([record(f"c{i}", sample(passed=False, text=texts[1])) for i in range(1000)])
 
     page = summary(new, ruled(old, new))
 
     assert 0.9 * MAX_BYTES < len(page.encode()) <= MAX_BYTES
     assert page.startswith(f"{MARKER}\n## ❌ llmbench: worse\n")
     rows = [line for line in page.split("\n") if line.startswith("| c") and not line.startswith("| ca")]
-    assert f"\n{5000 - len(rows):,} more cases left out: this page holds at most 64 kB.\n\n</details>\n" in page
+    assert f"\n{1000 - len(rows):,} more cases left out: this page holds at most 64 kB.\n\n</details>\n" in page
     assert {line.count(" | ") for line in rows} == {4}
 
 
