@@ -14,7 +14,8 @@ from sqlglot import exp, parse_one
 from pytest_llmbench.grading.registry import grader_kind
 from pytest_llmbench.grading.sql import KIND
 from pytest_llmbench.sql import result_sets
-from pytest_llmbench.sql.result_sets import Table, plain
+from pytest_llmbench.sql.cells import plain
+from pytest_llmbench.sql.result_sets import Table
 from pytest_llmbench.suites.loader import load_suite
 from pytest_llmbench.values import Answer, Grade, Suite
 

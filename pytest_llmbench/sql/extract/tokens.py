@@ -58,7 +58,7 @@ def pieces(text: str) -> Iterator[Piece]:
 
 
 def unquoted(piece: Piece) -> str:
-    """Give what a quoted piece says, without its quotes and escapes."""
+    """Give the content of a quoted piece, without its quotes and escapes."""
     if piece.kind is Kind.BACKTICK:
         return piece.text[1:-1]
     if piece.text.startswith("$"):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from pytest_llmbench.sql.extract.tokens import Kind, Piece, pieces, unquoted
 from pytest_llmbench.sql.protocol import Schema
-from pytest_llmbench.sql.translate import to_char
+from pytest_llmbench.sql.translate import limits, to_char
 
 BACKTICK_DIALECTS = frozenset({"mysql", "bigquery", "spark", "clickhouse"})
 _BACKSLASH_DIALECTS = frozenset({"bigquery", "spark"})  # no doubled quote inside a string
@@ -75,7 +75,10 @@ def spell(spelled: Sequence[Spelled], dialect: str) -> str:
             out.append(quote + piece.text.replace(quote, quote * 2) + quote)
         else:
             out.append("'" + piece.text.replace("'", escaped) + "'")
-    return "".join(out)
+    text = "".join(out)
+    if dialect == "sqlite" and "%" in text:
+        return limits.in_brackets(text)
+    return limits.without_options(text) if dialect == "tsql" else text
 
 
 def _word(piece: Piece | None) -> str:
