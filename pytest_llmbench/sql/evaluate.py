@@ -4,6 +4,7 @@ import hashlib
 import time
 from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
 
 from pytest_llmbench.sql import ties
 from pytest_llmbench.sql.answer import AnswerEvaluation, Reference
@@ -14,7 +15,7 @@ from pytest_llmbench.sql.result_sets import Table
 from pytest_llmbench.sql.ties import Accepted
 from pytest_llmbench.sql.translate import frozen_clock, grammar, quotes
 from pytest_llmbench.sql.translate.manner import Manner
-from pytest_llmbench.sql.translate.translate import NoReading, Reading, dropped, read
+from pytest_llmbench.sql.translate.translate import NoReading, Reading, Translator
 from pytest_llmbench.values import Reason
 
 _UNGROUPED = "must appear in the GROUP BY"  # DuckDB's words for a column that nothing groups by
@@ -30,6 +31,7 @@ class Evaluator:
 
     def __init__(self) -> None:
         self._engine = Engine()
+        self._translators: dict[Path, Translator] = {}
         self._readings: dict[tuple[str, Instance], Reading] = {}
         self._results: dict[tuple[str, Instance], Accepted] = {}
         self.read = lru_cache(maxsize=2_000)(self._read)  # samples repeat themselves
@@ -97,14 +99,18 @@ class Evaluator:
 
     def dropped(self, reading: Reading, instance: Instance) -> str | None:
         """Give what a reading does not carry into the text that runs."""
-        return dropped(reading, self._engine.schema(instance), self._engine.functions)
+        return self._translator(instance).dropped(reading)
 
     def _read(self, text: str, dialect: str, instance: Instance, manner: Manner) -> Reading | NoReading:
         fault = self._fault(text)
         if fault is not None:
             return NoReading(dialect=dialect, message=f"it has {fault}", is_parsed=False)
-        schema = self._engine.schema(instance)
-        return read(self._resolve(text, instance), dialect, schema, self._engine.functions, manner)
+        return self._translator(instance).read(self._resolve(text, instance), dialect, manner)
+
+    def _translator(self, instance: Instance) -> Translator:
+        if instance.file not in self._translators:
+            self._translators[instance.file] = Translator(self._engine.schema(instance), self._engine.functions)
+        return self._translators[instance.file]
 
     def _resolve_quotes(self, text: str, instance: Instance) -> tuple[quotes.Spelled, ...]:
         return quotes.resolve(text, self._engine.schema(instance))

@@ -140,12 +140,16 @@ class Trial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schema:
-    """The tables of a database: name to column name to DuckDB type; and their primary keys. All names in lower case."""
+    """The tables of a database: name to column name to DuckDB type; and their primary keys. All names in lower case.
+
+    `columns` is every column name of any table, with the type it has in the last table that has it.
+    """
 
     tables: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     primary_keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    columns: Mapping[str, str] = field(init=False)
 
-    @property
-    def columns(self) -> Mapping[str, str]:
-        """Every column name of any table, with the type it has in the last table that has it."""
-        return {column: kind for columns in self.tables.values() for column, kind in columns.items()}
+    def __post_init__(self) -> None:
+        """Collect the columns once: they are looked up for every node of every statement."""
+        columns = {column: kind for columns in self.tables.values() for column, kind in columns.items()}
+        object.__setattr__(self, "columns", columns)

@@ -232,8 +232,8 @@ def test_limits_of_an_answer_end_with_it(worker: Worker, question: Question) -> 
 _SCRIPT = """
 import sys, time
 from pathlib import Path
-from pytest_llmbench.sql.databases import build, find_database
-from pytest_llmbench.sql.terms import Question
+from pytest_llmbench.sql.database.files import build, find_database
+from pytest_llmbench.sql.protocol import Question
 from pytest_llmbench.sql.worker import shared_worker
 
 root = Path(sys.argv[1])

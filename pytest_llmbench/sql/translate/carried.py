@@ -9,7 +9,7 @@ out, the token was dropped.
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlglot import exp
@@ -41,45 +41,63 @@ def spend(node: exp.Expr, *arguments: exp.Expr) -> exp.Expr:
     return node
 
 
-def suspects(source: Sequence[Token], tree: exp.Expr, out: Sequence[Token], schema: Schema) -> tuple[Suspect, ...]:
-    """Give the literals and columns of a statement that may be missing in what is to run.
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """The literals and columns of a statement: those in the tree that is written, and those that are not."""
+
+    kept: tuple[Token, ...]
+    texts: Mapping[str, int]
+    missing: tuple[Token, ...]
+
+
+def traced(source: Sequence[Token], tree: exp.Expr, schema: Schema) -> Trace:
+    """Follow the literals and columns of a statement into the tree that is written.
 
     Args:
         source: the statement's tokens in its dialect.
-        tree: the tree the text was written from.
-        out: the tokens of that text.
+        tree: the tree, before it is written.
         schema: the tables, for the names of columns.
     """
-    candidates = [
-        token for index, token in enumerate(source) if _is_candidate(source, index, schema) and not _is_utc(token)
-    ]
+    candidates = [token for index, token in enumerate(source) if _is_candidate(source, index, schema.columns)]
     if not candidates:
-        return ()
+        return Trace((), {}, ())
     places: set[int] = set()
     texts: Counter[str] = Counter()
     untraced: Counter[str] = Counter()
     for node in tree.walk():
-        meta = node.meta if node._meta is not None else {}
-        if _SPENT in meta:
+        meta = node._meta  # `meta` would make a dict for each node
+        if meta is not None and _SPENT in meta:
             places.update(meta[_SPENT])
         if isinstance(node, _LEAVES):
-            texts[node.name.lower()] += 1
-            if "start" in meta:
+            text = node.name.lower()
+            texts[text] += 1
+            if meta is not None and "start" in meta:
                 places.add(meta["start"])
             else:
-                untraced[node.name.lower()] += 1
-    written = Counter(token.text.lower() for token in out)
-    found = []
+                untraced[text] += 1
+    kept, missing = [], []
     for token in candidates:
         text = token.text.lower()
         if token.start in places:
-            is_carried = written[text] >= texts[text]
+            kept.append(token)
+        elif token.token_type is not TokenType.NUMBER and untraced[text] > 0:
+            untraced[text] -= 1  # a text that sqlglot made anew, like a format
         else:
-            is_carried = token.token_type is not TokenType.NUMBER and untraced[text] > 0
-            untraced[text] -= 1
-        if not is_carried:
-            found.append(_suspect(token))
-    return tuple(found)
+            missing.append(token)
+    return Trace(tuple(kept), texts, tuple(missing))
+
+
+def suspects(trace: Trace, written: Mapping[str, int]) -> tuple[Suspect, ...]:
+    """Give the literals and columns that may be missing in what is to run.
+
+    Args:
+        trace: those of the statement.
+        written: how often each token is in the text that is to run, in lower case.
+    """
+    lost = [
+        token for token in trace.kept if written.get(token.text.lower(), 0) < trace.texts.get(token.text.lower(), 0)
+    ]
+    return tuple(_suspect(token) for token in (*trace.missing, *lost))
 
 
 def dropped(text: str, found: Sequence[Suspect], read: Callable[[str], str | None]) -> str | None:
@@ -100,16 +118,20 @@ def dropped(text: str, found: Sequence[Suspect], read: Callable[[str], str | Non
     return None
 
 
-def _is_candidate(source: Sequence[Token], index: int, schema: Schema) -> bool:
+def _is_candidate(source: Sequence[Token], index: int, columns: Mapping[str, str]) -> bool:
     """Tell whether a token is a literal or a column; what follows INTERVAL is carried by the parser itself."""
     token = source[index]
-    before = source[index - 1] if index else None
-    after = source[index + 1] if index + 1 < len(source) else None
     if token.token_type in _LITERALS:
+        before = source[index - 1] if index else None
         if before is not None and before.token_type is TokenType.DASH and index > 1:
             before = source[index - 2]
-        return before is None or before.token_type is not TokenType.INTERVAL
-    if token.text.lower() not in schema.columns or (after is not None and after.token_type is TokenType.L_PAREN):
+        is_interval = before is not None and before.token_type is TokenType.INTERVAL
+        return not is_interval and not _is_utc(token)
+    if token.text.lower() not in columns:
+        return False
+    before = source[index - 1] if index else None
+    after = source[index + 1] if index + 1 < len(source) else None
+    if after is not None and after.token_type is TokenType.L_PAREN:
         return False
     is_between_commas = (
         before is not None

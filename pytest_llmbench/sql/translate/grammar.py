@@ -107,7 +107,7 @@ def _wordless(solid: Sequence[Piece], index: int) -> str | None:
     if word not in _EXPECTS:
         return None
     is_meant = (word == "not" and after in _AFTER_NOT) or (word == "distinct" and after in ("on", "from"))
-    is_meant = is_meant or (word == "select" and after == "as") or word in ("values", "union", "from")
+    is_meant = is_meant or (word == "select" and after in ("as", "from", "")) or word in ("values", "union", "from")
     return follows if (after == "" or after in _BEGINS_NO_VALUE) and not is_meant else None
 
 

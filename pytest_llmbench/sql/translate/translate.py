@@ -5,12 +5,13 @@
 What comes out is text written from the checked tree, never the model's own.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from sqlglot import Dialect, ErrorLevel, exp
 from sqlglot.errors import SqlglotError
-from sqlglot.tokenizer_core import Token
 
 from pytest_llmbench.sql.guard import guard
 from pytest_llmbench.sql.protocol import Schema
@@ -20,6 +21,7 @@ from pytest_llmbench.sql.translate.manner import PLAIN, Manner
 from pytest_llmbench.sql.translate.tree import UnreadableError
 
 _BRACKETS_QUOTE = frozenset({"tsql", "sqlite"})
+_FAULTS = (SqlglotError, ValueError, TypeError, AttributeError, IndexError, KeyError)
 _SINGLE = frozenset({"real", "float", "float4"})
 
 
@@ -53,105 +55,110 @@ class NoReading:
     is_parsed: bool = True
 
 
-def read(
-    spelled: tuple[quotes.Spelled, ...], dialect: str, schema: Schema, known: frozenset[str], manner: Manner
-) -> Reading | NoReading:
-    """Read a statement whose quotes are resolved in one dialect.
+class Translator:
+    """Reads statements for one database."""
 
-    Args:
-        spelled: the statement from `quotes.resolve`.
-        dialect: one of `dialects.NAMES`' values.
-        schema: the tables of the database.
-        known: the names of the engine's functions.
-        manner: what the reading takes for granted.
-    """
-    try:
-        return _read(quotes.spell(spelled, dialect), dialect, schema, known, manner)
-    except RecursionError:
-        return NoReading(dialect=dialect, message="it is nested too deeply", is_parsed=False)
+    def __init__(self, schema: Schema, known: frozenset[str]) -> None:
+        """Take the tables of the database and the names of the engine's functions."""
+        self._schema = schema
+        self._known = known
+        # most dialects make the same text of a statement, and looking through it costs as much as parsing it
+        self._passed = lru_cache(maxsize=200)(self._gated)
 
+    def read(self, spelled: tuple[quotes.Spelled, ...], dialect: str, manner: Manner) -> Reading | NoReading:
+        """Read a statement whose quotes are resolved in one dialect.
 
-def dropped(reading: Reading, schema: Schema, known: frozenset[str]) -> str | None:
-    """Give a literal or column of a statement that its reading does not carry into what it runs, None without one."""
+        Args:
+            spelled: the statement from `quotes.resolve`.
+            dialect: one of `dialects.NAMES`' values.
+            manner: what the reading takes for granted.
+        """
+        return self._read_text(quotes.spell(spelled, dialect), dialect, manner)
 
-    def written(text: str) -> str | None:
+    def dropped(self, reading: Reading) -> str | None:
+        """Give a literal or column that a reading does not carry into what it runs, None without one."""
+
+        def written(text: str) -> str | None:
+            again = self._read_text(text, reading.dialect, reading.manner)
+            return again.sql if isinstance(again, Reading) else None
+
+        return carried.dropped(reading.text, reading.suspects, written)
+
+    def _read_text(self, text: str, dialect: str, manner: Manner) -> Reading | NoReading:
         try:
-            again = _read(text, reading.dialect, schema, known, reading.manner)
+            return self._read(text, dialect, manner)
         except RecursionError:
-            return None
-        return again.sql if isinstance(again, Reading) else None
+            return NoReading(dialect=dialect, message="it is nested too deeply", is_parsed=False)
 
-    return carried.dropped(reading.text, reading.suspects, written)
+    def _read(self, text: str, dialect: str, manner: Manner) -> Reading | NoReading:
+        if dialect in _BRACKETS_QUOTE and "[" in text and grammar.has_subscript(text):
+            return NoReading(dialect=dialect, message="it has a subscript, which this dialect has not", is_parsed=False)
+        parsing = Dialect.get_or_raise(dialect)
+        try:
+            source = parsing.tokenize(text)
+            trees = [
+                tree
+                for tree in parsing.parser().parse(source, text)
+                if tree is not None and not isinstance(tree, exp.Semicolon)
+            ]
+        except _FAULTS as fault:
+            # sqlglot's parser can fail on odd text with faults of its own; they mean the same: not this dialect
+            return NoReading(dialect=dialect, message=_first_line(fault), is_parsed=False)
+        if len(trees) != 1:
+            return NoReading(dialect=dialect, message="it is not one statement", is_parsed=False)
+        refused = guard.change_refusal(trees[0])
+        if refused is not None:
+            return NoReading(dialect=dialect, message=refused.message, is_unsafe=refused.is_unsafe)
+        try:
+            tree = rewrites.repair(trees[0], dialect, self._schema, manner)
+            trace = carried.traced(source, tree, self._schema)
+            written = tree.sql("duckdb", comments=False, unsupported_level=ErrorLevel.RAISE, copy=False)
+        except UnreadableError as fault:
+            return NoReading(dialect=dialect, message=f"{fault} has no counterpart in DuckDB")
+        except _FAULTS as fault:
+            return NoReading(dialect=dialect, message=_first_line(fault))
+        passed = self._passed(written)
+        if isinstance(passed, NoReading):
+            return replace(passed, dialect=dialect)
+        reading, out = passed
+        return replace(
+            reading,
+            dialect=dialect,
+            text=text,
+            manner=manner,
+            is_loose=manner.groups_loosely,
+            suspects=carried.suspects(trace, out),
+        )
 
-
-def _read(text: str, dialect: str, schema: Schema, known: frozenset[str], manner: Manner) -> Reading | NoReading:
-    if dialect in _BRACKETS_QUOTE and "[" in text and grammar.has_subscript(text):
-        return NoReading(dialect=dialect, message="it has a subscript, which this dialect has not", is_parsed=False)
-    parsing = Dialect.get_or_raise(dialect)
-    try:
-        source = parsing.tokenize(text)
-        trees = [
-            tree
-            for tree in parsing.parser().parse(source, text)
-            if tree is not None and not isinstance(tree, exp.Semicolon)
-        ]
-    except (SqlglotError, ValueError, TypeError, AttributeError, IndexError, KeyError) as fault:
-        # sqlglot's parser can fail on odd text with faults of its own; they mean the same: not this dialect
-        return NoReading(dialect=dialect, message=_first_line(fault), is_parsed=False)
-    if len(trees) != 1:
-        return NoReading(dialect=dialect, message="it is not one statement", is_parsed=False)
-    refused = guard.change_refusal(trees[0])
-    if refused is not None:
-        return NoReading(dialect=dialect, message=refused.message, is_unsafe=refused.is_unsafe)
-    try:
-        tree = rewrites.repair(trees[0], dialect, schema, manner)
-        written = tree.sql("duckdb", comments=False, unsupported_level=ErrorLevel.RAISE)
-    except UnreadableError as fault:
-        return NoReading(dialect=dialect, message=f"{fault} has no counterpart in DuckDB")
-    except (SqlglotError, ValueError, TypeError, AttributeError, IndexError, KeyError) as fault:
-        return NoReading(dialect=dialect, message=_first_line(fault))
-    reading, out = _gated(written, dialect, schema, known)
-    if isinstance(reading, NoReading):
-        return reading
-    return replace(
-        reading,
-        text=text,
-        manner=manner,
-        is_loose=manner.groups_loosely,
-        suspects=carried.suspects(source, tree, out, schema),
-    )
-
-
-def _gated(
-    written: str, dialect: str, schema: Schema, known: frozenset[str]
-) -> tuple[Reading | NoReading, Sequence[Token]]:
-    """Parse the text that is to run as what it is, and look at it in every respect; also give its tokens."""
-    duckdb = Dialect.get_or_raise("duckdb")
-    try:
-        tokens = duckdb.tokenize(written)
-        (tree,) = duckdb.parser().parse(tokens, written)
-    except (SqlglotError, ValueError) as fault:
-        return NoReading(dialect=dialect, message=_first_line(fault)), ()
-    if tree is None:
-        return NoReading(dialect=dialect, message="it is empty"), ()
-    refused = guard.refusal(tree, tokens, schema, known)
-    if refused is not None:
-        return NoReading(dialect=dialect, message=refused.message, is_unsafe=refused.is_unsafe), ()
-    query = tree.unnest() if isinstance(tree, exp.Subquery) else tree
-    is_count = (
-        len(query.selects) == 1 and isinstance(query.selects[0].unalias(), exp.Count)
-        if isinstance(query, exp.Query)
-        else False
-    )
-    single = _SINGLE | {name for name, kind in schema.columns.items() if kind == "FLOAT"}
-    reading = Reading(
-        dialect=dialect,
-        sql=written,
-        counts=is_count,
-        is_sorted=query.args.get("order") is not None,
-        has_single=any(token.text.lower() in single for token in tokens),
-    )
-    return reading, tokens
+    def _gated(self, written: str) -> tuple[Reading, Mapping[str, int]] | NoReading:
+        """Parse the text that is to run as what it is, and look at it in every respect; also count its tokens."""
+        duckdb = Dialect.get_or_raise("duckdb")
+        try:
+            tokens = duckdb.tokenize(written)
+            (tree,) = duckdb.parser().parse(tokens, written)
+        except (SqlglotError, ValueError) as fault:
+            return NoReading(dialect="duckdb", message=_first_line(fault))
+        if tree is None:
+            return NoReading(dialect="duckdb", message="it is empty")
+        refused = guard.refusal(tree, tokens, self._schema, self._known)
+        if refused is not None:
+            return NoReading(dialect="duckdb", message=refused.message, is_unsafe=refused.is_unsafe)
+        query = tree.unnest() if isinstance(tree, exp.Subquery) else tree
+        is_count = (
+            len(query.selects) == 1 and isinstance(query.selects[0].unalias(), exp.Count)
+            if isinstance(query, exp.Query)
+            else False
+        )
+        single = _SINGLE | {name for name, kind in self._schema.columns.items() if kind == "FLOAT"}
+        words = Counter(token.text.lower() for token in tokens)
+        reading = Reading(
+            dialect="duckdb",
+            sql=written,
+            counts=is_count,
+            is_sorted=query.args.get("order") is not None,
+            has_single=not single.isdisjoint(words),
+        )
+        return reading, words
 
 
 def _first_line(fault: Exception) -> str:
