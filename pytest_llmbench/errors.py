@@ -15,8 +15,9 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -76,7 +77,7 @@ class Caught:
     details: str
 
 
-def caught(call: Callable[[], T]) -> T | Caught:
+def caught(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | Caught:
     """Call a backend or a grader; what it raises becomes a value, to be recorded as an error.
 
     This is the only place that catches everything: a model, a grader or a library behind
@@ -84,7 +85,7 @@ def caught(call: Callable[[], T]) -> T | Caught:
     pytest's own `fail` and `skip`, which are no `Exception`, are caught too; Ctrl-C is not.
     """
     try:
-        return call()
+        return call(*args, **kwargs)
     except KeyboardInterrupt:
         raise
     except BaseException as fault:

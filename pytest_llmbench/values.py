@@ -11,10 +11,35 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
-Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
-"""What JSON can hold; tuples are written as lists."""
+if TYPE_CHECKING:
+    Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
+    """What JSON can hold; tuples are written as lists."""
+else:
+    Json = Any  # pydantic builds readers of these dataclasses, and on Python 3.11 no recursive alias
+
+
+@dataclass(frozen=True, slots=True)
+class AsTyped:
+    """Marks a field that pydantic reads in its own type only: `"1"` is no number, and `1` is no truth value.
+
+    With `most`, a number lies between 0 and that.
+    """
+
+    most: float | None = None
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        """Build pydantic's schema of the field."""
+        from pydantic import Field  # loaded with the first reader, not at pytest's start
+
+        strict = Field(strict=True, ge=None if self.most is None else 0, le=self.most)
+        if source is not float:
+            return handler.generate_schema(Annotated[source, strict])
+        # a whole number stays one, and so does True, which a function may give as a score
+        return handler.generate_schema(
+            Annotated[float, strict] | Annotated[int, strict] | Annotated[bool, Field(strict=True)]
+        )
 
 
 class PromptStyle(StrEnum):
@@ -54,13 +79,22 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """How a model is to generate. Temperature 0 is greedy."""
+    """How a model is to generate. Temperature 0 is greedy.
 
-    max_tokens: int = 256
-    temperature: float = 0.0
-    top_p: float | None = None
+    `max_tokens` bounds the answer; `reasoning_tokens` is room on top of it, for what a model writes before.
+    """
+
+    max_tokens: Annotated[int, AsTyped()] = 256
+    temperature: Annotated[float, AsTyped()] = 0.0
+    top_p: Annotated[float, AsTyped()] | None = None
     stop: tuple[str, ...] = ()
-    seed: int | None = None
+    seed: Annotated[int, AsTyped()] | None = None
+    reasoning_tokens: Annotated[int, AsTyped()] = 0
+
+    @property
+    def most_tokens(self) -> int:
+        """The most tokens a model may write, reasoning and answer together."""
+        return self.max_tokens + self.reasoning_tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +133,8 @@ class Request:
     `labels` are texts whose probability as the answer is wanted beside it, where the model can tell;
     with `picks_label` the likeliest of them is the answer, and nothing is generated.
     `reply_schema` is a JSON schema that the answer is to follow, where the model can be held to one.
-    `copy` counts the requests of one plan that are equal in all but suite and case, from 0.
+    `copy` counts the requests of one plan that have the same answer, as far as is known, from 0: at temperature 0
+    those that are equal in all but suite and case.
     """
 
     suite: str
@@ -117,9 +152,13 @@ class Request:
 class Answer:
     """What a model gave for one request, with the times measured where it was called.
 
+    `text` is what is graded; `reasoning` is what the model wrote before it, None where there is none.
+    `reasoning_tokens` counts the tokens of the reasoning, where the server or the decoding tells.
+    `refusal` says why no answer was given, where the provider told so beside the text: its filter, or the
+    model's own refusal.
     `latency_s` runs from the sending to the last token, `ttft_s` to the first
-    non-empty piece; None where nobody measured.  `concurrency` is the number of
-    requests in flight, or of rows in the batch, the time was measured under.
+    non-empty piece of any kind, `ttfa_s` to the first of the answer; None where nobody measured.
+    `concurrency` is the number of requests in flight, or of rows in the batch, the time was measured under.
     `label_logprobs` is the natural logarithm of the probability of each of the request's labels as
     the answer; None where the model cannot tell.
     """
@@ -134,6 +173,10 @@ class Answer:
     attempts: int = 1
     reused: bool = False
     label_logprobs: Mapping[str, float] | None = None
+    reasoning: str | None = None
+    reasoning_tokens: int | None = None
+    ttfa_s: float | None = None
+    refusal: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +191,12 @@ class AnswerError:
     concurrency: int | None = None
     is_fatal: bool = False
 
+
+CUT_OFF = "length"
+"""The finish reason where the limit of tokens ended an answer, or its reasoning."""
+
+CONTENT_FILTER = "content_filter"
+"""The finish reason where a filter of the provider ended an answer, or kept it from beginning."""
 
 Arrived: TypeAlias = Callable[[int, Answer | AnswerError], None]
 """Called as a request's answer arrives, with the request's index."""
@@ -213,8 +262,16 @@ class Trust:
     people call wrong that the grader fails.
     """
 
-    kappa: float = 0.4
-    tnr: float = 0.8
+    kappa: Annotated[float, AsTyped()] = 0.4
+    tnr: Annotated[float, AsTyped()] = 0.8
+
+
+class GateKind(StrEnum):
+    """How a suite takes part in the gate, the strictest first."""
+
+    SMOKE = "smoke"
+    STATISTICAL = "statistical"
+    ADVICE = "advice"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,3 +293,4 @@ class Suite:
     prompt_source: Mapping[PromptStyle, tuple[tuple[str, str], ...]] = field(default_factory=dict)
     sha256: str = ""
     trust: Trust | None = None
+    gate: GateKind = GateKind.STATISTICAL

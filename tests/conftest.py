@@ -207,6 +207,15 @@ class OpenAIServer:
     def stream(self, *pieces: str, gap_s: float = 0.0, **kind: Any) -> Behaviour:
         return self.send_stream(*self.events(*pieces, **kind), gap_s=gap_s)
 
+    def choices(self, *choices: dict[str, Any], done: bool = True, **more: Any) -> Behaviour:
+        """Stream events of one choice each, as they are."""
+        made = [event({"choices": [{"index": 0, **choice}], **more}) for choice in choices]
+        return self.send_stream(*made, *([b"data: [DONE]\n\n"] if done else []))
+
+    def whole(self, choice: dict[str, Any], **more: Any) -> Behaviour:
+        """Send one body with this choice."""
+        return self.respond(200, {"model": "served-1", "choices": [{"index": 0, **choice}], **more})
+
     def send_stream(self, *raw: bytes, gap_s: float = 0.0, has_end: bool = True) -> Behaviour:
         def behave(handler: BaseHTTPRequestHandler) -> None:
             handler.wfile.write(STREAM_HEAD)

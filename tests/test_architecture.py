@@ -55,7 +55,7 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "markupsafe": ("report.html",),
     "yaml": ("suites.yaml12",),
     **dict.fromkeys(("jsonschema", "referencing", "regex"), ("grading",)),
-    "pydantic": ("models", "sql", "grading", "suites", "results"),
+    "pydantic": ("values", "models", "sql", "grading", "suites", "results"),
 }
 """The modules, or packages of them, that may import a library."""
 

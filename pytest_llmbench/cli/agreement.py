@@ -1,22 +1,25 @@
-"""The body of `llmbench agreement`: from files to lines and an exit status."""
+"""`llmbench agreement`: how far the graders agree with people."""
 
-from collections.abc import Callable, Sequence
+import argparse
 from pathlib import Path
 
+from pytest_llmbench.cli.arguments import add_annotations
+from pytest_llmbench.cli.output import print_lines
 from pytest_llmbench.report.terminal.trust import trust_lines
-from pytest_llmbench.results.annotations import AnnotationFile, read_annotations
+from pytest_llmbench.results.annotations import read_annotations
 from pytest_llmbench.results.grader_agreement import weigh
-from pytest_llmbench.results.records import read_run
+from pytest_llmbench.results.run_file import read_run
 
 
-def agreement_of_files(run_files: Sequence[Path], verdicts: Path, say: Callable[[str], None]) -> int:
-    """Say how far the graders of runs agree with the verdicts of a file; gives the exit status.
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("run_files", nargs="+", type=Path, metavar="RUN.json", help="benchmark JSON of a run")
+    add_annotations(parser)
 
-    Raises:
-        RunFileFault, UsageFault: a file cannot be read.
-    """
-    found: AnnotationFile = read_annotations(verdicts)
-    records = [record for run_file in run_files for record in read_run(run_file).records]
-    for line in trust_lines(weigh(records, found.verdicts), found.faults):
-        say(line)
+
+def run(options: argparse.Namespace) -> int:
+    """Print the agreement of each grader; gives the exit status."""
+    found = read_annotations(options.verdicts)
+    records = [record for run_file in options.run_files for record in read_run(run_file).records]
+    print_lines(trust_lines(weigh(records, found.verdicts), found.faults))
     return 0

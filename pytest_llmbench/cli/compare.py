@@ -1,9 +1,13 @@
-"""The body of `llmbench compare`: from files to lines and an exit status."""
+"""`llmbench compare`: gate a run against another."""
 
+import argparse
+import shutil
+import sys
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_llmbench.cli.arguments import add_annotations, add_gate_arguments, annotations_of, settings_of
+from pytest_llmbench.cli.output import print_lines, warn
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.gate.baselines import pool, read_checked
 from pytest_llmbench.gate.comparison import join, only_role, refuse_copies
@@ -16,70 +20,95 @@ from pytest_llmbench.report.safe_text import printed_json
 from pytest_llmbench.report.side_by_side import Column, side_by_side_json, side_by_side_lines, side_by_side_markdown
 from pytest_llmbench.report.terminal.gate import comparison_lines
 from pytest_llmbench.results.records import Run
+from pytest_llmbench.results.run_file import read_pooled
 
 FORMATS = ("text", "markdown", "json")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What `compare` was asked: `files` and `models` (roles) name the runs, `older` are runs to pool.
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("files", nargs="+", type=Path, metavar="RUN.json", help="the baseline, then the candidate(s)")
+    parser.add_argument(
+        "--models", nargs="+", default=(), metavar="ROLE", help="models of one run, or one model of each file"
+    )
+    parser.add_argument(
+        "--pool",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="OLD.json",
+        help="older run of the baseline; repeatable",
+    )
+    add_gate_arguments(parser)
+    parser.add_argument("--format", choices=FORMATS, default="text", help="default: text")
+    parser.add_argument("-v", "--verbose", action="store_true", help="show both answers of each case that changed")
+    add_annotations(parser)
 
-    `width` is that of the terminal, None where the lines go into a file and stay whole.
-    """
 
-    files: Sequence[Path]
-    models: Sequence[str] = ()
-    older: Sequence[Path] = ()
-    settings: GateSettings
-    format: str = "text"
-    is_verbose: bool = False
-    width: int | None = None
-
-
-def compare_files(asked: Asked) -> tuple[Iterable[str], int]:
-    """Compare what the files hold; gives the lines to print and the exit status.
+def run(options: argparse.Namespace) -> int:
+    """Compare the runs and print what the gate decides; gives the exit status.
 
     Raises:
         RunFileFault: a file cannot be read as a run.
         UsageFault: there is no pair of runs to compare, or they share no case.
     """
-    named = _named_runs(asked)
-    older = [read_checked(path) for path in asked.older]
+    people = annotations_of(options)
+    older = [(str(path), read_checked(path)) for path in options.pool]
+    # what was taken as the baseline together with it, by `llmbench accept`
+    older += [(f"a run in {options.files[0]}", run) for run in read_pooled(options.files[0])]
+    columns = compared(_named_runs(options.files, options.models), older, settings_of(options, people))
+    # lines that go into a file stay whole
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    gates = [column.gate for column in columns if column.gate is not None]
+    if len(gates) == 1:
+        print_lines(_one(gates[0], options.format, width, is_verbose=options.verbose))
+    else:
+        print_lines(_several(columns, options.format, width, is_verbose=options.verbose))
+    for fault in people.faults:
+        warn(fault)
+    is_broken = any(gate.broken is not None for gate in gates)
+    return 1 if is_broken else exit_status(overall([gate.verdict for gate in gates]))
+
+
+def compared(
+    named: Sequence[tuple[str, Run]], older: Sequence[tuple[str, Run]], settings: GateSettings
+) -> list[Column]:
+    """Gate each run but the first against the first, pooled with older runs of it.
+
+    Raises:
+        UsageFault: two runs are copies of each other, or a pair shares no case.
+    """
     (base_name, baseline), *others = named
-    pooled = [(str(path), run) for path, run in zip(asked.older, older, strict=True)]
     for name, run in named:
-        refuse_copies([(name, run), *pooled])
+        refuse_copies([(name, run), *older])
     columns = [Column(name=base_name, run=baseline)]
     for name, candidate in others:
-        joined = join(baseline, candidate, asked.settings.allowed)
-        gate = decide(pool(joined, older) if older else joined, asked.settings)
+        joined = join(baseline, candidate, settings.allowed)
+        gate = decide(pool(joined, [run for _, run in older]) if older else joined, settings)
         columns.append(Column(name=name, run=candidate, gate=gate))
-    gates = [column.gate for column in columns if column.gate is not None]
-    status = exit_status(overall([gate.verdict for gate in gates]))
-    return (_one(gates[0], asked) if len(gates) == 1 else _several(columns, asked)), status
+    return columns
 
 
-def _named_runs(asked: Asked) -> list[tuple[str, Run]]:
-    runs = [read_checked(path) for path in asked.files]
-    if asked.models:
-        if len(runs) == 1 and len(asked.models) > 1:
-            _refuse_twice(asked.models, "model")
-            return [(role, only_role(runs[0], role)) for role in asked.models]
-        if len(runs) == len(asked.models) > 1:
-            files = [path.resolve() for path in asked.files]
-            _refuse_twice(list(zip(asked.models, files, strict=True)), "model of a file")
+def _named_runs(paths: Sequence[Path], roles: Sequence[str]) -> list[tuple[str, Run]]:
+    runs = [read_checked(path) for path in paths]
+    if roles:
+        if len(runs) == 1 and len(roles) > 1:
+            _refuse_twice(roles, "model")
+            return [(role, only_role(runs[0], role)) for role in roles]
+        if len(runs) == len(roles) > 1:
+            _refuse_twice(list(zip(roles, [path.resolve() for path in paths], strict=True)), "model of a file")
             return [
                 (f"{role} ({name})", only_role(run, role))
-                for role, run, name in zip(asked.models, runs, _names(asked.files), strict=True)
+                for role, run, name in zip(roles, runs, _names(paths), strict=True)
             ]
         raise UsageFault("--models needs two or more models of one run, or one model for each file.")
     if len(runs) < 2:
         raise UsageFault("name two runs to compare, or two models of one run with --models A B.")
-    return list(zip(run_names(asked.files), runs, strict=True))
+    return list(zip(run_names(paths), runs, strict=True))
 
 
 def run_names(files: Sequence[Path]) -> list[str]:
-    """Name runs by their files, as shortly as tells them apart.
+    """Name runs by their files, as shortly as keeps them distinct.
 
     Raises:
         UsageFault: a file is there twice, by whatever path.
@@ -96,20 +125,20 @@ def _names(files: Sequence[Path]) -> list[str]:
 
 def _refuse_twice(named: Sequence[Hashable], what: str) -> None:
     if len(set(named)) < len(named):
-        raise UsageFault(f"the same {what} is named twice; a run has nothing to say against itself.")
+        raise UsageFault(f"the same {what} is named twice; name another one to compare it with.")
 
 
-def _one(gate: Gate, asked: Asked) -> Iterable[str]:
-    if asked.format == "json":
+def _one(gate: Gate, form: str, width: int | None, *, is_verbose: bool) -> Iterable[str]:
+    if form == "json":
         return [printed_json(comparison_json(gate))]
-    if asked.format == "markdown":
-        return comparison_markdown(gate, is_verbose=asked.is_verbose)
-    return comparison_lines(gate, asked.width, is_verbose=asked.is_verbose)
+    if form == "markdown":
+        return comparison_markdown(gate, is_verbose=is_verbose)
+    return comparison_lines(gate, width, is_verbose=is_verbose)
 
 
-def _several(columns: Sequence[Column], asked: Asked) -> Iterable[str]:
-    if asked.format == "json":
+def _several(columns: Sequence[Column], form: str, width: int | None, *, is_verbose: bool) -> Iterable[str]:
+    if form == "json":
         return [printed_json(side_by_side_json(columns))]
-    if asked.format == "markdown":
-        return side_by_side_markdown(columns, is_verbose=asked.is_verbose)
-    return side_by_side_lines(columns, asked.width, is_verbose=asked.is_verbose)
+    if form == "markdown":
+        return side_by_side_markdown(columns, is_verbose=is_verbose)
+    return side_by_side_lines(columns, width, is_verbose=is_verbose)

@@ -1,147 +1,96 @@
-"""Write the requests of a run in OpenAI's batch format, for whoever answers many at once: a batch API, a cluster.
+"""`llmbench export-requests`: the requests of a run in OpenAI's batch format, for a batch API or a cluster.
 
 One JSON object a line, with the custom id `SUITE/CASE/SAMPLE`; the body is what the openai provider would send, but
 for `stream`.  The `recorded` provider grades the file that comes back.  Nothing is asked, no key is needed.
 """
 
+import argparse
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pytest_llmbench.errors import UsageFault
-from pytest_llmbench.models.base import Model, OpenSettings
+from pytest_llmbench.cli.arguments import add_suite_paths, count_of
+from pytest_llmbench.cli.output import print_lines
+from pytest_llmbench.errors import SuiteFault, UsageFault
+from pytest_llmbench.models.base import HasBatchEntry
 from pytest_llmbench.models.catalog import Catalog, ModelSpec
-from pytest_llmbench.models.entries import Entry, OpenAIEntry, TransformersEntry
-from pytest_llmbench.models.openai.request_body import PATHS, Extra, check_body, sent_body, style_of
-from pytest_llmbench.runner.runner import Item, Runner, RunSettings
-from pytest_llmbench.suites.loader import LoadedSuite, may_be_suite
-from pytest_llmbench.values import PromptStyle, Request
+from pytest_llmbench.models.entries import OpenAIEntry
+from pytest_llmbench.models.openai.request_body import PATHS, Extra, sent_body, style_of
+from pytest_llmbench.report.files import write_target
+from pytest_llmbench.report.format import counted
+from pytest_llmbench.runner.requests import RequestBuilder
+from pytest_llmbench.runner.settings import Item, RunSettings
+from pytest_llmbench.suites.loader import LoadedSuite
+from pytest_llmbench.suites.registry import SuiteRegistry
+from pytest_llmbench.values import Request
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """What to write: the suites below `paths`, as `model` would be asked, to `target`.
-
-    `root` is the project's root directory; `models_file` is None for its default.
-    """
-
-    paths: Sequence[Path]
-    model: str
-    target: Path
-    root: Path
-    models_file: Path | None = None
-    samples: int = 1
-    limit: int | None = None
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    add_suite_paths(parser)
+    parser.add_argument("--llm-model", required=True, metavar="NAME", help="entry of the models file, or openai:TARGET")
+    parser.add_argument("-o", "--output", required=True, type=Path, metavar="REQUESTS.jsonl", help="file to write")
+    parser.add_argument("--llm-models-file", type=Path, metavar="FILE", help="default: fixtures/models.toml")
+    parser.add_argument(
+        "--llm-samples", type=count_of("--llm-samples"), default=1, metavar="K", help="answers per case; default 1"
+    )
+    parser.add_argument(
+        "--llm-limit", type=count_of("--llm-limit"), metavar="N", help="only the first N cases of each suite"
+    )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exported:
-    """What was written."""
-
-    suites: int
-    requests: int
-
-
-class _NeverOpened:
-    """A provider that tells a style and opens nothing, so that no key and no weights are needed."""
-
-    entry_type = OpenAIEntry
-    target_field = "model"
-
-    def __init__(self, style: PromptStyle):
-        self._style = style
-
-    def prompt_style(self, entry: Entry) -> PromptStyle:
-        del entry
-        return self._style
-
-    def open(self, entry: Entry, settings: OpenSettings) -> Model:
-        del entry, settings
-        raise UsageFault("requests are written, not asked.")
-
-
-def export_requests(wanted: Wanted) -> Exported:
-    """Write the requests of a run.
+def run(options: argparse.Namespace) -> int:
+    """Write the requests of a run; gives the exit status.
 
     Raises:
-        UsageFault: the model cannot be asked so, there is no suite, the file cannot be written.
+        UsageFault: the model takes no requests, there is no suite, the file cannot be written.
         SuiteFault: a suite is wrong.
     """
-    for name, number in (("--llm-samples", wanted.samples), ("--llm-limit", wanted.limit)):
-        if number is not None and number < 1:
-            raise UsageFault(f"{name} needs a whole number of at least 1, not {number}.")
-    catalog = Catalog(wanted.models_file or wanted.root / "fixtures" / "models.toml", {})
-    (spec,) = catalog.choose([wanted.model], Path.cwd())
+    catalog = Catalog(options.llm_models_file or options.root / "fixtures" / "models.toml", {})
+    (spec,) = catalog.choose([options.llm_model], Path.cwd())
     entry = _api_entry(spec)
-    spec = replace(spec, provider=_NeverOpened(style_of(entry)))
-    runner = Runner(RunSettings(root=wanted.root, samples=wanted.samples, limit=wanted.limit), (spec,), {})
-    suites = list(_suites(wanted.paths, runner))
-    lines = [line for loaded in suites for line in _lines(runner, loaded, spec, entry)]
-    try:
-        wanted.target.write_text("".join(lines), encoding="utf-8")
-    except OSError as fault:
-        raise UsageFault(f"{wanted.target}: this file cannot be written: {fault.strerror}.") from None
-    return Exported(suites=len(suites), requests=len(lines))
+    suites = [_suite(found) for found in SuiteRegistry(options.root, {}).load_below(options.paths)]
+    settings = RunSettings(root=options.root, samples=options.llm_samples, limit=options.llm_limit)
+    # a model that is only written for need not be one that can be opened here: its style is known from its entry
+    builder = RequestBuilder(settings, styles={spec.role: style_of(entry)})
+    lines = list(_lines(builder, suites, spec, entry))
+    write_target(options.output, "".join(lines))
+    written = f"{counted(len(lines), 'request')} of {counted(len(suites), 'suite')}"
+    print_lines([f"wrote {written} to {options.output}"])
+    return 0
 
 
 def _api_entry(spec: ModelSpec) -> OpenAIEntry:
     """Give the entry of an API that takes a model's requests: its own, or that of a server of a local model."""
-    entry = spec.entry
-    if isinstance(entry, OpenAIEntry):
-        style = style_of(entry)
-        if entry.prompt_style not in ("auto", style):
-            raise UsageFault(
-                f'model "{spec.name}" has prompt_style = "{entry.prompt_style}", but its api is "{entry.api}", '
-                f"which takes {style} prompts; make them fit."
-            )
-        check_body(entry)
-        return entry
-    if not isinstance(entry, TransformersEntry):
+    if not isinstance(spec.provider, HasBatchEntry):
         raise UsageFault(
-            f'model "{spec.name}" is of the provider "{entry.provider}", which sends no requests; '
+            f'model "{spec.name}" is of the provider "{spec.entry.provider}", which sends no requests; '
             "name one of openai, or a transformers model with a prompt_style."
         )
-    if entry.prompt_style == "auto":
-        raise UsageFault(
-            f'model "{spec.name}" has no prompt_style, and what it takes is not known before it is loaded; '
-            'set prompt_style = "chat" or "completion" in its entry.'
-        )
-    api = "chat" if entry.prompt_style == "chat" else "completions"
-    return OpenAIEntry.model_validate({"provider": "openai", "model": entry.model, "api": api})
+    try:
+        return spec.provider.batch_entry(spec.entry)
+    except UsageFault as fault:
+        raise UsageFault(f'model "{spec.name}": {fault}') from None
 
 
-def _suites(paths: Sequence[Path], runner: Runner) -> Iterator[LoadedSuite]:
-    n_found = 0
-    for path in paths:
-        if not path.exists():
-            raise UsageFault(f"{path}: there is no such file or folder.")
-        for file in _files(path) if path.is_dir() else [path]:
-            loaded = runner.load(file) if may_be_suite(file) else None
-            if loaded is not None:
-                n_found += 1
-                yield loaded
-            elif file == path:
-                raise UsageFault(f"{path}: this is no suite file; it needs `suite` and `grader` at its top level.")
-    if not n_found:
-        raise UsageFault(
-            "there is no suite file here; a suite is a .yaml file with `suite` and `grader` at its top level."
-        )
+def _suite(found: LoadedSuite | SuiteFault) -> LoadedSuite:
+    if isinstance(found, SuiteFault):
+        raise found
+    return found
 
 
-def _files(folder: Path) -> list[Path]:
-    found = (file for ending in ("*.yaml", "*.yml") for file in folder.rglob(ending))
-    return sorted(file for file in found if not any(part.startswith(".") for part in file.relative_to(folder).parts))
-
-
-def _lines(runner: Runner, loaded: LoadedSuite, spec: ModelSpec, entry: OpenAIEntry) -> Iterator[str]:
+def _lines(
+    builder: RequestBuilder, suites: Sequence[LoadedSuite], spec: ModelSpec, entry: OpenAIEntry
+) -> Iterator[str]:
     items = [
-        Item(key=f"{loaded.suite.name}/{case.id}", loaded=loaded, case=case, spec=spec) for case in runner.cases(loaded)
+        Item(key=f"{loaded.suite.name}/{case.id}", loaded=loaded, case=case, spec=spec)
+        for loaded in suites
+        for case in builder.settings.cases(loaded)
     ]
-    runner.builder.check_styles(items)
-    for item in items:
-        for request in runner.builder.requests(item):
+    builder.check_styles(items)
+    for requests in builder.requests(items):
+        for request in requests:
             yield json.dumps(_line(request, entry), ensure_ascii=False) + "\n"
 
 

@@ -1,9 +1,13 @@
-"""Put a first suite, a models file and a CI workflow into a project, and make it a root directory of pytest."""
+"""`llmbench init`: a first suite, a models file and a CI workflow, and pytest settings that fix the root directory."""
 
+import argparse
 import re
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+
+from pytest_llmbench.cli.output import print_lines
+from pytest_llmbench.errors import UsageFault
 
 _TARGETS = {
     "capitals.yaml": "cases/capitals.yaml",
@@ -27,6 +31,23 @@ class Scaffold:
 
     written: tuple[Path, ...]
     kept: tuple[Path, ...]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command: none."""
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the files and list them; gives the exit status."""
+    del options
+    try:
+        done = scaffold(Path())
+    except OSError as fault:
+        raise UsageFault(f"{fault.filename}: cannot be written: {fault.strerror}.") from None
+    print_lines(f"wrote {path}" for path in done.written)
+    print_lines(f"kept  {path} (already there)" for path in done.kept)
+    print_lines(["Next: pytest --llm-model example cases/"])
+    return 0
 
 
 def scaffold(root: Path) -> Scaffold:

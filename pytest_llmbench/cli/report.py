@@ -1,10 +1,12 @@
-"""The body of `llmbench report`: from the files of runs to one HTML file."""
+"""`llmbench report`: a run as one HTML file."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
+from pytest_llmbench.cli.arguments import add_annotations, add_gate_arguments, annotations_of, settings_of
 from pytest_llmbench.cli.compare import run_names
+from pytest_llmbench.cli.output import print_lines, warn
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.gate.baselines import Baseline, read_checked
 from pytest_llmbench.gate.comparison import join, only_role
@@ -13,102 +15,105 @@ from pytest_llmbench.gate.settings import GateSettings
 from pytest_llmbench.report.files import check_target, write_target
 from pytest_llmbench.report.html.page import html_report
 from pytest_llmbench.report.html.subject import Subject
-from pytest_llmbench.results.annotations import DEFAULT_FILE, named_annotations
 from pytest_llmbench.results.grader_agreement import Findings, weigh
 from pytest_llmbench.results.history import Entry, Filter, read_history
 from pytest_llmbench.results.records import Run
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """What `report` was asked.
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument(
+        "files", nargs="+", type=Path, metavar="RUN.json", help="the runs, oldest first; the last is shown"
+    )
+    parser.add_argument("-o", "--output", required=True, type=Path, metavar="FILE.html", help="file to write")
+    parser.add_argument(
+        "--baseline", type=Path, metavar="RUN.json", help="run to compare it with; default: the run before it"
+    )
+    parser.add_argument(
+        "--models", nargs=2, default=(), metavar=("OLD", "NEW"), help="compare two models of that run with each other"
+    )
+    add_annotations(parser)
+    add_gate_arguments(parser)
 
-    The last of `files` is the run shown; `baseline` is what it is compared with, None for the nearest of the
-    earlier files that has a case in common.  `models` are two roles of the run shown, the second to be compared with
-    the first.
-    """
 
-    files: Sequence[Path]
-    target: Path
-    baseline: Path | None = None
-    models: Sequence[str] = ()
-    verdicts: Path = DEFAULT_FILE
-    settings: GateSettings
-
-
-def write_report(wanted: Wanted) -> tuple[str, ...]:
-    """Write the report; gives what could not be read of the verdicts of people.
+def run(options: argparse.Namespace) -> int:
+    """Write the report; gives the exit status.
 
     Raises:
         RunFileFault: a file cannot be read as a run.
         UsageFault: the baseline or the models that were named share no case with the run, there is no such file of
-            verdicts, or the report cannot be written or would be written over one of the files.
+            annotations, or the report cannot be written or would overwrite one of the files.
     """
-    baselines = [] if wanted.baseline is None else [wanted.baseline]
-    check_target(wanted.target, "-o", [*wanted.files, *baselines, wanted.verdicts])
-    people = named_annotations(wanted.verdicts)
-    settings = replace(wanted.settings, people=people.verdicts)
-    write_target(wanted.target, html_report(subject_of(replace(wanted, settings=settings))))
-    return people.faults
+    baselines = [] if options.baseline is None else [options.baseline]
+    check_target(options.output, "-o", [*options.files, *baselines, options.verdicts])
+    people = annotations_of(options)
+    settings = settings_of(options, people)
+    subject = subject_of(options.files, settings, baseline=options.baseline, models=options.models)
+    write_target(options.output, html_report(subject))
+    for fault in people.faults:
+        warn(fault)
+    print_lines([f"wrote {options.output}"])
+    return 0
 
 
-def subject_of(wanted: Wanted) -> Subject:
-    """Read the files and judge the last of them.
+def subject_of(
+    files: Sequence[Path], settings: GateSettings, *, baseline: Path | None = None, models: Sequence[str] = ()
+) -> Subject:
+    """Read the files and gate the last of them.
+
+    Args:
+        files: the runs; the last is shown.
+        settings: what the gate tolerates.
+        baseline: what the run is compared with, None for the nearest of the earlier files that has a case in common.
+        models: two roles of the run shown, the second to be compared with the first.
 
     Raises:
-        RunFileFault, UsageFault: see `write_report`.
+        RunFileFault, UsageFault: see `run`.
     """
-    baseline = wanted.baseline and wanted.baseline.resolve()
-    files = [path for path in wanted.files if path.resolve() != baseline]
-    if not files:
+    others = [path for path in files if baseline is None or path.resolve() != baseline.resolve()]
+    if not others:
         raise UsageFault("name a run to show beside the baseline.")
-    *earlier, shown = files
-    every = [*files[:-1], *([wanted.baseline] if wanted.baseline else []), shown]
+    *earlier, shown = others
+    every = [*earlier, *([baseline] if baseline else []), shown]
     names = dict(zip(every, run_names(every), strict=True))
     run = read_checked(shown)
-    ruling = _between_models(wanted, shown, run) if wanted.models else _ruling(wanted, earlier, run)
+    if models:
+        if len(set(models)) != 2 or baseline is not None:
+            raise UsageFault("--models needs two models of the run that is shown, and no --baseline.")
+        old, new = (only_role(run, role) for role in models)
+        ruling: RunRuling | None = _ruling(Baseline(path=shown, run=old), new, settings)
+    elif baseline is not None:
+        ruling = _ruling(Baseline(path=baseline, run=read_checked(baseline)), run, settings)
+    else:
+        ruling = _nearest(earlier, run, settings)
+    before = models[0] if models else names[ruling.asked.baselines[0].path] if ruling and ruling.gate else None
     return Subject(
         name=names[shown],
         run=run,
-        before=_before(wanted, ruling, names),
+        before=before,
         ruling=ruling,
         stopped=run.stopped,
         history=_history(every),
-        trust=_trust(wanted.settings, run, ruling),
+        trust=_trust(settings, run, ruling),
     )
 
 
-def _before(wanted: Wanted, ruling: RunRuling | None, names: Mapping[Path, str]) -> str | None:
-    if ruling is None or ruling.gate is None:
-        return None
-    return wanted.models[0] if wanted.models else names[ruling.asked.baselines[0].path]
+def _ruling(baseline: Baseline, run: Run, settings: GateSettings) -> RunRuling:
+    asked = RunGate(baselines=(baseline,), settings=settings)
+    return RunRuling(asked=asked, gate=decide(join(baseline.run, run, settings.allowed), settings))
 
 
-def _between_models(wanted: Wanted, shown: Path, run: Run) -> RunRuling:
-    if len(set(wanted.models)) != 2 or wanted.baseline is not None:
-        raise UsageFault("--models needs two models of the run that is shown, and no --baseline.")
-    old, new = (only_role(run, role) for role in wanted.models)
-    return _judged(wanted, Baseline(path=shown, run=old), new)
-
-
-def _ruling(wanted: Wanted, earlier: Sequence[Path], run: Run) -> RunRuling | None:
-    """Judge a run against the baseline that was named, else the nearest before it that has a case in common."""
-    if wanted.baseline is not None:
-        return _judged(wanted, Baseline(path=wanted.baseline, run=read_checked(wanted.baseline)), run)
+def _nearest(earlier: Sequence[Path], run: Run, settings: GateSettings) -> RunRuling | None:
+    """Gate a run against the nearest before it that has a case in common."""
     first: RunRuling | None = None
     for path in reversed(earlier):
         baseline = Baseline(path=path, run=read_checked(path))
         try:
-            return _judged(wanted, baseline, run)
+            return _ruling(baseline, run, settings)
         except UsageFault as fault:
-            asked = RunGate(baselines=(baseline,), settings=wanted.settings)
+            asked = RunGate(baselines=(baseline,), settings=settings)
             first = first or RunRuling(asked=asked, refusal=f"{path.stem}: {fault}")
     return first
-
-
-def _judged(wanted: Wanted, baseline: Baseline, run: Run) -> RunRuling:
-    asked = RunGate(baselines=(baseline,), settings=wanted.settings)
-    return RunRuling(asked=asked, gate=decide(join(baseline.run, run, wanted.settings.allowed), wanted.settings))
 
 
 def _history(files: Sequence[Path]) -> tuple[Entry, ...]:
@@ -116,6 +121,6 @@ def _history(files: Sequence[Path]) -> tuple[Entry, ...]:
 
 
 def _trust(settings: GateSettings, run: Run, ruling: RunRuling | None) -> Findings | None:
-    """Weigh the graders of what is shown, where people said something of it."""
+    """Measure the graders of what is shown, where people annotated it."""
     baseline = ruling.gate.comparison.baseline.records if ruling and ruling.gate else ()
     return weigh([*baseline, *run.records], settings.people) if settings.people else None

@@ -1,15 +1,17 @@
-"""`llmbench review`: put answers before a person, blind, and keep the verdicts.
+"""`llmbench review`: show answers to a person, without their grades, and keep the annotations.
 
-Neither the model nor the grader's verdict is shown before the person has spoken.  Half of the
+Neither the model nor the grade is shown before the person has decided.  Half of the
 answers, settled by their digest alone, are the random share: agreement is computed on these, for a
-spec by what the grader said would bend it.  The other half gives the informative ones: where
+choosing by the grade would bias it.  The other half gives the informative ones: where
 the samples or models of a case disagree, where the votes of a judge do, and where a score lies between right and wrong.
 """
 
+import argparse
 import getpass
 import hashlib
 import os
 import re
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,9 +20,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Protocol, TextIO
 
+from pytest_llmbench.cli.arguments import add_annotations
+from pytest_llmbench.cli.output import print_lines
 from pytest_llmbench.report.safe_text import clipped, visible
 from pytest_llmbench.results.annotations import Drawn, Said, add_annotation, annotation_on, answer_key, read_annotations
-from pytest_llmbench.results.records import Record, Run, Sample, read_run
+from pytest_llmbench.results.records import Record, Run, Sample
+from pytest_llmbench.results.run_file import read_run
 from pytest_llmbench.values import Outcome
 
 RANDOM_SHARE = 0.5
@@ -28,8 +33,35 @@ BLOCK, INFORMATIVE_IN_BLOCK = 10, 3
 """Of each ten answers the first three are informative ones, while there are any."""
 
 _MAX_CHARACTERS = 4_000
-_VERDICT_KEYS = {"p": Said.PASS, "a": Said.PART, "f": Said.FAIL}
+_MARK_KEYS = {"p": Said.PASS, "a": Said.PART, "f": Said.FAIL}
 _HINT = "[p]ass  p[a]rt  [f]ail  [s]kip  [n]ote  [q]uit"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("run_file", type=Path, metavar="RUN.json", help="benchmark JSON of a run")
+    parser.add_argument("--by", metavar="NAME", help="name of the annotator; default: the user's name")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of the order; use the same one for all annotators of a run"
+    )
+    add_annotations(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Put the answers before a person and write what they decide; gives the exit status.
+
+    Raises:
+        RunFileFault, UsageFault: a file cannot be read or written.
+    """
+    by, path = options.by or user_name(), options.verdicts
+    tally = review(read_run(options.run_file), path, keys_of(sys.stdin), _print, by=by, seed=options.seed)
+    counts = f"{tally.annotated} annotated, {tally.skipped} skipped, {tally.left} left"
+    _print(f"{counts}; the annotations of {by} are in {path}.")
+    return 0
+
+
+def _print(text: str) -> None:
+    print_lines([text])
 
 
 class Reviewer(Protocol):
@@ -46,7 +78,7 @@ class Reviewer(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """One answer to judge, and the record and sample it was found in first."""
+    """One answer to annotate, and the record and sample it was found in first."""
 
     key: str
     record: Record
@@ -55,24 +87,24 @@ class Candidate:
 
     @property
     def answer(self) -> str:
-        """The text to judge."""
+        """The text to annotate."""
         return self.sample.answer or ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
-    """What a session came to."""
+    """The counts of a session."""
 
-    judged: int
+    annotated: int
     skipped: int
     left: int
 
 
 def candidates(records: Iterable[Record], seed: int) -> tuple[Candidate, ...]:
-    """Give the answers of a run in the order to be judged; an answer given twice to a case comes once.
+    """Give the answers of a run in the order of review; an answer given twice to a case comes once.
 
-    The order and who is of the random share hang on `seed` and the answers alone, so that a session
-    goes on where the last one stopped, and a second person gets the same.
+    The order and the random share depend on `seed` and the answers alone, so that a session goes on where the last
+    one stopped, and a second person gets the same.
     """
     found: dict[str, tuple[Record, Sample]] = {}
     outcomes: dict[tuple[str, str], set[Outcome]] = {}
@@ -83,9 +115,9 @@ def candidates(records: Iterable[Record], seed: int) -> tuple[Candidate, ...]:
     order = {key: _position(seed, key) for key in found}
     by_chance = sorted((key for key in found if order[key] < RANDOM_SHARE), key=order.__getitem__)
     rest = [key for key in found if order[key] >= RANDOM_SHARE]
-    told = {key: _informs(*found[key], outcomes) for key in rest}
-    by_promise = sorted((key for key in rest if told[key]), key=lambda key: (-told[key], order[key]))
-    others = sorted((key for key in rest if not told[key]), key=order.__getitem__)
+    promise = {key: _informs(*found[key], outcomes) for key in rest}
+    by_promise = sorted((key for key in rest if promise[key]), key=lambda key: (-promise[key], order[key]))
+    others = sorted((key for key in rest if not promise[key]), key=order.__getitem__)
     queue = [*_in_blocks(by_promise, by_chance), *((key, Drawn.CHOSEN) for key in others)]
     return tuple(Candidate(key=key, record=found[key][0], sample=found[key][1], drawn=drawn) for key, drawn in queue)
 
@@ -111,53 +143,53 @@ def _in_blocks(by_promise: Sequence[str], by_chance: Sequence[str]) -> Iterator[
         random = random[size:]
 
 
-def review(run: Run, path: Path, reviewer: Reviewer, say: Callable[[str], None], *, by: str, seed: int = 0) -> Tally:
-    """Ask a person about the answers of a run that they have not judged yet, until the end or a `q`.
+def review(run: Run, path: Path, reviewer: Reviewer, write: Callable[[str], None], *, by: str, seed: int = 0) -> Tally:
+    """Ask a person about the answers of a run that they have not annotated yet, until the end or a `q`.
 
-    Each verdict is in the file before the next answer is shown.
+    Each annotation is in the file before the next answer is shown.
 
     Raises:
-        UsageFault: the file of verdicts cannot be read or written.
+        UsageFault: the file of annotations cannot be read or written.
     """
     known = read_annotations(path)
     for fault in known.faults:
-        say(visible(fault))
-    done = {verdict.key for verdict in known.verdicts if verdict.by == by}
+        write(visible(fault))
+    done = {annotation.key for annotation in known.verdicts if annotation.by == by}
     all_candidates = candidates(run.records, seed)
     queue = [candidate for candidate in all_candidates if candidate.key not in done]
-    judged = skipped = 0
+    annotated = skipped = 0
     for number, candidate in enumerate(queue, start=1):
-        say("\n".join(["", *_question(candidate, run, f"{number}/{len(queue)}")]))
-        decided = _decide(reviewer, say)
+        write("\n".join(["", *_question(candidate, run, f"{number}/{len(queue)}")]))
+        decided = _decide(reviewer, write)
         if decided is None:
             break
-        said, note = decided
-        if said is None:
+        mark, note = decided
+        if mark is None:
             skipped += 1
             continue
         at = datetime.now(timezone.utc).isoformat(timespec="seconds")  # noqa: UP017 - one spelling on all Pythons
         add_annotation(
             path,
-            annotation_on(candidate.record, candidate.answer, said, by=by, at=at, note=note, drawn=candidate.drawn),
+            annotation_on(candidate.record, candidate.answer, mark, by=by, at=at, note=note, drawn=candidate.drawn),
         )
-        judged += 1
-        say(_reveal(candidate, said))
-    return Tally(judged=judged, skipped=skipped, left=len(queue) - judged - skipped)
+        annotated += 1
+        write(_reveal(candidate, mark))
+    return Tally(annotated=annotated, skipped=skipped, left=len(queue) - annotated - skipped)
 
 
-def _decide(reviewer: Reviewer, say: Callable[[str], None]) -> tuple[Said | None, str] | None:
-    """Ask until there is a verdict and its note, None and a note for a skip, or None at all to stop."""
+def _decide(reviewer: Reviewer, write: Callable[[str], None]) -> tuple[Said | None, str] | None:
+    """Wait for a mark and its note; None and a note for a skip, None alone to stop."""
     note = ""
-    say(_HINT)
+    write(_HINT)
     while (key := reviewer.key()) not in ("q", ""):
-        if key in _VERDICT_KEYS:
-            return _VERDICT_KEYS[key], note
+        if key in _MARK_KEYS:
+            return _MARK_KEYS[key], note
         if key == "s":
             return None, note
         if key == "n":
-            say("note:")
+            write("note:")
             note = reviewer.line().strip()
-        say(_HINT)
+        write(_HINT)
     return None
 
 
@@ -166,7 +198,7 @@ def _question(candidate: Candidate, run: Run, place: str) -> Iterator[str]:
     yield visible(f"== {place}  {record.suite}/{record.case}")
     prompt = run.facts.prompts.get(record.prompt_sha256)
     if prompt is not None:
-        yield from _block("asked", prompt.messages[-1].content if prompt.messages else _end(prompt.text or ""))
+        yield from _block("prompt", prompt.messages[-1].content if prompt.messages else _end(prompt.text or ""))
     expected = candidate.sample.parts.get("expected")
     if isinstance(expected, str):
         yield from _block("expected", expected)
@@ -183,31 +215,16 @@ def _block(label: str, text: str) -> Iterator[str]:
     yield from (f"   {line}".rstrip() for line in visible(clipped(text, _MAX_CHARACTERS)).split("\n"))
 
 
-def _reveal(candidate: Candidate, said: Said) -> str:
-    sample = candidate.sample
-    is_same = (said is Said.PASS) == (sample.outcome is Outcome.PASSED)
-    return visible(
-        f"{said}. {candidate.record.role}, {candidate.record.grader}: {sample.outcome} "
-        f"({sample.reason}, score {sample.score or 0:.2f}){'' if is_same else ' - DIFFERENT'}: {sample.explanation}"
-    )
-
-
-def review_file(
-    run_file: Path, path: Path, reviewer: Reviewer, say: Callable[[str], None], *, by: str, seed: int
-) -> int:
-    """Review the run of a file and say what came of it; gives the exit status.
-
-    Raises:
-        RunFileFault, UsageFault: a file cannot be read or written.
-    """
-    tally = review(read_run(run_file), path, reviewer, say, by=by, seed=seed)
-    say(f"{tally.judged} judged, {tally.skipped} skipped, {tally.left} left; verdicts of {by} are in {path}.")
-    return 0
+def _reveal(candidate: Candidate, mark: Said) -> str:
+    record, sample = candidate.record, candidate.sample
+    is_same = (mark is Said.PASS) == (sample.outcome is Outcome.PASSED)
+    grade = f"{record.role}, {record.grader}: {sample.outcome} ({sample.reason}, score {sample.score or 0:.2f})"
+    return visible(f"{mark}. {grade}{'' if is_same else ' - the grader disagrees'}: {sample.explanation}")
 
 
 _END = "\x04"
 _SEQUENCE = re.compile(r"\x1b(?:\[[0-9;?]*[ -~]?|O.|.)?")
-"""What an arrow or a function key sends: ESC [ A, and its A must not become a verdict."""
+"""What an arrow or a function key sends: ESC [ A, and its A must not become a mark."""
 
 
 class PipedKeys:

@@ -3,18 +3,18 @@
 Meant for quantised and fine-tuned models: two models can be equally often right on different cases.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pytest_llmbench.gate.comparison import Pair
+from pytest_llmbench.grading.registry import BUILT_IN
 from pytest_llmbench.results.records import Sample
 from pytest_llmbench.values import Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement:
-    """Shares of answer pairs that agree; `result_rate` is None where there is no SQL result to compare.
+    """Shares of answer pairs that agree; `result_rate` is None where no answer leads to more than its text.
 
     With several samples a case, the first is set against the first, the second against the second.
     """
@@ -26,7 +26,7 @@ class Agreement:
 
 
 def agreement(pairs: Sequence[Pair]) -> Agreement | None:
-    """Count how often both sides gave the same grade, text and SQL result; None if no case has answers on both."""
+    """Count how often both sides gave the same grade, text and result; None if no case has answers on both."""
     both = [
         (old, new, pair.candidate.grader)
         for pair in pairs
@@ -49,22 +49,9 @@ def _text(sample: Sample) -> str:
 
 
 def _results(both: Sequence[tuple[Sample, Sample, str]]) -> Iterator[bool]:
-    """Tell of each pair of queries, at least one of which ran, whether they returned the same."""
+    """Compare what each pair of answers leads to, such as the rows of two queries, where their grader can."""
     for old, new, grader in both:
-        if grader == "sql":
-            results = _result(old), _result(new)
-            if results != (None, None):
-                yield results[0] == results[1]
-
-
-def _result(sample: Sample) -> str | None:
-    """Say what a query returned, as far as its grade tells; None if it did not run.
-
-    That is the reference's result, or how it departs from it: where, in how many rows, and the first of those.
-    """
-    if sample.outcome is Outcome.PASSED:
-        return f"reference {sample.parts.get('reference')}"
-    if sample.parts.get("difference") is None:
-        return None
-    told = (sample.parts.get("instance"), sample.explanation, sample.parts["difference"])
-    return json.dumps(told, sort_keys=True, default=str)
+        kind = BUILT_IN.get(grader)
+        is_same = None if kind is None else kind.same_result(old, new)
+        if is_same is not None:
+            yield is_same

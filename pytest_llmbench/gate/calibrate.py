@@ -78,8 +78,7 @@ def calibrate(runs: Sequence[Run], settings: GateSettings) -> Calibration:
     """Compare runs of the same model each with each.
 
     Raises:
-        RunFileFault: a record has an impossible score, or a case is there twice.
-        UsageFault: under two runs, runs of several models, or without a common case.
+        UsageFault: under two runs, runs of several models or without a common case; a record has an impossible score.
     """
     if len(runs) < 2:
         raise UsageFault("name at least two runs of the same model; three or more tell the noise of latency too.")

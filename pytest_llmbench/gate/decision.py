@@ -11,11 +11,13 @@ from dataclasses import dataclass, replace
 from pytest_llmbench.errors import LlmbenchError
 from pytest_llmbench.gate.answer_agreement import Agreement, agreement
 from pytest_llmbench.gate.baselines import Baseline, pool
+from pytest_llmbench.gate.broken import TooManyErrors, too_many_errors, why_broken
 from pytest_llmbench.gate.comparison import Comparison, Difference, Pair, SuitePairs, join
 from pytest_llmbench.gate.latency import LatencyComparison, Ratio, compare_latency
 from pytest_llmbench.gate.min_score import MinScore, MinScoreRuling, rule_min_scores
 from pytest_llmbench.gate.power import Power, power_of
 from pytest_llmbench.gate.rule import (
+    PASSING,
     Claims,
     Units,
     Verdict,
@@ -29,9 +31,17 @@ from pytest_llmbench.gate.rule import (
 )
 from pytest_llmbench.gate.score_test import interval
 from pytest_llmbench.gate.settings import GateSettings
+from pytest_llmbench.gate.smoke import (
+    SmokeRuling,
+    is_let_off,
+    is_smoke,
+    rule_smoke,
+    smoke_suites_of_candidate_alone,
+)
 from pytest_llmbench.results.grader_agreement import untrusted_graders
 from pytest_llmbench.results.records import Record, Run
 from pytest_llmbench.stats import holm, mean
+from pytest_llmbench.values import GateKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +81,8 @@ class SuiteRuling:
     agreement: Agreement | None = None
     blocked_by: tuple[Difference, ...] = ()
     doubt: str | None = None
+    smoke: SmokeRuling | None = None
+    """For a suite with `gate: smoke`, in place of all that is statistical."""
 
     @property
     def has_clusters(self) -> bool:
@@ -100,13 +112,19 @@ class LatencyRuling:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
-    """Everything the gate says about two runs."""
+    """Everything the gate says about two runs.
+
+    `broken` is why nothing is judged, where a model could not be asked; `too_many_errors` are suites of the candidate,
+    compared or not, whose missing answers leave open whether it may pass.
+    """
 
     settings: GateSettings
     comparison: Comparison
     suites: tuple[SuiteRuling, ...]
     together: tuple[PooledRuling, ...]
     latency: tuple[LatencyRuling, ...]
+    broken: str | None = None
+    too_many_errors: tuple[TooManyErrors, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
@@ -114,24 +132,35 @@ class Gate:
 
         A candidate whose run ended before its time is not judged as if it were whole.
         """
-        if self.comparison.candidate.stopped is not None:
+        if self.broken is not None or self.comparison.candidate.stopped is not None:
             return Verdict.INCONCLUSIVE
         verdicts = [suite.verdict for suite in self.suites if suite.doubt is None]
         for ruling in self.latency:
             verdicts += [verdict for verdict in (ruling.verdict, ruling.ttft_verdict) if verdict is not None]
+        if self.too_many_errors:
+            verdicts.append(Verdict.INCONCLUSIVE)
         return overall(verdicts)
 
     @property
     def exit_status(self) -> int:
-        """0 if the candidate may be taken, 1 if not, 8 if that cannot be told."""
-        return exit_status(self.verdict)
+        """0 if the candidate may be taken, 1 if not or if a model could not be asked, 8 if the gate cannot decide."""
+        return 1 if self.broken is not None else exit_status(self.verdict)
 
 
 def decide(comparison: Comparison, settings: GateSettings) -> Gate:
-    """Judge two joined runs."""
+    """Give the verdicts on two joined runs."""
     doubted = untrusted_suites((comparison.baseline, comparison.candidate), settings)
-    judged = [(suite, units_of(suite.pairs)) for suite in comparison.suites if suite.pairs and not suite.blocked_by]
-    rulings: dict[tuple[str, str], SuiteRuling] = {}
+    smoke = {
+        (suite.suite, suite.role): _smoke_ruling(comparison, suite, settings)
+        for suite in (*comparison.suites, *smoke_suites_of_candidate_alone(comparison))
+        if is_smoke(comparison.candidate, suite.suite) and not suite.blocked_by
+    }
+    judged = [
+        (suite, units_of(suite.pairs))
+        for suite in comparison.suites
+        if suite.pairs and not suite.blocked_by and (suite.suite, suite.role) not in smoke
+    ]
+    rulings: dict[tuple[str, str], SuiteRuling] = dict(smoke)
     trusted = [entry for entry in judged if entry[0].suite not in doubted]
     # what is advice only is no part of the family whose false alarms are bounded
     families = [trusted, *([entry] for entry in judged if entry[0].suite in doubted)]
@@ -140,20 +169,53 @@ def decide(comparison: Comparison, settings: GateSettings) -> Gate:
         favour = [claims_of(differences_of(units.favour), settings.margin) for _, units in family]
         for (suite, units), *ends in zip(family, _with_alarms(against), _with_alarms(favour), strict=True):
             rulings[suite.suite, suite.role] = _ruling(suite, units, tuple(ends), settings)
-    found = (rulings.get((suite.suite, suite.role)) or _blocked(suite) for suite in comparison.suites)
+    found = [rulings.get((suite.suite, suite.role)) or _blocked(suite) for suite in comparison.suites]
+    found += [ruling for ruling in smoke.values() if ruling.pairs not in comparison.suites]
+    excess = [one for one in too_many_errors(comparison.candidate, settings.max_errors) if one.suite not in doubted]
     return Gate(
         settings=settings,
-        comparison=comparison,
-        suites=tuple(replace(ruling, doubt=doubted.get(ruling.pairs.suite)) for ruling in found),
+        comparison=_with_notes(comparison, excess, settings),
+        suites=tuple(
+            replace(
+                _with_errors(ruling, excess, settings),
+                doubt=None if is_let_off(ruling.pairs) else doubted.get(ruling.pairs.suite),
+            )
+            for ruling in found
+        ),
+        broken=why_broken(comparison.candidate) or why_broken(comparison.baseline, owner="the baseline's "),
+        too_many_errors=tuple(excess),
         together=tuple(_together(trusted, settings.margin)),
         latency=tuple(_latency_ruling(facts, settings) for facts in compare_latency(comparison, settings.allowed)),
     )
 
 
+def _with_errors(ruling: SuiteRuling, excess: Sequence[TooManyErrors], settings: GateSettings) -> SuiteRuling:
+    """Take a pass from a suite with too many errors; a loss that is shown whatever they are stays one."""
+    key = (ruling.pairs.suite, ruling.pairs.role)
+    text = next((one.text(settings.max_errors) for one in excess if (one.suite, one.role) == key), None)
+    if text is None:
+        return ruling
+    verdict = Verdict.INCONCLUSIVE if ruling.verdict in PASSING else ruling.verdict
+    return replace(ruling, verdict=verdict, pairs=replace(ruling.pairs, notes=(*ruling.pairs.notes, text)))
+
+
+def _with_notes(comparison: Comparison, excess: Sequence[TooManyErrors], settings: GateSettings) -> Comparison:
+    """Name the suites with too many errors that only the candidate has."""
+    compared = {(suite.suite, suite.role) for suite in comparison.suites}
+    notes = [
+        f"{one.suite} [{one.role}]: {one.text(settings.max_errors)}"
+        for one in excess
+        if (one.suite, one.role) not in compared
+    ]
+    return replace(comparison, notes=(*comparison.notes, *notes))
+
+
 def untrusted_suites(runs: Sequence[Run], settings: GateSettings) -> dict[str, str]:
-    """Say of which suites of the last run the graders are not trusted to gate it, and why."""
+    """Give the suites of the last run that are advice only, by their own words or for their grader, and why."""
     records = [record for run in runs for record in run.records]
-    return untrusted_graders(records, runs[-1].facts.suites, settings.people)
+    suites = runs[-1].facts.suites
+    advice = {suite.suite: "its file says `gate: advice`" for suite in suites if suite.gate is GateKind.ADVICE}
+    return {**untrusted_graders(records, suites, settings.people), **advice}
 
 
 def _with_alarms(claims: Sequence[Claims]) -> list[tuple[Claims, bool]]:
@@ -165,10 +227,19 @@ def _blocked(suite: SuitePairs) -> SuiteRuling:
     return SuiteRuling(pairs=suite, verdict=Verdict.INCONCLUSIVE, blocked_by=suite.blocked_by)
 
 
+def _smoke_ruling(comparison: Comparison, suite: SuitePairs, settings: GateSettings) -> SuiteRuling:
+    smoke, units = rule_smoke(comparison, suite), units_of(suite.pairs)
+    found = _ruling(suite, units, (), settings) if units.known else SuiteRuling(pairs=suite, verdict=smoke.verdict)
+    return replace(
+        found, verdict=smoke.verdict, smoke=smoke, interval=None, advice=None, is_real_drop=False, is_corrected=False
+    )
+
+
 def _ruling(
     suite: SuitePairs, units: Units, ends: tuple[tuple[Claims, bool], ...], settings: GateSettings
 ) -> SuiteRuling:
-    verdict = same_at_both_ends(*(claims.verdict(is_alarmed=is_alarmed) for claims, is_alarmed in ends))
+    verdicts = [claims.verdict(is_alarmed=is_alarmed) for claims, is_alarmed in ends]
+    verdict = same_at_both_ends(*verdicts) if verdicts else Verdict.INCONCLUSIVE
     scores = units.known
     known = differences_of(scores)
     interval_against = interval(differences_of(units.against))
@@ -262,12 +333,17 @@ class RunGate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRuling:
-    """What the gate says of a run.  `gate` is None without a baseline; `refusal` is why nothing was judged at all."""
+    """What the gate says of a run.
+
+    `gate` is None without a baseline; `refusal` is why nothing was judged at all, `is_broken` that a model could not
+    be asked.
+    """
 
     asked: RunGate
     gate: Gate | None = None
     floors: tuple[MinScoreRuling, ...] = ()
     refusal: str | None = None
+    is_broken: bool = False
 
     @property
     def verdict(self) -> Verdict:
@@ -285,33 +361,39 @@ class RunRuling:
 
     @property
     def exit_status(self) -> int:
-        """0 if the model may be taken, 1 if not, 8 if that cannot be told."""
-        return exit_status(self.verdict)
+        """0 if the model may be taken, 1 if not or if it could not be asked, 8 if the gate cannot decide."""
+        return 1 if self.is_broken else exit_status(self.verdict)
 
 
 def decide_run(run: Run, asked: RunGate, *, stopped: str | None = None) -> RunRuling:
-    """Judge a run.
+    """Give the verdicts on a run.
 
     Args:
         run: all that was answered.
         asked: what is asked of it.
         stopped: why the run ended before its time; then it is not judged as if it were whole.
     """
+    broken = why_broken(replace(run, stopped=stopped or run.stopped))
+    if broken is not None:
+        return RunRuling(asked=asked, refusal=broken, is_broken=True)
     if stopped is None and not run.records:
         stopped = "no case was run"
     if stopped is not None:
         return RunRuling(asked=asked, refusal=stopped)
     try:
-        gate = _compare([baseline.run for baseline in asked.baselines], run, asked.settings)
+        gate = _compare(asked.baselines, run, asked.settings)
     except LlmbenchError as fault:
         return RunRuling(asked=asked, refusal=str(fault))
+    if gate is not None and gate.broken is not None:
+        return RunRuling(asked=asked, refusal=gate.broken, is_broken=True)
     doubted = untrusted_suites([*(baseline.run for baseline in asked.baselines[:1]), run], asked.settings)
     return RunRuling(asked=asked, gate=gate, floors=rule_min_scores(run.records, asked.floors, doubted))
 
 
-def _compare(baselines: Sequence[Run], run: Run, settings: GateSettings) -> Gate | None:
+def _compare(baselines: Sequence[Baseline], run: Run, settings: GateSettings) -> Gate | None:
     if not baselines:
         return None
-    newest, *older = baselines
-    joined = join(newest, run, settings.allowed)
+    newest, *others = baselines
+    older = [*newest.older, *(run for other in others for run in (other.run, *other.older))]
+    joined = join(newest.run, run, settings.allowed)
     return decide(pool(joined, older) if older else joined, settings)

@@ -29,7 +29,7 @@ class Verdict(StrEnum):
     INCONCLUSIVE = "inconclusive"
 
 
-_PASSING = (Verdict.BETTER, Verdict.NO_WORSE)
+PASSING = (Verdict.BETTER, Verdict.NO_WORSE)
 
 
 def overall(verdicts: Sequence[Verdict]) -> Verdict:
@@ -46,7 +46,7 @@ def exit_status(verdict: Verdict) -> int:
     """Give the exit status of a verdict."""
     if verdict is Verdict.WORSE:
         return 1
-    return 0 if verdict in _PASSING else 8
+    return 0 if verdict in PASSING else 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def same_at_both_ends(low: Verdict, high: Verdict) -> Verdict:
     """Give the verdict that holds whatever the unknown samples are; what is better is no worse too."""
     if low is high:
         return low
-    return Verdict.NO_WORSE if low in _PASSING and high in _PASSING else Verdict.INCONCLUSIVE
+    return Verdict.NO_WORSE if low in PASSING and high in PASSING else Verdict.INCONCLUSIVE
 
 
 Scores = tuple[float, float]

@@ -12,6 +12,9 @@ from pytest_llmbench.gate.comparison import Kind
 from pytest_llmbench.gate.min_score import _number
 from pytest_llmbench.results.annotations import Annotation
 
+MAX_ERRORS = 0.02
+"""The share of a suite's cases that may lack an answer by default; one always may."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateSettings:
@@ -24,6 +27,7 @@ class GateSettings:
     latency_margin: float | None = None
     allowed: frozenset[Kind] = frozenset()
     people: tuple[Annotation, ...] = ()
+    max_errors: float = MAX_ERRORS
 
 
 def parse_margin(text: str, option: str = "--margin") -> float:
@@ -66,7 +70,25 @@ def parse_allowed(kinds: Iterable[str], option: str = "--allow-different") -> fr
     return frozenset(Kind(kind) for kind in found)
 
 
-def gate_settings(margin: str, latency_margin: str | None, allowed: Iterable[str], prefix: str = "--") -> GateSettings:
+def parse_max_errors(text: str, option: str = "--max-errors") -> float:
+    """Read the share of a suite's cases that may lack an answer.
+
+    Raises:
+        UsageFault: it is no share.
+    """
+    share = _number(text)
+    if share is None or not 0 <= share <= 1:
+        raise UsageFault(f'{option} needs a share from 0 to 1, such as 0.02 for one case in fifty, not "{text}".')
+    return share
+
+
+def gate_settings(
+    margin: str,
+    latency_margin: str | None,
+    allowed: Iterable[str],
+    prefix: str = "--",
+    max_errors: str | None = None,
+) -> GateSettings:
     """Read what the gate tolerates.
 
     Args:
@@ -74,6 +96,7 @@ def gate_settings(margin: str, latency_margin: str | None, allowed: Iterable[str
         latency_margin: a ratio, None where latency is not gated.
         allowed: kinds of difference.
         prefix: of the options' names, as messages are to show them.
+        max_errors: a share of a suite's cases, None for the default.
 
     Raises:
         UsageFault: one of them is wrong.
@@ -84,4 +107,5 @@ def gate_settings(margin: str, latency_margin: str | None, allowed: Iterable[str
         if latency_margin is None
         else parse_latency_margin(latency_margin, f"{prefix}latency-margin"),
         allowed=parse_allowed(allowed, f"{prefix}allow-different"),
+        max_errors=MAX_ERRORS if max_errors is None else parse_max_errors(max_errors, f"{prefix}max-errors"),
     )

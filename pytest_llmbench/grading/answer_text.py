@@ -1,6 +1,6 @@
 """What every grader reads first: tidied text, and whether an answer is one at all.
 
-An answer that says nothing is `empty`; one that declines is a `refusal`.  Both fail with
+An answer without text is `empty`; one that declines is a `refusal`.  Both fail with
 score 0 under every grader, which `graded_unless_void` sees to in one place.
 """
 
@@ -21,11 +21,11 @@ _TIDY = str.maketrans(
         **dict.fromkeys("‘’‚‛′´ʼ", "'"),
         **dict.fromkeys("“”„‟″", '"'),
         **dict.fromkeys("‐‑‒−", "-"),
-        **dict.fromkeys("\u00ad\u200b\u2060\ufeff", None),
+        # of no width: soft hyphen, joiners, marks of direction, byte order mark, variation selectors
+        **dict.fromkeys([*"\u00ad\u034f\u061c\u180e\ufeff", *map(chr, range(0x200B, 0x2010))], None),
+        **dict.fromkeys(map(chr, (*range(0x202A, 0x202F), *range(0x2060, 0x2070), *range(0xFE00, 0xFE10))), None),
     }
 )
-_REASONING = re.compile(r"<(think|thinking)>.*?(?:</\1>|\Z)", re.DOTALL | re.IGNORECASE)
-_REASONING_END = re.compile(r"</(?:think|thinking)>", re.IGNORECASE)
 
 _DECLINES = (
     r"\b(?:i|we)(?: (?:can't|cannot|can not|won't|will not|(?:must|have to) (?:\w+ )?(?:decline|refuse)"
@@ -66,19 +66,6 @@ def clip(text: str, limit: int = CLIP_AT) -> str:
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
 
 
-def without_reasoning(text: str) -> str:
-    """Blank out what stands between <think> and </think>, in a text of the same length.
-
-    Places in the result are places in the original.  A block that is never closed reaches to the
-    end.  A closing tag without an opening one closes what came before it, for there are chat
-    templates that end in the opening tag.
-    """
-    end = _REASONING_END.search(text)
-    if end and not _REASONING.search(text, 0, end.start()):
-        text = " " * end.end() + text[end.end() :]
-    return _REASONING.sub(lambda block: " " * len(block[0]), text)
-
-
 def is_empty(text: str) -> bool:
     """Tell whether there is nothing to read."""
     return not with_plain_quotes(text).strip()
@@ -95,33 +82,30 @@ def is_refusal(text: str) -> bool:
     return any(pattern.match(opening, start) for pattern in _REFUSALS for start in starts)
 
 
-def graded_unless_void(judge: Grader) -> Grader:
-    """Make a grader of a judge: reasoning is out of its sight, and what is no answer fails.
+def graded_unless_void(grader: Grader) -> Grader:
+    """Wrap a grader so that what is no answer fails.
 
-    The judge sees the answer with its reasoning blanked out.  It is asked about an empty answer
-    too, for its parts.  An answer the judge passes is never called a refusal.
+    The grader grades an empty answer too, for its parts.  An answer that it passes is never called a refusal.
     """
 
     def grade(case: Case, answer: Answer) -> Grade:
-        text = without_reasoning(answer.text)
-        judged = judge(case, answer if text == answer.text else replace(answer, text=text))
-        return void_or(judged, answer.text, text)
+        return void_or(grader(case, answer), answer)
 
     return grade
 
 
-def void_or(judged: Grade, answer: str, text: str) -> Grade:
-    """Give the grade of an answer, or that of an empty one or a refusal; `text` is the answer without its reasoning."""
-    if is_empty(text):
-        what = "nothing but reasoning" if answer.strip() else "empty"
-        return _void(judged, Reason.EMPTY, f"The answer is {what}.")
-    if not judged.passed and is_refusal(text):
-        return _void(judged, Reason.REFUSAL, f"The model declined: {clip(text)}")
-    return judged
+def void_or(grade: Grade, answer: Answer) -> Grade:
+    """Give the grade of an answer, or that of an empty one or a refusal."""
+    if is_empty(answer.text):
+        what = "nothing but reasoning" if answer.reasoning else "empty"
+        return _void(grade, Reason.EMPTY, f"The answer is {what}.")
+    if not grade.passed and is_refusal(answer.text):
+        return _void(grade, Reason.REFUSAL, f"The model declined: {clip(answer.text)}")
+    return grade
 
 
-def _void(judged: Grade, reason: Reason, explanation: str) -> Grade:
-    return replace(judged, score=0.0, passed=False, reason=reason, explanation=explanation)
+def _void(grade: Grade, reason: Reason, explanation: str) -> Grade:
+    return replace(grade, score=0.0, passed=False, reason=reason, explanation=explanation)
 
 
 _TOKEN = regex.compile(

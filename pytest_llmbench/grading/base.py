@@ -6,12 +6,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from pytest_llmbench.models.entries import Strict
-from pytest_llmbench.values import Answer, AnswerError, Case, Grade, Json, Prompt, PromptStyle, Sampling, Suite
+from pytest_llmbench.values import Answer, AnswerError, Case, Grade, Json, Outcome, Prompt, PromptStyle, Sampling, Suite
 
 
 class Grader(Protocol):
-    """Judge an answer to a case: pure and deterministic; its time is in no latency."""
+    """Grade an answer to a case: pure and deterministic; its time is in no latency."""
 
     def __call__(self, case: Case, answer: Answer) -> Grade:
         """Give the grade; an exception is an error of the harness, not a wrong answer."""
@@ -20,7 +19,7 @@ class Grader(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judging:
-    """How a suite has its answers judged by a model: two pure functions, and how that model is to be asked.
+    """How a judge model grades the answers of a suite: two pure functions, and what its requests are like.
 
     `prompt(case, answer, style)` gives what the judge is sent, None where an answer needs no judge.
     `grade(case, answer, replies)` reads what came back, a reply a vote (none where the judge was not
@@ -49,17 +48,42 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """Something a check has to say about a case (or, without one, about its suite)."""
+    """A remark of a check on a case (or, without one, on its suite)."""
 
     severity: Severity
     message: str
     case: str | None = None
 
 
+class Graded(Protocol):
+    """An answer's grade, as `same_result` compares it: a `Grade`, or a sample of a run."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """Passed or failed."""
+        ...
+
+    @property
+    def explanation(self) -> str | None:
+        """The sentence of the grade."""
+        ...
+
+    @property
+    def parts(self) -> Mapping[str, Json]:
+        """Its named details."""
+        ...
+
+
 def no_findings(suite: Suite, root: Path, *, is_thorough: bool) -> tuple[Finding, ...]:
     """Find nothing: the check of a grader that has none."""
     del suite, root, is_thorough
     return ()
+
+
+def no_result(old: Graded, new: Graded) -> bool | None:
+    """Compare nothing: the answers of this grader have no result beside their text."""
+    del old, new
+    return None
 
 
 def no_labels(suite: Suite) -> tuple[tuple[str, ...], bool]:
@@ -69,13 +93,13 @@ def no_labels(suite: Suite) -> tuple[tuple[str, ...], bool]:
 
 
 def no_judging(suite: Suite, root: Path) -> Judging | None:
-    """Ask no judge: the grader does all by itself."""
+    """Ask no judge: the grader works by itself."""
     del suite, root
     return None
 
 
 def plain_expected(case: Case) -> str:
-    """Say what was expected of a case with an `expected` text."""
+    """Give what was expected of a case with an `expected` text."""
     return case.expected if isinstance(case.expected, str) else ", ".join(case.expected or ())
 
 
@@ -83,7 +107,7 @@ class Check(Protocol):
     """Look at a loaded suite before any model is asked."""
 
     def __call__(self, suite: Suite, root: Path, *, is_thorough: bool) -> tuple[Finding, ...]:
-        """Give what there is to say; `is_thorough` in `llmbench validate`, not in a run.
+        """Give the findings; `is_thorough` in `llmbench validate`, not in a run.
 
         `root` is the root directory of the project, below which `fixtures/` lies.
         """
@@ -94,16 +118,22 @@ class Check(Protocol):
 class GraderKind:
     """How suites use one grader. Other packages add theirs with the hook `pytest_llmbench_graders`.
 
-    `case_fields` and `suite_fields` are pydantic classes that forbid unknown keys; their
-    fields are what a case and a suite may say to the grader.  `build(suite, root)` gives
-    the grader of a suite and raises `SuiteFault` for rules that cannot work.
-    `is_expected_text` is False where `expected` keeps its YAML type.
-    `has_format` says whether `format_ok` means something for its grades.
-    `expected_text` says in a line or few what a right answer to a case is.
+    `case_fields` and `suite_fields` are pydantic classes that forbid unknown keys: the fields of a
+    case and of a suite that this grader reads.  `build(suite, root)` gives the grader of a suite and
+    raises `SuiteFault` for fields that cannot work.
+    `is_expected_text` is False where `expected` keeps its YAML type.  `text_fields` are further fields of the
+    case or the suite whose values are the texts they are written as (`labels: [yes, no]`).
+    `reads_inputs` is True where the grader reads the inputs of a case, so that one that no prompt template uses may
+    still be meant.
+    `has_format` is True where `format_ok` means something for its grades.
+    `expected_text` describes in a line or few what a right answer to a case is.
     `version` changes when the same answer may get another grade.
+    `reasons` are the words its grades give beside `empty` and `refusal`; empty where they are not fixed.
     `labels` gives the texts of a suite whose probability as the answer is wanted, and whether the likeliest
     of them is to be the answer (`Request.labels`, `Request.picks_label`).
-    `judging(suite, root)` says how a judge model is asked in place of `build`'s grader where one is named; None for
+    `same_result(old, new)` compares what two answers to one case lead to, such as the rows of their queries, where
+    that is more than their text; None where there is nothing to compare.
+    `judging(suite, root)` gives how a judge model is asked in place of `build`'s grader where one is named; None for
     a suite that asks none.
     """
 
@@ -113,18 +143,33 @@ class GraderKind:
     build: Callable[[Suite, Path], Grader]
     check: Check = no_findings
     is_expected_text: bool = True
+    text_fields: frozenset[str] = frozenset()
+    reads_inputs: bool = False
     has_format: bool = False
     expected_text: Callable[[Case], str] = plain_expected
     version: int = 1
+    reasons: tuple[str, ...] = ()
     labels: Callable[[Suite], tuple[tuple[str, ...], bool]] = no_labels
+    same_result: Callable[[Graded, Graded], bool | None] = no_result
     judging: Callable[[Suite, Path], Judging | None] = no_judging
+
+    @property
+    def asks_judge(self) -> bool:
+        """Whether suites of this grader may ask a judge model."""
+        return self.judging is not no_judging
+
+    @property
+    def case_keys(self) -> frozenset[str]:
+        """The names of the fields of a case."""
+        return frozenset(self.case_fields.model_fields)
+
+    @property
+    def suite_keys(self) -> frozenset[str]:
+        """The names of the fields of a suite."""
+        return frozenset(self.suite_fields.model_fields)
 
 
 Fields = TypeVar("Fields")
-
-
-class NoFields(Strict):
-    """A suite that has nothing to say to its grader."""
 
 
 def rules_of(owner: Case | Suite, fields: type[Fields]) -> Fields:

@@ -16,7 +16,8 @@ from typing import NoReturn
 
 from pytest_llmbench.errors import SuiteFault
 from pytest_llmbench.grading.answer_text import clip, graded_unless_void, is_empty
-from pytest_llmbench.grading.base import Grader, GraderKind, NoFields
+from pytest_llmbench.grading.base import Grader, GraderKind
+from pytest_llmbench.grading.fields import NoFields
 from pytest_llmbench.models.entries import Strict
 from pytest_llmbench.values import Answer, Case, Grade, Reason, Suite
 
@@ -29,7 +30,7 @@ class FunctionCase(Strict):
 
 def function_kind(name: str) -> GraderKind:
     """Describe the grader `package.module:function`; nothing is imported before a suite is built."""
-    return GraderKind(name=name, case_fields=FunctionCase, suite_fields=NoFields, build=build)
+    return GraderKind(name=name, case_fields=FunctionCase, suite_fields=NoFields, build=build, reads_inputs=True)
 
 
 def build(suite: Suite, root: Path) -> Grader:
@@ -41,13 +42,13 @@ def build(suite: Suite, root: Path) -> Grader:
     del root
     function = _resolved(suite)
 
-    def judge(case: Case, answer: Answer) -> Grade:
+    def grade(case: Case, answer: Answer) -> Grade:
         text = answer.text.strip()
         if is_empty(text):
             return Grade(score=0.0, passed=False, reason=Reason.EMPTY, explanation="The answer is empty.")
         return _checked(function(case, replace(answer, text=text)), suite.grader)
 
-    return graded_unless_void(judge)
+    return graded_unless_void(grade)
 
 
 def _checked(found: object, name: str) -> Grade:

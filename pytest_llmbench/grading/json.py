@@ -1,8 +1,7 @@
 """The grader `json`: the answer is JSON and is equal to what was expected, or fits a JSON schema.
 
-The whole answer must be JSON by RFC 8259 (no NaN); a code fence around all of it is taken
-off, any other text beside it makes the answer `unparsed`.  Objects are equal whatever the
-order of their keys, numbers by value (1 equals 1.0), and true is not 1.
+`json_answer` reads the value in an answer.  Objects are equal whatever the order of their keys, numbers by value
+(1 equals 1.0), texts as in `equal_texts`, and true is not 1.
 
 Not covered: the patterns under `patternProperties` of a schema run without a time limit.
 """
@@ -19,17 +18,25 @@ from pydantic import model_validator
 from pytest_llmbench.errors import SuiteFault
 from pytest_llmbench.grading.answer_text import clip, graded_unless_void
 from pytest_llmbench.grading.base import Grader, GraderKind, rules_of
+from pytest_llmbench.grading.equal_texts import Fold, fold, folding, unseen_difference
+from pytest_llmbench.grading.json_answer import inside, json_in, parse
 from pytest_llmbench.grading.match import PATTERN_TIME_S, literal_grade, overtime
 from pytest_llmbench.models.entries import Strict
+from pytest_llmbench.models.validation import Switch
 from pytest_llmbench.values import Answer, Case, Grade, Reason, Suite
 
-MAX_DEPTH = 50
-"""Levels of arrays and objects; deeper answers would outgrow the interpreter's stack, and are `unparsed`."""
-
-_FENCE = re.compile(r"```[ \t]*(?:json)?[ \t]*\n(.*)```", re.DOTALL | re.IGNORECASE)
-
 _Fault = Callable[[Any], str | None]
-"""Say what is wrong with a value; None if nothing is."""
+"""Describe what is wrong with a value; None if nothing is."""
+
+_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d{1,3})?")
+_MAX_DIGITS = 300
+
+
+class _NumberText(str):
+    """An expected text that writes a number: the number is as right as the text."""
+
+    __slots__ = ()
+
 
 with warnings.catch_warnings():
     # pydantic 2 keeps a deprecated classmethod of this name; the suite format wants the word
@@ -38,20 +45,28 @@ with warnings.catch_warnings():
     class JsonCase(Strict):
         """A case with the value expected, or with a schema; without either the suite's schema holds.
 
-        A text that is JSON itself stands for the value it writes (data files hold nothing else).
+        A text that is JSON itself stands for the value it writes (data files hold nothing else); within objects and
+        arrays, a text that writes a number stands for both.  Null is a value.
+        `verbatim` where each character of a text counts.
         """
 
         expected: Any = None
         schema: dict[str, Any] | None = None  # type: ignore[assignment]
+        verbatim: Switch = False
+
+        @property
+        def has_expected(self) -> bool:
+            """Whether a value is expected, null among them, and no schema."""
+            return "expected" in self.model_fields_set and self.schema is None
 
         @model_validator(mode="after")
         def _one_of_both(self) -> Self:
-            if {"expected", "schema"} <= self.model_fields_set:
+            if self.expected is not None and self.schema is not None:
                 raise ValueError("a case has `expected` or `schema`, not both; take one out")
             return self
 
     class JsonSuite(Strict):
-        """A suite that may have a schema for the cases that say nothing themselves."""
+        """A suite that may have a schema for the cases without a value or schema of their own."""
 
         schema: dict[str, Any] | None = None  # type: ignore[assignment]
 
@@ -67,9 +82,9 @@ def build(suite: Suite, root: Path) -> Grader:
     shared_fault = None if shared is None else _schema_fault(shared, lambda why: _fail_suite(suite, why))
     faults = {case.id: _case_fault(case, shared_fault) for case in suite.cases}
 
-    def judge(case: Case, answer: Answer) -> Grade:
+    def grade(case: Case, answer: Answer) -> Grade:
         try:
-            value = parse(answer.text)
+            value = json_in(answer.text)
         except ValueError as fault:
             return Grade(
                 score=0.0,
@@ -80,52 +95,48 @@ def build(suite: Suite, root: Path) -> Grader:
         wrong = faults[case.id](value)
         return literal_grade(wrong is None, expected_text(case) + (f" ({wrong})" if wrong else ""), answer.text)
 
-    return graded_unless_void(judge)
+    return graded_unless_void(grade)
 
 
-def parse(text: str) -> Any:
-    """Parse an answer that is JSON as a whole, a code fence around it taken off.
-
-    Raises:
-        ValueError: it is not JSON, or nested deeper than `MAX_DEPTH`.
-    """
-    text = text.strip()
-    fenced = _FENCE.fullmatch(text)
-    try:
-        value = json.loads(fenced[1] if fenced else text, parse_constant=_no_constant)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-    level, depth = [value], 0
-    while level:
-        level = [inner for outer in level for inner in _inside(outer)]
-        depth += 1
-        if depth > MAX_DEPTH:
-            raise ValueError("nested too deeply")
-    return value
-
-
-def difference(want: Any, got: Any, at: str = "$") -> str | None:
-    """Say where two JSON values differ first; None if they are equal."""
+def difference(want: Any, got: Any, at: str = "$", *, fold: Fold = fold) -> str | None:
+    """Describe where two JSON values differ first; None if they are equal. `fold` gives the texts that are compared."""
     if isinstance(want, dict) and isinstance(got, dict):
-        for key in (*want, *got):
-            if key not in got or key not in want:
-                return f"at {at}: key {json.dumps(key)} is {'missing' if key in want else 'too much'}"
-        found = (difference(want[key], got[key], f"{at}.{key}") for key in want)
-        return next((text for text in found if text), None)
+        wanted, found = _by_folded_key(want, fold), _by_folded_key(got, fold)
+        for key, (name, _) in (wanted | found).items():
+            if key not in found or key not in wanted:
+                return f"at {at}: key {_written(name)} is {'missing' if key in wanted else 'too much'}"
+        pairs = ((name, value, found[key][1]) for key, (name, value) in wanted.items())
+        faults = (difference(value, other, f"{at}.{name}", fold=fold) for name, value, other in pairs)
+        return next(filter(None, faults), None)
     if isinstance(want, list) and isinstance(got, list):
         if len(want) != len(got):
             return f"at {at}: {len(got)} items, not {len(want)}"
-        found = (difference(*pair, f"{at}[{place}]") for place, pair in enumerate(zip(want, got, strict=True)))
-        return next((text for text in found if text), None)
+        faults = (
+            difference(*pair, f"{at}[{place}]", fold=fold) for place, pair in enumerate(zip(want, got, strict=True))
+        )
+        return next(filter(None, faults), None)
+    if isinstance(want, str) and isinstance(got, str):
+        if fold(want) == fold(got):
+            return None
+        unseen = unseen_difference(want, got)
+        return f"at {at}: {clip(_written(got), 60)}, not {clip(_written(want), 60)}{f'; {unseen}' if unseen else ''}"
+    if isinstance(want, _NumberText) and isinstance(got, int | float):
+        want = json.loads(want)
     if want == got and isinstance(want, bool) == isinstance(got, bool):
         return None
     return f"at {at}: {clip(_written(got), 60)}, not {clip(_written(want), 60)}"
 
 
+def _by_folded_key(members: dict[str, Any], fold: Fold) -> dict[str, tuple[str, Any]]:
+    """Give name and value of each member by the name that is compared, unless two of them become one."""
+    folded = {fold(name): (name, value) for name, value in members.items()}
+    return folded if len(folded) == len(members) else {name: (name, value) for name, value in members.items()}
+
+
 def expected_text(case: Case) -> str:
-    """Say what a right answer is: the value, or that a schema must fit."""
+    """Describe a right answer: the value, or that a schema must fit."""
     rules = rules_of(case, JsonCase)
-    if "expected" not in rules.model_fields_set:
+    if not rules.has_expected:
         return "JSON that fits the schema"
     return clip(rules.expected if isinstance(rules.expected, str) else _written(rules.expected))
 
@@ -134,9 +145,10 @@ def _case_fault(case: Case, shared_fault: _Fault | None) -> _Fault:
     rules = rules_of(case, JsonCase)
     if rules.schema is not None:
         return _schema_fault(rules.schema, lambda why: _fail_case(case, why))
-    if "expected" in rules.model_fields_set:
-        want = _expected_value(case, rules.expected)
-        return lambda got: difference(want, got)
+    if rules.has_expected:
+        want, fold = _expected_value(case, rules.expected), folding(is_verbatim=rules.verbatim)
+        want = want if rules.verbatim else _with_numbers(want)
+        return lambda got: difference(want, got, fold=fold)
     if shared_fault is None:
         _fail_case(case, "there is no `expected` and no `schema`, here or in the suite; write one of them.")
     return shared_fault
@@ -151,6 +163,15 @@ def _expected_value(case: Case, expected: Any) -> Any:
         if expected.lstrip().startswith(("{", "[")):
             _fail_case(case, f"`expected` is not JSON ({fault}); mend it, or write it as YAML.")
         return expected
+
+
+def _with_numbers(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _with_numbers(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_with_numbers(entry) for entry in value]
+    is_number = isinstance(value, str) and len(value) <= _MAX_DIGITS and _NUMBER.fullmatch(value)
+    return _NumberText(value) if is_number else value
 
 
 def _schema_fault(schema: dict[str, Any], fail: Callable[[str], NoReturn]) -> _Fault:
@@ -194,7 +215,7 @@ def _dangling(schema: dict[str, Any]) -> Iterator[str]:
                 except Unresolvable:
                     yield ref
         # below an $id of its own a reference has another base: those show when an answer meets them
-        inner = (found for outer in level for found in _inside(outer))
+        inner = (found for outer in level for found in inside(outer))
         level = [found for found in inner if not (isinstance(found, dict) and "$id" in found)]
 
 
@@ -213,16 +234,8 @@ def _check_pattern(validator: Any, pattern: str, value: object, schema: object) 
         yield ValidationError(f"{clip(value, 60)!r} does not match {pattern!r}")
 
 
-def _inside(value: Any) -> Any:
-    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-
-
 def _written(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _fail_case(case: Case, why: str) -> NoReturn:
@@ -239,5 +252,7 @@ KIND = GraderKind(
     suite_fields=JsonSuite,
     build=build,
     is_expected_text=False,
+    version=2,
+    reasons=(Reason.CORRECT, Reason.DIFFERENT, Reason.UNPARSED),
     expected_text=expected_text,
 )

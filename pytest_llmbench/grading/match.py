@@ -3,18 +3,21 @@
 They ask for no format, so `format_ok` is None; a right answer scores 1, a wrong one 0.
 """
 
-from collections.abc import Callable
+import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import regex
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
 from pytest_llmbench.errors import SuiteFault
-from pytest_llmbench.grading.answer_text import clip, graded_unless_void, with_plain_quotes
-from pytest_llmbench.grading.base import Grader, GraderKind, NoFields, rules_of
+from pytest_llmbench.grading.answer_text import clip, graded_unless_void, is_empty
+from pytest_llmbench.grading.base import Grader, GraderKind, rules_of
+from pytest_llmbench.grading.equal_texts import folding, unseen_difference, unseen_in
+from pytest_llmbench.grading.fields import NoFields
 from pytest_llmbench.models.entries import Strict
-from pytest_llmbench.models.validation import Switch
+from pytest_llmbench.models.validation import FROM_TEXT, Switch
 from pytest_llmbench.values import Answer, Case, Grade, Json, Reason, Suite
 
 PATTERN_TIME_S = 1.0
@@ -22,13 +25,19 @@ PATTERN_TIME_S = 1.0
 
 
 def _not_blank(text: str) -> str:
-    if not text.strip():
-        raise ValueError("a blank text cannot be expected; write what a right answer says")
+    if is_empty(text):
+        raise ValueError("a blank text cannot be expected; write the text of a right answer")
     return text
 
 
-def _as_list(expected: object) -> object:
-    return [expected] if isinstance(expected, str) else expected
+def _as_list(expected: object, info: ValidationInfo) -> object:
+    """Give several texts; a field of CSV holds a list as JSON."""
+    if not isinstance(expected, str):
+        return expected
+    if info.context == FROM_TEXT and expected.lstrip().startswith("["):
+        with suppress(ValueError):
+            return json.loads(expected)
+    return [expected]
 
 
 Expected = Annotated[str, AfterValidator(_not_blank)]
@@ -39,16 +48,24 @@ ExpectedTexts = Annotated[
 ]
 
 
-class OneText(Strict):
-    """A case with one expected text."""
+class OnePattern(Strict):
+    """A case with one expected pattern."""
 
     expected: Expected
 
 
+class OneText(Strict):
+    """A case with one expected text; `verbatim` where each character counts."""
+
+    expected: Expected
+    verbatim: Switch = False
+
+
 class SeveralTexts(Strict):
-    """A case with one or several texts, all of which must occur."""
+    """A case with one or several texts, all of which must occur; `verbatim` where each character counts."""
 
     expected: ExpectedTexts
+    verbatim: Switch = False
 
 
 class LetterCase(Strict):
@@ -60,33 +77,41 @@ class LetterCase(Strict):
 def build_exact(suite: Suite, root: Path) -> Grader:
     """Make a grader that asks for the expected text and nothing else, whitespace around either trimmed."""
     del root
-    fold = _folding(suite)
+    ignores_case = rules_of(suite, LetterCase).ignore_case
 
-    def judge(case: Case, answer: Answer) -> Grade:
-        expected, found = rules_of(case, OneText).expected.strip(), answer.text.strip()
-        return literal_grade(fold(found) == fold(expected), f'"{clip(expected)}"', found)
+    def grade(case: Case, answer: Answer) -> Grade:
+        rules = rules_of(case, OneText)
+        read = folding(is_verbatim=rules.verbatim, ignores_case=ignores_case)
+        expected, found = rules.expected.strip(), answer.text.strip()
+        passed = read(found).strip() == read(expected).strip()
+        unseen = None if passed else unseen_difference(expected, found)
+        return literal_grade(passed, f'"{clip(expected)}"', found, unseen=unseen)
 
-    return graded_unless_void(judge)
+    return graded_unless_void(grade)
 
 
 def build_contains(suite: Suite, root: Path) -> Grader:
     """Make a grader that asks for every expected text somewhere in the answer, inside words too.
 
-    Typographic quotes count as plain ones and a run of whitespace as one blank, in both.
+    A run of whitespace counts as one blank, in both, unless the case is `verbatim`.
     """
     del root
-    fold = _folding(suite)
+    ignores_case = rules_of(suite, LetterCase).ignore_case
 
-    def read(text: str) -> str:
-        return fold(" ".join(with_plain_quotes(text).split()))
+    def grade(case: Case, answer: Answer) -> Grade:
+        rules = rules_of(case, SeveralTexts)
+        fold = folding(is_verbatim=rules.verbatim, ignores_case=ignores_case)
 
-    def judge(case: Case, answer: Answer) -> Grade:
-        expected, found = rules_of(case, SeveralTexts).expected, read(answer.text)
-        missing = [text for text in expected if read(text) not in found]
-        quoted = clip(" and ".join(f'"{text}"' for text in missing or expected))
-        return literal_grade(not missing, quoted, answer.text, {"missing": missing})
+        def read(text: str) -> str:
+            return fold(text) if rules.verbatim else " ".join(fold(text).split())
 
-    return graded_unless_void(judge)
+        found = read(answer.text)
+        missing = [text for text in rules.expected if read(text) not in found]
+        quoted = clip(" and ".join(f'"{text}"' for text in missing or rules.expected))
+        unseen = next(filter(None, (unseen_in(text, answer.text) for text in missing)), None)
+        return literal_grade(not missing, quoted, answer.text, {"missing": missing}, unseen=unseen)
+
+    return graded_unless_void(grade)
 
 
 def build_regex(suite: Suite, root: Path) -> Grader:
@@ -100,7 +125,7 @@ def build_regex(suite: Suite, root: Path) -> Grader:
     del root
     patterns = {case.id: _compiled(case) for case in suite.cases}
 
-    def judge(case: Case, answer: Answer) -> Grade:
+    def grade(case: Case, answer: Answer) -> Grade:
         pattern, found = patterns[case.id], answer.text.strip()
         try:
             match = pattern.fullmatch(found, timeout=PATTERN_TIME_S)
@@ -108,16 +133,22 @@ def build_regex(suite: Suite, root: Path) -> Grader:
             raise overtime(pattern.pattern, f'case "{case.id}": ') from None
         return literal_grade(match is not None, f"a full match of {clip(pattern.pattern)}", found)
 
-    return graded_unless_void(judge)
+    return graded_unless_void(grade)
 
 
-def literal_grade(passed: bool, expected: str, found: str, parts: dict[str, Json] | None = None) -> Grade:
-    """Give all or nothing, with what was expected and found in one sentence."""
+def literal_grade(
+    passed: bool, expected: str, found: str, parts: dict[str, Json] | None = None, *, unseen: str | None = None
+) -> Grade:
+    """Give all or nothing, with what was expected and found in one sentence.
+
+    `unseen` is the difference of two texts that look alike.
+    """
+    note = f" ({unseen})" if unseen else ""
     return Grade(
         score=float(passed),
         passed=passed,
         reason=Reason.CORRECT if passed else Reason.DIFFERENT,
-        explanation=f'Expected {expected}, found "{clip(found)}".',
+        explanation=f'Expected {expected}, found "{clip(found)}"{note}.',
         parts=parts or {},
     )
 
@@ -129,12 +160,8 @@ def overtime(pattern: str, where: str = "") -> TimeoutError:
     )
 
 
-def _folding(suite: Suite) -> Callable[[str], str]:
-    return str.casefold if rules_of(suite, LetterCase).ignore_case else str
-
-
 def _compiled(case: Case) -> regex.Pattern[str]:
-    source = rules_of(case, OneText).expected
+    source = rules_of(case, OnePattern).expected
     try:
         return regex.compile(source)
     except regex.error as fault:
@@ -142,6 +169,17 @@ def _compiled(case: Case) -> regex.Pattern[str]:
         raise SuiteFault(message, path=case.path, line=case.line) from None
 
 
-EXACT = GraderKind(name="exact", case_fields=OneText, suite_fields=LetterCase, build=build_exact)
-CONTAINS = GraderKind(name="contains", case_fields=SeveralTexts, suite_fields=LetterCase, build=build_contains)
-REGEX = GraderKind(name="regex", case_fields=OneText, suite_fields=NoFields, build=build_regex)
+_REASONS = (Reason.CORRECT, Reason.DIFFERENT)
+
+EXACT = GraderKind(
+    name="exact", case_fields=OneText, suite_fields=LetterCase, build=build_exact, version=2, reasons=_REASONS
+)
+CONTAINS = GraderKind(
+    name="contains",
+    case_fields=SeveralTexts,
+    suite_fields=LetterCase,
+    build=build_contains,
+    version=2,
+    reasons=_REASONS,
+)
+REGEX = GraderKind(name="regex", case_fields=OnePattern, suite_fields=NoFields, build=build_regex, reasons=_REASONS)

@@ -5,6 +5,7 @@ from difflib import get_close_matches
 from importlib import import_module
 from types import MappingProxyType
 
+from pytest_llmbench.errors import SuiteFault
 from pytest_llmbench.grading.base import GraderKind
 
 _PLACES = MappingProxyType(
@@ -18,15 +19,11 @@ _PLACES = MappingProxyType(
         "sql": ("sql", "KIND"),
     }
 )
-"""Module below this package and name in it, by grader."""
-
-
-class UnknownGrader(LookupError):
-    """No grader has that name; the message says which ones there are."""
+"""Module below this package and name in it, by grader: a new grader is one file, and one line here."""
 
 
 class _BuiltIn(Mapping[str, GraderKind]):
-    """The built-in kinds, each imported when it is first asked for."""
+    """The built-in kinds, each imported when it is first used."""
 
     def __getitem__(self, name: str) -> GraderKind:
         module, attribute = _PLACES[name]
@@ -48,7 +45,7 @@ def grader_kind(name: str, extra: Mapping[str, GraderKind]) -> GraderKind:
     """Give the grader of that name: a built-in one, one of `extra`, or a `package.module:function`.
 
     Raises:
-        UnknownGrader: there is none; the nearest names come first.
+        SuiteFault: there is none; the nearest names come first.
     """
     if name in _PLACES:
         return BUILT_IN[name]
@@ -58,7 +55,7 @@ def grader_kind(name: str, extra: Mapping[str, GraderKind]) -> GraderKind:
         from pytest_llmbench.grading.function import function_kind
 
         return function_kind(name)
-    raise UnknownGrader(_unknown(name, (*BUILT_IN, *extra)))
+    raise SuiteFault(_unknown(name, (*BUILT_IN, *extra)))
 
 
 def _unknown(name: str, known: tuple[str, ...]) -> str:

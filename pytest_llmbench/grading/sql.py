@@ -4,6 +4,7 @@ A case has the `reference`, the suite names the database; docs/sql.md describes 
 conventions.  The work is done in `pytest_llmbench.sql`, in a process of its own.
 """
 
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -15,10 +16,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 
 from pytest_llmbench.errors import SuiteFault
 from pytest_llmbench.grading.answer_text import graded_unless_void
-from pytest_llmbench.grading.base import Finding, Grader, GraderKind, Severity
+from pytest_llmbench.grading.base import Finding, Graded, Grader, GraderKind, Severity
 from pytest_llmbench.models.validation import Switch, kept
 from pytest_llmbench.sql.translate.dialects import NAMES
-from pytest_llmbench.values import Answer, Case, Grade, PromptStyle, Reason, Suite
+from pytest_llmbench.values import Answer, Case, Grade, Outcome, PromptStyle, Reason, Suite
 
 if TYPE_CHECKING:
     from pytest_llmbench.sql.protocol import Database, Instance, Question, Trial
@@ -272,6 +273,25 @@ def _mutant_findings(suite: Suite, instances: "tuple[Instance, ...]") -> Iterato
                 yield Finding(severity=Severity.ADVICE, message=message, case=case.id)
 
 
+def same_result(old: Graded, new: Graded) -> bool | None:
+    """Tell whether two queries returned the same; None where neither ran."""
+    results = _result(old), _result(new)
+    return None if results == (None, None) else results[0] == results[1]
+
+
+def _result(graded: Graded) -> str | None:
+    """Describe what a query returned, as far as its grade knows; None if it did not run.
+
+    That is the reference's result, or how it departs from it: where, in how many rows, and the first of those.
+    """
+    if graded.outcome is Outcome.PASSED:
+        return f"reference {graded.parts.get('reference')}"
+    if graded.parts.get("difference") is None:
+        return None
+    departure = (graded.parts.get("instance"), graded.explanation, graded.parts["difference"])
+    return json.dumps(departure, sort_keys=True, default=str)
+
+
 KIND = GraderKind(
     name="sql",
     case_fields=SqlCase,
@@ -280,4 +300,13 @@ KIND = GraderKind(
     check=check,
     expected_text=expected_text,
     version=2,
+    reasons=(
+        Reason.CORRECT,
+        Reason.WRONG_RESULT,
+        Reason.INVALID,
+        Reason.UNSAFE,
+        Reason.TOO_SLOW,
+        Reason.NO_SQL,
+    ),
+    same_result=same_result,
 )

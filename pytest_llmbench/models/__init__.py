@@ -8,7 +8,8 @@ from pytest_llmbench.models.base import (
     Opened,
     OpenSettings,
     Provider,
+    Traits,
     Wrapped,
 )
 
-__all__ = ["STOPPED", "CountsTokens", "Identity", "Model", "OpenSettings", "Opened", "Provider", "Wrapped"]
+__all__ = ["STOPPED", "CountsTokens", "Identity", "Model", "OpenSettings", "Opened", "Provider", "Traits", "Wrapped"]

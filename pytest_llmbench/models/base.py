@@ -9,14 +9,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 from pytest_llmbench.values import Answer, AnswerError, Arrived, Json, Prompt, PromptStyle, Request
+
+if TYPE_CHECKING:
+    from pytest_llmbench.models.entries import OpenAIEntry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """What a model is, exactly, so that two runs can tell whether they met the same one.
+    """What a model is, exactly, so that two runs can be compared: did they meet the same one?.
 
     `weights` is a revision or a hash of the weights, `template_sha256` the digest of
     the chat template, `server_model` the name a server reported; `libraries` maps
@@ -84,7 +87,10 @@ STOPPED = "stopped"
 
 
 class Provider(Protocol):
-    """Opens models of one kind. Other packages add theirs with the hook `pytest_llmbench_providers`."""
+    """Opens models of one kind. Other packages add theirs with the hook `pytest_llmbench_providers`.
+
+    A provider may have the methods of `HasTraits`, `HasBatchEntry` and `CountsTokens` too.
+    """
 
     @property
     def entry_type(self) -> type[Any]:
@@ -97,7 +103,7 @@ class Provider(Protocol):
         ...
 
     def prompt_style(self, entry: Any) -> PromptStyle | None:
-        """Tell which style its prompts take, None for any, and check cheaply that it can be opened.
+        """Give the style its prompts take, None for any, and check cheaply that it can be opened.
 
         Called before anything is asked of any model. Does not load weights.
 
@@ -111,6 +117,48 @@ class Provider(Protocol):
 
         Raises:
             ModelFault: it cannot be opened.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traits:
+    """What a run must know of a model before it is opened. The defaults are safe for a model nothing is known of.
+
+    `is_local`: it may take memory of this machine, so that it is not open beside another local model without need.
+    `is_free`: nobody charges for its answers, so that it needs no price.
+    `is_recorded`: its answers exist already; they are not sent for, stored, or asked again.
+    `is_api`: requests go to a server and wait there side by side; a label is picked by writing it.
+    `takes_device`: it runs on an accelerator of its own where there are several, one a worker.
+    `is_placed`: its entry itself names the devices it runs on.
+    """
+
+    is_local: bool = True
+    is_free: bool = False
+    is_recorded: bool = False
+    is_api: bool = False
+    takes_device: bool = False
+    is_placed: bool = False
+
+
+@runtime_checkable
+class HasTraits(Protocol):
+    """What a provider may have too: the traits of its models; without it the defaults of `Traits` hold."""
+
+    def traits(self, entry: Any) -> Traits:
+        """Give the traits of the model of an entry. Opens and checks nothing."""
+        ...
+
+
+@runtime_checkable
+class HasBatchEntry(Protocol):
+    """What a provider may have too: its requests can be written to a file, for a batch API to answer."""
+
+    def batch_entry(self, entry: Any) -> "OpenAIEntry":
+        """Give the entry of an API that takes the model's requests. Needs no key, and opens nothing.
+
+        Raises:
+            UsageFault: the entry contradicts itself, or does not determine what is sent.
         """
         ...
 

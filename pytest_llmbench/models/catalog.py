@@ -12,12 +12,18 @@ from typing import Any
 from pydantic import ValidationError
 
 from pytest_llmbench.errors import ModelsFileFault, UsageFault
-from pytest_llmbench.models.base import Provider
+from pytest_llmbench.models.base import HasTraits, Provider, Traits
 from pytest_llmbench.models.entries import PATH, PATH_OR_ID, Entry
+from pytest_llmbench.models.presets import PRESETS
 from pytest_llmbench.models.validation import chief_error, known_keys, nearest_first, place, said
 
 BUILT_IN = MappingProxyType(
-    {"transformers": "transformers.provider", "openai": "openai.provider", "recorded": "recorded"}
+    {
+        "transformers": "transformers.provider",
+        "openai": "openai.provider",
+        "recorded": "recorded",
+        **dict.fromkeys(PRESETS, "openai.provider"),
+    }
 )
 """Module below this package that holds PROVIDER, by provider."""
 NAME_PATTERN = re.compile(r"[A-Za-z0-9._-]+")
@@ -31,6 +37,11 @@ class ModelSpec:
     name: str
     entry: Entry
     provider: Provider
+
+    @property
+    def traits(self) -> Traits:
+        """What a run must know of the model before it is opened."""
+        return self.provider.traits(self.entry) if isinstance(self.provider, HasTraits) else Traits()
 
 
 class Catalog:
@@ -61,7 +72,9 @@ class Catalog:
         roles = [spec.role for spec in specs]
         twice = next((role for role in roles if roles.count(role) > 1), None)
         if twice is not None:
-            raise UsageFault(f'two models have the role "{twice}"; tell them apart with --llm-model ROLE=NAME.')
+            raise UsageFault(
+                f'two models have the role "{twice}"; give them different roles with --llm-model ROLE=NAME.'
+            )
         return tuple(specs)
 
     def names(self) -> tuple[str, ...]:
@@ -97,7 +110,9 @@ class Catalog:
         if not isinstance(table, dict):
             raise ModelsFileFault(f"{where} is no table; a model is a table with its name in square brackets.")
         if not NAME_PATTERN.fullmatch(name):
-            raise ModelsFileFault(f'{where}: "{name}" is no model name; use letters, digits, ".", "_" and "-".')
+            raise ModelsFileFault(
+                f'{where}: "{name}" is not a valid model name; use letters, digits, ".", "_" and "-".'
+            )
         if not isinstance(table.get("provider"), str):
             raise ModelsFileFault(f'{where} has no provider; add one, such as provider = "openai".')
         provider = self.provider(table["provider"], f"{where}: ")
@@ -137,7 +152,7 @@ def split_role(option: str, flag: str = "--llm-model") -> tuple[str | None, str]
     if not name or (equals and not role):
         raise UsageFault(f'{flag} "{option}" is incomplete; write NAME or ROLE=NAME.')
     if equals and not NAME_PATTERN.fullmatch(role):
-        raise UsageFault(f'{flag} "{option}": "{role}" is no role; use letters, digits, ".", "_" and "-".')
+        raise UsageFault(f'{flag} "{option}": "{role}" is not a valid role; use letters, digits, ".", "_" and "-".')
     return (role if equals else None), name
 
 

@@ -4,11 +4,20 @@ Unknown keys are refused.  Paths are made absolute by the catalog, against the f
 entry stands in, before a provider sees them (fields marked `PathText`).
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from pytest_llmbench.models.validation import Count, NotNegative, Positive, PositiveShare, Switch, Text, Whole
+from pytest_llmbench.models.presets import preset_of
+from pytest_llmbench.models.validation import Count, NotNegative, Positive, PositiveShare, Switch, Text, Whole, kept
 
 PATH = "path"
 PathText = Annotated[str, PATH]
@@ -44,6 +53,22 @@ class SamplingKeys(Strict):
     seed: Whole | None = None
 
 
+def _reasoning(given: object) -> object:
+    if given in ("auto", "none"):
+        return given
+    is_pair = isinstance(given, list | tuple) and len(given) == 2 and all(isinstance(mark, str) for mark in given)
+    if not is_pair or not all(mark.strip() for mark in given) or given[0] == given[1]:  # type: ignore[index,attr-defined]
+        raise ValueError('must be "auto", "none", or a list of two different marks, as ["<think>", "</think>"]')
+    return tuple(given)  # type: ignore[arg-type]
+
+
+Reasoning = Annotated[
+    Literal["auto", "none"] | tuple[str, str],
+    BeforeValidator(_reasoning, json_schema_input_type=Literal["auto", "none"] | tuple[Text, Text]),
+]
+"""Where a model's reasoning stands: between known marks, nowhere, or between two marks of its own."""
+
+
 class Price(Strict):
     """US dollars per million tokens."""
 
@@ -59,6 +84,8 @@ class Entry(Strict):
     concurrency: Count | None = None
     sampling: SamplingKeys = SamplingKeys()
     price: Price | None = None
+    reasoning: Reasoning = "auto"
+    reasoning_tokens: Annotated[int, Field(ge=0), kept(int, float)] | None = None
 
 
 class TransformersEntry(Entry):
@@ -75,14 +102,26 @@ class TransformersEntry(Entry):
     revision: str | None = None
     adapter: Annotated[str | None, PATH_OR_ID] = None
     quantization: Literal["int8", "int4"] | None = None
+    merge_adapter: Switch | None = None
     attention: Literal["auto", "eager", "sdpa", "flash_attention_2"] = "auto"
     prefix_cache: Switch = True
     trust_remote_code: Switch = False
     threads: Count | None = None
 
+    @field_validator("merge_adapter")
+    @classmethod
+    def _has_what_it_merges(cls, merge: bool | None, info: ValidationInfo) -> bool | None:
+        if merge is not None and info.data.get("adapter") is None:
+            raise ValueError("there is no adapter to merge; name one as adapter, or leave merge_adapter out")
+        if merge and info.data.get("quantization") is not None:
+            raise ValueError(
+                "an adapter cannot be merged into quantised weights; leave out merge_adapter or quantization"
+            )
+        return merge
+
 
 class OpenAIEntry(Entry):
-    """An API that speaks OpenAI's protocol."""
+    """An API that speaks OpenAI's protocol; what its provider's preset says fills the keys that are not written."""
 
     model: str
     base_url: str | None = None
@@ -91,11 +130,21 @@ class OpenAIEntry(Entry):
     headers_env: dict[str, str] = {}
     extra_body: dict[str, object] = {}
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    omit: tuple[Literal["max_tokens", "temperature", "top_p", "stop", "seed"], ...] = ()
+    api_version: Text | None = None
     stream: Switch = True
     timeout_s: Positive | None = None
     max_retries: Whole = Field(default=4, ge=0)
     serve: str | None = None
     serve_timeout_s: Positive = 600
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_preset(cls, table: Any) -> Any:
+        if not isinstance(table, dict):
+            return table
+        preset = preset_of(str(table.get("provider")))
+        return {**preset.keys, **table}
 
 
 class RecordedEntry(Entry):

@@ -20,12 +20,15 @@ from pathlib import Path
 from typing import Any
 
 from pytest_llmbench.errors import ModelFault, UsageFault
-from pytest_llmbench.models.base import STOPPED, Identity, Opened, OpenSettings
+from pytest_llmbench.models.base import STOPPED, Identity, Opened, OpenSettings, Traits
 from pytest_llmbench.models.entries import RecordedEntry
 from pytest_llmbench.models.label_forms import CHOICE
 from pytest_llmbench.models.openai.logprobs import NoLabel, Step, label_logprobs, likeliest, steps_of
-from pytest_llmbench.models.openai.reply import ReplyFault, read_completion, server_message
-from pytest_llmbench.values import Answer, AnswerError, Arrived, PromptStyle, Request
+from pytest_llmbench.models.openai.message import ReplyFault, refusal_of, server_message
+from pytest_llmbench.models.openai.reply import read_completion
+from pytest_llmbench.models.reasoning import AUTO, Marks, marks_of
+from pytest_llmbench.models.stops import cut_at_stop
+from pytest_llmbench.values import CONTENT_FILTER, Answer, AnswerError, Arrived, PromptStyle, Request
 
 LONGEST_S = 1e9  # also keeps out NaN, infinity, and whole numbers no float can hold
 
@@ -35,6 +38,11 @@ class RecordedProvider:
 
     entry_type = RecordedEntry
     target_field = "answers"
+
+    def traits(self, entry: RecordedEntry) -> Traits:
+        """Give the traits of a file: its answers exist already, and nothing is opened but the file."""
+        del entry
+        return Traits(is_local=False, is_free=True, is_recorded=True)
 
     def prompt_style(self, entry: RecordedEntry) -> PromptStyle | None:
         """Take any style, unless the entry names the one its answers were asked in; read the file.
@@ -52,7 +60,7 @@ class RecordedProvider:
             UsageFault: as `prompt_style`.
         """
         del settings  # nothing is in flight, and nothing takes time
-        return RecordedModel(Recording(Path(entry.answers)))
+        return RecordedModel(Recording(Path(entry.answers), marks_of(entry.reasoning)))
 
 
 class RecordedModel(Opened):
@@ -92,12 +100,14 @@ class _Batched:
     answer: Answer
     steps: tuple[Step, ...]
 
-    def to(self, request: Request) -> Answer | AnswerError:
-        """Give the answer to a request: of its labels the likeliest, where one is asked for."""
+    def to(self, request: Request, marks: Marks | None) -> Answer | AnswerError:
+        """Give the answer to a request, cut at its stop strings; of its labels the likeliest, where one is wanted."""
         logprobs = label_logprobs(self.steps, request.labels) if request.labels else None
         answer = replace(self.answer, label_logprobs=logprobs)
         if not request.picks_label:
-            return answer
+            has_reasoning = answer.reasoning is not None
+            cut = cut_at_stop(answer.text, request.sampling.stop, marks, has_reasoning=has_reasoning)
+            return answer if cut is None or answer.refusal else replace(answer, text=cut, finish_reason="stop")
         try:
             return replace(answer, text=likeliest(logprobs), finish_reason=CHOICE)
         except NoLabel as fault:
@@ -117,8 +127,9 @@ class Recording:
         UsageFault: the file cannot be read, or a line of it is no answer.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, marks: Marks | None = AUTO):
         self.path = path
+        self._marks = marks
         raw = _bytes_of(path)
         self.sha256 = hashlib.sha256(raw).hexdigest()
         self._in_order: defaultdict[str, list[tuple[str | None, _Found]]] = defaultdict(list)
@@ -133,7 +144,7 @@ class Recording:
     def find(self, request: Request) -> Answer | AnswerError:
         """Give the recorded answer to a request, or the error that there is none."""
         found = self._find(request)
-        return found.to(request) if isinstance(found, _Batched) else found
+        return found.to(request, self._marks) if isinstance(found, _Batched) else found
 
     def _find(self, request: Request) -> _Found:
         suite, case, sample = request.suite, request.case, request.sample
@@ -215,7 +226,7 @@ class _Line:
             f"has the custom_id {json.dumps(custom_id)[:80]}; it must be SUITE/CASE/SAMPLE, SUITE/CASE or CASE"
         )
 
-    def batch_answer(self) -> AnswerError | _Batched:
+    def batch_answer(self) -> _Found:
         response, error = self.table.get("response"), self.table.get("error")
         if error:
             return AnswerError(cause=f"the batch failed: {server_message(error)}")
@@ -223,6 +234,9 @@ class _Line:
             raise self.fault("has a custom_id but no response.body; it must be a line of a batch output file")
         body, status = response["body"], response.get("status_code")
         if isinstance(status, int) and status >= 400:
+            refusal = refusal_of(body)
+            if refusal is not None:
+                return Answer(text="", finish_reason=CONTENT_FILTER, refusal=refusal)
             return AnswerError(cause=f"HTTP {status} in the batch: {server_message(body)}")
         if "choices" not in body and "error" not in body:
             raise self.fault("has a response without labels; only batches of chat and completions can be read")
@@ -233,6 +247,9 @@ class _Line:
         answer = Answer(
             text=reply.text,
             finish_reason=reply.finish_reason,
+            reasoning=reply.reasoning,
+            reasoning_tokens=reply.reasoning_tokens,
+            refusal=reply.refusal,
             input_tokens=reply.input_tokens,
             output_tokens=reply.output_tokens,
         )

@@ -7,15 +7,15 @@ import pytest
 import pytest_llmbench.plugin.fixtures as fixtures
 from pytest_llmbench.models.transformers.devices import VARIABLE
 from pytest_llmbench.plugin.collect import Collection
-from pytest_llmbench.plugin.dry_run import Planning
+from pytest_llmbench.plugin.dry_run import DryRun
 from pytest_llmbench.plugin.gate import register_gate
 from pytest_llmbench.plugin.internals.xdist import device_of, is_controller
 from pytest_llmbench.plugin.outcomes import Outcomes
-from pytest_llmbench.plugin.record import Recording
+from pytest_llmbench.plugin.record import RecordHooks
 from pytest_llmbench.plugin.reports import Summary, register_html_report, register_outputs
-from pytest_llmbench.plugin.run import Running
+from pytest_llmbench.plugin.run import RunHooks
 from pytest_llmbench.plugin.session import LlmSession
-from pytest_llmbench.plugin.xdist import Controlling
+from pytest_llmbench.plugin.xdist import ControllerHooks
 
 NAME = "llmbench-session"
 
@@ -34,12 +34,12 @@ def activate(config: pytest.Config) -> None:
     config.pluginmanager.register(session, NAME)
     if session.runner.settings.is_only_planned:
         config.pluginmanager.register(Collection(session), "llmbench-collection")
-        config.pluginmanager.register(Planning(session), "llmbench-planning")
+        config.pluginmanager.register(DryRun(session), "llmbench-dryrun")
         return
     if is_controller(config):
         config.pluginmanager.register(session.workers, "llmbench-workers")
-        config.pluginmanager.register(Controlling(session), "llmbench-controlling")
-    for hooks in (Collection, Running, Outcomes, Recording, Summary):
+        config.pluginmanager.register(ControllerHooks(session), "llmbench-controllerhooks")
+    for hooks in (Collection, RunHooks, Outcomes, RecordHooks, Summary):
         config.pluginmanager.register(hooks(session), f"llmbench-{hooks.__name__.lower()}")
     register_gate(session)
     register_outputs(session)

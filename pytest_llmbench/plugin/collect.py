@@ -11,6 +11,7 @@ from pytest_llmbench.plugin.nodes import ITEM, CaseFunction, SuiteFile, SuiteWar
 from pytest_llmbench.plugin.session import LlmSession
 from pytest_llmbench.runner.runner import Item
 from pytest_llmbench.suites.loader import may_be_suite
+from pytest_llmbench.suites.registry import NOT_A_SUITE
 
 
 class Collection:
@@ -39,13 +40,13 @@ class Collection:
             raise pytest.UsageError(message)
         path = metafunc.definition.path.parent / marker.args[0]
         if not path.is_file():
-            raise pytest.UsageError(f"{metafunc.definition.nodeid}: there is no suite file {path}.")
+            raise pytest.UsageError(f"{metafunc.definition.nodeid}: no suite file {path}.")
         loaded = load_for(metafunc.definition, self._session.runner, path)
         if loaded is None:
-            raise pytest.UsageError(f"{path}: this is no suite file; it needs `suite` and `grader` at its top level.")
+            raise pytest.UsageError(f"{path}: {NOT_A_SUITE}")
         items = [
             Item(key="", loaded=loaded, case=case, spec=spec)
-            for case in self._session.runner.cases(loaded)
+            for case in self._session.runner.settings.cases(loaded)
             for spec in self._session.runner.specs
         ]
         metafunc.fixturenames.append("_llm_result")
@@ -53,7 +54,7 @@ class Collection:
         metafunc.parametrize("_llm_result", items, ids=ids, indirect=True)
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
-        """Settle which case and model a Python test was parametrized with, before marks choose tests."""
+        """Find the case and model a Python test was parametrized with, before marks select tests."""
         callspec = getattr(item, "callspec", None)
         if callspec is not None and isinstance(callspec.params.get("_llm_result"), Item):
             found: Item = callspec.params["_llm_result"]
@@ -69,7 +70,7 @@ class Collection:
         """
         self._order(items)
         outcome = yield
-        self._session.benchmarks.settle_marks(self._order(items))
+        self._session.benchmarks.finish_marks(self._order(items))
         return outcome
 
     def _order(self, items: list[pytest.Item]) -> list[pytest.Item]:
@@ -85,10 +86,10 @@ class Collection:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Tell a controller the plan, and warn of samples that will hardly differ, once it is settled."""
-        if self._session.voice is not None:
+        """Send a controller the plan, and warn of samples that will hardly differ, once it is final."""
+        if self._session.channel is not None:
             ours = (function for function in session.items if ITEM in function.stash and not is_skipped(function))
-            self._session.voice.tell_plan([(function.nodeid, _place(function)) for function in ours])
+            self._session.channel.send_plan([(function.nodeid, _place(function)) for function in ours])
         if session.config.option.collectonly or is_other_worker(session.config):
             return
         functions = {function.nodeid: function for function in session.items if ITEM in function.stash}

@@ -1,4 +1,4 @@
-"""The hooks of `--llm-plan`: in place of the run, what it would ask and cost is told, and nothing is sent."""
+"""The hooks of `--llm-plan`: what the run would ask and cost is shown, and nothing is sent."""
 
 from collections.abc import Generator, Sequence
 
@@ -17,34 +17,34 @@ from pytest_llmbench.report.terminal.layout import folded
 from pytest_llmbench.runner.forecast import Forecast, forecast
 
 
-class Planning:
-    """Tells the plan.
+class DryRun:
+    """Shows the plan in place of the run.
 
     Raises:
-        pytest.UsageError: it is to be told by several workers, or a fault of an option of the gate.
+        pytest.UsageError: several workers would show it, or an option of the gate is wrong.
     """
 
     def __init__(self, session: LlmSession):
         self._session = session
-        self._told: Sequence[Forecast] = ()
+        self._forecasts: Sequence[Forecast] = ()
         self._judged: tuple[str, int] | None = None
         if is_controller(session.config):
             raise pytest.UsageError("--llm-plan asks nothing and needs no workers; leave -n out, or add -n 0.")
         try:
-            self._margin = options.tolerated(session.config).margin
+            self._margin = options.gate_tolerances(session.config).margin
         except UsageFault as fault:
             raise usage_error(fault) from None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
-        """Look at what survived selection, and run none of it."""
+        """Forecast what survived selection, and run none of it."""
         if session.testsfailed and not session.config.option.continue_on_collection_errors:
-            return None  # pytest says why
+            return None  # pytest reports why
         runner = self._session.runner
         ours = (function for function in session.items if ITEM in function.stash and not is_skipped(function))
         items = [function.stash[ITEM] for function in ours]
         try:
-            self._told = forecast(runner.builder, items)
+            self._forecasts = forecast(runner.builder, items)
             plan = None
             if runner.judge_requests is not None:
                 plan = runner.judge_requests.plan(items, lambda _: None, is_dealt=False)
@@ -56,19 +56,19 @@ class Planning:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self) -> Generator[None, None, None]:
-        """See that pytest-benchmark says nothing of a file that nobody expects."""
+        """Keep pytest-benchmark from reporting a missing file that nobody expects."""
         self._session.benchmarks.expect_no_file()
         yield
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Show the plan."""
-        if not self._told:
+        if not self._forecasts:
             return
         terminalreporter.write_sep("=", "llmbench plan")
         width = self._session.config.get_terminal_writer().fullwidth
-        write(terminalreporter, forecast_lines(self._told, self._margin, width))
+        write(terminalreporter, forecast_lines(self._forecasts, self._margin, width))
         if self._judged is not None:
             name, n_replies = self._judged
-            text = f"The {name} would be asked {n_replies:,} times more at most, about the answers; not counted above."
+            text = f"The {name} would be asked up to {n_replies:,} times about the answers; this is not counted above."
             write(terminalreporter, folded((), text, width))

@@ -16,7 +16,7 @@ RESULT = pytest.StashKey[Result]()
 """Where a test function keeps its result, between its arrival and the end of the test."""
 
 RUNNER = pytest.StashKey[Runner]()
-"""Where the configuration keeps the run's conductor."""
+"""Where the configuration keeps the runner."""
 
 
 class NoAnswer(Exception):

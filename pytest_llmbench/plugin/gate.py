@@ -1,10 +1,10 @@
 """The hooks of a session whose run is gated: against earlier runs, against minimum scores.
 
-The process that writes the benchmark JSON judges, under xdist the controller.  What is asked
-cannot be seen to fit the plan there, since only workers collect: they are told which file it is.
+The process that writes the benchmark JSON decides, under xdist the controller.  What is asked
+cannot be seen to fit the plan there, since only workers collect: they are sent the file.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from pytest_llmbench.errors import LlmbenchError, UsageFault
 from pytest_llmbench.gate.baselines import Baseline, PlannedCase, check_plan, read_baselines
 from pytest_llmbench.gate.decision import RunGate, decide_run
 from pytest_llmbench.gate.min_score import check_min_scores
+from pytest_llmbench.gate.power import too_small
 from pytest_llmbench.plugin import options
 from pytest_llmbench.plugin.internals.reports import add_suite_properties
 from pytest_llmbench.plugin.internals.xdist import BaselineFile, is_worker
@@ -26,7 +27,7 @@ from pytest_llmbench.report.terminal.gate import asked_text, ruling_json, ruling
 from pytest_llmbench.results.records import Run
 from pytest_llmbench.values import Outcome
 
-NAME = "llmbench-gating"
+NAME = "llmbench-gate"
 
 
 def register_gate(session: LlmSession) -> None:
@@ -37,26 +38,26 @@ def register_gate(session: LlmSession) -> None:
     """
     config = session.config
     try:
-        settings = options.tolerated(config)
+        settings = options.gate_tolerances(config)
         floors, are_given = options.min_scores(config)
         if not options.has_gate(config):
             return
-        people = options.people(config)
+        people = options.annotations(config)
     except UsageFault as fault:
         raise usage_error(fault) from None
     asked = RunGate(floors=floors, settings=replace(settings, people=people.verdicts))
-    gating = Gating(session, asked, are_floors_given=are_given, unread_verdicts=people.faults)
-    config.pluginmanager.register(gating, NAME)
+    hooks = GateHooks(session, asked, are_floors_given=are_given, unread_verdicts=people.faults)
+    config.pluginmanager.register(hooks, NAME)
 
 
-class Gating:
-    """Judges a run when it ends.
+class GateHooks:
+    """Decides about a run when it ends.
 
     Args:
-        session: what it judges.
+        session: of the run.
         asked: what is asked, but for the baselines.
         are_floors_given: the minimum scores are from the command line, so that each must hold a suite.
-        unread_verdicts: what could not be read of what people said.
+        unread_verdicts: what could not be read of people's annotations.
     """
 
     def __init__(self, session: LlmSession, asked: RunGate, *, are_floors_given: bool, unread_verdicts: Sequence[str]):
@@ -66,6 +67,7 @@ class Gating:
         self._are_floors_given = are_floors_given
         self._unread_verdicts = unread_verdicts
         self._errors = 0
+        self._small_suites: list[str] = []
 
     # -- before anything is asked
 
@@ -87,9 +89,10 @@ class Gating:
             BaselineFile.register(self.config, found[0].path)
 
     def pytest_report_header(self) -> str:
-        """Say what the run is held against."""
+        """Show what the run is compared with."""
         return f"llmbench gate: {asked_text(self.asked)}"
 
+    @pytest.hookimpl(tryfirst=True)  # before the terminal asks what to show of the collection
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """See that what is asked fits the plan, before any model is called."""
         option = session.config.option
@@ -105,10 +108,17 @@ class Gating:
                 check_plan(baseline, planned)
         except LlmbenchError as fault:
             self._session.refuse(str(fault))
+            return
+        if self.asked.baselines:
+            self._small_suites = list(_small_suites(session, self.asked.settings.margin))
+
+    def pytest_report_collectionfinish(self) -> list[str]:
+        """Show which suites could not pass an unchanged model."""
+        return [visible(f"llmbench gate: {text}") for text in self._small_suites]
 
     def _newest(self) -> tuple[Baseline, ...]:
         if is_worker(self.config):
-            path = BaselineFile.told(self.config)
+            path = BaselineFile.of_worker(self.config)
             return () if path is None else read_baselines([path])
         return self.asked.baselines[:1]
 
@@ -123,16 +133,16 @@ class Gating:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> Generator[None, None, None]:
-        """Judge the run before its file is written, and give pytest the gate's exit status where it has none itself."""
+        """Decide before the run's file is written, and give pytest the gate's exit status where it has none itself."""
         option = session.config.option
         is_run = not (option.collectonly or getattr(option, "setupplan", False) or is_worker(self.config))
-        if not is_run or exitstatus not in _JUDGED or self._session.workers.refusal is not None:
+        if not is_run or exitstatus not in _DECIDED or self._session.workers.refusal is not None:
             return (yield)
         ruling = decide_run(self._run(), self.asked, stopped=self._session.stopped(session, exitstatus))
         self._session.ruling = ruling
         add_suite_properties(self.config, ruling_properties(ruling))
         if exitstatus == pytest.ExitCode.TESTS_FAILED and 0 < session.testsfailed == self._errors:
-            # nothing failed but cases without an answer: what those mean is the gate's to say
+            # nothing failed but cases without an answer: the gate decides what those mean
             session.exitstatus = pytest.ExitCode.OK
         yield
         # behind pytest's own last look at it, which may find too many warnings
@@ -153,7 +163,7 @@ class Gating:
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Tell the verdicts, the overall one last, and what was not read of people's."""
+        """Show the verdicts, the overall one last, and which annotations could not be read."""
         for fault in self._unread_verdicts:
             terminalreporter.write_line(visible(f"llmbench: {fault}"), red=True)
         if self._session.ruling is None:
@@ -163,8 +173,15 @@ class Gating:
         write(terminalreporter, ruling_lines(self._session.ruling, width, self.config.get_verbosity()))
 
 
-_JUDGED = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED)
-"""Ends of a run that has something to be judged, or to be told that it is not."""
+_DECIDED = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED)
+"""Ends of a run for which the gate gives a verdict, or the reason why there is none."""
+
+
+def _small_suites(session: pytest.Session, margin: float) -> Iterator[str]:
+    """Name the suites that could not pass an unchanged model."""
+    loaded = (item.stash[ITEM].loaded.suite for item in session.items if ITEM in item.stash)
+    texts = (too_small(suite, margin) for suite in {suite.name: suite for suite in loaded}.values())
+    yield from (text for text in texts if text is not None)
 
 
 def _planned(item: pytest.Item) -> PlannedCase:

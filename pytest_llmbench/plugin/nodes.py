@@ -41,7 +41,7 @@ class SuiteFile(pytest.File):
         if loaded is None:
             return
         fixtureinfo = None
-        for case in self.runner.cases(loaded):
+        for case in self.runner.settings.cases(loaded):
             for spec in self.runner.specs:
                 item = self._function(loaded, case, spec, fixtureinfo)
                 fixtureinfo = item._fixtureinfo
@@ -49,7 +49,7 @@ class SuiteFile(pytest.File):
 
     def _function(self, loaded: LoadedSuite, case: Case, spec: ModelSpec, fixtureinfo: Any) -> "CaseFunction":
         item: CaseFunction = CaseFunction.from_parent(
-            self, name=f"{case.id}[{spec.role}]", callobj=judge, fixtureinfo=fixtureinfo
+            self, name=f"{case.id}[{spec.role}]", callobj=check_answer, fixtureinfo=fixtureinfo
         )
         if hasattr(item, "_id"):
             # pytest 9.2 compares structured ids in --lf and --sw, and takes ours for a name without parameters
@@ -68,13 +68,13 @@ class CaseFunction(pytest.Function):
 
 
 def location(item: Item) -> tuple[Path, int, str]:
-    """Say where an item stands, as pytest's reports do: the line counts from 0."""
+    """Give the place of an item as pytest's reports do: the line counts from 0."""
     # a third value equal to the name would print the dots of an id as "::"
     heading = f"{item.loaded.suite.name} {item.case.id} ({item.spec.role})"
     return item.case.path, max(item.case.line - 1, 0), heading
 
 
-def judge(_llm_result: Result) -> None:
+def check_answer(_llm_result: Result) -> None:
     """Fail where the answer was graded as failed: what a suite file stands for.
 
     As `assert llm_grade.passed, llm_grade` would, with one fixture fewer to set up for each of many cases.
@@ -91,8 +91,8 @@ def load_for(node: pytest.Collector | pytest.Item, runner: Runner, path: Path) -
         pytest.Collector.CollectError: the suite is wrong.
     """
     try:
-        loaded = runner.load(path)
-        findings = () if loaded is None else runner.check(loaded, is_thorough=False)
+        loaded = runner.suites.load(path)
+        findings = () if loaded is None else runner.suites.check(loaded)
     except SuiteFault as fault:
         raise pytest.Collector.CollectError(visible(str(fault))) from None
     if loaded is not None:

@@ -4,7 +4,6 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
 
 import pytest
 
@@ -14,8 +13,8 @@ from pytest_llmbench.gate.min_score import MinScore, parse_min_score
 from pytest_llmbench.gate.settings import GateSettings, gate_settings
 from pytest_llmbench.models.base import OpenSettings
 from pytest_llmbench.models.catalog import Catalog, ModelSpec
-from pytest_llmbench.models.entries import TransformersEntry
 from pytest_llmbench.models.transformers.devices import visible_devices
+from pytest_llmbench.plugin.command_line import OPTIONS
 from pytest_llmbench.plugin.internals.xdist import is_controller, is_worker, run_token
 from pytest_llmbench.report.safe_text import visible
 from pytest_llmbench.results.annotations import DEFAULT_FILE, AnnotationFile, read_annotations
@@ -23,7 +22,7 @@ from pytest_llmbench.results.history import latest_run_file
 from pytest_llmbench.runner.runner import AnswersSettings, RunSettings
 from pytest_llmbench.runner.store.store import Reuse
 
-Number = TypeVar("Number", int, float)
+_BY_NAME = {option.name: option for option in OPTIONS}
 
 
 def model_specs(config: pytest.Config) -> tuple[ModelSpec, ...]:
@@ -62,16 +61,16 @@ def _catalog(config: pytest.Config) -> Catalog:
 
 
 def run_settings(config: pytest.Config) -> RunSettings:
-    """Read what the options say about the run.
+    """Read the settings of the run from the options.
 
     Raises:
-        UsageFault: a number is none, or out of its range.
+        UsageFault, pytest.UsageError: a value is wrong.
     """
-    concurrency = _number(config, "llm_concurrency", int, at_least=1)
-    timeout_s = _number(config, "llm_timeout", float, above=0)
-    samples = _number(config, "llm_samples", int, at_least=1)
-    limit = _number(config, "llm_limit", int, at_least=1)
-    max_cost_usd = _number(config, "llm_max_cost", float, above=0)
+    concurrency = _count(config, "llm_concurrency")
+    timeout_s = _number(config, "llm_timeout")
+    samples = _count(config, "llm_samples")
+    limit = _count(config, "llm_limit")
+    max_cost_usd = _number(config, "llm_max_cost")
     if max_cost_usd is not None and is_controller(config):
         raise UsageFault("--llm-max-cost counts in one process; leave -n out, which models behind an API do not need.")
     options = {
@@ -85,8 +84,9 @@ def run_settings(config: pytest.Config) -> RunSettings:
         root=config.rootpath,
         samples=samples or 1,
         limit=limit,
+        reasoning_tokens=_count(config, "llm_reasoning_tokens"),
         max_cost_usd=max_cost_usd,
-        n_checked=_number(config, "llm_check_batching", int, at_least=1) or 0,
+        n_checked=_count(config, "llm_check_batching") or 0,
         is_only_planned=flag(config, "llm_plan"),
         is_bounded=bool(config.getoption("maxfail")) or bool(config.getoption("stepwise", False)),
         open_settings=OpenSettings(concurrency=concurrency, timeout_s=timeout_s),
@@ -96,7 +96,7 @@ def run_settings(config: pytest.Config) -> RunSettings:
 
 
 def listed(config: pytest.Config, name: str) -> tuple[list[str], bool]:
-    """Read a repeatable option; tells too whether the command line gave it, which comes before the ini file."""
+    """Read a repeatable option; return too whether the command line gave it, which comes before the ini file."""
     given: list[str] | None = config.getoption(name)
     return (list(given), True) if given else (list(config.getini(name) or ()), False)
 
@@ -109,12 +109,11 @@ def folder_of(config: pytest.Config, *, is_given: bool) -> Path:
 def devices(specs: Sequence[ModelSpec]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Name the devices that workers are to have one each, and the roles whose models need one.
 
-    None where an entry says itself where its model goes.
+    None where an entry itself names the device of its model.
     """
-    local = {spec.role: spec.entry for spec in specs if isinstance(spec.entry, TransformersEntry)}
-    if any(entry.device_map is not None or ":" in entry.device for entry in local.values()):
+    if any(spec.traits.is_placed for spec in specs):
         return (), ()
-    return visible_devices(os.environ), tuple(local)
+    return visible_devices(os.environ), tuple(spec.role for spec in specs if spec.traits.takes_device)
 
 
 def _answers(config: pytest.Config) -> AnswersSettings | None:
@@ -142,32 +141,15 @@ def flag(config: pytest.Config, name: str) -> bool:
     return bool(config.getini(name)) if given is None else bool(given)
 
 
-def _number(
-    config: pytest.Config,
-    name: str,
-    kind: Callable[[str], Number],
-    *,
-    at_least: float | None = None,
-    above: float | None = None,
-) -> Number | None:
-    given: Any = config.getoption(name)
-    text = config.getini(name) if given is None else given
-    if text is None or text == "":
-        return None
-    option = "--" + name.replace("_", "-")
-    wanted = "a whole number" if kind is int else "a number"
-    if at_least is not None:
-        wanted += f" of at least {at_least:g}"
-    if above is not None:
-        wanted += f" above {above:g}"
-    try:
-        number = kind(text)
-    except ValueError:
-        raise UsageFault(f'{option} needs {wanted}, not "{text}".') from None
-    is_small = (at_least is not None and number < at_least) or (above is not None and not number > above)
-    if is_small or number == float("inf"):
-        raise UsageFault(f"{option} needs {wanted}, not {text}.")
-    return number
+def _number(config: pytest.Config, name: str) -> float | None:
+    given: float | None = config.getoption(name)
+    text = config.getini(name) if given is None else ""
+    return _BY_NAME[name].parse(text) if text else given
+
+
+def _count(config: pytest.Config, name: str) -> int | None:
+    number = _number(config, name)
+    return None if number is None else int(number)
 
 
 def path_of(config: pytest.Config, name: str) -> Path | None:
@@ -184,7 +166,7 @@ def _ini_folder(config: pytest.Config) -> Path:
 
 
 def usage_error(fault: LlmbenchError | str) -> pytest.UsageError:
-    """Give the usage error that says what a fault says."""
+    """Make a usage error of a fault."""
     return pytest.UsageError(visible(str(fault)))
 
 
@@ -193,24 +175,26 @@ LATEST = "latest"
 
 
 def has_gate(config: pytest.Config) -> bool:
-    """Tell whether a run is gated, so that a wrong answer alone fails no test."""
+    """Return whether a run is gated, so that a wrong answer alone fails no test."""
     return any(listed(config, name)[0] for name in ("llm_baseline", "llm_min_score"))
 
 
-def tolerated(config: pytest.Config) -> GateSettings:
+def gate_tolerances(config: pytest.Config) -> GateSettings:
     """Read what the gate tolerates.
 
     Raises:
         UsageFault: one of the options is wrong.
     """
-    margin, latency_margin = (
-        config.getoption(name) or config.getini(name) or None for name in ("llm_margin", "llm_latency_margin")
+    margin, latency_margin, max_errors = (
+        config.getoption(name) or config.getini(name) or None
+        for name in ("llm_margin", "llm_latency_margin", "llm_max_errors")
     )
-    return gate_settings(margin or "5", latency_margin, listed(config, "llm_allow_different")[0], "--llm-")
+    allowed = listed(config, "llm_allow_different")[0]
+    return gate_settings(margin or "5", latency_margin, allowed, "--llm-", max_errors)
 
 
-def people(config: pytest.Config) -> AnnotationFile:
-    """Read what people said of answers: `verdicts.jsonl` in the root directory, if it is there.
+def annotations(config: pytest.Config) -> AnnotationFile:
+    """Read people's annotations: `verdicts.jsonl` in the root directory, if it is there.
 
     Raises:
         UsageFault: it cannot be read.

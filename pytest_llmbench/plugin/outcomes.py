@@ -1,4 +1,4 @@
-"""The hooks of a test's end: what its answer makes of it, and the story it tells."""
+"""The hooks of a test's end: its outcome, and the story shown in place of a traceback."""
 
 import json
 from collections.abc import Generator
@@ -7,14 +7,15 @@ from typing import Any
 import pytest
 
 from pytest_llmbench.plugin.fixtures import RESULT, NoAnswer
-from pytest_llmbench.plugin.internals.reports import make_safe, told
+from pytest_llmbench.plugin.internals.reports import make_safe, story_repr
 from pytest_llmbench.plugin.internals.xdist import is_worker
 from pytest_llmbench.plugin.nodes import ITEM, CaseFunction
 from pytest_llmbench.plugin.session import LlmSession
 from pytest_llmbench.report.junit import case_properties
 from pytest_llmbench.report.safe_text import visible
 from pytest_llmbench.report.terminal.failure import error_story, failure_story
-from pytest_llmbench.results.records import Record, record_to_json
+from pytest_llmbench.results.records import Record
+from pytest_llmbench.results.run_file import record_to_json
 from pytest_llmbench.runner.runner import Result
 from pytest_llmbench.values import Outcome
 
@@ -49,7 +50,7 @@ class Outcomes:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Carry the record on the report, and tell the case's story instead of a traceback."""
+        """Carry the record on the report, with the case's story in place of a traceback."""
         result = item.stash.get(RESULT, None)
         # what a fixture skips has no result; an error that was expected (`xfail`) has
         has_record = call.when == "setup" and not (call.excinfo is not None and call.excinfo.errisinstance(_SKIPS))
@@ -80,11 +81,11 @@ class Outcomes:
     ) -> None:
         item = function.stash[ITEM]
         if raised.errisinstance(NoAnswer):
-            report.longrepr = told(self._session.config, error_story(item, result))
+            report.longrepr = story_repr(self._session.config, error_story(item, result))
             if result.is_fatal and not any(spec.role != item.spec.role for spec in self._session.runner.specs):
                 function.session.shouldfail = visible(str(raised.value))
         elif isinstance(function, CaseFunction) and report.when == "call":
-            report.longrepr = told(self._session.config, failure_story(item, result))
+            report.longrepr = story_repr(self._session.config, failure_story(item, result))
         elif report.when == "call" and raised.errisinstance(AssertionError):
             report.sections.append(("case", str(failure_story(item, result))))
 

@@ -12,10 +12,11 @@ from pytest_llmbench.plugin.internals.reports import add_suite_properties
 from pytest_llmbench.plugin.internals.xdist import is_worker
 from pytest_llmbench.plugin.session import LlmSession
 from pytest_llmbench.report.junit import suite_properties
-from pytest_llmbench.results.records import Record, record_from_json
+from pytest_llmbench.results.records import Record
+from pytest_llmbench.results.run_file import record_from_json
 
 
-class Recording:
+class RecordHooks:
     """Takes records off reports and sees that they are written."""
 
     def __init__(self, session: LlmSession):
@@ -32,22 +33,22 @@ class Recording:
         self._keep(report.nodeid, record)
 
     def _keep(self, nodeid: str, record: Record) -> None:
-        self._session.records[nodeid] = record
-        self._session.benchmarks.replay(record, name=nodeid.rsplit("::", 1)[-1], nodeid=nodeid)
+        kept = self._session.keep(nodeid, record)
+        self._session.benchmarks.replay(kept, name=nodeid.rsplit("::", 1)[-1], nodeid=nodeid)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> Generator[None, None, None]:
         """Keep what arrived, and see that the file is written."""
         self._session.runner.close()
-        runner, voice = self._session.runner, self._session.voice
+        runner, channel = self._session.runner, self._session.channel
         self._session.why_stopped = self._session.stopped(session, exitstatus)
-        if voice is not None:
+        if channel is not None:
             runner.builder.end(is_finished=False)  # the controller knows
             if exitstatus == pytest.ExitCode.INTERRUPTED and runner.is_started:
-                voice.tell_facts(runner.facts())
+                channel.send_facts(runner.facts())
                 for nodeid, record in runner.keep_arrived(self._session.reported):
-                    voice.tell_record(nodeid, record)
-            voice.leave(runner.facts(), runner.builder.remarks, self._session.refusal, has_fatal=runner.has_fatal)
+                    channel.send_record(nodeid, record)
+            channel.leave(runner.facts(), runner.builder.remarks, self._session.refusal, has_fatal=runner.has_fatal)
         elif not session.config.option.collectonly:
             if exitstatus == pytest.ExitCode.INTERRUPTED:
                 self._keep_arrived()
@@ -66,14 +67,14 @@ class Recording:
         yield
 
     def _keep_arrived(self) -> None:
-        """Keep what arrived in this process, or in workers, and stood on no report."""
+        """Keep what arrived in this process, or in workers, and was on no report."""
         with suppress(KeyboardInterrupt):  # pressed again: what is not graded by now is left out
             self._session.workers.interrupt()
             for nodeid, record in self._session.runner.keep_arrived(self._session.reported):
                 self._keep(nodeid, record)
-        for nodeid, told in tuple(self._session.workers.told.items()):  # late words may come meanwhile
+        for nodeid, sent in tuple(self._session.workers.unreported.items()):  # late ones may come meanwhile
             if nodeid not in self._session.records:
-                self._keep(nodeid, record_from_json(json.loads(told)))
+                self._keep(nodeid, record_from_json(json.loads(sent)))
 
     def pytest_benchmark_update_json(self, output_json: dict[str, Any]) -> None:
         """Put the run's block into the benchmark JSON."""
@@ -81,6 +82,6 @@ class Recording:
 
 
 def _is_finished(session: pytest.Session, exitstatus: int) -> bool:
-    """Tell whether a run came to its end: not if it was stopped, by -x as by Ctrl-C."""
+    """Return whether a run came to its end: not if it was stopped, by -x as by Ctrl-C."""
     is_stopped = session.shouldfail or session.shouldstop
     return not is_stopped and exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)

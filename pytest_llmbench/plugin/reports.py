@@ -24,6 +24,7 @@ from pytest_llmbench.report.terminal.failure import wrong_line
 from pytest_llmbench.report.terminal.labels import label_lines
 from pytest_llmbench.report.terminal.layout import Styled, folded
 from pytest_llmbench.report.terminal.scoreboard import (
+    cut_off_lines,
     reason_lines,
     reused_line,
     scoreboard,
@@ -39,7 +40,7 @@ STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
 """The variable in which GitHub names the file of a step's summary, to which each command of the step appends."""
 
 _MAX_STEP_BYTES = 1024 * 1024 - 1  # over it GitHub takes nothing of a step's summary
-_USEFUL_BYTES = 2000  # under it a page says nothing
+_USEFUL_BYTES = 2000  # a page with less is of no use
 
 
 def register_outputs(session: LlmSession) -> None:
@@ -97,7 +98,7 @@ class SummaryFile:
         self._is_written = False
 
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        """Write what there is to say, the gate's verdict in it."""
+        """Write the summary, the gate's verdict in it."""
         option = session.config.option
         has_run = not (option.collectonly or getattr(option, "setupplan", False))
         if not has_run or exitstatus == pytest.ExitCode.USAGE_ERROR:
@@ -125,7 +126,7 @@ class SummaryFile:
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Say where it is, or why it is nowhere."""
+        """Show where it is, or why there is none."""
         if self._remark:
             terminalreporter.write_line(f"llmbench: {self._remark}", red=True)
         elif self._is_written and self._session.config.get_verbosity() >= 0:
@@ -167,7 +168,7 @@ class HtmlReport:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        """Write it, once all records are there and the gate has spoken."""
+        """Write it, once all records are there and the gate has decided."""
         if not self._session.records:
             return
         try:
@@ -192,7 +193,7 @@ class HtmlReport:
         )
 
     def _run(self) -> Run:
-        """Give the run with what else its benchmark JSON would say of it."""
+        """Give the run with what else its benchmark JSON holds."""
         benchmarks = self._session.benchmarks
         return replace(
             self._session.run,
@@ -203,7 +204,7 @@ class HtmlReport:
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Say where it is, or why it is nowhere."""
+        """Show where it is, or why there is none."""
         if self._remark:
             terminalreporter.write_line(visible(f"llmbench: {self._remark}"), red=True)
         elif self._is_written and self._session.config.get_verbosity() >= 0:
@@ -228,7 +229,7 @@ class Summary:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Show the scoreboard, behind pytest-benchmark's table."""
         verbosity = self._session.config.get_verbosity()
-        records = list(self._session.records.values())
+        records = self._session.run.records
         if not records or verbosity < -1:
             return
         terminalreporter.write_sep("=", "llmbench")
@@ -237,6 +238,8 @@ class Summary:
         write(terminalreporter, scoreboard_table(board, width, is_short=verbosity < 0))
         if left_out := times_left_out(board):
             write(terminalreporter, folded((), left_out, width))
+        for cut_off in cut_off_lines(board, records):
+            write(terminalreporter, folded((), cut_off, width))
         if verbosity >= 0:
             write(terminalreporter, reason_lines(records, width))
             write(terminalreporter, label_lines(records, self._session.run.facts.prompts, width))

@@ -14,19 +14,19 @@ from pytest_llmbench.plugin.session import LlmSession
 from pytest_llmbench.runner.slots import Progress
 
 
-class Running:
+class RunHooks:
     """Starts the plan, and gives each test its result."""
 
     def __init__(self, session: LlmSession):
         self._session = session
-        self._told: set[str] = set()
+        self._sent: set[str] = set()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         """Begin the run in the store before workers start: a controller sees no tests, and ends the run for all."""
         if is_controller(session.config) and not session.config.option.collectonly:
             try:
-                self._session.runner.builder.open_store(self._session.runner.asked)
+                self._session.runner.builder.open_store(self._session.runner.all_specs)
             except UsageFault as fault:
                 raise usage_error(fault) from None
 
@@ -46,8 +46,8 @@ class Running:
                     self._session.runner.start(items, is_dealt=is_worker(session.config))
                 except LlmbenchError as fault:
                     self._session.refuse(str(fault))
-            if self._session.voice is not None:
-                self._session.voice.listen(session, self._deal)
+            if self._session.channel is not None:
+                self._session.channel.listen(session, self._deal)
         try:
             outcome = yield
             if not (session.shouldfail or session.shouldstop):
@@ -63,24 +63,24 @@ class Running:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
         """Wait for the answers of a case before its test begins: here progress can be shown and Ctrl-C gets through."""
-        self._heed_interrupt()
+        self._check_interrupt()
         ours = item.stash.get(ITEM, None)
         if ours is None or not self._session.runner.is_planned(ours.key):
             return (yield)
         item.stash[RESULT] = self._session.runner.result(ours.key, self._while_waiting)
         self._session.progress_line.clear()
-        self._tell_facts(ours.spec.role)
+        self._send_facts(ours.spec.role)
         try:
             return (yield)
         finally:
             self._session.runner.release(ours.key)
             del item.stash[RESULT]
 
-    def _tell_facts(self, role: str) -> None:
-        """Tell the controller what a model is once it has answered: a worker that crashes later cannot."""
-        if self._session.voice is not None and role not in self._told:
-            self._told.add(role)
-            self._session.voice.tell_facts(self._session.runner.facts())
+    def _send_facts(self, role: str) -> None:
+        """Send the controller what a model is once it has answered: a worker that crashes later cannot."""
+        if self._session.channel is not None and role not in self._sent:
+            self._sent.add(role)
+            self._session.channel.send_facts(self._session.runner.facts())
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
@@ -90,12 +90,12 @@ class Running:
             pytest.fail(self._session.refusal, pytrace=False)
 
     def _while_waiting(self, progress: Progress) -> None:
-        self._heed_interrupt()
+        self._check_interrupt()
         if self._session.config.get_verbosity() >= 0:
             writer = self._session.config.get_terminal_writer()
             self._session.progress_line.show(progress, writer.fullwidth, writer.width_of_current_line)
 
-    def _heed_interrupt(self) -> None:
+    def _check_interrupt(self) -> None:
         """End a worker as Ctrl-C would that reached only the controller."""
-        if self._session.voice is not None and self._session.voice.is_interrupted:
+        if self._session.channel is not None and self._session.channel.is_interrupted:
             raise KeyboardInterrupt

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import replace
 from typing import TextIO
 
 import pytest
@@ -11,19 +12,20 @@ from pytest_llmbench.gate.decision import RunRuling
 from pytest_llmbench.plugin import options
 from pytest_llmbench.plugin.fixtures import RUNNER
 from pytest_llmbench.plugin.internals.benchmark import Benchmarks
-from pytest_llmbench.plugin.internals.xdist import Workers, WorkerVoice, is_worker
+from pytest_llmbench.plugin.internals.xdist import WorkerChannel, Workers, is_worker
 from pytest_llmbench.plugin.options import has_gate, usage_error
 from pytest_llmbench.report.terminal.progress import ProgressLine
-from pytest_llmbench.results.records import Record, Run, merged_run_info
+from pytest_llmbench.results.records import Record, Run
+from pytest_llmbench.results.run_file import merged_run_info
 from pytest_llmbench.runner.runner import Runner
 
 
 class LlmSession:
     """One session: its settings, the runner, and the records as they come.
 
-    `reported` holds the ids of tests that told of themselves; `refusal` says why nothing can be asked, in a worker
-    whose usage error xdist would lose; `ruling` what the gate says in the end, None where the run is not gated;
-    `why_stopped` why the run ended before its time, None where it did not or has not ended yet.
+    `reported` holds the ids of tests that have reported; `refusal` is why nothing can be asked, in a worker
+    whose usage error xdist would lose; `ruling` what the gate decided in the end, None where the run is not gated;
+    `why_stopped` why the run ended early, None where it did not or has not ended yet.
 
     Raises:
         pytest.UsageError: a fault of an option or of the models file.
@@ -43,12 +45,13 @@ class LlmSession:
         self.runner = config.stash[RUNNER] = Runner(run_settings, specs, kinds, judge=judge)
         self.is_lenient = options.flag(config, "llm_no_fail") or has_gate(config)
         self.records: dict[str, Record] = {}
+        self._first_by_case: dict[tuple[str, str, str], str] = {}
         self.refusal: str | None = None
         self.ruling: RunRuling | None = None
         self.why_stopped: str | None = None
         self.reported: set[str] = set()
         self.workers = Workers(config, *options.devices(specs))
-        self.voice = WorkerVoice(config) if is_worker(config) else None
+        self.channel = WorkerChannel(config) if is_worker(config) else None
         self.progress_line = ProgressLine(sys.stdout, is_shown=_is_watched(sys.stdout))
         self._benchmarks: Benchmarks | None = None
         if not is_worker(config):
@@ -66,11 +69,24 @@ class LlmSession:
         """The run as far as it has come."""
         facts = merged_run_info([self.runner.facts(), *self.workers.received])
         ordered = sorted(self.records.values(), key=lambda record: (record.suite, record.case, record.role))
-        return Run(records=tuple(ordered), facts=facts, stopped=self.why_stopped)
+        return Run(
+            records=tuple(record for record in ordered if record.twin_of is None),
+            twins=tuple(record for record in ordered if record.twin_of is not None),
+            facts=facts,
+            stopped=self.why_stopped,
+        )
+
+    def keep(self, nodeid: str, record: Record) -> Record:
+        """Keep a test's record; one of a case that another test met before under the role is marked as its twin."""
+        key = (record.suite, record.case, record.role)
+        first = self._first_by_case.setdefault(key, nodeid)
+        kept = record if first == nodeid else replace(record, twin_of=first)
+        self.records[nodeid] = kept
+        return kept
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What the user must know of the run beside its records, each sentence once."""
+        """What the user must know of the run besides its records, each sentence once."""
         return tuple(dict.fromkeys([*self.runner.builder.remarks, *self.workers.remarks]))
 
     @pytest.hookimpl(tryfirst=True)
@@ -79,7 +95,7 @@ class LlmSession:
         self.reported.add(report.nodeid)
 
     def stopped(self, session: pytest.Session, exitstatus: int) -> str | None:
-        """Say why the run ended before its time; None if it did not, as where -x stops it at its last test."""
+        """Give the reason why the run ended early; None if it did not, as where -x stops it at its last test."""
         why = session.shouldfail or session.shouldstop
         # the controller of workers collects no items itself
         is_whole = all(item.nodeid in self.reported for item in session.items) if session.items else not why
@@ -88,7 +104,7 @@ class LlmSession:
         return f"the run ended before its time ({why or 'interrupted'})"
 
     def refuse(self, sentence: str) -> None:
-        """End the run before it begins; a worker, whose usage error xdist would lose, tells it in its first test.
+        """End the run before it begins; a worker, whose usage error xdist would lose, reports it in its first test.
 
         Raises:
             pytest.UsageError: everywhere else.
@@ -106,6 +122,6 @@ class LlmSession:
 
 
 def _is_watched(stream: TextIO) -> bool:
-    """Tell whether a person looks at a stream: a terminal that can do more than print, and no log of a CI service."""
+    """Return whether a person looks at a stream: a terminal that can do more than print, and no log of a CI service."""
     is_log = any(os.environ.get(name) for name in ("CI", "BUILD_NUMBER"))  # by which pytest knows them too
     return stream.isatty() and os.environ.get("TERM", "dumb") != "dumb" and not is_log

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pytest_llmbench.plugin.internals.reports import told
+from pytest_llmbench.plugin.internals.reports import story_repr
 from pytest_llmbench.plugin.internals.xdist import Place
 from pytest_llmbench.plugin.nodes import location
 from pytest_llmbench.plugin.session import LlmSession
@@ -13,7 +13,7 @@ from pytest_llmbench.report.terminal.failure import error_story
 from pytest_llmbench.runner.runner import Item
 
 
-class Controlling:
+class ControllerHooks:
     """Keeps the cases of a model together, and makes the records that a worker which ended could not."""
 
     def __init__(self, session: LlmSession):
@@ -39,13 +39,13 @@ class Controlling:
         report.when = "setup"
         path, line, heading = location(item)
         report.location = (str(path), line, heading)
-        report.longrepr = told(self._session.config, error_story(item, result))
+        report.longrepr = story_repr(self._session.config, error_story(item, result))
         carrying: Any = report
         carrying.llmbench = result.record
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self) -> Any:
-        """Find out what prompts the records of such a worker were made with: it could not tell."""
+        """Find out what prompts the records of such a worker were made with: it could not send them."""
         known = self._session.run.facts.prompts
         for nodeid, record in self._session.records.items():
             place = self._session.workers.planned.get(nodeid)
@@ -57,7 +57,7 @@ class Controlling:
 
     def _item(self, nodeid: str, place: Place) -> Item | None:
         runner = self._session.runner
-        loaded = runner.load(Path(place.suite))
+        loaded = runner.suites.load(Path(place.suite))
         case = next((case for case in loaded.suite.cases if case.id == place.case), None) if loaded else None
         spec = next(spec for spec in runner.specs if spec.role == place.role)
         return None if loaded is None or case is None else Item(key=nodeid, loaded=loaded, case=case, spec=spec)

@@ -1,4 +1,4 @@
-"""Files that are written for people: seen to be possible before the work is done, written when it is."""
+"""Files that are written for people: checked before the work begins, written when it is done."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -7,18 +7,18 @@ from pytest_llmbench.errors import UsageFault
 
 
 def check_target(target: Path, option: str, sources: Iterable[Path] = ()) -> None:
-    """See that a file can be written, as far as its place tells, and is none of those it is made from.
+    """Check that a file can be written where it is to be, and is none of those it is made from.
 
     Raises:
         UsageFault: its folder does not exist, it is a folder itself, or one of its sources.
     """
     folder = target.absolute().parent
     if not folder.is_dir():
-        raise UsageFault(f"{option} {target}: there is no folder {folder}; create it first.")
+        raise UsageFault(f"{option} {target}: the folder {folder} does not exist; create it first.")
     if target.is_dir():
         raise UsageFault(f"{option} {target}: this is a folder; name a file in it.")
     if target.resolve() in {source.resolve() for source in sources}:
-        raise UsageFault(f"{option} {target}: this would write over what it is made from; name another file.")
+        raise UsageFault(f"{option} {target}: this would overwrite one of the input files; name another file.")
 
 
 def write_target(target: Path, text: str) -> None:

@@ -1,4 +1,4 @@
-"""What the gate says, as JSON: for `compare --format json` and the `gate` list of the benchmark JSON."""
+"""The gate as JSON: for `compare --format json` and the `gate` list of the benchmark JSON."""
 
 from pytest_llmbench.gate.comparison import LeftOut
 from pytest_llmbench.gate.decision import Gate, LatencyRuling, SuiteRuling
@@ -6,21 +6,24 @@ from pytest_llmbench.gate.latency import Ratio
 from pytest_llmbench.gate.min_score import MinScoreRuling
 from pytest_llmbench.gate.rule import METHOD, Verdict
 from pytest_llmbench.gate.score_test import CONFIDENCE
-from pytest_llmbench.results.records import JsonObject
+from pytest_llmbench.gate.smoke import METHOD as SMOKE_METHOD
+from pytest_llmbench.results.run_file import JsonObject
 from pytest_llmbench.values import Json
 
 
 def comparison_json(gate: Gate) -> JsonObject:
-    """Give a judged comparison; scores, deltas, intervals and margins are shares."""
+    """Give a comparison; scores, deltas, intervals and margins are shares."""
     left_out = [entry for suite in gate.comparison.suites for entry in suite.left_out]
     return {
         "verdict": gate.verdict,
         "exit_status": gate.exit_status,
+        "not_judged": gate.broken,
         "method": METHOD,
         "confidence": CONFIDENCE,
         "looks": 1,
         "margin": gate.settings.margin,
         "latency_margin": gate.settings.latency_margin,
+        "max_errors": gate.settings.max_errors,
         "allowed": sorted(gate.settings.allowed),
         "pooled_runs": gate.comparison.pooled_runs,
         "suites": [_suite(ruling) for ruling in gate.suites],
@@ -61,6 +64,8 @@ def _suite(ruling: SuiteRuling) -> JsonObject:
         "role": ruling.pairs.role,
         "baseline_role": ruling.pairs.baseline_role,
         "verdict": ruling.verdict,
+        "method": METHOD if ruling.smoke is None else SMOKE_METHOD,
+        "breaches": [] if ruling.smoke is None else list(ruling.smoke.breaches),
         "advice_only": ruling.doubt,
         "baseline_score": _rounded(ruling.baseline_score),
         "candidate_score": _rounded(ruling.candidate_score),

@@ -1,4 +1,4 @@
-"""What JUnit XML says of cases and suites beside their outcomes, as names and values. Pure functions."""
+"""The properties of cases and suites in JUnit XML, as names and values. Pure functions."""
 
 from collections.abc import Iterator, Sequence
 
@@ -12,9 +12,9 @@ _DIGITS = 6
 
 
 def case_properties(record: Record) -> Iterator[tuple[str, object]]:
-    """Tell a case: outcome, model, and where there is one the score, the reasons and the mean latency in seconds.
+    """Give the properties of a case: outcome, model, and where there is one the score, the reasons and the latency.
 
-    The latency is that of its new answers, measured beside as many others.
+    The latency is the mean of its new answers in seconds, measured under one load.
     """
     yield "outcome", str(record.outcome)
     yield "model", visible(record.model)
@@ -31,7 +31,7 @@ def case_properties(record: Record) -> Iterator[tuple[str, object]]:
 
 
 def suite_properties(records: Sequence[Record]) -> Iterator[tuple[str, object]]:
-    """Tell the totals of each suite under each model; the latencies are those of one concurrency."""
+    """Give the totals of each suite under each model; the latencies are those of one concurrency."""
     for line in scoreboard(records):
         of = f"{line.suite}[{line.role}]"
         yield f"llmbench.cases.{of}", line.cases

@@ -1,6 +1,6 @@
-"""Texts from outside made safe to print, and numbers as people write them. Pure functions.
+"""Texts from outside made safe to print. Pure functions.
 
-What a model, a grader or a run file says may hold anything.  `visible` keeps it from acting on a
+A text of a model, a grader or a run file may hold anything.  `visible` keeps it from acting on a
 terminal and on the log of a CI service; it does not make it safe for Markdown, HTML or a shell.
 """
 
@@ -36,15 +36,8 @@ def printed_json(value: object) -> str:
 
 
 def clipped(text: str, max_characters: int) -> str:
-    """Cut a text in its middle, saying how much was left out."""
+    """Cut a text in its middle, with the number of characters left out."""
     if len(text) <= max_characters:
         return text
     half = max_characters // 2
     return f"{text[:half]} [... {len(text) - 2 * half:,} characters ...] {text[-half:]}"
-
-
-def seconds(value_s: float) -> str:
-    """Write a duration with three digits that matter."""
-    if value_s < 0.0995:
-        return f"{value_s * 1000:.3g}ms"
-    return f"{value_s:.2f}s" if value_s < 9.995 else f"{value_s:.1f}s"

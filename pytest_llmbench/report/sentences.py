@@ -1,8 +1,7 @@
-"""What the gate says, in words: a sentence a suite, what moved, latency, what was left out. Pure functions."""
+"""The gate in words: a sentence for each suite, what changed, latency, what was left out. Pure functions."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import ceil
 
 from pytest_llmbench.gate.comparison import LeftOut
 from pytest_llmbench.gate.decision import Gate, LatencyRuling, MovedCase, PooledRuling, SuiteRuling
@@ -10,51 +9,60 @@ from pytest_llmbench.gate.latency import LatencyComparison, Ratio
 from pytest_llmbench.gate.min_score import MinScoreRuling
 from pytest_llmbench.gate.power import Power
 from pytest_llmbench.gate.rule import Verdict
+from pytest_llmbench.report.format import (
+    counted,
+    digits_for,
+    listed,
+    margin_points,
+    percent,
+    points,
+    signed_points,
+    whole_points,
+)
 from pytest_llmbench.report.safe_text import clipped, visible
 from pytest_llmbench.results.records import Record, Sample
 from pytest_llmbench.values import Outcome
 
 _SHOWN_IDS = 12
 _MAX_CHARACTERS = 600
-_PRECISE_FROM = 100  # cases, before a digit behind the point means something
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
-    """One line's name, verdict and sentence, and the lines below it."""
+class Sentence:
+    """A line of the gate: what it is about, the verdict on it, the sentence itself, and details that go below."""
 
     name: str
     verdict: Verdict | None
-    sentence: str
+    text: str
     details: tuple[str, ...] = ()
 
 
-def everything_said(gate: Gate, *, is_verbose: bool) -> Iterator[Said]:
-    """Give all there is to say, in the order it is told."""
+def gate_sentences(gate: Gate, *, is_verbose: bool) -> Iterator[Sentence]:
+    """Give the sentences of a comparison in their order: suites, all suites together, latency, notes."""
     has_roles = len({ruling.pairs.role for ruling in gate.suites}) > 1
     for ruling in gate.suites:
-        yield _said_of_suite(ruling, gate, has_roles=has_roles, is_verbose=is_verbose)
+        yield _suite_sentence(ruling, gate, has_roles=has_roles, is_verbose=is_verbose)
     for together in gate.together:
-        yield _said_together(together, gate, has_roles=has_roles)
+        yield _pooled_sentence(together, gate, has_roles=has_roles)
     for latency in gate.latency:
-        yield from _said_of_latency(latency, gate.settings.latency_margin, has_roles=has_roles)
+        yield from _latency_sentences(latency, gate.settings.latency_margin, has_roles=has_roles)
     for name, texts in (
         ("not compared", [left_out_text(entry, entry.role) for entry in gate.comparison.left_out]),
         ("note", list(gate.comparison.notes)),
     ):
         if texts:
-            yield Said(name=name, verdict=None, sentence=texts[0], details=tuple(texts[1:]))
+            yield Sentence(name=name, verdict=None, text=texts[0], details=tuple(texts[1:]))
 
 
-def floors_said(floors: Sequence[MinScoreRuling]) -> Iterator[Said]:
-    """Tell each suite's score against its minimum."""
+def min_score_sentences(floors: Sequence[MinScoreRuling]) -> Iterator[Sentence]:
+    """Give a sentence for each suite's score against its minimum."""
     has_roles = len({floor.role for floor in floors}) > 1
     for floor in floors:
         word = "reached" if floor.is_reached else "missed"
-        yield Said(
+        yield Sentence(
             name=suite_name(floor.suite, floor.role, has_roles),
             verdict=floor.verdict,
-            sentence=f"{_advice(floor.doubt)}minimum score {floor.floor:.1%} {word} with {floor.score:.1%} on "
+            text=f"{_advice(floor.doubt)}minimum score {percent(floor.floor)} {word}: {percent(floor.score)} on "
             f"{counted(floor.cases, 'case')} (errors count as wrong)",
             details=tuple(_doubt_lines(floor.doubt)),
         )
@@ -66,7 +74,7 @@ def _advice(doubt: str | None) -> str:
 
 def _doubt_lines(doubt: str | None) -> Iterator[str]:
     if doubt is not None:
-        yield f"advice only, and no part of the overall verdict: {doubt}"
+        yield f"advice only, not part of the overall verdict: {doubt}"
 
 
 # -- suites
@@ -77,15 +85,15 @@ def suite_name(suite: str, role: str, has_roles: bool) -> str:
     return f"{suite} [{role}]" if has_roles else suite
 
 
-def _said_of_suite(ruling: SuiteRuling, gate: Gate, *, has_roles: bool, is_verbose: bool) -> Said:
-    return Said(
+def _suite_sentence(ruling: SuiteRuling, gate: Gate, *, has_roles: bool, is_verbose: bool) -> Sentence:
+    return Sentence(
         name=suite_name(ruling.pairs.suite, ruling.pairs.role, has_roles),
         verdict=ruling.verdict,
-        sentence=_advice(ruling.doubt) + _sentence(ruling, gate.settings.margin),
+        text=_advice(ruling.doubt) + _sentence(ruling, gate.settings.margin),
         details=(
             *_doubt_lines(ruling.doubt),
             *_noise_lines(ruling, gate.settings.margin),
-            *_details(ruling, is_verbose=is_verbose),
+            *_details(ruling, len(gate.suites), is_verbose=is_verbose),
         ),
     )
 
@@ -93,27 +101,43 @@ def _said_of_suite(ruling: SuiteRuling, gate: Gate, *, has_roles: bool, is_verbo
 def _noise_lines(ruling: SuiteRuling, margin: float) -> Iterator[str]:
     floor = ruling.pairs.noise_floor
     if floor is not None and margin < floor:
-        apart = f"two runs of the baseline lie up to {floor * 100:.1f} points apart"
-        yield f"a margin of {margin * 100:g} points lies below the noise floor: {apart}"
+        apart = f"two runs of the baseline differ by up to {points(floor)} points"
+        yield f"a margin of {margin_points(margin)} points is below the noise floor: {apart}"
 
 
 def _sentence(ruling: SuiteRuling, margin: float) -> str:
+    if ruling.smoke is not None:
+        passed = f"{ruling.smoke.passed} of {counted(ruling.smoke.cases, 'case')} pass"
+        return f"smoke: {passed}; what passed before and what is new must"
     if not ruling.pairs.pairs:
         return "no case in common"
     if ruling.blocked_by:
-        return f"{counted(len(ruling.pairs.pairs), 'case')} cannot be compared as they are"
+        return f"{counted(len(ruling.pairs.pairs), 'case')} cannot be compared"
     scores, delta, interval = (ruling.baseline_score, ruling.candidate_score), ruling.delta, ruling.interval
     if scores[0] is None or scores[1] is None or delta is None or interval is None:
-        return f"no answers on both sides in {counted(len(ruling.pairs.pairs), 'case')}"
-    digits = 1 if len(ruling.pairs.pairs) >= _PRECISE_FROM else 0
+        return _no_answers(ruling)
+    digits = digits_for(len(ruling.pairs.pairs))
     right = "of score" if ruling.is_fractional else "right"
-    points = "points of score" if ruling.is_fractional else "points"
+    unit = "points of score" if ruling.is_fractional else "points"
     low, high = (signed_points(end, digits) for end in interval)
-    told = f"{share(scores[0], digits)} -> {share(scores[1], digits)} {right} on {_cases(ruling)}"
+    result = f"{percent(scores[0], digits)} -> {percent(scores[1], digits)} {right} on {_cases(ruling)}"
     if ruling.verdict is Verdict.TOO_FEW_CASES:
-        return f"{told}: anything from {low} to {high} {points} fits. {_needed(ruling, margin)}"
-    change = f"{signed_points(delta, digits)} {points}, 90% interval {low} to {high}"
-    return f"{told} ({change}; you tolerate {_tolerated(margin)})"
+        return f"{result}. The true change may lie anywhere from {low} to {high} {unit}. {_needed(ruling, margin)}"
+    change = f"{signed_points(delta, digits)} {unit}, 90% interval {low} to {high}"
+    return f"{result} ({change}; margin {margin_points(margin)})"
+
+
+def _no_answers(ruling: SuiteRuling) -> str:
+    pairs = ruling.pairs.pairs
+    is_asked = {
+        "baseline": any(pair.baseline.answered or pair.older for pair in pairs),
+        "candidate": any(pair.candidate.answered for pair in pairs),
+    }
+    silent = [f"the {side}" for side, is_answered in is_asked.items() if not is_answered]
+    if not silent:
+        return "no answers: no case was answered in both runs"
+    cases = "the only case was not" if len(pairs) == 1 else f"none of the {counted(len(pairs), 'case')} was"
+    return f"no answers: {cases} answered by {' or '.join(silent)}"
 
 
 def _cases(ruling: SuiteRuling) -> str:
@@ -122,13 +146,13 @@ def _cases(ruling: SuiteRuling) -> str:
 
 
 def _needed(ruling: SuiteRuling, margin: float) -> str:
-    advice, unit = ruling.advice, "clusters" if ruling.has_clusters else "cases"
-    at = f"at {_tolerated(margin)}"
-    if advice is None or advice.units_needed is None:
-        return f"No number of {unit} up to 100,000 would settle it {at}."
-    if advice.units_needed <= ruling.units:
-        return f"As many {unit} as these settle it {at} four times in five where nothing changed."
-    return f"About {_rounded(advice.units_needed)} {unit} would settle it {at}."
+    power, unit = ruling.advice, "clusters" if ruling.has_clusters else "cases"
+    goal = f"a {margin_points(margin)}-point margin"
+    if power is None or power.units_needed is None:
+        return f"No number of {unit} up to 100,000 would be enough for {goal}."
+    if power.units_needed <= ruling.units:
+        return f"With this many {unit}, a candidate in which nothing changed passes {goal} four times in five."
+    return f"To pass {goal} you would need about {_rounded(power.units_needed)} {unit}."
 
 
 def _rounded(count: int) -> str:
@@ -136,25 +160,26 @@ def _rounded(count: int) -> str:
     return f"{-(-count // step) * step:,}"
 
 
-def _details(ruling: SuiteRuling, *, is_verbose: bool) -> Iterator[str]:
+def _details(ruling: SuiteRuling, suites: int, *, is_verbose: bool) -> Iterator[str]:
     yield from _left_out_lines(ruling)
     for difference in ruling.pairs.differences:
-        how = (
-            "allowed" if difference.is_allowed else f"blocks; --allow-different {difference.kind} compares all the same"
-        )
+        way_out = f"blocks the comparison; --allow-different {difference.kind} compares anyway"
+        how = "allowed" if difference.is_allowed else way_out
         yield f"{difference.text} ({how})"
+    yield from () if ruling.smoke is None else ruling.smoke.breaches
     yield from ruling.pairs.notes
     if ruling.blocked_by or not ruling.pairs.pairs:
         return
     if ruling.error_cases:
-        reach = "; the verdict would depend on them" if ruling.verdict is Verdict.INCONCLUSIVE else ""
+        reach = "; the verdict depends on them" if ruling.verdict is Verdict.INCONCLUSIVE else ""
         yield f"{counted(len(ruling.error_cases), 'case')} with errors{reach}: {_ids(ruling.error_cases, is_verbose)}"
     if ruling.is_real_drop:
-        yield "the loss is real but inside the margin"
+        yield "the loss is statistically significant but within the margin"
     if ruling.is_corrected:
-        yield "alone it would look worse; among so many suites one such loss is to be expected by chance"
+        count = counted(suites, "suite")
+        yield f"on its own this would count as worse; among {count}, one drop like this can be chance"
     if ruling.verdict is Verdict.TOO_FEW_CASES and ruling.advice is not None:
-        yield from advice_lines(ruling.advice)
+        yield from power_lines(ruling.advice, ruling.units, "cluster" if ruling.has_clusters else "case")
     for word, moved in (("worse", ruling.worse), ("better", ruling.better)):
         if moved:
             yield f"{len(moved)} got {word}: {_ids([case.case for case in moved], is_verbose)}"
@@ -163,26 +188,27 @@ def _details(ruling: SuiteRuling, *, is_verbose: bool) -> Iterator[str]:
     yield from _agreement_lines(ruling)
 
 
-def plan_lines(suite: str, cases: int, advice: Power, margin: float) -> Iterator[str]:
-    """Tell before a run what a suite can be expected to decide at a margin."""
-    can = "can" if advice.smallest_margin <= margin else "will mostly not"
-    yield visible(f"{suite}: {counted(cases, 'case')} {can} decide at {_tolerated(margin)} points")
-    yield from (f"  {line}" for line in advice_lines(advice))
-    if advice.units_needed is not None and advice.units_needed > cases:
-        yield f"  about {_rounded(advice.units_needed)} cases would"
+def planned_power_lines(suite: str, cases: int, power: Power, margin: float) -> Iterator[str]:
+    """Say before a run what a suite can be expected to decide at a margin."""
+    can = "can" if power.smallest_margin <= margin else "are mostly too few to"
+    yield visible(f"{suite}: {counted(cases, 'case')} {can} decide at a margin of {margin_points(margin)} points")
+    yield from (f"  {line}" for line in power_lines(power, cases))
+    if power.units_needed is not None and power.units_needed > cases:
+        yield f"  about {_rounded(power.units_needed)} cases would be enough"
 
 
-def advice_lines(advice: Power) -> Iterator[str]:
-    """Tell what would let a suite decide."""
-    yield f"the smallest margin such a suite can clear: {whole_points(advice.smallest_margin)}"
-    if advice.can_samples_help is False:
-        yield "more samples a case cannot help at temperature 0: only more cases can"
-    elif advice.samples_needed is not None:
-        yield f"{advice.samples_needed} samples a case on both sides would settle it too"
-    elif advice.are_samples_known:
-        yield "more samples a case would not settle it: the cases themselves differ too much"
-    elif advice.can_samples_help:
-        yield "more samples a case on both sides (--llm-samples 4) can help too"
+def power_lines(power: Power, units: int, unit: str = "case") -> Iterator[str]:
+    """Say what would let a suite decide."""
+    yield f"with {counted(units, unit)}, only a margin of {whole_points(power.smallest_margin)} or more can pass"
+    if power.can_samples_help is False:
+        yield "more samples per case do not help at temperature 0; add cases"
+    elif power.samples_needed is not None:
+        option = f"--llm-samples {power.samples_needed}"
+        yield f"asking each case {power.samples_needed} times in both runs ({option}) would be enough, too"
+    elif power.are_samples_known:
+        yield "more samples per case would not be enough: the cases themselves differ too much"
+    elif power.can_samples_help:
+        yield "asking each case four times in both runs (--llm-samples 4) would help, too"
 
 
 def _left_out_lines(ruling: SuiteRuling) -> Iterator[str]:
@@ -190,7 +216,7 @@ def _left_out_lines(ruling: SuiteRuling) -> Iterator[str]:
     if pairs.left_out:
         total = len(pairs.pairs) + sum(len(entry.cases) for entry in pairs.left_out)
         parts = "; ".join(left_out_text(entry) for entry in pairs.left_out)
-        yield f"compared {len(pairs.pairs)} of {total} cases, {parts}"
+        yield f"compared {len(pairs.pairs):,} of {counted(total, 'case')}, {parts}"
 
 
 def left_out_text(entry: LeftOut, role: str | None = None) -> str:
@@ -202,18 +228,19 @@ def left_out_text(entry: LeftOut, role: str | None = None) -> str:
 def _agreement_lines(ruling: SuiteRuling) -> Iterator[str]:
     found = ruling.agreement
     if found is not None:
-        result = "" if found.result_rate is None else f", {found.result_rate:.0%} the same SQL result"
-        yield f"answers: {found.grade_rate:.0%} have the same grade, {found.text_rate:.0%} the same text{result}"
+        grade, text = percent(found.grade_rate, 0), percent(found.text_rate, 0)
+        result = "" if found.result_rate is None else f", {percent(found.result_rate, 0)} the same SQL result"
+        yield f"answers: {grade} have the same grade, {text} the same text{result}"
 
 
 def moved_lines(moved: MovedCase, *, is_worse: bool) -> Iterator[str]:
-    """Show the answers of both sides to a case that moved; of several samples, those that moved it."""
+    """Show both answers to a case whose result changed; of several samples, those that changed it."""
     yield f"  {moved.case}"
     for word, record, wants_low in (
         ("baseline", moved.baseline, not is_worse),
         ("candidate", moved.candidate, is_worse),
     ):
-        sample = telling_sample(record, wants_low=wants_low)
+        sample = deciding_sample(record, wants_low=wants_low)
         text = clipped((sample.answer or "").strip(), _MAX_CHARACTERS) if sample else "no answer"
         first, *rest = text.split("\n")
         grade = f" [{sample.reason}]" if sample else ""
@@ -223,8 +250,8 @@ def moved_lines(moved: MovedCase, *, is_worse: bool) -> Iterator[str]:
             yield f"    {'':9} {grade}"
 
 
-def telling_sample(record: Record, *, wants_low: bool) -> Sample | None:
-    """Choose the answer that shows why a case moved: the lowest or highest scored; None without answers."""
+def deciding_sample(record: Record, *, wants_low: bool) -> Sample | None:
+    """Choose the answer that shows why a case changed: the lowest or highest scored; None without answers."""
     answered = [sample for sample in record.samples if sample.outcome is not Outcome.ERROR]
     return (min if wants_low else max)(answered, key=lambda sample: sample.score or 0.0) if answered else None
 
@@ -232,100 +259,71 @@ def telling_sample(record: Record, *, wants_low: bool) -> Sample | None:
 # -- all suites, latency
 
 
-def _said_together(together: PooledRuling, gate: Gate, *, has_roles: bool) -> Said:
-    digits = 1 if together.cases >= _PRECISE_FROM else 0
-    low, high, change = (signed_points(value, digits) for value in (*together.interval, together.delta))
-    alarmed = [r.pairs.suite for r in gate.suites if r.verdict is Verdict.WORSE and r.pairs.role == together.role]
-    alarm = f"{', '.join(alarmed)} alarmed" if alarmed else "no suite alarmed"
-    return Said(
-        name=suite_name("all suites together", together.role, has_roles),
-        verdict=together.verdict,
-        sentence=f"{change} points over {together.cases} cases ({low} to {high}); {alarm}",
-        details=("the mean over all cases; no suite's own verdict, and not part of the overall one",),
+def _pooled_sentence(pooled: PooledRuling, gate: Gate, *, has_roles: bool) -> Sentence:
+    digits = digits_for(pooled.cases)
+    low, high, change = (signed_points(value, digits) for value in (*pooled.interval, pooled.delta))
+    lost = [r.pairs.suite for r in gate.suites if r.verdict is Verdict.WORSE and r.pairs.role == pooled.role]
+    where = f"loss shown in: {', '.join(lost)}" if lost else "no single suite shows a loss"
+    return Sentence(
+        name=suite_name("all suites together", pooled.role, has_roles),
+        verdict=pooled.verdict,
+        text=f"{change} points over {counted(pooled.cases, 'case')} ({low} to {high}); {where}",
+        details=("mean over all cases; for information only, it does not affect the verdict",),
     )
 
 
-def _said_of_latency(ruling: LatencyRuling, margin: float | None, *, has_roles: bool) -> Iterator[Said]:
+def _latency_sentences(ruling: LatencyRuling, margin: float | None, *, has_roles: bool) -> Iterator[Sentence]:
     facts = ruling.facts
     name = suite_name("latency", facts.role, has_roles)
     if facts.total is None:
         details = tuple(
-            f"{refusal.text} (--allow-different {refusal.kind} compares all the same)"
+            f"{refusal.text} (--allow-different {refusal.kind} compares anyway)"
             for refusal in facts.refusals
             if not refusal.is_allowed
         )
-        why = "the runs were not measured alike" if details else "no latency was measured on both sides"
+        why = "the runs were measured under different conditions" if details else "no latency was measured in both runs"
         if details or margin is not None:
-            yield Said(name=name, verdict=ruling.verdict, sentence=f"not compared: {why}", details=details)
+            yield Sentence(name=name, verdict=ruling.verdict, text=f"not compared: {why}", details=details)
         return
-    yield Said(
+    yield Sentence(
         name=name,
         verdict=ruling.verdict,
-        sentence=f"median case {_ratio_text(facts.total, margin, 'as long')}{_explained(facts)}",
+        text=f"per case {_ratio_text(facts.total, margin)}{_explained(facts)}",
         details=tuple(_latency_details(facts, margin)),
     )
     if facts.ttft is not None:
-        sentence = f"median first token {_ratio_text(facts.ttft, margin, 'as late')}"
-        yield Said(name=suite_name("TTFT", facts.role, has_roles), verdict=ruling.ttft_verdict, sentence=sentence)
+        text = f"time to first token {_ratio_text(facts.ttft, margin)}"
+        yield Sentence(name=suite_name("TTFT", facts.role, has_roles), verdict=ruling.ttft_verdict, text=text)
 
 
-def _ratio_text(ratio: Ratio, margin: float | None, words: str) -> str:
-    told = f"{ratio.median:.2f}x {words} on {counted(ratio.cases, 'case')}"
+def _ratio_text(ratio: Ratio, margin: float | None) -> str:
+    result = f"x{ratio.median:.2f} (median of {counted(ratio.cases, 'case')}"
     if ratio.interval is None:
-        return f"{told} (too few for an interval)"
-    tolerated = "" if margin is None else f"; you tolerate {margin:g}x"
-    return f"{told} (between {ratio.interval[0]:.2f}x and {ratio.interval[1]:.2f}x{tolerated})"
+        return f"{result}, too few for an interval)"
+    tolerated = "" if margin is None else f"; margin x{margin:g}"
+    return f"{result}, interval x{ratio.interval[0]:.2f} to x{ratio.interval[1]:.2f}{tolerated})"
 
 
 def _explained(facts: LatencyComparison) -> str:
     if facts.tokens_ratio is None or facts.per_token_ratio is None:
         return ""
-    return f": {facts.tokens_ratio:.2f}x as many tokens, {facts.per_token_ratio:.2f}x a token"
+    tokens = f"x{facts.tokens_ratio:.2f}"
+    number = "same number of tokens" if tokens == "x1.00" else f"{tokens} tokens"
+    return f": {number}, x{facts.per_token_ratio:.2f} time per token"
 
 
 def _latency_details(facts: LatencyComparison, margin: float | None) -> Iterator[str]:
-    source = f"measured on {facts.noise.runs} runs" if facts.noise.runs else "assumed"
-    yield f"allowing for run-to-run noise of {facts.noise.log_sd:.0%} ({source})"
+    source = f"measured on {counted(facts.noise.runs, 'run')}" if facts.noise.runs else "assumed"
+    yield f"allowing for run-to-run noise of {percent(facts.noise.log_sd, 0)} ({source})"
     if margin is not None and facts.noise.allowed_ratio >= margin:
-        differ = f"two runs of one model differ by up to {facts.noise.allowed_ratio:.2f}x"
-        yield f"a margin of {margin:g}x lies below that noise: {differ}"
+        differ = f"two runs of one model differ by up to x{facts.noise.allowed_ratio:.2f}"
+        yield f"a margin of x{margin:g} is below that noise: {differ}"
     yield from (f"{refusal.text} (allowed)" for refusal in facts.refusals)
     if facts.apart_cases:
-        yield f"{counted(facts.apart_cases, 'case')} measured beside more or fewer others than most left out"
+        yield f"{counted(facts.apart_cases, 'case')} left out: measured under a different load"
     if facts.reused_cases:
-        yield f"{counted(facts.reused_cases, 'case')} with reused answers left out where they have no other"
-
-
-# -- words
-
-
-def share(value: float, digits: int) -> str:
-    """Write a share as a percentage."""
-    return f"{value * 100:.{digits}f}%"
-
-
-def signed_points(value: float, digits: int) -> str:
-    """Write a difference of shares in points, with its sign."""
-    text = f"{value * 100:+.{digits}f}"
-    return text.replace("-", "+") if float(text) == 0 else text
-
-
-def whole_points(value: float) -> str:
-    """Write a share in whole points, rounded up: a bound that holds must not become one that does not."""
-    # 0.07 * 100 is a little over 7
-    return counted(max(1, ceil(round(value * 100, 6))), "point")
-
-
-def _tolerated(margin: float) -> str:
-    return f"-{margin * 100:g}"
-
-
-def counted(count: int, noun: str) -> str:
-    """Write a count with its noun."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+        yield f"reused answers of {counted(facts.reused_cases, 'case')} left out: they were measured in another run"
 
 
 def _ids(cases: Sequence[str], is_verbose: bool) -> str:
-    if is_verbose or len(cases) <= _SHOWN_IDS:
-        return ", ".join(cases)
-    return f"{', '.join(cases[:_SHOWN_IDS])} and {len(cases) - _SHOWN_IDS} more"
+    return listed(cases, None if is_verbose else _SHOWN_IDS)

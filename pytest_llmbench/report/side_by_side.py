@@ -1,18 +1,20 @@
-"""Several runs beside each other, each judged against the first. Pure functions."""
+"""Several runs side by side, each gated against the first. Pure functions."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pytest_llmbench.gate.decision import Gate, SuiteRuling
 from pytest_llmbench.gate.rule import Verdict, overall
+from pytest_llmbench.report.format import counted, percent
 from pytest_llmbench.report.json import comparison_json
 from pytest_llmbench.report.markdown.escape import escaped, table_head, table_row
 from pytest_llmbench.report.markdown.gate import comparison_markdown
 from pytest_llmbench.report.safe_text import on_one_line, visible
-from pytest_llmbench.report.sentences import counted, everything_said, share, suite_name
-from pytest_llmbench.report.terminal.gate import said_lines
+from pytest_llmbench.report.sentences import gate_sentences, suite_name
+from pytest_llmbench.report.terminal.gate import sentence_lines
 from pytest_llmbench.report.terminal.layout import plain
-from pytest_llmbench.results.records import JsonObject, Record, Run
+from pytest_llmbench.results.records import Record, Run
+from pytest_llmbench.results.run_file import JsonObject
 from pytest_llmbench.stats import mean
 from pytest_llmbench.values import Outcome
 
@@ -21,7 +23,7 @@ _MAX_CASES = 60  # rows of the table of outcomes that are shown without being as
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """One run under its name, judged against the first; the first itself has no gate."""
+    """One run under its name, gated against the first; the first itself has no gate."""
 
     name: str
     run: Run
@@ -36,28 +38,28 @@ Groups = dict[tuple[str, str], list[Record]]
 def side_by_side_lines(
     columns: Sequence[Column], width: int | None = None, *, is_verbose: bool = False
 ) -> Iterator[str]:
-    """Tell several runs as text: a table of scores and verdicts, one of the outcomes of each case, each comparison."""
+    """Write several runs as text: a table of scores and verdicts, one of outcomes by case, each comparison."""
     yield from _aligned(_score_table(columns))
     outcomes = _outcome_table(columns, is_verbose=is_verbose)
     if outcomes:
         yield ""
         yield from _aligned(outcomes)
-    for name, gate in _judged(columns):
+    for name, gate in _gated(columns):
         yield ""
         yield visible(f"{name}: {gate.verdict}")
-        said = list(everything_said(gate, is_verbose=is_verbose))
-        yield from (f"  {plain(line)}" for line in said_lines(said, None if width is None else width - 2))
+        sentences = list(gate_sentences(gate, is_verbose=is_verbose))
+        yield from (f"  {plain(line)}" for line in sentence_lines(sentences, None if width is None else width - 2))
     yield ""
     yield f"verdict: {_overall(columns)}"
 
 
 def side_by_side_markdown(columns: Sequence[Column], *, is_verbose: bool = False) -> Iterator[str]:
-    """Tell the same as Markdown."""
+    """Write the same as Markdown."""
     for table in (_score_table(columns), _outcome_table(columns, is_verbose=is_verbose)):
         if table:
             yield from _markdown(table)
             yield ""
-    for name, gate in _judged(columns):
+    for name, gate in _gated(columns):
         yield f"### {escaped(name)}"
         yield ""
         yield from comparison_markdown(gate, is_verbose=is_verbose)
@@ -75,7 +77,7 @@ def side_by_side_json(columns: Sequence[Column]) -> JsonObject:
     }
 
 
-def _judged(columns: Sequence[Column]) -> Iterator[tuple[str, Gate]]:
+def _gated(columns: Sequence[Column]) -> Iterator[tuple[str, Gate]]:
     for column in columns:
         if column.gate is not None:
             yield f"{column.name} against {columns[0].name}", column.gate
@@ -118,13 +120,13 @@ def _cell(column: Column, records: Sequence[Record]) -> str:
     if not scores:
         return "errors only" if records else "-"
     errors = sum(record.has_error for record in records)
-    told = [share(mean(scores), 1), *([counted(errors, "error")] if errors else [])]
-    told += [f"{r.verdict}{' (advice only)' if r.doubt else ''}" for r in _rulings(column, records[0])]
-    return ", ".join(told)
+    parts = [percent(mean(scores)), *([counted(errors, "error")] if errors else [])]
+    parts += [f"{r.verdict}{' (advice only)' if r.doubt else ''}" for r in _rulings(column, records[0])]
+    return ", ".join(parts)
 
 
 def _rulings(column: Column, record: Record) -> Iterator[SuiteRuling]:
-    """Give what was judged of the suite and role of a record."""
+    """Give the rulings on the suite and role of a record."""
     for ruling in () if column.gate is None else column.gate.suites:
         if (ruling.pairs.suite, ruling.pairs.role) == (record.suite, record.role):
             yield ruling
@@ -152,7 +154,7 @@ def _outcome_table(columns: Sequence[Column], *, is_verbose: bool) -> Table:
 
 
 def _outcome(record: Record) -> str:
-    """Say how a record came out: right, or the reason; with several samples, how many were right."""
+    """Describe the outcome of a record: passed, or the reason; with several samples, how many passed."""
     if len(record.samples) > 1 and record.outcome is not Outcome.ERROR:
         return f"{sum(sample.outcome is Outcome.PASSED for sample in record.samples)} of {len(record.samples)} passed"
     if record.outcome is Outcome.FAILED:

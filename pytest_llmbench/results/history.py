@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from pytest_llmbench.errors import RunFileFault, UsageFault
-from pytest_llmbench.results.identity import JUDGING_NOTHING, judge_differences
-from pytest_llmbench.results.records import LARGEST, SCHEMA, RunInfo, read_run, read_run_file, run_info_from_json
+from pytest_llmbench.results.identity import graders_without_judge, judge_differences
+from pytest_llmbench.results.records import LARGEST, RunInfo
+from pytest_llmbench.results.run_file import SCHEMA, read_run, read_run_file, run_info_from_json
 from pytest_llmbench.stats import wilson_interval
 
 STORAGE = Path(".benchmarks")
@@ -124,7 +125,7 @@ def _why(path: Path) -> str:
 
 _RECORD = (
     '"suite" VARCHAR, "case" VARCHAR, case_sha256 VARCHAR, prompt_sha256 VARCHAR, "role" VARCHAR, model VARCHAR, '
-    "grader VARCHAR, score DOUBLE, outcome VARCHAR, "
+    "grader VARCHAR, score DOUBLE, outcome VARCHAR, twin_of VARCHAR, "
     "samples STRUCT(outcome VARCHAR, format_ok BOOLEAN, latency_s DOUBLE, concurrency BIGINT, reused BOOLEAN)[]"
 )
 _COLUMNS = {
@@ -148,7 +149,7 @@ WITH records AS (
 ), slim AS (
     SELECT filename, moment, commit, machine, suites[r."suite"].grader_version AS grader_version,
         r."suite" AS suite, r."role" AS role, r.model AS model, nullif(r.score, 'nan') AS score, r.grader AS grader,
-        CASE WHEN NOT list_contains($judging_nothing, r.grader) THEN judge::VARCHAR END AS judge,
+        CASE WHEN NOT list_contains($without_judge, r.grader) THEN judge::VARCHAR END AS judge,
         list_contains([s.outcome FOR s IN r.samples], 'error') AS has_error,
         hash(r."case", r.case_sha256) AS case_digest, hash(r."case", r.prompt_sha256) AS prompt_digest,
         [s.format_ok::INTEGER FOR s IN r.samples IF s.outcome <> 'error' AND s.format_ok IS NOT NULL] AS formats,
@@ -159,7 +160,7 @@ WITH records AS (
         coalesce(nullif(r.score, 'nan') NOT BETWEEN 0 AND 1, r.outcome <> 'error') OR len([1 FOR s IN r.samples
             IF nullif(s.latency_s, 'nan') NOT BETWEEN 0 AND {largest} OR s.concurrency NOT BETWEEN 0 AND {largest}
             ]) > 0 AS is_bad
-    FROM records
+    FROM records WHERE r.twin_of IS NULL
 ), summed AS (
     SELECT filename, coalesce(any_value(moment), '') AS moment, coalesce(any_value(commit), '') AS commit, suite, role,
         any_value(model) AS model, count(*) AS cases, count(*) FILTER (has_error) AS errors,
@@ -226,7 +227,7 @@ def _query(files: Sequence[Path]) -> list[tuple[Any, ...]]:
     query = _QUERY.format(columns=f"{{{columns}}}", size=size, schema=SCHEMA, largest=LARGEST)
     settings = {"memory_limit": _MEMORY} if size < (1 << 25) else {}
     with duckdb.connect(config={"threads": 2, **settings}) as connection:
-        values = {"files": [str(path) for path in files], "judging_nothing": sorted(JUDGING_NOTHING)}
+        values = {"files": [str(path) for path in files], "without_judge": sorted(graders_without_judge())}
         return connection.execute(query, values).fetchall()
 
 
@@ -281,8 +282,8 @@ def _judge_facts(text: str | None) -> RunInfo:
     options = {} if text is None else {"judge": json.loads(text)}
     try:
         return run_info_from_json({"options": options})
-    except (TypeError, KeyError, AttributeError):
-        return RunInfo(options=options)  # no judge as we write them: it is the same if it looks the same
+    except ValueError:
+        return RunInfo(options=options)  # not written by this package: it is the same if it looks the same
 
 
 def _is_wanted(entry: Entry, wanted: Filter) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 
+from pytest_llmbench.grading.registry import BUILT_IN
 from pytest_llmbench.models.base import Identity
 from pytest_llmbench.results.records import RunInfo
 from pytest_llmbench.values import Json
@@ -10,8 +11,10 @@ from pytest_llmbench.values import Json
 REPORTED = frozenset({"libraries", "settings.system_fingerprint"})
 """Parts of an identity that change under an unchanged model: library versions, what a server calls its deployment."""
 
-JUDGING_NOTHING = frozenset({"exact", "contains", "regex", "json", "yes_no", "sql"})
-"""The graders that ask no judge; those of other packages may."""
+
+def graders_without_judge() -> frozenset[str]:
+    """Name the built-in graders that ask no judge; those of other packages may."""
+    return frozenset(name for name, kind in BUILT_IN.items() if not kind.asks_judge)
 
 
 def identity_differences(old: Identity, new: Identity) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pytest_llmbench.models.base import Model, Wrapped
 from pytest_llmbench.models.entries import Price
 from pytest_llmbench.models.openai.request_body import most_output_tokens
+from pytest_llmbench.results.records import NOT_ASKED
 from pytest_llmbench.runner.calls import first_fatal
 from pytest_llmbench.values import Answer, AnswerError, Arrived, Prompt, Request
 
@@ -38,7 +39,9 @@ class Budget:
         self._changed = threading.Condition()
 
     def claim(self, costs_usd: Sequence[float]) -> int:
-        """Tell how many of some requests, from the first, may be sent now; waits for what others have in flight.
+        """Claim the cost of some requests, and give how many of them, from the first, may be sent now.
+
+        Waits for what others have in flight.
 
         Args:
             costs_usd: what each may cost at most.
@@ -54,8 +57,8 @@ class Budget:
             self._claimed_usd += sum(costs_usd[:n])
             return n
 
-    def settle(self, claimed_usd: Sequence[float], cost_usd: float) -> None:
-        """Count what claimed requests did cost."""
+    def pay(self, claimed_usd: Sequence[float], cost_usd: float) -> None:
+        """Replace what was claimed for requests by what they cost."""
         with self._changed:
             self._claimed_usd = max(0.0, self._claimed_usd - sum(claimed_usd))
             self.spent_usd += cost_usd
@@ -66,7 +69,7 @@ class Budget:
         with self._changed:
             self.refused += n
         return AnswerError(
-            cause=f"not asked: --llm-max-cost {self.most_usd:g} was reached, the answers of this run cost "
+            cause=f"{NOT_ASKED}--llm-max-cost {self.most_usd:g} was reached, the answers of this run cost "
             f"{self.spent_usd:.4g} USD; raise it, and the next run asks only for the rest",
             attempts=0,
         )
@@ -107,7 +110,7 @@ class PricedModel(Wrapped):
             if fatal is not None:
                 return (*answers, *[fatal] * (len(requests) - len(answers)))
             if len(asked) != size:
-                break  # the caller counts too, and knows what to say
+                break  # the caller counts too, and reports it
         return tuple(answers)
 
     def _ask(
@@ -122,7 +125,7 @@ class PricedModel(Wrapped):
             asked = self._model.answer(requests, arrived=arrived, halt=halt)
         finally:
             pairs = zip(requests, asked, strict=False)
-            self._budget.settle(costs_usd, sum(cost_usd(self._price, *pair) for pair in pairs))
+            self._budget.pay(costs_usd, sum(cost_usd(self._price, *pair) for pair in pairs))
         return asked
 
     def _refused(self, indices: Sequence[int], arrived: Arrived | None) -> list[AnswerError]:
@@ -143,8 +146,8 @@ def cost_usd(price: Price, request: Request, answer: Answer | AnswerError) -> fl
         return 0.0
     asked = _most_tokens(request.prompt) if answer.input_tokens is None else answer.input_tokens
     written = len(answer.text.encode(errors="replace")) // _LEAST_BYTES_PER_TOKEN
-    said = most_output_tokens(request) if request.picks_label else written
-    return usd(price, asked, said if answer.output_tokens is None else answer.output_tokens)
+    estimated = most_output_tokens(request) if request.picks_label else written
+    return usd(price, asked, estimated if answer.output_tokens is None else answer.output_tokens)
 
 
 def most_usd(price: Price, request: Request) -> float:

@@ -1,4 +1,4 @@
-"""What a run would ask and cost, told before anything is sent. Part of the conductor."""
+"""What a run would ask and cost, forecast before anything is sent."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 from pytest_llmbench.models.base import CountsTokens
 from pytest_llmbench.models.catalog import ModelSpec
-from pytest_llmbench.models.entries import OpenAIEntry, RecordedEntry
 from pytest_llmbench.models.openai.request_body import most_output_tokens
 from pytest_llmbench.runner.budget import n_bytes, usd
-from pytest_llmbench.runner.requests import RequestBuilder, is_free
+from pytest_llmbench.runner.requests import RequestBuilder
 from pytest_llmbench.runner.settings import Item
 from pytest_llmbench.runner.store.keys import entry_key
 from pytest_llmbench.runner.store.store import AnswerStore, ModelAnswers, Pace
@@ -30,7 +29,7 @@ class Forecast:
     `stored` of the `requests` are answered by the store, or recorded; tokens, cost and time are of the rest.
     `are_tokens_counted` is False where `input_tokens` is estimated; `output_tokens` is the most there can be.
     `cost_usd`, the most too, is 0 where nobody charges and None where no price is known; `duration_s` is None
-    where nothing tells it, and a rule of thumb unless `is_pace_known`.
+    where nothing is known, and a rule of thumb unless `is_pace_known`.
     """
 
     suite: str
@@ -50,15 +49,15 @@ class Forecast:
 
 
 def forecast(builder: RequestBuilder, items: Sequence[Item]) -> tuple[Forecast, ...]:
-    """Tell what the models would be asked, a suite under a role each, in the order of the items.
+    """Forecast what the models would be asked: a line for each suite and role, in the order of the items.
 
     Raises:
         UsageFault: see `check_styles`, `check_price` and `look_into_store` of `RequestBuilder`.
     """
     builder.check_styles(items)
-    groups: dict[tuple[str, str], list[Item]] = {}
-    for item in items:
-        groups.setdefault((item.spec.role, item.loaded.suite.name), []).append(item)
+    groups: dict[tuple[str, str], list[tuple[Item, tuple[Request, ...]]]] = {}
+    for item, requests in zip(items, builder.requests(items), strict=True):
+        groups.setdefault((item.spec.role, item.loaded.suite.name), []).append((item, requests))
     specs = {item.spec.role: item.spec for item in items}
     for spec in specs.values():
         builder.check_price(spec)
@@ -76,27 +75,27 @@ class _Prospect:
 
     def __init__(self, builder: RequestBuilder, spec: ModelSpec, store: AnswerStore | None):
         self._builder = builder
-        self._choice = spec
+        self._spec = spec
         settings, provider = builder.settings.open_settings, spec.provider
         self._count = provider.token_counter(spec.entry, settings) if isinstance(provider, CountsTokens) else None
         found = None if store is None else store.look_up(entry_key(spec.entry), spec.role)
         self._answers: ModelAnswers | None = None if found is None else found[0]
         self._pace: Pace | None = None if found is None else found[1]
         self._concurrency = settings.concurrency or spec.entry.concurrency or _API_CONCURRENCY
-        self._is_recorded = isinstance(spec.entry, RecordedEntry)
-        self._is_api = isinstance(spec.entry, OpenAIEntry)
+        self._is_recorded, self._is_api = spec.traits.is_recorded, spec.traits.is_api
 
-    def suite(self, items: Sequence[Item]) -> Forecast:
-        """Tell what the model would be asked of one suite."""
-        requests = [request for item in items for request in self._builder.requests(item)]
+    def suite(self, plan: Sequence[tuple[Item, tuple[Request, ...]]]) -> Forecast:
+        """Forecast what the model would be asked of one suite."""
+        items = [item for item, _ in plan]
+        requests = [request for _, own in plan for request in own]
         to_send = [] if self._is_recorded else [request for request in requests if not self._is_stored(request)]
         input_tokens = sum(_by_prompt(to_send, self._count or _estimated))
         output_tokens = sum(self._most_output_tokens(request) for request in to_send)
-        price = self._choice.entry.price
-        cost = 0.0 if is_free(self._choice) or not to_send else None
+        price = self._spec.entry.price
+        cost = 0.0 if self._spec.traits.is_free or not to_send else None
         return Forecast(
             suite=items[0].loaded.suite.name,
-            role=self._choice.role,
+            role=self._spec.role,
             cases=len(items),
             units=len({item.case.cluster or f"case {item.case.id}" for item in items}),
             samples=self._builder.settings.samples,
@@ -115,7 +114,7 @@ class _Prospect:
         return self._answers is not None and self._answers.find(self._answers.key(request)) is not None
 
     def _most_output_tokens(self, request: Request) -> int:
-        # an API writes a few tokens to tell a spec; what has the network itself scores it
+        # an API picks a label by writing a few tokens; a local model scores it
         return 0 if request.picks_label and not self._is_api else most_output_tokens(request)
 
     def _duration_s(self, to_send: Sequence[Request], output_tokens: int) -> float | None:

@@ -1,22 +1,33 @@
-"""From the answers of an item to its result: graded, with its record. Part of the conductor."""
+"""From the answers of an item to its result: graded, with its record."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from pytest_llmbench.errors import Caught, LlmbenchError, caught
+from pytest_llmbench.grading.answer_text import clip
 from pytest_llmbench.grading.base import Grader
 from pytest_llmbench.results.records import Record, Sample, error_sample, graded_sample, outcome_of, ungraded_sample
 from pytest_llmbench.runner.judge_requests import JudgeRequests
 from pytest_llmbench.runner.requests import RequestBuilder
 from pytest_llmbench.runner.settings import Item
-from pytest_llmbench.values import Answer, AnswerError, Grade, Outcome, Prompt
+from pytest_llmbench.values import (
+    CONTENT_FILTER,
+    CUT_OFF,
+    Answer,
+    AnswerError,
+    Grade,
+    Outcome,
+    Prompt,
+    Reason,
+    Sampling,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """What became of an item: its record, and the answers and grades it was made of.
 
-    `grades` has None where a sample is an error.  `is_fatal` says that the model can answer nothing more.
+    `grades` has None where a sample is an error.  `is_fatal`: the model can answer nothing more.
     """
 
     record: Record
@@ -49,17 +60,18 @@ class Result:
 class ItemGrader:
     """Makes results, and keeps what they were made of.
 
-    `graders` are those of the suites, by name; `prompts` those of the results so far, by digest.
+    `prompts` are those of the results so far, by digest.
 
     Args:
         builder: what items are asked.
+        graders: those of the suites, by name.
         judge: how a judge is asked, where there is one.
     """
 
-    def __init__(self, builder: RequestBuilder, judge: JudgeRequests | None):
-        self.graders: dict[str, Grader] = {}
+    def __init__(self, builder: RequestBuilder, graders: Mapping[str, Grader], judge: JudgeRequests | None):
         self.prompts: dict[str, Prompt] = {}
         self._builder = builder
+        self._graders = graders
         self._judge = judge
         self._expected: dict[str, str] = {}
 
@@ -73,8 +85,10 @@ class ItemGrader:
             answers: one a sample.
             replies: of the judge, where the item has one.
         """
+        limit = _limit(item, self._builder.sampling(item))
         graded = [
-            _sample(answer, grade) for answer, grade in zip(answers, self._grades(item, answers, replies), strict=True)
+            _sample(answer, _with_ending(answer, grade, limit))
+            for answer, grade in zip(answers, self._grades(item, answers, replies), strict=True)
         ]
         samples = tuple(sample for sample, _ in graded)
         outcome, score = outcome_of(samples)
@@ -99,12 +113,12 @@ class ItemGrader:
         )
 
     def note(self, item: Item) -> Prompt:
-        """Keep what an item is asked, and what a right answer to it is as far as its grader can say."""
+        """Keep the prompt of an item, and what a right answer to it is as far as its grader knows."""
         prompt = self._builder.prompt(item)
         self.prompts.setdefault(prompt.sha256, prompt)
         if item.case.sha256 not in self._expected:
-            told = caught(lambda: item.loaded.kind.expected_text(item.case))
-            self._expected[item.case.sha256] = told if isinstance(told, str) else ""
+            text = caught(item.loaded.kind.expected_text, item.case)
+            self._expected[item.case.sha256] = text if isinstance(text, str) else ""
         return prompt
 
     @property
@@ -118,22 +132,49 @@ class ItemGrader:
         """Grade the answers of an item, by what its judge replied or by its grader; what breaks is caught."""
         judge = self._judge
         if judge is not None and judge.judges(item):
-            each = caught(lambda: judge.by_answer(item, answers, replies))
+            each = caught(judge.by_answer, item, answers, replies)
             if isinstance(each, Caught):
                 return [each] * len(answers)
-            return [
-                caught(lambda answer=answer, own=own: _valid(judge.grade(item, answer, own)))  # type: ignore[misc]
-                for answer, own in zip(answers, each, strict=True)
-            ]
-        grader = self.graders[item.loaded.suite.name]
+
+            def judged(answer: Answer | AnswerError, own: Sequence[Answer | AnswerError]) -> Grade | AnswerError:
+                return _valid(judge.grade(item, answer, own))
+
+            return [caught(judged, answer, own) for answer, own in zip(answers, each, strict=True)]
+        grader = self._graders[item.loaded.suite.name]
 
         def graded(answer: Answer | AnswerError) -> Grade | AnswerError:
             try:
-                return answer if isinstance(answer, AnswerError) else grader(item.case, answer)
-            except LlmbenchError as fault:  # it says what, where and the way out; a traceback adds nothing
+                return answer if isinstance(answer, AnswerError) else _valid(grader(item.case, answer))
+            except LlmbenchError as fault:  # its message is complete; a traceback adds nothing
                 return AnswerError(cause=str(fault))
 
-        return [caught(lambda answer=answer: _valid(graded(answer))) for answer in answers]  # type: ignore[misc]
+        return [caught(graded, answer) for answer in answers]
+
+
+def _limit(item: Item, sampling: Sampling) -> str:
+    """Name the limit that ends an item's answers."""
+    if item.spec.traits.is_recorded:
+        return "its limit of tokens, when it was recorded"
+    room = f" + reasoning_tokens = {sampling.reasoning_tokens}" if sampling.reasoning_tokens else ""
+    return f"max_tokens = {sampling.max_tokens}{room}"
+
+
+def _with_ending(
+    answer: Answer | AnswerError, grade: Grade | AnswerError | Caught, limit: str
+) -> Grade | AnswerError | Caught:
+    """Have a grade say how its answer ended, where that explains much: refused, filtered, or cut off."""
+    if not isinstance(answer, Answer) or not isinstance(grade, Grade):
+        return grade
+    if answer.finish_reason == CONTENT_FILTER:
+        what = answer.refusal or "content filter"
+        explanation = f"The provider's {what} {'cut off the answer' if answer.text else 'let no answer pass'}."
+        return replace(grade, score=0.0, passed=False, reason=Reason.REFUSAL, explanation=explanation)
+    if answer.refusal is not None:
+        explanation = f"The model declined: {clip(answer.refusal)}"
+        return replace(grade, score=0.0, passed=False, reason=Reason.REFUSAL, explanation=explanation)
+    if answer.finish_reason == CUT_OFF:
+        return replace(grade, explanation=f"{grade.explanation} It was cut off at {limit}.")
+    return grade
 
 
 def _sample(answer: Answer | AnswerError, grade: Grade | AnswerError | Caught) -> tuple[Sample, Grade | None]:

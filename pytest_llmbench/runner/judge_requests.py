@@ -1,17 +1,16 @@
-"""What a run asks its judge, and what it makes of the replies.
+"""The requests of a run to its judge, and the reading of its replies.
 
-Part of the conductor: the graders say what is asked and how replies are read, `judging.py` asks.
+The graders define what is asked and how replies are read; `judge.py` sends it.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.grading.base import Judging
 from pytest_llmbench.models.base import STOPPED, Identity
 from pytest_llmbench.models.catalog import ModelSpec
-from pytest_llmbench.models.entries import OpenAIEntry, RecordedEntry
 from pytest_llmbench.results.records import JudgedSuite, JudgeInfo
 from pytest_llmbench.runner.judge import JudgePlan
 from pytest_llmbench.runner.requests import RequestBuilder
@@ -25,34 +24,36 @@ Answers = Sequence[Answer | AnswerError]
 
 
 class JudgeRequests:
-    """What one judge is asked.
+    """Builds the requests to a judge, and reads its replies.
 
     Args:
         spec: the judge.
         builder: what the models are asked.
+        judgings: how suites ask a judge, by the name of the suite; those that ask none are missing.
     """
 
-    def __init__(self, spec: ModelSpec, builder: RequestBuilder):
+    def __init__(self, spec: ModelSpec, builder: RequestBuilder, judgings: Mapping[str, Judging]):
         self.spec = spec
         self._builder = builder
-        self._judgings: dict[str, Judging] = {}
-        self._items: dict[str, Item] = {}
-        self._allowing: frozenset[str] = frozenset()
-        self._style: PromptStyle | None = None
+        self._judgings = judgings
 
-    def add(self, suite: str, judging: Judging | None) -> None:
-        """Take note of how a suite asks for a judge, if it does."""
-        if judging is not None:
-            self._judgings[suite] = judging
+    @cached_property
+    def prompt_style(self) -> PromptStyle:
+        """Which prompts the judge takes.
+
+        Raises:
+            UsageFault: it surely cannot be opened.
+        """
+        return self.spec.provider.prompt_style(self.spec.entry) or PromptStyle.CHAT
 
     def plan(
         self, items: Sequence[Item], identity: Callable[[str], Identity | None], *, is_dealt: bool
     ) -> JudgePlan | None:
-        """Plan what the judge is asked about these items; None if that is nothing.
+        """Plan what the judge is asked about these items; None if that is nothing. The answer store is not opened.
 
         Args:
             items: of the run.
-            identity: tells what the model of a role is, once it is opened.
+            identity: gives what the model of a role is, once it is opened.
             is_dealt: only parts of the plan are asked in this process, and a model stays open for what may come.
 
         Raises:
@@ -62,28 +63,26 @@ class JudgeRequests:
         if not judged:
             return None
         self._refuse_itself(judged)
-        self._style = self.spec.provider.prompt_style(self.spec.entry) or PromptStyle.CHAT
+        requests = partial(self._requests, self.prompt_style, {item.key: item for item in judged})
         self._builder.check_price(self.spec)
-        self._builder.open_store([self.spec])
-        self._items.update((item.key, item) for item in judged)
-        self._allowing = frozenset(item.spec.role for item in judged if self._judging(item).allow_self)
+        allowing = frozenset(item.spec.role for item in judged if self._judging(item).allow_self)
         samples = self._builder.settings.samples
         return JudgePlan(
             name=f"judge {self.spec.name}",
-            open=partial(self.spec.provider.open, self.spec.entry, self._builder.settings.open_settings),
+            open=partial(self._builder.open_model, self.spec),
             through=partial(self._builder.through, self.spec),
             items={item.key: item.spec.role for item in judged},
-            requests=self._requests,
+            requests=requests,
             n_replies=sum(samples * self._judging(item).votes for item in judged),
-            objection=partial(self._objection, identity),
-            alone_with=frozenset(() if is_dealt or not _is_local(self.spec) else self._alone_with(items)),
+            objection=partial(self._objection, identity, allowing),
+            alone_with=frozenset(() if is_dealt or not self.spec.traits.is_local else self._alone_with(items)),
         )
 
     def _alone_with(self, items: Iterable[Item]) -> set[str]:
         """Name the roles whose models are on this machine too, but for those that tests ask, which stay open."""
         found = list(items)
         kept = {item.spec.role for item in found if item.needs_model}
-        return {item.spec.role for item in found if _is_local(item.spec)} - kept
+        return {item.spec.role for item in found if item.spec.traits.is_local} - kept
 
     def _refuse_itself(self, items: Iterable[Item]) -> None:
         for item in items:
@@ -94,22 +93,26 @@ class JudgeRequests:
                     f"{item.loaded.suite.path}."
                 )
 
-    def _objection(self, identity: Callable[[str], Identity | None], role: str, judge: Identity) -> str | None:
+    def _objection(
+        self, identity: Callable[[str], Identity | None], allowing: Container[str], role: str, judge: Identity
+    ) -> str | None:
         """Refuse a judge that turns out to be the model under test, under whatever name."""
         model = identity(role)
-        if model is None or role in self._allowing or not _are_same_weights(model, judge):
+        if model is None or role in allowing or not _are_same_weights(model, judge):
             return None
         return f'the judge "{self.spec.name}" is the model under test ("{role}") by its weights; name another one'
 
     def _judging(self, item: Item) -> Judging:
         return self._judgings[item.loaded.suite.name]
 
-    def _requests(self, key: str, answers: Answers) -> tuple[Request, ...]:
-        item = self._items[key]
+    def _requests(
+        self, style: PromptStyle, items: Mapping[str, Item], key: str, answers: Answers
+    ) -> tuple[Request, ...]:
+        item = items[key]
         judging, sampling = self._judging(item), self._sampling(item.loaded.suite.name)
         found: list[Request] = []
         for place, answer in enumerate(answers):
-            prompt = self._prompt(item, answer)
+            prompt = self._prompt(item, answer, style)
             if prompt is None:
                 continue
             for number in range(place * judging.votes, (place + 1) * judging.votes):
@@ -128,12 +131,11 @@ class JudgeRequests:
 
     def _sampling(self, suite: str) -> Sampling:
         """Give a suite's sampling of its judge, with the judge's own keys over it."""
-        own = self.spec.entry.sampling.model_dump(exclude_none=True)
-        return replace(self._judgings[suite].sampling, **own)
+        return self._builder.own_sampling(self.spec, self._judgings[suite].sampling, self.prompt_style)
 
     def judges(self, item: Item) -> bool:
-        """Tell whether an item of the plan is judged by a model."""
-        return item.key in self._items
+        """Return whether an item is judged by a model."""
+        return item.loaded.suite.name in self._judgings
 
     def by_answer(self, item: Item, answers: Answers, replies: Answers) -> list[Answers]:
         """Divide the replies about an item among its answers; what hindered the sending stands for all not sent."""
@@ -142,7 +144,8 @@ class JudgeRequests:
         left = list(replies)
         found: list[Answers] = []
         for answer in answers:
-            wanted = 0 if self._prompt(item, answer) is None else votes
+            is_asked = isinstance(answer, Answer) and self._prompt(item, answer, self.prompt_style) is not None
+            wanted = votes if is_asked else 0
             own, left = left[:wanted], left[wanted:]
             found.append(own if len(own) == wanted else hindrance * wanted)
         return found
@@ -158,15 +161,15 @@ class JudgeRequests:
         asked = {"judge": self.spec.name, "judge_tokens": [sum(side) for side in zip(*tokens, strict=True)] or None}
         return replace(graded, parts={**graded.parts, **asked})
 
-    def _prompt(self, item: Item, answer: Answer | AnswerError) -> Prompt | None:
+    def _prompt(self, item: Item, answer: Answer | AnswerError, style: PromptStyle) -> Prompt | None:
         """Give what is sent about an answer; None if nothing is."""
         if isinstance(answer, AnswerError):
             return None
-        return self._judging(item).prompt(item.case, answer, self._style or PromptStyle.CHAT)
+        return self._judging(item).prompt(item.case, answer, style)
 
-    def facts(self, identity: Identity | None) -> JudgeInfo | None:
-        """Give what the run is to know of its judge; None if nothing was to be judged."""
-        suites = dict.fromkeys(item.loaded.suite.name for item in self._items.values())
+    def facts(self, items: Iterable[Item], identity: Identity | None) -> JudgeInfo | None:
+        """Give what a run of these items is to know of its judge; None if nothing was to be judged."""
+        suites = dict.fromkeys(item.loaded.suite.name for item in items if self.judges(item))
         if not suites:
             return None
         return JudgeInfo(
@@ -188,7 +191,7 @@ def _tokens(reply: Answer) -> tuple[int, int]:
 
 
 def is_same_model(one: ModelSpec, other: ModelSpec) -> bool:
-    """Tell whether two entries open the same model, whatever they are called and however it is to answer."""
+    """Return whether two entries open the same model, whatever they are called and however it is to answer."""
     if one.entry.provider != other.entry.provider:
         return False
     names = (one.provider.target_field, *_OF_MODEL)
@@ -200,9 +203,3 @@ def _are_same_weights(one: Identity, other: Identity) -> bool:
         other.weights,
         other.settings.get("adapter"),
     )
-
-
-def _is_local(spec: ModelSpec) -> bool:
-    """Tell whether a model takes this machine's memory; of other packages' models that is not known, so they may."""
-    entry = spec.entry
-    return not (isinstance(entry, RecordedEntry) or (isinstance(entry, OpenAIEntry) and entry.serve is None))

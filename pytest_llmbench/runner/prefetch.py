@@ -1,4 +1,4 @@
-"""Answers for a plan, produced ahead of the tests in one thread while they consume them.
+"""Answers for a plan, produced ahead of the tests in one thread while they consume them: of the models, and of a judge.
 
 The tests take answers in the order of the plan; each waits for its own alone.  What
 arrives early is kept.  One model is open at a time.
@@ -13,12 +13,13 @@ the tests while a test waits for it, whatever order the tests run in.
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from pytest_llmbench.errors import Caught, caught
 from pytest_llmbench.models.base import Identity, Model
 from pytest_llmbench.runner.calls import SharedModel, ask_model, broken, close_model, first_fatal, open_model
 from pytest_llmbench.runner.slots import GIVEN_UP, Listener, ModelPlan, Progress, Slot, Tally, samples_of
-from pytest_llmbench.values import Answer, AnswerError
+from pytest_llmbench.values import Answer, AnswerError, Request
 
 _WAIT_SLICE_S = 0.2
 """Waiting is cut in slices, so that Ctrl-C gets through and progress can be shown."""
@@ -34,7 +35,8 @@ class Prefetcher:
         plans: the models in the order their items come, each with its asks.
         is_bounded: keep at most about a batch ahead of the tests (`-x`, `--maxfail`).
         is_dealt: ask only for what is dealt (see `deal`) or taken, not for the whole plan.
-        listener: told what has come.
+        listener: called when an item has its answers, and when a model is closed.
+        name: of the thread.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Prefetcher:
         is_bounded: bool = False,
         is_dealt: bool = False,
         listener: Listener | None = None,
+        name: str = "answers",
     ):
         self.identities: dict[str, Identity] = {}
         self._plans = {plan.role: plan for plan in plans}
@@ -51,8 +54,9 @@ class Prefetcher:
         self._is_bounded = is_bounded
         self._slots = {ask.key: Slot(ask.key, plan.role, ask.requests) for plan in plans for ask in plan.asks}
         self._models: dict[str, SharedModel] = {}
+        self._tallies = {plan.role: Tally(plan.role, plan.n_requests) for plan in plans if plan.n_requests is not None}
         self._halt = threading.Event()
-        # what the tests did, and what is to be asked: guards the five below
+        # what the tests did, and what is to be asked: guards what stands below, and what slots expect
         self._tests = threading.Condition()
         self._taken: set[str] = set()
         self._released: set[str] = set()
@@ -60,32 +64,51 @@ class Prefetcher:
         self._waiting: list[Slot] = []
         self._undealt = Counter(slot.role for slot in self._slots.values())
         self._is_all_dealt = False
-        self._progress = Progress(role="", answered=0, total=0, elapsed_s=0.0)
-        self._thread = threading.Thread(target=self._produce, name="llmbench-generation", daemon=True)
+        self._is_open = False
+        self._must_close = False
+        self._progress = next(iter([tally.now() for tally in self._tallies.values()]), Tally("").now())
+        self._thread = threading.Thread(target=self._produce, name=f"llmbench-{name}", daemon=True)
         if not is_dealt:
             self.deal(self._slots)
 
     def start(self) -> None:
-        """Begin asking."""
+        """Begin to send requests."""
         self._thread.start()
 
     def deal(self, keys: Iterable[str], *, n_suspect: int = 0) -> None:
         """Have items asked, in this order, behind those that were dealt before.
 
         Args:
-            keys: of items of the plan; those that were dealt before are left out.
+            keys: of items of the plan; those that were dealt before, or whose requests are not known, are left out.
             n_suspect: so many of the first may have ended a process that asked for them ahead of their tests. They
-                are asked alone, each when its test waits for it, so that a further end tells which it is.
+                are asked alone, each when its test waits for it, so that a further end shows which it is.
         """
         with self._tests:
             for place, key in enumerate(keys):
                 slot = self._slots[key]
-                if not slot.is_dealt:
+                if slot.is_known and not slot.is_dealt:
                     slot.is_dealt, slot.is_suspect = True, place < n_suspect
                     self._undealt[slot.role] -= 1
                     if not slot.done.is_set():
                         self._waiting.append(slot)
             self._tests.notify_all()
+
+    def supply(self, key: str, requests: tuple[Request, ...] | AnswerError) -> None:
+        """Give the requests of an item that were not known, to be asked when it is dealt; or why there are none."""
+        slot = self._slots[key]
+        with self._tests:
+            if isinstance(requests, AnswerError):
+                slot.fail(requests)
+            else:
+                slot.expect(requests)
+
+    def rest(self) -> None:
+        """Wait until what is dealt is asked and the model is closed; it is opened again when more is dealt."""
+        with self._tests:
+            self._must_close = True
+            self._tests.notify_all()
+            self._tests.wait_for(lambda: self._halt.is_set() or not (self._is_open or self._is_waiting()))
+            self._must_close = False
 
     @property
     def progress(self) -> Progress:
@@ -108,13 +131,26 @@ class Prefetcher:
         with self._tests:
             self._wanted = slot
             self._tests.notify_all()
-        while not slot.done.wait(_WAIT_SLICE_S) and not self._halt.is_set():
-            if while_waiting is not None:
-                while_waiting(self._progress)
+        answers = self.wait(key, while_waiting)
         with self._tests:
             self._taken.add(key)
             self._tests.notify_all()
-        return slot.whole()
+        return answers
+
+    def wait(
+        self, key: str, while_waiting: Callable[[Progress], None] | None = None
+    ) -> tuple[Answer | AnswerError, ...]:
+        """Wait for the answers of one item as `take` does, without having it asked for."""
+        slot = self._slots[key]
+        while not slot.done.wait(_WAIT_SLICE_S) and not self._halt.is_set():
+            if while_waiting is not None:
+                while_waiting(self._progress)
+        return self.so_far(key)
+
+    def so_far(self, key: str) -> tuple[Answer | AnswerError, ...]:
+        """Give the answers of one item that have come by now; one that has not is an error with the cause "stopped"."""
+        with self._tests:
+            return self._slots[key].whole()
 
     def arrived(self) -> dict[str, tuple[Answer | AnswerError, ...]]:
         """Give what has arrived whole, by item.
@@ -129,13 +165,13 @@ class Prefetcher:
         return self._models[role]
 
     def release(self, key: str) -> None:
-        """Say that an item is done with its model."""
+        """Release the model of an item whose test has ended."""
         with self._tests:
             self._released.add(key)
             self._tests.notify_all()
 
     def finish(self, while_waiting: Callable[[Progress], None] | None = None) -> None:
-        """Say that nothing more is dealt, and wait until what was is asked and checked."""
+        """Wait until everything that was dealt is answered and checked; nothing more may be dealt."""
         with self._tests:
             self._is_all_dealt = True
             self._tests.notify_all()
@@ -145,7 +181,7 @@ class Prefetcher:
                 while_waiting(self._progress)
 
     def close(self) -> None:
-        """Stop asking; returns within about a second."""
+        """Stop sending requests; returns within about a second."""
         with self._tests:
             self._halt.set()
             self._tests.notify_all()
@@ -155,9 +191,12 @@ class Prefetcher:
     def _produce(self) -> None:
         try:
             while (plan := self._next_plan()) is not None:
-                fault = caught(lambda plan=plan: self._produce_one(plan))  # type: ignore[misc]
+                fault = caught(self._produce_one, plan)
                 if isinstance(fault, Caught):
                     self._fill(plan, broken(fault))
+                with self._tests:
+                    self._is_open = False
+                    self._tests.notify_all()
                 if self._listener is not None:
                     self._listener.closed(plan.role)
         finally:
@@ -170,11 +209,18 @@ class Prefetcher:
             # what a broken model left is an error by now
             self._waiting = [slot for slot in self._waiting if not slot.done.is_set()]
             self._tests.wait_for(lambda: self._halt.is_set() or self._waiting or not self._may_come())
-            return None if self._halt.is_set() or not self._waiting else self._plans[self._waiting[0].role]
+            if self._halt.is_set() or not self._waiting:
+                return None
+            self._is_open = True
+            return self._plans[self._waiting[0].role]
+
+    def _is_waiting(self) -> bool:
+        return any(not slot.done.is_set() for slot in self._waiting)
 
     def _produce_one(self, plan: ModelPlan) -> None:
-        total = sum(len(ask.requests) for ask in plan.asks)
-        self._progress = Progress(role=plan.role, answered=0, total=total, elapsed_s=0.0, is_opening=True)
+        tally = self._tallies.get(plan.role) or Tally(plan.role)
+        total = sum(len(ask.requests or ()) for ask in plan.asks) if plan.n_requests is None else plan.n_requests
+        self._progress = replace(tally.now(), total=total, is_opening=True)
         opened = open_model(plan.open)
         if isinstance(opened, AnswerError):
             self._fill(plan, opened)
@@ -182,11 +228,11 @@ class Prefetcher:
         try:
             shared = self._models[plan.role] = SharedModel(opened)
             self.identities[plan.role] = opened.identity
-            model, tally = plan.through(shared), Tally(plan.role)
+            model = plan.through(shared)
             asked: list[Slot] = []
             while slots := self._claim(plan.role):
                 asked += slots
-                fatal = self._ask_all(slots, model, tally)
+                fatal = self._ask_all(self._allowed(plan, slots), model, tally)
                 self.identities[plan.role] = opened.identity
                 if fatal is not None:
                     self._fill(plan, fatal)
@@ -202,15 +248,28 @@ class Prefetcher:
         An idle model stays open for what may still be dealt.
         """
         with self._tests:
-            self._tests.wait_for(lambda: self._halt.is_set() or self._waiting or not self._may_come(role))
+            self._tests.wait_for(
+                lambda: self._halt.is_set() or self._waiting or self._must_close or not self._may_come(role)
+            )
             if self._halt.is_set():
                 return []
             own = [slot for slot in self._waiting if slot.role == role and not slot.done.is_set()]
             self._waiting = [slot for slot in self._waiting if slot.role != role]
             return own
 
+    def _allowed(self, plan: ModelPlan, slots: Sequence[Slot]) -> list[Slot]:
+        """Leave out the items that the open model may not be asked about; each gets the reason as its error."""
+        allowed = []
+        for slot in slots:
+            reason = None if plan.objection is None else plan.objection(slot.key, self.identities[plan.role])
+            if reason is None:
+                allowed.append(slot)
+            else:
+                self._fail(slot, AnswerError(cause=reason, attempts=0))
+        return allowed
+
     def _may_come(self, role: str | None = None) -> bool:
-        """Tell whether items of a model, or of any, may still be dealt."""
+        """Return whether items of a model, or of any, may still be dealt."""
         left = self._undealt.values() if role is None else [self._undealt[role]]
         return not self._is_all_dealt and any(left)
 
@@ -219,11 +278,11 @@ class Prefetcher:
         check = plan.check
         if check is not None and slots and not self._halt.is_set():
             requests = [slot.requests[sample] for slot, sample in samples_of(slots)]
-            caught(lambda: check(model, requests, [answer for slot in slots for answer in slot.whole()]))
+            caught(check, model, requests, [answer for slot in slots for answer in slot.whole()])
 
     def _ask_all(self, slots: Sequence[Slot], model: Model, tally: Tally) -> AnswerError | None:
         """Ask items; gives the error, if any, after which the model can answer nothing more."""
-        tally.total += sum(len(slot.requests) for slot in slots)
+        tally.expect(sum(len(slot.requests) for slot in slots))
         for slot in (slot for slot in slots if slot.is_suspect):
             self._wait_for_tests(lambda slot=slot: self._wanted is slot)  # type: ignore[misc]
             fatal = self._ask(model, samples_of([slot]), tally)
@@ -268,11 +327,19 @@ class Prefetcher:
 
     def _fill(self, plan: ModelPlan, error: AnswerError) -> None:
         for ask in plan.asks:
-            for sample in range(len(ask.requests)):
-                self._put(self._slots[ask.key], sample, error)
+            self._fail(self._slots[ask.key], error)
+
+    def _fail(self, slot: Slot, error: AnswerError) -> None:
+        """Let an error stand where an item has no answer, or will have none."""
+        with self._tests:
+            if not slot.is_known:
+                slot.error = slot.error or error
+                return
+        for sample in range(len(slot.requests)):
+            self._put(slot, sample, error)
 
     def _put(self, slot: Slot, sample: int, answer: Answer | AnswerError) -> bool:
-        """Keep the first answer to a sample; tell whether it was the first."""
+        """Keep the first answer to a sample; return whether it was the first."""
         is_first = slot.put(sample, answer)
         if is_first and not slot.missing:
             if self._listener is not None:

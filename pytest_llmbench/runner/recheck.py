@@ -1,4 +1,4 @@
-"""Ask some requests again, each alone, and tell whether being answered in a batch changed an answer.
+"""Send some requests again, each alone, to see whether being answered in a batch changed an answer.
 
 Batches of other shapes round differently, so a tie between two tokens may fall the other way: a
 difference now and then is arithmetic, many are a fault.
@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 from pytest_llmbench.models.base import Model
 from pytest_llmbench.values import Answer, AnswerError, Request
 
-_SHOWN = 3  # differences told in words
+_SHOWN = 3  # differences listed in full
 
 
 @runtime_checkable
@@ -35,8 +35,8 @@ class Difference:
     is_error: bool = False
 
     def __str__(self) -> str:
-        said = f"failed alone: {self.alone}" if self.is_error else f"{self.alone!r} alone"
-        return f"{self.suite}/{self.case}, sample {self.sample}: {self.together!r} in the batch, {said}"
+        alone = f"failed alone: {self.alone}" if self.is_error else f"{self.alone!r} alone"
+        return f"{self.suite}/{self.case}, sample {self.sample}: {self.together!r} in the batch, {alone}"
 
 
 def check_batching(
@@ -62,7 +62,7 @@ def check_batching(
     for number in range(n):
         request, together = checkable[number * len(checkable) // n]
         alone = model.answer_alone(request) if isinstance(model, AnswersAlone) else model.answer([request])[0]
-        if isinstance(alone, AnswerError) or _told(alone) != _told(together):
+        if isinstance(alone, AnswerError) or _compared(alone) != _compared(together):
             found.append(
                 Difference(
                     suite=request.suite,
@@ -76,12 +76,12 @@ def check_batching(
     return tuple(found)
 
 
-def _told(answer: Answer) -> tuple[object, ...]:
+def _compared(answer: Answer) -> tuple[object, ...]:
     return answer.text, answer.finish_reason, answer.output_tokens
 
 
 def recheck(model: Model, requests: Sequence[Request], answers: Sequence[Answer | AnswerError], n: int) -> str:
-    """Check as `check_batching` does, and say what that told."""
+    """Check as `check_batching` does, and give the result in a sentence."""
     n = min(n, sum(isinstance(answer, Answer) and not answer.reused for answer in answers))
     if model.concurrency == 1:
         return "nothing to check, it was asked one request at a time."

@@ -4,38 +4,39 @@ It decides what is sent; `prefetch.py` sends it.
 """
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from types import MappingProxyType
 from uuid import uuid4
 
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.models.base import Model
 from pytest_llmbench.models.catalog import ModelSpec
-from pytest_llmbench.models.entries import OpenAIEntry, RecordedEntry, TransformersEntry
+from pytest_llmbench.models.separated import SeparatedModel
 from pytest_llmbench.runner.budget import Budget, PricedModel
 from pytest_llmbench.runner.calls import SharedModel
 from pytest_llmbench.runner.recheck import recheck
 from pytest_llmbench.runner.settings import Item, RunSettings
 from pytest_llmbench.runner.slots import Ask, ModelPlan
-from pytest_llmbench.runner.store.keys import entry_key
+from pytest_llmbench.runner.store.keys import drawn_for, entry_key
 from pytest_llmbench.runner.store.model import StoredModel
 from pytest_llmbench.runner.store.store import AnswerStore
 from pytest_llmbench.values import Answer, AnswerError, Prompt, PromptStyle, Request, Sampling
 
 
 class RequestBuilder:
-    """What the models of a run are asked.
+    """Builds the requests of a run, and what they go through on their way to the models.
 
     Args:
-        settings: what the command line says.
+        settings: of the run.
+        styles: the prompt styles of models that are not opened here, by role; those of others their provider gives.
     """
 
-    def __init__(self, settings: RunSettings):
+    def __init__(self, settings: RunSettings, *, styles: Mapping[str, PromptStyle] = MappingProxyType({})):
         self.settings = settings
-        self._styles: dict[str, PromptStyle | None] = {}
+        self._styles: dict[str, PromptStyle | None] = dict(styles)
         self._samplings: dict[tuple[str, str], Sampling] = {}
-        self._copies: Counter[Hashable] = Counter()
         self._store: AnswerStore | None = None
         self._checks: list[str] = []
         self._budget = None if settings.max_cost_usd is None else Budget(settings.max_cost_usd)
@@ -70,7 +71,7 @@ class RequestBuilder:
             return {}
         greedy: dict[tuple[str, str], Item] = {}
         for item in items:
-            if self.sampling(item).temperature == 0 and not isinstance(item.spec.entry, RecordedEntry):
+            if self.sampling(item).temperature == 0 and not item.spec.traits.is_recorded:
                 greedy.setdefault((item.spec.role, item.loaded.suite.name), item)
         return {
             item.key: f'model "{role}" is asked {self.settings.samples} times for each case of suite "{suite}" at '
@@ -80,25 +81,24 @@ class RequestBuilder:
         }
 
     def plans(self, items: Sequence[Item]) -> list[ModelPlan]:
-        """Plan what each model is asked, in the order of the items; opens the answer store.
+        """Plan what each model is asked, in the order of the items. The answer store is to be open by then.
 
         Raises:
-            UsageFault: see `check_styles`, `check_price` and `AnswerStore`.
+            UsageFault: see `check_styles` and `check_price`.
         """
         self.check_styles(items)
         for spec in {item.spec.role: item.spec for item in items}.values():
             self.check_price(spec)
-        self.open_store(item.spec for item in items)
         asks: dict[str, list[Ask]] = {}
         specs: dict[str, ModelSpec] = {}
-        for item in items:
-            ask = Ask(key=item.key, requests=self.requests(item), needs_model=item.needs_model)
+        for item, requests in zip(items, self.requests(items), strict=True):
+            ask = Ask(key=item.key, requests=requests, needs_model=item.needs_model)
             asks.setdefault(item.spec.role, []).append(ask)
             specs[item.spec.role] = item.spec
         return [
             ModelPlan(
                 role=role,
-                open=partial(self._open, specs[role]),
+                open=partial(self.open_model, specs[role]),
                 asks=tuple(own),
                 through=partial(self.through, specs[role]),
                 check=partial(self._check, specs[role]) if self.settings.n_checked else None,
@@ -106,8 +106,13 @@ class RequestBuilder:
             for role, own in asks.items()
         ]
 
-    def _open(self, spec: ModelSpec) -> Model:
-        return spec.provider.open(spec.entry, self.settings.open_settings)
+    def open_model(self, spec: ModelSpec) -> Model:
+        """Open a model; its answers come apart from their reasoning.
+
+        Raises:
+            ModelFault: it cannot be opened.
+        """
+        return SeparatedModel(spec.provider.open(spec.entry, self.settings.open_settings), spec.entry.reasoning)
 
     def open_store(self, specs: Iterable[ModelSpec]) -> None:
         """Open the answer store, if the run has one and any of the models needs it: recorded answers are kept already.
@@ -116,7 +121,7 @@ class RequestBuilder:
             UsageFault: see `AnswerStore`.
         """
         answers = None if self.settings.is_only_planned else self.settings.answers
-        if self._store is None and answers is not None and any(_is_stored(spec) for spec in specs):
+        if self._store is None and answers is not None and not all(spec.traits.is_recorded for spec in specs):
             self._store = AnswerStore(
                 answers.path, reuse=answers.reuse, token=answers.token or uuid4().hex, is_owner=answers.is_owner
             )
@@ -127,7 +132,7 @@ class RequestBuilder:
         Raises:
             UsageFault: the model has no price, and is none that runs here.
         """
-        if self._budget is not None and spec.entry.price is None and not is_free(spec):
+        if self._budget is not None and spec.entry.price is None and not spec.traits.is_free:
             raise UsageFault(
                 f'--llm-max-cost needs the price of model "{spec.name}": add '
                 "price = { input_per_million = ..., output_per_million = ... } in US dollars to its entry, 0 if it "
@@ -137,9 +142,10 @@ class RequestBuilder:
     def through(self, spec: ModelSpec, model: Model) -> Model:
         """Put before a model what the run has: its budget, and before that the answer store."""
         model = self._priced(spec, model)
-        if self._store is None or not _is_stored(spec):
+        if self._store is None or spec.traits.is_recorded:
             return model
-        return StoredModel(model, self._store.answers_of(model.identity, spec.role, entry_key(spec.entry)))
+        stored = StoredModel(model, self._store.answers_of(model.identity, spec.role, entry_key(spec.entry)))
+        return SeparatedModel(stored, spec.entry.reasoning)  # stores of earlier versions hold whole texts
 
     def _priced(self, spec: ModelSpec, model: Model) -> Model:
         if self._budget is None or spec.entry.price is None:
@@ -153,8 +159,8 @@ class RequestBuilder:
         requests: Sequence[Request],
         answers: Sequence[Answer | AnswerError],
     ) -> None:
-        """Ask some requests again, each alone, and keep what that tells; recorded answers cannot be asked."""
-        if not isinstance(spec.entry, RecordedEntry):
+        """Send some requests again, each alone, and keep what differs; recorded answers cannot be asked for again."""
+        if not spec.traits.is_recorded:
             found = recheck(self._priced(spec, model), requests, answers, self.settings.n_checked)
             self._checks.append(f"--llm-check-batching, {spec.role}: {found}")
 
@@ -169,28 +175,30 @@ class RequestBuilder:
             return None
         return AnswerStore(answers.path, reuse=answers.reuse, token=None)
 
-    def requests(self, item: Item) -> tuple[Request, ...]:
-        """Make the requests of an item, one a sample; called once an item, in the order of the plan."""
-        prompt = self.prompt(item)
-        sampling = self.sampling(item)
-        labels, picks_label = item.loaded.kind.labels(item.loaded.suite)
-        equal = (item.spec.role, prompt, sampling, labels, picks_label)
-        copy = self._copies[equal]
-        self._copies[equal] += 1
-        return tuple(
-            Request(
-                suite=item.loaded.suite.name,
-                case=item.case.id,
-                sample=sample,
-                prompt=prompt,
-                # one seed for all samples would give the same answer k times
-                sampling=sampling if sampling.seed is None else replace(sampling, seed=sampling.seed + sample),
-                labels=labels,
-                picks_label=picks_label,
-                copy=copy,
+    def requests(self, items: Sequence[Item]) -> Iterator[tuple[Request, ...]]:
+        """Give the requests of each item of a plan, one a sample; equal ones are numbered over the whole plan."""
+        copies: Counter[Hashable] = Counter()
+        for item in items:
+            prompt, sampling = self.prompt(item), self.sampling(item)
+            labels, picks_label = item.loaded.kind.labels(item.loaded.suite)
+            drawn = drawn_for(item.loaded.suite.name, item.case.id, sampling)
+            equal = (item.spec.role, prompt, sampling, labels, picks_label, drawn)
+            copy = copies[equal]
+            copies[equal] += 1
+            yield tuple(
+                Request(
+                    suite=item.loaded.suite.name,
+                    case=item.case.id,
+                    sample=sample,
+                    prompt=prompt,
+                    # one seed for all samples would give the same answer k times
+                    sampling=sampling if sampling.seed is None else replace(sampling, seed=sampling.seed + sample),
+                    labels=labels,
+                    picks_label=picks_label,
+                    copy=copy,
+                )
+                for sample in range(self.settings.samples)
             )
-            for sample in range(self.settings.samples)
-        )
 
     def prompt(self, item: Item) -> Prompt:
         """Give the prompt of an item, in the style its model takes."""
@@ -203,9 +211,21 @@ class RequestBuilder:
         """Give the suite's sampling with the model's own keys over it."""
         key = (item.spec.role, item.loaded.suite.name)
         if key not in self._samplings:
-            own = item.spec.entry.sampling.model_dump(exclude_none=True)
-            self._samplings[key] = replace(item.loaded.suite.sampling, **own)
+            style = self._styles.get(item.spec.role)
+            self._samplings[key] = self.own_sampling(item.spec, item.loaded.suite.sampling, style)
         return self._samplings[key]
+
+    def own_sampling(self, spec: ModelSpec, sampling: Sampling, style: PromptStyle | None) -> Sampling:
+        """Give a sampling with what a model's entry says over it, and the room for its reasoning.
+
+        The room of the command line is for all models that may reason: not for those of completion prompts.
+        """
+        entry = spec.entry
+        room = entry.reasoning_tokens
+        if self.settings.reasoning_tokens is not None and entry.reasoning != "none":
+            room = room if style is PromptStyle.COMPLETION else self.settings.reasoning_tokens
+        own = entry.sampling.model_dump(exclude_none=True)
+        return replace(sampling, **own, reasoning_tokens=room or 0)
 
     def end(self, *, is_finished: bool) -> None:
         """Close the answer store; a run that did not finish is continued by the next one."""
@@ -216,7 +236,7 @@ class RequestBuilder:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What the user must know of the run beside its records, a sentence each."""
+        """What the user must know of the run besides its records, a sentence each."""
         found = list(self._checks)
         found += [] if self._store is None or self._store.fault is None else [self._store.fault]
         if self._budget is not None and self._budget.refused:
@@ -230,14 +250,3 @@ class RequestBuilder:
 
 def _requests_were(n: int) -> str:
     return "1 request was" if n == 1 else f"{n:,} requests were"
-
-
-def is_free(spec: ModelSpec) -> bool:
-    """Tell whether nobody charges for a model's answers: it runs here, or they are there already."""
-    entry = spec.entry
-    is_served_here = isinstance(entry, OpenAIEntry) and entry.serve is not None
-    return is_served_here or isinstance(entry, RecordedEntry | TransformersEntry)
-
-
-def _is_stored(spec: ModelSpec) -> bool:
-    return not isinstance(spec.entry, RecordedEntry)

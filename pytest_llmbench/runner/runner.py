@@ -1,11 +1,8 @@
-"""The conductor: plan, answers, grades and records of one run. Knows no pytest."""
+"""One run from its plan to its records: requests, answers, grades. Knows no pytest."""
 
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from pathlib import Path
 
-from pytest_llmbench.errors import SuiteFault
-from pytest_llmbench.grading.base import Finding, GraderKind, Severity
-from pytest_llmbench.grading.registry import grader_kind
+from pytest_llmbench.grading.base import GraderKind
 from pytest_llmbench.models.base import Identity
 from pytest_llmbench.models.catalog import ModelSpec
 from pytest_llmbench.results.records import JudgeInfo, ModelInfo, Record, RunInfo, SuiteInfo
@@ -17,19 +14,20 @@ from pytest_llmbench.runner.prefetch import Prefetcher
 from pytest_llmbench.runner.requests import RequestBuilder
 from pytest_llmbench.runner.settings import AnswersSettings, Item, RunSettings
 from pytest_llmbench.runner.slots import Progress
-from pytest_llmbench.suites.loader import LoadedSuite, load_suite
-from pytest_llmbench.values import Answer, AnswerError, Case, Sampling
+from pytest_llmbench.suites.loader import LoadedSuite
+from pytest_llmbench.suites.registry import SuiteRegistry
+from pytest_llmbench.values import Answer, AnswerError, GateKind, Sampling
 
-__all__ = ["AnswersSettings", "Item", "Result", "RunSettings", "Runner", "fault_of"]
+__all__ = ["AnswersSettings", "Item", "Result", "RunSettings", "Runner"]
 
 
 class Runner:
     """One run: load suites, plan items, give each its result, and the run at the end.
 
-    `has_fatal` says that a model, or the judge, could answer nothing more at some point.
+    `has_fatal`: a model, or the judge, could answer nothing more at some point.
 
     Args:
-        settings: what the command line says.
+        settings: of the run.
         specs: the models, by role.
         kinds: graders of other packages by name.
         judge: the model for graders that ask a judge.
@@ -44,75 +42,21 @@ class Runner:
         judge: ModelSpec | None = None,
     ):
         self.settings = settings
+        self.suites = SuiteRegistry(settings.root, kinds, has_judge=judge is not None)
         self.builder = RequestBuilder(settings)
-        self.judge_requests = None if judge is None else JudgeRequests(judge, self.builder)
+        self.judge_requests = None if judge is None else JudgeRequests(judge, self.builder, self.suites.judgings)
         self.specs = tuple(specs)
         self.has_fatal = False
-        self._item_grader = ItemGrader(self.builder, self.judge_requests)
-        self._kinds = kinds
-        self._loaded: dict[Path, LoadedSuite | None] = {}
-        self._checked: set[str] = set()
+        self._broken: dict[str, str] = {}
+        self._item_grader = ItemGrader(self.builder, self.suites.graders, self.judge_requests)
         self._answers: Prefetcher | None = None
         self._judge: Judge | None = None
         self._items: dict[str, Item] = {}
 
     @property
-    def asked(self) -> tuple[ModelSpec, ...]:
+    def all_specs(self) -> tuple[ModelSpec, ...]:
         """The models, and the judge behind them."""
         return self.specs if self.judge_requests is None else (*self.specs, self.judge_requests.spec)
-
-    # -- suites
-
-    def load(self, path: Path) -> LoadedSuite | None:
-        """Load a suite file once and build its grader; None for YAML of another kind.
-
-        Raises:
-            SuiteFault: the suite, its data or its database is wrong.
-        """
-        path = path.resolve()
-        if path not in self._loaded:
-            try:
-                loaded = load_suite(_shown(path), self._find_kind, _read_parquet)
-            except RecursionError:
-                message = "this file is nested too deep, or an alias stands within what it names; write it out."
-                raise SuiteFault(message, path=_shown(path)) from None
-            if loaded is not None:
-                self._refuse_twin(loaded)
-                self._item_grader.graders[loaded.suite.name] = loaded.kind.build(loaded.suite, self.settings.root)
-                if self.judge_requests is not None:
-                    self.judge_requests.add(loaded.suite.name, loaded.kind.judging(loaded.suite, self.settings.root))
-            self._loaded[path] = loaded
-        return self._loaded[path]
-
-    def check(self, loaded: LoadedSuite, *, is_thorough: bool) -> tuple[Finding, ...]:
-        """Let the grader of a suite look at it; in a run an error is raised and each suite is looked at once.
-
-        Raises:
-            SuiteFault: not `is_thorough`, and a finding is an error.
-        """
-        if is_thorough:
-            return loaded.kind.check(loaded.suite, self.settings.root, is_thorough=True)
-        if loaded.suite.name in self._checked:
-            return ()
-        findings = loaded.kind.check(loaded.suite, self.settings.root, is_thorough=False)
-        for finding in findings:
-            if finding.severity is Severity.ERROR:
-                raise fault_of(finding, loaded)
-        self._checked.add(loaded.suite.name)
-        return findings
-
-    def cases(self, loaded: LoadedSuite) -> tuple[Case, ...]:
-        """Give the cases of a suite that `--llm-limit` leaves."""
-        return loaded.suite.cases[: self.settings.limit]
-
-    def _find_kind(self, name: str) -> GraderKind:
-        return grader_kind(name, self._kinds)
-
-    def _refuse_twin(self, loaded: LoadedSuite) -> None:
-        for path, other in self._loaded.items():
-            if other is not None and other is not loaded and other.suite.name == loaded.suite.name:
-                message = f'the suite name "{loaded.suite.name}" is taken by {_shown(path)}; give one of them another.'
-                raise SuiteFault(message, path=loaded.suite.path, line=1)
 
     # -- the plan
 
@@ -124,12 +68,13 @@ class Runner:
             is_dealt: ask only for what is dealt to this process, or wanted, not for the whole plan.
 
         Raises:
-            UsageFault: see `RequestBuilder.plans` and `JudgeRequests.plan`.
+            UsageFault: see `RequestBuilder.plans`, `JudgeRequests.plan` and `AnswerStore`.
         """
         model_plans = self.builder.plans(items)
         self._items.update((item.key, item) for item in items)
         judge = self.judge_requests
         plan = None if judge is None else judge.plan(items, self._identity, is_dealt=is_dealt)
+        self.builder.open_store([*(item.spec for item in items), *([judge.spec] if judge and plan else [])])
         if plan is not None:
             self._judge = Judge(plan)
             self._judge.start()
@@ -149,11 +94,11 @@ class Runner:
 
     @property
     def is_started(self) -> bool:
-        """Tell whether a plan was started."""
+        """Return whether a plan was started."""
         return self._answers is not None
 
     def is_planned(self, key: str) -> bool:
-        """Tell whether a plan with this item was started."""
+        """Return whether a plan with this item was started."""
         return self._answers is not None and key in self._items
 
     # -- results
@@ -164,14 +109,17 @@ class Runner:
             raise RuntimeError("a result was asked for before the plan was started")
         answers = self._answers.take(key, while_waiting)
         replies = () if self._judge is None else self._judge.take(key, while_waiting)
-        self.has_fatal |= first_fatal((*answers, *replies)) is not None
+        fatal = first_fatal((*answers, *replies))
+        if fatal is not None:
+            self.has_fatal = True
+            self._broken.setdefault(self._items[key].spec.role, fatal.cause)
         return self._item_grader.grade(self._items[key], answers, replies)
 
     def keep_arrived(self, reported: Container[str]) -> Iterator[tuple[str, Record]]:
         """Grade what arrived, when a run is interrupted, one item after another.
 
         Args:
-            reported: the keys of items whose tests told of them; these are left out.
+            reported: the keys of items whose tests have reported; these are left out.
         """
         arrived = {} if self._answers is None else self._answers.arrived()
         for key, answers in arrived.items():
@@ -185,7 +133,7 @@ class Runner:
         return self._item_grader.grade(item, (AnswerError(cause=cause),) * self.settings.samples)
 
     def note(self, item: Item) -> None:
-        """Keep what an item was asked, where the process that asked it cannot tell any more."""
+        """Keep the prompt of an item whose own process ended without passing it on."""
         self.builder.check_styles([item])
         self._item_grader.note(item)
 
@@ -196,7 +144,7 @@ class Runner:
         return self._answers.model(item.spec.role)
 
     def release(self, key: str) -> None:
-        """Say that an item is done with its model."""
+        """Release the model of an item whose test has ended."""
         item = self._items.get(key)
         if self._answers is not None and item is not None and item.needs_model:
             self._answers.release(key)
@@ -242,6 +190,9 @@ class Runner:
                     grader_version=loaded.kind.version,
                     path=str(loaded.suite.path),
                     trust=loaded.suite.trust,
+                    gate=loaded.suite.gate,
+                    cases=_held_cases(loaded),
+                    n_cases=len(loaded.suite.cases),
                 )
                 for name, loaded in suites.items()
             ),
@@ -249,31 +200,15 @@ class Runner:
             prompts=dict(self._item_grader.prompts),
             expected=self._item_grader.expected,
             judge=self._judge_facts(),
+            broken=dict(self._broken),
         )
 
     def _judge_facts(self) -> JudgeInfo | None:
         if self.judge_requests is None:
             return None
-        return self.judge_requests.facts(None if self._judge is None else self._judge.identity)
+        return self.judge_requests.facts(self._items.values(), None if self._judge is None else self._judge.identity)
 
 
-def fault_of(finding: Finding, loaded: LoadedSuite) -> SuiteFault:
-    """Make a fault of a finding, with the place of its case."""
-    case = next((case for case in loaded.suite.cases if case.id == finding.case), None)
-    if case is None:
-        return SuiteFault(finding.message, path=loaded.suite.path, line=1)
-    return SuiteFault(f'case "{case.id}": {finding.message}', path=case.path, line=case.line)
-
-
-def _shown(path: Path) -> Path:
-    """Give a path as people write it: relative to the working directory where it lies below."""
-    try:
-        return path.relative_to(Path.cwd())
-    except ValueError:
-        return path
-
-
-def _read_parquet(path: Path) -> tuple[Sequence[str], Sequence[Sequence[object]]]:
-    from pytest_llmbench.suites.data_files import read_parquet
-
-    return read_parquet(path)
+def _held_cases(loaded: LoadedSuite) -> tuple[str, ...] | None:
+    """Name the cases that a suite's file holds, where the gate must know which are gone from it."""
+    return tuple(case.id for case in loaded.suite.cases) if loaded.suite.gate is GateKind.SMOKE else None

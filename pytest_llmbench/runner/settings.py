@@ -23,16 +23,17 @@ class AnswersSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSettings:
-    """What the command line says about a run.
+    """The settings of a run.
 
     `root` is the project's root directory; `limit` the number of cases a suite; `answers` is None for a run
-    without a store; `n_checked` answers of each model are asked again alone; the rest is told at the options in
+    without a store; `n_checked` answers of each model are asked again alone; the rest is described at the options in
     docs/options.md.
     """
 
     root: Path
     samples: int = 1
     limit: int | None = None
+    reasoning_tokens: int | None = None
     max_cost_usd: float | None = None
     is_only_planned: bool = False
     n_checked: int = 0
@@ -41,10 +42,14 @@ class RunSettings:
     options: Mapping[str, Json] = field(default_factory=dict)
     answers: AnswersSettings | None = None
 
+    def cases(self, loaded: LoadedSuite) -> tuple[Case, ...]:
+        """Give the cases of a suite that `--llm-limit` leaves."""
+        return loaded.suite.cases[: self.limit]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """One case put to one model; `key` tells it from all others of the run."""
+    """One case put to one model; `key` is unique in the run."""
 
     key: str
     loaded: LoadedSuite

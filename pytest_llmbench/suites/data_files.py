@@ -7,23 +7,20 @@ Values of CSV are texts; an empty field is no value.
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from pytest_llmbench.errors import SuiteFault
 from pytest_llmbench.values import Json
-
-ReadParquet: TypeAlias = Callable[[Path], tuple[Sequence[str], Sequence[Sequence[object]]]]
-"""Give a Parquet file's column names and rows; handed in, since its reader lives in a room above."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """One case as written. `line` counts from 1; `has_lines` is False where it is a row number.
 
-    `is_text` says that its values are texts whatever they mean, as in CSV.
+    `is_text`: its values are texts whatever they mean, as in CSV.
     """
 
     path: Path
@@ -38,13 +35,13 @@ class Row:
         return f"{'line' if self.has_lines else 'row'} {self.line}"
 
     def fault(self, message: str) -> SuiteFault:
-        """Make a fault that says where this row stands."""
+        """Make a fault with the place of this row."""
         if self.has_lines:
             return SuiteFault(message, path=self.path, line=self.line)
         return SuiteFault(message, path=self.path, row=self.line)
 
 
-def read_rows(path: Path, read_parquet: ReadParquet, text_keys: frozenset[str]) -> list[Row]:
+def read_rows(path: Path, text_keys: frozenset[str]) -> list[Row]:
     """Read a data file by its ending; scalars under `text_keys` become texts.
 
     Raises:
@@ -56,7 +53,7 @@ def read_rows(path: Path, read_parquet: ReadParquet, text_keys: frozenset[str]) 
     elif kind in (".jsonl", ".ndjson"):
         rows = list(_json_rows(path, text_keys))
     elif kind == ".parquet":
-        rows = list(_parquet_rows(path, read_parquet, text_keys))
+        rows = list(_parquet_rows(path, text_keys))
     else:
         raise SuiteFault("a data file must end in .csv, .jsonl or .parquet.", path=path)
     if not rows:
@@ -98,10 +95,14 @@ def _header(path: Path, fields: list[str]) -> list[str]:
     header = [name.strip() for name in fields]
     if "id" not in header:
         message = f"a data file needs a column id; this one has: {', '.join(header)}. The first line names the columns."
+        separator = next((mark for mark in ";\t|" if "id" in fields[0].split(mark)), None)
+        if len(fields) == 1 and separator is not None:
+            shown = "tabs" if separator == "\t" else f'"{separator}"'
+            message = f"the columns of this file are separated by {shown}; save it with commas."
         raise SuiteFault(message, path=path, line=1)
     twice = next((name for name in header if header.count(name) > 1), None)
     if twice is not None:
-        raise SuiteFault(f'the column "{twice}" stands twice; take one out.', path=path, line=1)
+        raise SuiteFault(f'the column "{twice}" occurs twice; take one out.', path=path, line=1)
     return header
 
 
@@ -125,7 +126,7 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         keys = [key for key, _ in pairs]
-        raise ValueError(f'the key "{next(k for k in keys if keys.count(k) > 1)}" stands twice; take one out.')
+        raise ValueError(f'the key "{next(k for k in keys if keys.count(k) > 1)}" occurs twice; take one out.')
     return found
 
 
@@ -134,8 +135,8 @@ def _as_text(value: Any) -> Json:
     return found
 
 
-def _parquet_rows(path: Path, read_parquet: ReadParquet, text_keys: frozenset[str]) -> Iterator[Row]:
-    columns, rows = read_parquet(path)
+def _parquet_rows(path: Path, text_keys: frozenset[str]) -> Iterator[Row]:
+    columns, rows = _read_parquet(path)
     if "id" not in columns:
         raise SuiteFault(f"a data file needs a column id; this one has: {', '.join(columns)}.", path=path)
     for number, fields in enumerate(rows, start=1):
@@ -154,7 +155,7 @@ def _plain(value: Any) -> Json:
     return str(value)
 
 
-def read_parquet(path: Path) -> tuple[Sequence[str], Sequence[Sequence[object]]]:
+def _read_parquet(path: Path) -> tuple[Sequence[str], Sequence[Sequence[object]]]:
     """Give a Parquet file's column names and its rows.
 
     Raises:

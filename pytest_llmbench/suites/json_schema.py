@@ -1,6 +1,6 @@
 """The JSON schema of suite files, for editors: made from the graders' own fields.
 
-`python -m pytest_llmbench.suites.json_schema` prints it; it is shipped as `suite.schema.json`.
+`llmbench schema` prints it; it is shipped as `suite.schema.json`.
 """
 
 import json
@@ -10,7 +10,7 @@ from typing import Any
 from pytest_llmbench.grading.base import GraderKind
 from pytest_llmbench.grading.registry import BUILT_IN
 from pytest_llmbench.models.entries import SamplingKeys
-from pytest_llmbench.suites.loader import ID_PATTERN, RESERVED_MARKS, SUITE_KEYS, TAG_PATTERN, TEXT_RULES, TrustKeys
+from pytest_llmbench.suites.loader import ID_PATTERN, RESERVED_MARKS, SUITE_KEYS, TAG_PATTERN, TrustKeys
 
 _SCALAR = {"type": ["string", "number", "boolean", "null"]}
 """A value that is taken as the text it is written as."""
@@ -30,6 +30,11 @@ _FOR_FUNCTION = {
 _ID = {"type": ["string", "number", "boolean"], "pattern": f"^{ID_PATTERN.pattern}$"}
 _TAG = f"(?!_){TAG_PATTERN.pattern}"
 _NO_MARK = {"not": {"enum": sorted(RESERVED_MARKS)}}
+
+
+def printed_schema(kinds: Mapping[str, GraderKind]) -> str:
+    """Give the schema as the file that is shipped."""
+    return json.dumps(suite_schema(kinds), indent=1, sort_keys=True)
 
 
 def suite_schema(kinds: Mapping[str, GraderKind]) -> dict[str, Any]:
@@ -62,6 +67,10 @@ def suite_schema(kinds: Mapping[str, GraderKind]) -> dict[str, Any]:
                 "description": "CSV, JSON lines or Parquet beside the file; each row is a case.",
             },
             "cases": {"type": "array", "items": _CASE},
+            "gate": {
+                "enum": ["statistical", "smoke", "advice"],
+                "description": "How the suite takes part in the gate: by its score, case by case, or not at all.",
+            },
             "trust": {
                 **_inlined(TrustKeys),
                 "description": "How well the grader must agree with people before it may gate this suite.",
@@ -128,7 +137,7 @@ def _for_grader(kind: GraderKind) -> dict[str, Any]:
         fields["expected"] = text if is_single else {"anyOf": [text, {"type": "array", "minItems": 1, "items": text}]}
     for name in fields.keys() - case.get("required", ()):  # null leaves out what may be left out
         fields[name] = {"anyOf": [fields[name], {"type": "null"}]}
-    for name in TEXT_RULES & suite["properties"].keys():
+    for name in kind.text_fields & suite["properties"].keys():
         suite["properties"][name] = _with_texts_as_written(suite["properties"][name])
     # other keys of a case are inputs of the template
     case.pop("additionalProperties", None)
@@ -178,4 +187,4 @@ def _without_titles(node: Any, definitions: Mapping[str, Any]) -> Any:
 
 
 if __name__ == "__main__":
-    print(json.dumps(suite_schema(BUILT_IN), indent=1, sort_keys=True))  # noqa: T201 - it is asked for
+    print(printed_schema(BUILT_IN))  # noqa: T201 - it is asked for

@@ -1,27 +1,30 @@
-"""Load suite files: everything is checked before any model is called, and every fault says where.
+"""Load suite files: everything is checked before any model is called, and every error has its place.
 
 A suite is a `.yaml` or `.yml` file whose top level has `suite` and `grader`.  The fields
-are told in docs/suites.md and in the JSON schema shipped as `suite.schema.json`.
+are described in docs/suites.md and in the JSON schema shipped as `suite.schema.json`.
 """
 
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn, TypeAlias
+from types import MappingProxyType
+from typing import NoReturn
 
 from pydantic import BaseModel, ValidationError
 
 from pytest_llmbench.errors import SuiteFault
-from pytest_llmbench.grading.base import GraderKind
+from pytest_llmbench.grading.base import Finding, GraderKind
+from pytest_llmbench.grading.registry import grader_kind
 from pytest_llmbench.models.entries import SamplingKeys, Strict
 from pytest_llmbench.models.validation import FROM_TEXT, Share, chief_error, told
 from pytest_llmbench.suites import yaml12
-from pytest_llmbench.suites.data_files import ReadParquet, Row, read_rows
+from pytest_llmbench.suites.case_keys import cut_texts, misplaced, unused_inputs
+from pytest_llmbench.suites.data_files import Row, read_rows
 from pytest_llmbench.suites.prompts import PromptTemplate, TemplateFault, compile_template
-from pytest_llmbench.values import Case, Json, Prompt, PromptStyle, Sampling, Suite, Trust
+from pytest_llmbench.values import Case, GateKind, Json, Prompt, PromptStyle, Sampling, Suite, Trust
 
 ID_PATTERN = re.compile(r"[A-Za-z0-9._-]+")
 TAG_PATTERN = re.compile(r"[a-z0-9_-]+")
@@ -44,40 +47,40 @@ RESERVED_MARKS = frozenset(
 """What may be no tag or suite name: pytest's own marks, ours, pytest-benchmark's, and the words of `-m`."""
 
 CASE_KEYS = frozenset({"id", "tags", "cluster", "xfail"})
-SUITE_KEYS = frozenset({"suite", "grader", "sampling", "prompt", "data", "cases", "trust"})
+SUITE_KEYS = frozenset({"suite", "grader", "sampling", "prompt", "data", "cases", "trust", "gate"})
 
 
 class TrustKeys(Strict):
-    """What `trust` may say, as shares."""
+    """The keys of `trust`, as shares."""
 
     kappa: Share = Trust().kappa
     tnr: Share = Trust().tnr
 
 
-FindKind: TypeAlias = Callable[[str], GraderKind]
-"""Give the grader of that name; raises LookupError with a sentence naming the known ones."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedSuite:
-    """A suite, its compiled prompt templates by style, and what they make of its cases, by style and case id."""
+    """A suite, its compiled prompt templates by style, and what they make of its cases, by style and case id.
+
+    `findings` are remarks on its file, for `llmbench validate`.
+    """
 
     suite: Suite
     kind: GraderKind
     templates: Mapping[PromptStyle, PromptTemplate]
     prompts: Mapping[PromptStyle, Mapping[str, Prompt]]
+    findings: tuple[Finding, ...] = ()
 
 
 _CLAIMS = ("suite", "grader")
 
 
 def is_suite_text(text: str) -> bool:
-    """Tell cheaply whether a YAML text claims to be a suite: `suite` and `grader` at its top level."""
+    """Return, after a cheap look, whether a YAML text claims to be a suite: `suite` and `grader` at its top level."""
     return all(re.search(rf"""(?m)^(\s*(---)?\s*\{{?\s*|.*,\s*)["']?{key}["']?\s*:""", text) for key in _CLAIMS)
 
 
 def may_be_suite(path: Path) -> bool:
-    """Tell cheaply whether a file claims to be a suite, in UTF-8 or another encoding that loading will refuse."""
+    """Return, after a cheap look, whether a file claims to be a suite, in whatever encoding: loading may refuse it."""
     try:
         content = path.read_bytes()
     except OSError:
@@ -86,8 +89,12 @@ def may_be_suite(path: Path) -> bool:
     return is_suite_text(content.decode(encoding, "replace"))
 
 
-def load_suite(path: Path, find_kind: FindKind, read_parquet: ReadParquet) -> LoadedSuite | None:
+def load_suite(path: Path, kinds: Mapping[str, GraderKind] = MappingProxyType({})) -> LoadedSuite | None:
     """Load and check a suite file; None if the file is YAML of another kind.
+
+    Args:
+        path: the file; what it refers to is relative to its folder.
+        kinds: graders of other packages by name.
 
     Raises:
         SuiteFault: the first fault found, with file and line.
@@ -101,23 +108,26 @@ def load_suite(path: Path, find_kind: FindKind, read_parquet: ReadParquet) -> Lo
     table = yaml12.table(top, path, "a suite file")
     if not {"suite", "grader"} <= set(table.entries):
         return None
-    return _Loader(table, find_kind, read_parquet).load()
+    return _Loader(table, kinds, text).load()
 
 
 class _Loader:
     """One load of one file: holds what its steps share."""
 
-    def __init__(self, table: yaml12.Table, find_kind: FindKind, read_parquet: ReadParquet):
+    def __init__(self, table: yaml12.Table, kinds: Mapping[str, GraderKind], text: str):
         self.table = table
+        self.kinds = kinds
+        self.text = text
         self.path = table.path
-        self.read_parquet = read_parquet
         self.name = self._name()
-        self.kind = self._kind(find_kind)
-        self.text_keys = CASE_KEYS | {"expected"} if self.kind.is_expected_text else CASE_KEYS
-        self.rule_names = frozenset(self.kind.case_fields.model_fields)
+        self.kind = self._kind(kinds)
+        self.rule_names = self.kind.case_keys
+        expected = {"expected"} if self.kind.is_expected_text else set()
+        self.null_keys = {"expected"} - expected
+        self.text_keys = CASE_KEYS | expected | (self.kind.text_fields & self.rule_names)
 
     def load(self) -> LoadedSuite:
-        suite_rule_names = frozenset(self.kind.suite_fields.model_fields)
+        suite_rule_names = self.kind.suite_keys
         unknown = [key for key in self.table.entries if key not in SUITE_KEYS | suite_rule_names]
         if unknown:
             known = ", ".join(sorted(SUITE_KEYS | suite_rule_names))
@@ -132,6 +142,8 @@ class _Loader:
         rows = [*self._inline_rows(), *self._data_rows()]
         if not rows:
             self._fail("the suite has no cases; write some under `cases:`, or name a file of them with `data:`.", 1)
+        used = frozenset[str]().union(*(template.names for template in templates.values()))
+        self._check_keys(rows, used)
         cases = self._cases(rows)
         prompts = {style: self._prompts(cases, template) for style, template in templates.items()}
         digest = hashlib.sha256(json.dumps([self.kind.name, [c.sha256 for c in cases]]).encode()).hexdigest()
@@ -145,8 +157,13 @@ class _Loader:
             prompt_source=sources,
             sha256=digest,
             trust=self._trust(),
+            gate=self._gate(),
         )
-        return LoadedSuite(suite=suite, kind=self.kind, templates=templates, prompts=prompts)
+        findings = (
+            *(() if self.kind.reads_inputs else unused_inputs(cases, used)),
+            *cut_texts(self.text, self.table.entries.get("cases"), self.path),
+        )
+        return LoadedSuite(suite=suite, kind=self.kind, templates=templates, prompts=prompts, findings=findings)
 
     def _fail(self, message: str, line: int | None) -> NoReturn:
         raise SuiteFault(message, path=self.path, line=line)
@@ -155,17 +172,17 @@ class _Loader:
         name = yaml12.text(self.table.entries["suite"], self.path, "`suite`")
         line = self.table.key_lines["suite"]
         if not ID_PATTERN.fullmatch(name):
-            self._fail(f'"{name}" is no suite name; use letters, digits, ".", "_" and "-".', line)
+            self._fail(f'"{name}" is not a valid suite name; use letters, digits, ".", "_" and "-".', line)
         if name in RESERVED_MARKS or name.startswith("_"):
             self._fail(f'a suite cannot be named "{name}": its name becomes a pytest mark; take another one.', line)
         return name
 
-    def _kind(self, find_kind: FindKind) -> GraderKind:
+    def _kind(self, kinds: Mapping[str, GraderKind]) -> GraderKind:
         name = yaml12.text(self.table.entries["grader"], self.path, "`grader`")
         try:
-            return find_kind(name)
-        except LookupError as fault:
-            self._fail(str(fault.args[0]), self.table.key_lines["grader"])
+            return grader_kind(name, kinds)
+        except SuiteFault as fault:
+            self._fail(fault.message, self.table.key_lines["grader"])
 
     def _sampling(self) -> Sampling:
         node = self.table.entries.get("sampling")
@@ -189,6 +206,16 @@ class _Loader:
             return Trust(**TrustKeys.model_validate(yaml12.value(node, self.path)).model_dump())
         except ValidationError as fault:
             self._fail(f"trust: {first_fault(fault, TrustKeys)}", self.table.key_lines["trust"])
+
+    def _gate(self) -> GateKind:
+        node = self.table.entries.get("gate")
+        if node is None:
+            return GateKind.STATISTICAL
+        word = yaml12.text(node, self.path, "`gate`")
+        if word not in tuple(GateKind):
+            line = self.table.key_lines["gate"]
+            self._fail(f'`gate` is "{word}"; it must be statistical, smoke or advice, see docs/gate.md.', line)
+        return GateKind(word)
 
     def _prompt_sources(self) -> dict[PromptStyle, tuple[tuple[str, str], ...]]:
         node = self.table.entries.get("prompt")
@@ -216,7 +243,7 @@ class _Loader:
             self._fail("a chat message has exactly the keys role and content.", message.line)
         role = yaml12.text(message.entries["role"], self.path, "`role`")
         if role not in ("system", "developer", "user", "assistant"):
-            self._fail(f'"{role}" is no role; use system, user or assistant.', message.line)
+            self._fail(f'"{role}" is not a valid role; use system, user or assistant.', message.line)
         return role, yaml12.text(message.entries["content"], self.path, "`content`")
 
     def _templates(self, sources: Mapping[PromptStyle, Sequence[tuple[str, str]]]) -> dict[PromptStyle, PromptTemplate]:
@@ -227,7 +254,7 @@ class _Loader:
 
     def _suite_rules(self, names: frozenset[str]) -> object:
         given = {
-            key: (yaml12.text_value if key in TEXT_RULES and not yaml12.is_null(node) else yaml12.value)(
+            key: (yaml12.text_value if key in self.kind.text_fields and not yaml12.is_null(node) else yaml12.value)(
                 node, self.path
             )
             for key, node in self.table.entries.items()
@@ -265,7 +292,18 @@ class _Loader:
         file = self.path.parent / yaml12.text(node, self.path, "`data`")
         if not file.is_file():
             self._fail(f"there is no data file {file}; `data` is a path relative to the suite file.", line)
-        return read_rows(file, self.read_parquet, self.text_keys)
+        return read_rows(file, self.text_keys)
+
+    def _check_keys(self, rows: Sequence[Row], used: Set[str]) -> None:
+        """Refuse a key that nothing reads, and that is a field somewhere else or nearly one."""
+        known = CASE_KEYS | self.rule_names | used
+        if self.kind.reads_inputs:
+            return
+        first = {key: row for row in reversed(rows) for key in row.values if key not in known}
+        for key, row in first.items():
+            message = misplaced(key, self.kind, self.kinds, case_keys=CASE_KEYS)
+            if message is not None:
+                raise row.fault(f'case "{row.values["id"]}": {message}' if "id" in row.values else message)
 
     def _cases(self, rows: Sequence[Row]) -> tuple[Case, ...]:
         first_seen: dict[str, Row] = {}
@@ -274,7 +312,7 @@ class _Loader:
             case = self._case(row)
             if case.id in first_seen:
                 before = first_seen[case.id]
-                raise row.fault(f'case id "{case.id}" stands twice, first at {before.place}; ids must be unique.')
+                raise row.fault(f'case id "{case.id}" occurs twice, first at {before.place}; ids must be unique.')
             first_seen[case.id] = row
             cases.append(case)
         return tuple(cases)
@@ -286,9 +324,11 @@ class _Loader:
             columns = ", ".join(values)
             raise row.fault(f"a case has no id; every case needs a unique, permanent one (it has: {columns}).")
         if not ID_PATTERN.fullmatch(case_id):
-            raise row.fault(f'"{case_id}" is no case id; use letters, digits, ".", "_" and "-".')
+            raise row.fault(f'"{case_id}" is not a valid case id; use letters, digits, ".", "_" and "-".')
         own: dict[str, Json] = {
-            key: value for key, value in values.items() if key in self.rule_names and value is not None
+            key: value
+            for key, value in values.items()
+            if key in self.rule_names and (value is not None or key in self.null_keys)
         }
         expected = own.get("expected")
         return Case(
@@ -300,7 +340,7 @@ class _Loader:
             tags=self._tags(row, case_id),
             cluster=self._plain_text(row, case_id, "cluster"),
             xfail=self._plain_text(row, case_id, "xfail"),
-            sha256=_digest(self.kind.name, values),
+            sha256=_digest(self.kind.name, values, self.null_keys),
             path=row.path,
             line=row.line,
         )
@@ -332,7 +372,7 @@ class _Loader:
             raise row.fault(f'case "{case_id}": `tags` must be a list of words.')
         for tag in given:
             if not isinstance(tag, str) or not TAG_PATTERN.fullmatch(tag):
-                raise row.fault(f'case "{case_id}": "{tag}" is no tag; use a-z, 0-9, "_" and "-".')
+                raise row.fault(f'case "{case_id}": "{tag}" is not a valid tag; use a-z, 0-9, "_" and "-".')
             if tag.startswith("_"):
                 raise row.fault(f'case "{case_id}": "{tag}" cannot be a tag, no mark may begin with "_"; take it off.')
             if tag in RESERVED_MARKS:
@@ -351,9 +391,6 @@ class _Loader:
         return prompts
 
 
-TEXT_RULES = frozenset({"labels", "positive", "rule"})
-"""Suite fields whose values are texts, whatever they look like."""
-
 _MAY_BE_NULL = frozenset({"tags", "cluster", "xfail"})
 """Case fields that null leaves out; in `id` and `expected` it is a word."""
 
@@ -368,11 +405,13 @@ def first_fault(fault: ValidationError, fields: type[BaseModel]) -> str:
     return f"{told(chief_error(fault), fields)}."
 
 
-def _digest(kind: str, values: Mapping[str, Json]) -> str:
-    judged = {
-        key: value for key, value in values.items() if key not in ("tags", "cluster", "xfail") and value is not None
+def _digest(kind: str, values: Mapping[str, Json], null_keys: Set[str]) -> str:
+    graded = {
+        key: value
+        for key, value in values.items()
+        if key not in ("tags", "cluster", "xfail") and (value is not None or key in null_keys)
     }
-    content = json.dumps([kind, judged], ensure_ascii=False, sort_keys=True, default=str)
+    content = json.dumps([kind, graded], ensure_ascii=False, sort_keys=True, default=str)
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
 
 

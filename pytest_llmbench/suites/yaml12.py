@@ -7,6 +7,7 @@ it is written as.  Source: https://yaml.org/spec/1.2.2/#103-core-schema
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -22,6 +23,7 @@ Node: TypeAlias = yaml.Node
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _PAIR = re.compile(r"(?i)(?<!\\)((?:\\\\)*)(\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2})")
+_COMMENT = re.compile(r"(?P<gap>[ \t]+)(?P<comment>#[^\r\n]*)")
 _MAX_DIGITS = 1000
 """Longer than any number; Python refuses to read more than 4300 digits."""
 
@@ -78,12 +80,12 @@ def _without_pairs(text: str) -> str:
 
 
 def is_mapping(node: Node) -> bool:
-    """Tell whether a node is a mapping."""
+    """Return whether a node is a mapping."""
     return isinstance(node, yaml.MappingNode)
 
 
 def is_null(node: Node) -> bool:
-    """Tell whether a node is a null, such as nothing at all."""
+    """Return whether a node is a null, such as nothing at all."""
     return isinstance(node, yaml.ScalarNode) and _scalar(node) is None
 
 
@@ -91,7 +93,7 @@ def table(node: Node, path: Path, what: str) -> Table:
     """Read a mapping whose keys are texts.
 
     Raises:
-        SuiteFault: it is no mapping, or a key stands twice.
+        SuiteFault: it is no mapping, or a key occurs twice.
     """
     if not isinstance(node, yaml.MappingNode):
         raise SuiteFault(f"{what} must be a mapping of names to values.", path=path, line=line_of(node))
@@ -147,6 +149,25 @@ def text_value(node: Node, path: Path) -> Any:
     if isinstance(node, yaml.SequenceNode):
         return [text_value(entry, path) for entry in node.value]
     return str(node.value)
+
+
+def comments_behind(node: Node, text: str) -> Iterator[tuple[str, str, str]]:
+    """Give each text without quotes below a node that a comment follows in its line: text, gap, and comment.
+
+    Args:
+        node: composed from `text`.
+        text: the whole file.
+    """
+    if isinstance(node, yaml.MappingNode):
+        for _, entry in node.value:
+            yield from comments_behind(entry, text)
+    elif isinstance(node, yaml.SequenceNode):
+        for entry in node.value:
+            yield from comments_behind(entry, text)
+    elif not getattr(node, "style", None) and isinstance(_scalar(node), str):
+        comment = _COMMENT.match(text, node.end_mark.index)
+        if comment is not None:
+            yield str(node.value), comment["gap"], comment["comment"].rstrip()
 
 
 def _scalar(node: Node) -> object:

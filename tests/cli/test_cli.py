@@ -5,20 +5,14 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
 
-from pytest_llmbench.cli import main
-from pytest_llmbench.results.records import (
-    Record,
-    Run,
-    RunInfo,
-    block_to_json,
-    error_sample,
-    graded_sample,
-    record_to_json,
-)
+from pytest_llmbench.cli import COMMANDS, main
+from pytest_llmbench.results.records import Record, Run, RunInfo, error_sample, graded_sample
+from pytest_llmbench.results.run_file import block_to_json, record_to_json
 from pytest_llmbench.values import Answer, AnswerError, Grade, Outcome, Prompt
 
 COMMAND = Path(sys.executable).parent / "llmbench"
@@ -54,7 +48,7 @@ FRANCE_LINES = [
     "-- grade",
     "   correct (score 1.00): As expected.",
     "-- cost",
-    "   0.25s in all",
+    "   0.25s total",
     "",
 ]
 PERU_LINES = ["== capitals/peru [old]: error, no score", "-- error", "   HTTP 500", ""]
@@ -114,7 +108,7 @@ def test_init_keeps_what_is_there(folder: Path, capsys: pytest.CaptureFixture[st
     assert status == 0
     assert output(capsys) == [
         *(f"wrote {path}" for path in (*WRITTEN[1:], *LAST)),
-        "kept  cases/capitals.yaml (it was there)",
+        "kept  cases/capitals.yaml (already there)",
         "Next: pytest --llm-model example cases/",
     ]
     assert (folder / "cases" / "capitals.yaml").read_text() == "mine"
@@ -128,7 +122,7 @@ def test_init_twice_changes_nothing(folder: Path, capsys: pytest.CaptureFixture[
     status = main(["init"])
 
     assert status == 0
-    assert output(capsys)[:-1] == [f"kept  {path} (it was there)" for path in (*WRITTEN, *LAST)]
+    assert output(capsys)[:-1] == [f"kept  {path} (already there)" for path in (*WRITTEN, *LAST)]
 
 
 @pytest.mark.parametrize(
@@ -150,7 +144,7 @@ def test_init_leaves_the_settings_of_pytest_where_they_are(
 
     main(["init"])
 
-    assert f"kept  {name} (it was there)" in output(capsys)
+    assert f"kept  {name} (already there)" in output(capsys)
     assert (folder / name).read_text() == content
     assert (folder / "pytest.ini").exists() is (name == "pytest.ini")
 
@@ -183,7 +177,7 @@ def test_the_first_project_runs(pytester: pytest.Pytester, capsys: pytest.Captur
     validated = output(capsys)
     result = pytester.runpytest("--llm-model", "example", "cases/")
 
-    assert (status, validated) == (0, ["1 suites, 3 cases: 0 error, 0 warning, 0 advice"])
+    assert (status, validated) == (0, ["1 suite, 3 cases: no errors, no warnings, no hints"])
     result.assert_outcomes(passed=2, failed=1)
     result.stdout.fnmatch_lines(["FAILED cases/capitals.yaml::kenya[[]example[]] - different: *"])
 
@@ -217,9 +211,9 @@ def test_validate_lists_the_faults_of_all_suites(folder: Path, capsys: pytest.Ca
     (folder / "cases" / "deep").mkdir(parents=True)
     (folder / "cases" / ".hidden").mkdir()
     (folder / "cases" / ".hidden" / "x.yaml").write_text("suite: x\ngrader: y\n")
-    (folder / "cases" / "good.yaml").write_text(GOOD)
+    (folder / "cases" / "good.yaml").write_text(GOOD + "gate: smoke\n")
     (folder / "cases" / "other.yaml").write_text("a: [")
-    (folder / "cases" / "twin.yaml").write_text(GOOD)
+    (folder / "cases" / "twin.yaml").write_text(GOOD + "gate: smoke\n")
     (folder / "cases" / "a.yaml").write_text(GOOD.replace("id: b", "id: a").replace("good", "a"))
     (folder / "cases" / "deep" / "b.yml").write_text(GOOD.replace("exact", "exakt").replace("good", "b"))
 
@@ -227,11 +221,11 @@ def test_validate_lists_the_faults_of_all_suites(folder: Path, capsys: pytest.Ca
 
     assert status == 1
     assert output(capsys) == [
-        'cases/a.yaml:4: case id "a" stands twice, first at line 4; ids must be unique. [error]',
+        'cases/a.yaml:4: case id "a" occurs twice, first at line 4; ids must be unique. [error]',
         'cases/deep/b.yml:2: there is no grader "exakt"; did you mean "exact"? Known are: exact, contains, regex, json, '
         "yes_no, key_points, sql, or a function of yours as package.module:function. [error]",
-        'cases/twin.yaml:1: the suite name "good" is taken by cases/good.yaml; give one of them another. [error]',
-        "4 suites, 2 cases: 3 error, 0 warning, 0 advice",
+        'cases/twin.yaml:1: the suite name "good" is already used by cases/good.yaml; rename one of them. [error]',
+        "4 suites, 2 cases: 3 errors, no warnings, no hints",
     ]
 
 
@@ -241,18 +235,18 @@ def test_validate_shows_what_could_act_on_the_terminal(folder: Path, capsys: pyt
 
     main(["validate", "a.yaml"])
 
-    assert output(capsys)[0].startswith(r'a.yaml:1: "\x1b[2J" is no suite name;')
+    assert output(capsys)[0].startswith(r'a.yaml:1: "\x1b[2J" is not a valid suite name;')
 
 
 NOTHING = {
-    "no path": (["none"], "none: there is no such file or folder."),
+    "no path": (["none"], "none: no such file or folder."),
     "no suite": (
         ["."],
-        "there is no suite file here; a suite is a .yaml file with `suite` and `grader` at its top level.",
+        "no suite file found; a suite is a .yaml file with `suite` and `grader` at its top level.",
     ),
     "a file that is none": (
         ["other.yaml"],
-        "other.yaml: this is no suite file; it needs `suite` and `grader` at its top level.",
+        "other.yaml: this is not a suite file; it needs `suite` and `grader` at its top level.",
     ),
 }
 
@@ -309,7 +303,7 @@ def test_show_names_the_nearest_cases(folder: Path, capsys: pytest.CaptureFixtur
     status = main(["show", "run.json", "prou"])
 
     assert status == 2
-    assert fault(capsys) == 'llmbench: run.json has no case "prou"; the nearest it has: peru, france.\n'
+    assert fault(capsys) == 'llmbench: run.json has no case "prou"; did you mean "peru"? Others: france.\n'
 
 
 def test_show_of_an_unreadable_file_says_why(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -333,8 +327,12 @@ def test_show_of_an_unreadable_file_says_why(folder: Path, capsys: pytest.Captur
         ([], "llmbench: error: the following arguments are required: COMMAND"),
         (["show"], "llmbench show: error: the following arguments are required: RUN.json"),
         (["validate"], "llmbench validate: error: the following arguments are required: PATH"),
-        (["show", "a", "b", "c"], "llmbench: error: unrecognized arguments: c"),
-        (["init", "--force"], "llmbench: error: unrecognized arguments: --force"),
+        (["show", "a", "b", "c"], "llmbench show: error: unrecognized arguments: c"),
+        (["init", "--force"], "llmbench init: error: unrecognized arguments: --force"),
+        (
+            ["compare", "a", "b", "--fromat=json"],
+            'llmbench compare: error: unrecognized arguments: --fromat=json; did you mean "--format"?',
+        ),
     ],
 )
 def test_wrong_usage_is_exit_2(capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:
@@ -347,12 +345,14 @@ def test_wrong_usage_is_exit_2(capsys: pytest.CaptureFixture[str], arguments: li
 
 
 def test_an_unknown_command_is_exit_2(capsys: pytest.CaptureFixture[str]) -> None:
-    """The commands there are stand in the message."""
+    """The nearest command is named."""
     with pytest.raises(SystemExit) as raised:
         main(["shwo"])
 
     assert raised.value.code == 2
-    assert "invalid choice: 'shwo'" in fault(capsys)
+    assert fault(capsys).splitlines()[-1] == (
+        'llmbench: error: there is no command "shwo"; did you mean "show"? See: llmbench --help'
+    )
 
 
 def test_the_command_is_installed(folder: Path) -> None:
@@ -391,3 +391,71 @@ def test_a_reader_that_has_seen_enough_takes_nothing_from_the_status(
         result = subprocess.run([COMMAND, *arguments], stdout=closed, stderr=subprocess.PIPE, check=False)
 
     assert (result.returncode, result.stderr) == (status, b"")
+
+
+# -- a command is one file and one line
+
+THROWAWAY = """\
+def add_arguments(parser):
+    parser.add_argument("--times", type=int, default=1)
+
+def run(options):
+    print("word " * options.times)
+    return 8
+"""
+
+
+def test_a_command_is_a_module_and_a_line_of_the_table(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A new command needs its file and its entry: it is called, helped and found when mistyped like the others."""
+    (folder / "throwaway_command.py").write_text(THROWAWAY)
+    monkeypatch.syspath_prepend(folder)
+    commands = {**COMMANDS, "throwaway": ("throwaway_command", "print a word")}
+
+    status = main(["throwaway", "--times", "2"], commands)
+
+    assert (status, output(capsys)) == (8, ["word word "])
+    with pytest.raises(SystemExit):
+        main(["--help"], commands)
+    assert any(line.split() == ["throwaway", "print", "a", "word"] for line in output(capsys))
+    with pytest.raises(SystemExit):
+        main(["throwawya"], commands)
+    assert 'did you mean "throwaway"?' in fault(capsys)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_its_help(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    """`llmbench COMMAND --help` begins with its usage and the line of the table."""
+    with pytest.raises(SystemExit) as raised:
+        main([name, "--help"])
+
+    shown = " ".join(output(capsys))
+    assert raised.value.code == 0
+    assert shown.startswith(f"usage: llmbench {name} [-h]")
+    assert COMMANDS[name][1][1:].split()[0] in shown
+
+
+def test_the_list_of_commands_imports_none_of_them() -> None:
+    """`llmbench --help` costs what argparse costs, and a command pays only for its own module."""
+    modules = [module for module, _ in COMMANDS.values()]
+    check = (
+        f"import sys\ntry:\n main(['--help'])\nexcept SystemExit:\n print(sorted(set({modules}) & set(sys.modules)))"
+    )
+
+    result = subprocess.run(
+        [sys.executable, "-c", f"from pytest_llmbench.cli import main\n{check}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert result.stdout.splitlines()[-1] == "[]"
+
+
+def test_schema_prints_the_published_one(capsys: pytest.CaptureFixture[str]) -> None:
+    """The schema for editors is that of the package, byte for byte."""
+    status = main(["schema"])
+
+    assert status == 0
+    assert capsys.readouterr().out == files("pytest_llmbench").joinpath("suite.schema.json").read_text(encoding="utf-8")

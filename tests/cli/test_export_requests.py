@@ -87,7 +87,7 @@ def test_lines(project, capsys):
     """A line has the custom id, the method, the path and all that is asked, without a key and without a stream."""
     lines = exported("--llm-model", "api", "--llm-limit", "2")
 
-    assert capsys.readouterr().out == "wrote 2 requests of 1 suites to requests.jsonl\n"
+    assert capsys.readouterr().out == "wrote 2 requests of 1 suite to requests.jsonl\n"
     assert [line["custom_id"] for line in lines] == ["capitals/france/0", "capitals/cote-d-ivoire/0"]
     assert lines[1] == {
         "custom_id": "capitals/cote-d-ivoire/0",
@@ -199,13 +199,13 @@ def openai_body_of(monkeypatch):
         ),
         (
             ["cases", "--llm-model", "unknown"],
-            'model "unknown" has no prompt_style, and what it takes is not known before it is loaded; '
+            'model "unknown": it has no prompt_style, and which prompts it takes is not known before it is loaded; '
             'set prompt_style = "chat" or "completion" in its entry.',
         ),
         (
             ["cases", "--llm-model", "torn"],
-            'model "torn" has prompt_style = "completion", but its api is "chat", which takes chat prompts; '
-            "make them fit.",
+            'model "torn": prompt_style is "completion", but the api is "chat", which takes chat prompts; '
+            "change one of them.",
         ),
         (
             ["cases", "--llm-model", "api", "--llm-samples", "0"],
@@ -215,16 +215,16 @@ def openai_body_of(monkeypatch):
             ["cases", "--llm-model", "api", "--llm-limit", "-1"],
             "--llm-limit needs a whole number of at least 1, not -1.",
         ),
-        (["nowhere", "--llm-model", "api"], "nowhere: there is no such file or folder."),
+        (["nowhere", "--llm-model", "api"], "nowhere: no such file or folder."),
         (
             ["cases/other.yaml", "--llm-model", "api"],
-            "cases/other.yaml: this is no suite file; it needs `suite` and `grader` at its top level.",
+            "cases/other.yaml: this is not a suite file; it needs `suite` and `grader` at its top level.",
         ),
         (
             ["fixtures", "--llm-model", "api"],
-            "there is no suite file here; a suite is a .yaml file with `suite` and `grader` at its top level.",
+            "no suite file found; a suite is a .yaml file with `suite` and `grader` at its top level.",
         ),
-        (["cases", "--llm-model", "api", "-o", "cases"], "cases: this file cannot be written: Is a directory."),
+        (["cases", "--llm-model", "api", "-o", "cases"], "cases: cannot be written: Is a directory."),
     ],
 )
 def test_usage_faults(project, capsys, arguments, message):

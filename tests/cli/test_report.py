@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from pytest_llmbench.cli import main
-from pytest_llmbench.cli.report import Wanted, subject_of
+from pytest_llmbench.cli.report import subject_of
 from pytest_llmbench.gate.settings import GateSettings
 from pytest_llmbench.results.annotations import Drawn, Said, add_annotation, annotation_on
-from pytest_llmbench.results.records import Record, Run, RunInfo, block_to_json, graded_sample
+from pytest_llmbench.results.records import Record, Run, RunInfo, graded_sample
+from pytest_llmbench.results.run_file import block_to_json
 from pytest_llmbench.values import Answer, Grade, Outcome
 
 
@@ -46,7 +47,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def subject(*files: Path, **others: object):  # type: ignore[no-untyped-def]
-    return subject_of(Wanted(files=files, target=Path("x.html"), settings=GateSettings(), **others))  # type: ignore[arg-type]
+    return subject_of(files, GateSettings(), **others)  # type: ignore[arg-type]
 
 
 def test_the_last_run_is_shown_against_the_one_before(folder: Path) -> None:
@@ -159,12 +160,12 @@ def test_without_verdicts_nothing_is_said_of_trust(folder: Path) -> None:
     ("arguments", "message"),
     [
         (["none.json", "-o", "x.html"], "none.json: there is no such file; write one with pytest"),
-        (["run.json", "-o", "none/x.html"], "-o none/x.html: there is no folder {folder}/none; create it first."),
+        (["run.json", "-o", "none/x.html"], "-o none/x.html: the folder {folder}/none does not exist; create it first."),
         (["run.json", "-o", "."], "-o .: this is a folder; name a file in it."),
-        (["run.json", "-o", "./run.json"], "-o run.json: this would write over what it is made from; name another file."),
-        (["run.json", "-o", "jokes.json", "--baseline", "{folder}/jokes.json"], "-o jokes.json: this would write over"),
-        (["run.json", "-o", "verdicts.jsonl"], "-o verdicts.jsonl: this would write over what it is made from;"),
-        (["run.json", "run.json", "-o", "x.html"], "the same file is named twice; a run has nothing to say against"),
+        (["run.json", "-o", "./run.json"], "-o run.json: this would overwrite one of the input files; name another file."),
+        (["run.json", "-o", "jokes.json", "--baseline", "{folder}/jokes.json"], "-o jokes.json: this would overwrite"),
+        (["run.json", "-o", "verdicts.jsonl"], "-o verdicts.jsonl: this would overwrite one of the input files;"),
+        (["run.json", "run.json", "-o", "x.html"], "the same file is named twice; name another one to compare"),
         (["run.json", "-o", "x.html", "--baseline", "run.json"], "name a run to show beside the baseline."),
         (["run.json", "-o", "x.html", "--baseline", "jokes.json"], "the runs have no case in common"),
         (["run.json", "-o", "x.html", "--models", "m", "n"], 'there is no model "n" in the run; it has: m.'),

@@ -75,9 +75,9 @@ def test_model_and_grade_are_hidden_until_the_verdict(tmp_path: Path) -> None:
     assert "It is a pun." in before
     assert not any(word in before for word in ("secret-model", "grader-word", "explanation", "passed", "key_points"))
     assert after.strip() == (
-        "fail. secret-model, key_points: passed (grader-word, score 1.00) - DIFFERENT: The grader's explanation."
+        "fail. secret-model, key_points: passed (grader-word, score 1.00) - the grader disagrees: The grader's explanation."
     )
-    assert tally == Tally(judged=1, skipped=0, left=0)
+    assert tally == Tally(annotated=1, skipped=0, left=0)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_a_session_goes_on_where_the_last_one_stopped(tmp_path: Path) -> None:
     first, _ = session(run, "psfq", path)
     second, said = session(run, "p", path)
 
-    assert (first, second.judged, second.left) == (Tally(judged=2, skipped=1, left=5), 1, 5)
+    assert (first, second.annotated, second.left) == (Tally(annotated=2, skipped=1, left=5), 1, 5)
     assert [verdict.answer for verdict in read_annotations(path).verdicts] == [order[0], order[2], order[1]]
     assert f"1/6  jokes/case-{order[1].split()[1]}" in said
 
@@ -118,7 +118,7 @@ def test_the_end_of_the_input_is_a_quit(tmp_path: Path) -> None:
     """Nothing is judged by a file that has run out."""
     tally, _ = session(run_of(record(1, "a", 1.0)), "", tmp_path / "v.jsonl")
 
-    assert tally == Tally(judged=0, skipped=0, left=1)
+    assert tally == Tally(annotated=0, skipped=0, left=1)
     assert not (tmp_path / "v.jsonl").exists()
 
 
@@ -129,7 +129,7 @@ def test_another_person_judges_the_same_answers(tmp_path: Path) -> None:
 
     tally, _ = session(run, "f", tmp_path / "v.jsonl", by="bob")
 
-    assert tally.judged == 1
+    assert tally.annotated == 1
     assert len(read_annotations(tmp_path / "v.jsonl").verdicts) == 2
 
 
@@ -201,7 +201,7 @@ def test_lines_that_cannot_be_read_are_named_before_the_first_answer(tmp_path: P
 
     tally, said = session(run_of(record(1, "a", 1.0)), "p", path)
 
-    assert tally.judged == 1
+    assert tally.annotated == 1
     assert said.startswith(f"{path}:1: this line is no verdict")
 
 

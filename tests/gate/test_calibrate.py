@@ -74,9 +74,9 @@ def test_a_model_that_repeats_itself_is_called_deterministic_and_its_margin_is_t
     assert list(calibration_lines(found))[:5] == [
         "s [m]: 100 cases, 2 runs",
         "  noise floor: two runs differ by up to 0.0 points; 0.0% of cases flip",
-        "  deterministic: every answer came out the same",
-        "  smallest drop it can see: 3 points",
-        "  recommended: --margin 12 (nothing moved, so as if a candidate moved 18% of cases)",
+        "  deterministic: every answer was the same",
+        "  smallest drop it can detect: 3 points",
+        "  recommended: --margin 12 (no case changed between these runs; assumes a typical candidate, which changes 18% of cases)",
     ]
 
 
@@ -85,7 +85,7 @@ def test_greedy_answers_that_differ_are_laid_at_the_door_of_batches_or_the_provi
     told = list(calibration_lines(calibrate([run([1.0] * 50), run([0.0] + [1.0] * 49)], SETTINGS)))
 
     assert (
-        "  not deterministic: at temperature 0 only 98.0% of answers came out the same (batches or the provider)"
+        "  not deterministic: at temperature 0 only 98.0% of answers were the same, because of batching or the provider"
         in told
     )
 
@@ -122,7 +122,7 @@ def test_runs_further_apart_than_their_noise_warn() -> None:
         "latency [m]: two of these runs differ by 1.80x, more than their noise explains; was the machine busy with "
         "other work?"
     )
-    assert "  these runs differ by up to 1.80x" in calibration_lines(found)
+    assert "  these runs differ by up to x1.80" in calibration_lines(found)
 
 
 def test_a_calibration_is_told_as_json_too() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_llmbench.cli import main
-from pytest_llmbench.errors import RunFileFault, UsageFault
+from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.gate.answer_agreement import agreement
 from pytest_llmbench.gate.baselines import newest_first, pool
 from pytest_llmbench.gate.comparison import Comparison, Kind, Pair, SuitePairs, Why, join, only_role
@@ -28,10 +28,9 @@ from pytest_llmbench.results.records import (
     RunInfo,
     Sample,
     SuiteInfo,
-    block_to_json,
     outcome_of,
-    record_to_json,
 )
+from pytest_llmbench.results.run_file import block_to_json, record_to_json
 from pytest_llmbench.values import Json, Outcome, Sampling
 
 
@@ -178,14 +177,14 @@ def test_runs_without_a_common_case_are_refused_with_what_each_has() -> None:
 
 def test_a_case_that_is_there_twice_is_refused() -> None:
     """Duplicate ids under one role would be paired by chance."""
-    with pytest.raises(RunFileFault, match='case "a" of suite "s" under "m" is in the run twice'):
+    with pytest.raises(UsageFault, match='case "a" of suite "s" under "m" is in the run twice'):
         join(run(*cases("a", "a")), run(*cases("a")))
 
 
 @pytest.mark.parametrize("score", [nan, 1.5, -0.1, float("inf")])
 def test_an_impossible_score_is_refused_by_name(score: float) -> None:
     """A score that is no number in 0..1 would spoil every mean in silence."""
-    with pytest.raises(RunFileFault, match=r'case "a" of suite "s" under "m" has the score .*; scores lie in 0\.\.1'):
+    with pytest.raises(UsageFault, match=r'case "a" of suite "s" under "m" has the score .*; scores lie in 0\.\.1'):
         join(run(record("a", score)), run(*cases("a")))
 
 
@@ -351,7 +350,7 @@ def test_a_margin_below_the_noise_of_the_baseline_s_own_runs_is_told() -> None:
 
     pooled = pool(joined, [incumbent(*old, date="old")])
 
-    warning = "  a margin of 5 points lies below the noise floor: two runs of the baseline lie up to 11.9 points apart"
+    warning = "  a margin of 5 points is below the noise floor: two runs of the baseline differ by up to 11.9 points"
     assert warning in comparison_lines(decide(pooled, GateSettings()))
     assert not any("noise floor" in line for line in comparison_lines(decide(pooled, GateSettings(margin=0.2))))
     assert not any("noise floor" in line for line in comparison_lines(decide(joined, GateSettings())))
@@ -461,7 +460,9 @@ def test_the_command_judges_two_files(tmp_path: Path, capsys: Readable) -> None:
 
     assert status == 8
     told = capsys.readouterr().out.splitlines()
-    assert told[0].startswith("s        too few cases 100% -> 100% right on 60 cases in 1 cluster: anything from ")
+    assert told[0].startswith(
+        "s        too few cases 100% -> 100% right on 60 cases in 1 cluster. The true change may lie anywhere from "
+    )
     assert told[-1] == "verdict: too few cases"
 
 
@@ -520,7 +521,7 @@ def test_a_run_is_not_judged_against_itself(tmp_path: Path, capsys: Readable, mo
     ):
         assert compare(*arguments) == 2
         assert capsys.readouterr().err == (
-            f"llmbench: the same {what} is named twice; a run has nothing to say against itself.\n"
+            f"llmbench: the same {what} is named twice; name another one to compare it with.\n"
         )
 
 

@@ -18,7 +18,7 @@ from pytest_llmbench.gate.settings import GateSettings, parse_allowed, parse_lat
 from pytest_llmbench.models.base import Identity
 from pytest_llmbench.results.annotations import Annotation, Drawn, Said, annotation_on
 from pytest_llmbench.results.records import Machine, ModelInfo, Record, Run, RunInfo, Sample, SuiteInfo, outcome_of
-from pytest_llmbench.runner.runner import Runner, RunSettings
+from pytest_llmbench.suites.registry import SuiteRegistry
 from pytest_llmbench.values import Outcome, Sampling, Trust
 
 IDENTITY = Identity(provider="recorded", model="m")
@@ -147,7 +147,7 @@ SHIPPED = Path(__file__).parents[2] / "cases"
 @pytest.mark.parametrize("suite", ["clickbait", "jokes", "sql"])
 def test_a_shipped_suite_has_cases_enough_to_pass_an_unchanged_model(suite: str) -> None:
     """A model that repeats its answers is no worse at the default margin."""
-    loaded = Runner(RunSettings(root=SHIPPED.parent), [], {}).load(SHIPPED / f"{suite}.yaml")
+    loaded = SuiteRegistry(SHIPPED.parent, {}).load(SHIPPED / f"{suite}.yaml")
     assert loaded is not None
     scores: list[float | None] = [float(place % 3 > 0) for place in range(len(loaded.suite.cases))]
 
@@ -568,7 +568,9 @@ def test_a_minimum_score_that_is_no_share_is_wrong_usage(text: str) -> None:
 
 def test_an_unknown_kind_of_difference_is_wrong_usage() -> None:
     """The known ones are named."""
-    with pytest.raises(UsageFault, match='knows prompt, grader, judge, samples, machine, concurrency, not "seed"'):
+    with pytest.raises(
+        UsageFault, match='knows prompt, grader, judge, samples, gate, machine, concurrency, not "seed"'
+    ):
         parse_allowed(["seed"])
 
 

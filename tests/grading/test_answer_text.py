@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +8,6 @@ from pytest_llmbench.grading.answer_text import (
     is_empty,
     is_refusal,
     normalise,
-    without_reasoning,
 )
 from pytest_llmbench.values import Answer, Case, Grade, Outcome, Reason
 
@@ -87,38 +84,6 @@ def test_blank_and_invisible_text_is_empty(text: str) -> None:
     assert empty
 
 
-@pytest.mark.parametrize(
-    ("text", "left"),
-    [
-        ("<think>dough?</think>\n\nyes", "yes"),
-        ("<think>\nno, wait\n</think>yes", "yes"),
-        ("<THINK>x</THINK> yes", "yes"),
-        ("<thinking>x</thinking> yes", "yes"),
-        ("<think>one</think><think>two</think>yes", "yes"),
-        ("no, it is opened in the prompt</think>\nyes", "yes"),
-        ("<think>it never ends, yes, no", ""),
-        ("yes <think>is that so", "yes"),
-        ("yes", "yes"),
-        ("I think <b>yes</b>", "I think <b>yes</b>"),
-        ("<thinker>yes</thinker>", "<thinker>yes</thinker>"),
-    ],
-)
-def test_reasoning_is_blanked_out(text: str, left: str) -> None:
-    """Reasoning is taken out with its tags, to the end if it is never closed, and places are kept."""
-    read = without_reasoning(text)
-
-    assert read.strip() == left
-    assert len(read) == len(text)
-
-
-@given(st.text())
-def test_blanking_never_moves_a_character(text: str) -> None:
-    """Every character left after blanking stands where it stood."""
-    read = without_reasoning(text)
-
-    assert all(new in (old, " ") for new, old in zip(read, text, strict=True))
-
-
 @given(st.text())
 def test_normalising_twice_changes_nothing_more(text: str) -> None:
     """Normalised text is its own normal form."""
@@ -141,14 +106,18 @@ def test_clipped_text_is_one_printable_line() -> None:
     assert text == "a [31mbcc…"
 
 
-@pytest.mark.parametrize("text", ["", "  \n", "<think>The answer is 42, so I say 42."])
-def test_empty_answer_fails_whatever_the_judge_says(text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "reasoning", "what"),
+    [("", None, "empty"), ("  \n", None, "empty"), ("", "It is 42, so I say 42.", "nothing but reasoning")],
+)
+def test_empty_answer_fails_whatever_the_judge_says(text: str, reasoning: str | None, what: str) -> None:
     """No answer, or nothing but reasoning, is `empty` with score 0 under every grader."""
     grader = graded_unless_void(lambda case, answer: RIGHT)
 
-    grade = grader(CASE, Answer(text=text))
+    grade = grader(CASE, Answer(text=text, reasoning=reasoning))
 
     assert (grade.outcome, grade.score, grade.reason) == (Outcome.FAILED, 0, Reason.EMPTY)
+    assert grade.explanation == f"The answer is {what}."
 
 
 def test_refusal_fails_with_the_parts_of_the_judge() -> None:
@@ -168,17 +137,3 @@ def test_right_answer_that_sounds_like_a_refusal_passes() -> None:
     grade = grader(CASE, Answer(text="I cannot assist with that."))
 
     assert grade == RIGHT
-
-
-def test_judge_sees_no_reasoning() -> None:
-    """The judge gets the answer with its reasoning blanked out, and everything else as it was."""
-    seen: list[Answer] = []
-    answer = Answer(text="<think>no</think>yes", output_tokens=9)
-
-    def judge(case: Case, answer: Answer) -> Grade:
-        seen.append(answer)
-        return RIGHT
-
-    graded_unless_void(judge)(CASE, answer)
-
-    assert seen == [replace(answer, text=" " * 17 + "yes")]

@@ -59,11 +59,9 @@ def grade(name: str, answer: str) -> Grade:
     return grader(case, Answer(text=answer))
 
 
-@pytest.mark.parametrize(
-    ("answer", "passed"), [("short", True), ("too long", False), ("<think>a long thought</think> short\n", True)]
-)
+@pytest.mark.parametrize(("answer", "passed"), [("short", True), ("too long", False), (" short\n", True)])
 def test_function_gives_the_grade(module: str, answer: str, passed: bool) -> None:
-    """A function judges case and answer, the answer without reasoning and outer whitespace."""
+    """A function judges case and answer, the answer without outer whitespace."""
     got = grade(f"{module}:length", answer)
 
     assert got == Grade(score=float(passed), passed=passed, reason="short", explanation="expected five")

@@ -29,7 +29,6 @@ JSON = st.recursive(
         (42, "42"),
         ("yes", '"yes"'),
         ({"a": "```x```"}, '{"a": "```x```"}'),
-        ({"a": 1}, '<think>{"a": 2}</think>{"a": 1}'),
         (False, "false"),
     ],
 )
@@ -38,6 +37,88 @@ def test_equal_values_pass(grade_of, expected: object, answer: str) -> None:
     grade = grade_of("json", {"expected": expected}, answer)
 
     assert (grade.passed, grade.score, grade.reason, grade.format_ok) == (True, 1, Reason.CORRECT, None)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        '```json\r\n{"a": 1}\r\n```',
+        '~~~json\n{"a": 1}\n~~~',
+        '````json\n{"a": 1}\n````',
+        '```json {"a": 1}```',
+        '```{"a": 1}```',
+        '```json5\n{"a": 1}\n```',
+        '```JSON\n{"a": 1}\n```  ',
+        '```json\n{"a": 1}',
+        '`{"a": 1}`',
+        '\ufeff{"a": 1}',
+        '{"a": 1}<|eot_id|>',
+        '{"a": 1}\n<|im_end|>\n</s>',
+        '```json\n{"a": 1}\n```<end_of_turn>',
+        'Here it is: {"a": 1}',
+        '{"a": 1}\n\nI hope this helps [really].',
+        'As the text says [1], it is:\n{"a": 1}',
+        '```json\n{"a": 1}\n```\nHope this helps!',
+        'Draft: {"a": 2}. Now the answer:\n\n```json\n{"a": 1}\n```',
+        '```python\nprint()\n```\n```json\n{"a": 1}\n```',
+        '<json>{"a": 1}</json>',
+    ],
+)
+def test_one_value_is_read_whatever_stands_around_it(grade_of, answer: str) -> None:
+    """Fences of every kind, end tokens, a byte order mark and prose around one value do not matter."""
+    grade = grade_of("json", {"expected": {"a": 1}}, answer)
+
+    assert (grade.passed, grade.reason) == (True, Reason.CORRECT)
+
+
+@pytest.mark.parametrize(("answer", "passed"), [("null", True), ("```\nnull\n```", True), ("0", False), ("{}", False)])
+def test_null_is_a_value(grade_of, answer: str, passed: bool) -> None:
+    """`expected: null` asks for null and nothing else."""
+    grade = grade_of("json", {"expected": None}, answer)
+
+    assert grade.passed is passed
+    assert grade.explanation.startswith("Expected null")
+
+
+def test_null_beside_a_schema_expects_nothing(grade_of) -> None:
+    """Data files write null for a key that a row does not have: then the row's schema holds."""
+    grade = grade_of("json", {"expected": None, "schema": AGE}, '{"age": 3}')
+
+    assert grade.passed
+
+
+@pytest.mark.parametrize(
+    ("expected", "answer", "passed", "passed_verbatim"),
+    [
+        ({"name": "Caf\u00e9"}, '{"name": "Cafe\\u0301"}', True, False),
+        ({"Caf\u00e9": 1}, '{"Cafe\\u0301": 1}', True, False),
+        (["it's"], '["it\u2019s"]', True, False),
+        ({"total": "12.5"}, '{"total": 12.5}', True, False),
+        ({"total": "12.5"}, '{"total": "12.5"}', True, True),
+        ({"total": 12.5}, '{"total": "12.5"}', False, False),
+        ({"zip": "007"}, '{"zip": 7}', False, False),
+        ({"is": "1"}, '{"is": true}', False, False),
+        ({"a": "\u200b", "b": 1}, '{"a": "", "b": 1}', True, False),
+        ({"a": 1, "a\u200b": 2}, '{"a": 1, "a\u200b": 2}', True, True),
+    ],
+)
+def test_texts_are_equal_as_a_reader_sees_them(
+    grade_of, expected: object, answer: str, passed: bool, passed_verbatim: bool
+) -> None:
+    """Values and keys are compared as texts are everywhere; a text that writes a number stands for it, unless verbatim."""
+    grades = [grade_of("json", {"expected": expected, "verbatim": verbatim}, answer) for verbatim in (False, True)]
+
+    assert [grade.passed for grade in grades] == [passed, passed_verbatim]
+
+
+def test_an_unseen_difference_is_shown_by_code_points(grade_of) -> None:
+    """Where two texts look alike, the explanation names what differs."""
+    grade = grade_of("json", {"expected": {"a": "Paris"}, "verbatim": True}, '{"a": "Paris\u200b"}')
+
+    assert (
+        "they differ in what cannot be seen, at character 6: expected nothing, found U+200B (zero width space)"
+        in grade.explanation
+    )
 
 
 @pytest.mark.parametrize(
@@ -68,9 +149,15 @@ def test_difference_is_shown_where_it_is(grade_of, expected: object, answer: str
     [
         "yes",
         "{'a': 1}",
-        'Here it is: {"a": 1}',
-        '```json\n{"a": 1}\n```\nHope this helps!',
         '{"a": 1,}',
+        '[{"a": 1}, ]',
+        '{"b": {"a": 1},}',
+        '{b: {"a": 1}}',
+        'One: {"a": 1}. Or: {"a": 1}.',
+        '```json\n{"a": 1}\n```\nor\n```json\n{"a": 2}\n```',
+        "Nothing but [1] to see.",
+        '{"a": 1}}',
+        "The value is 1.",
         '{"a": NaN}',
         '{"a": 1} {"a": 1}',
         "[" * 100_000,
@@ -78,8 +165,8 @@ def test_difference_is_shown_where_it_is(grade_of, expected: object, answer: str
         "1" * 5_000,
     ],
 )
-def test_what_is_not_json_as_a_whole_is_unparsed(grade_of, answer: str) -> None:
-    """Text beside the value, Python's notation, NaN and bottomless nesting are no JSON."""
+def test_what_holds_no_single_value_is_unparsed(grade_of, answer: str) -> None:
+    """Several values, one inside a broken one, Python's notation, NaN and bottomless nesting are no JSON."""
     grade = grade_of("json", {"expected": {"a": 1}}, answer)
 
     assert (grade.passed, grade.score, grade.reason) == (False, 0, Reason.UNPARSED)

@@ -3,6 +3,7 @@ from pydantic import ValidationError
 
 from pytest_llmbench.errors import SuiteFault
 from pytest_llmbench.grading.registry import BUILT_IN
+from pytest_llmbench.models.validation import FROM_TEXT
 from pytest_llmbench.values import Reason
 
 
@@ -18,7 +19,6 @@ from pytest_llmbench.values import Reason
         ("I cannot assist with that.", "I cannot assist with that.", True),
         ("42", "４２", False),
         ("a  b", "a b", False),
-        ("Paris", "<think>Rome?</think>Paris", True),
     ],
 )
 def test_exact_asks_for_the_text_alone(grade_of, expected: str, answer: str, passed: bool) -> None:
@@ -26,6 +26,90 @@ def test_exact_asks_for_the_text_alone(grade_of, expected: str, answer: str, pas
     grade = grade_of("exact", {"expected": expected}, answer)
 
     assert (grade.passed, grade.score, grade.format_ok) == (passed, float(passed), None)
+
+
+SAME = [
+    ("Caf\u00e9", "Cafe\u0301"),
+    ("it's", "it\u2019s"),
+    ('"so"', "\u201cso\u201d"),
+    ("10 km", "10\u00a0km"),
+    ("10 km", "10\u202fkm"),
+    ("Paris", "\u200bParis"),
+    ("Paris", "\ufeffParis\u200e"),
+    ("cooperate", "co\u00adoperate"),
+    ("well-known", "well\u2011known"),
+    ("a\nb", "a\r\nb"),
+    ("\u2764", "\u2764\ufe0f"),
+    ("\ud55c", "\u1112\u1161\u11ab"),
+]
+"""Texts that differ in what a reader does not see, or in how quotes are written."""
+
+
+@pytest.mark.parametrize("grader", ["exact", "contains"])
+@pytest.mark.parametrize(("one", "other"), [*SAME, *((other, one) for one, other in SAME)])
+def test_what_cannot_be_seen_is_no_difference(grade_of, grader: str, one: str, other: str) -> None:
+    """Composition, quotes, kinds of blanks and characters of no width do not matter, on either side."""
+    grade = grade_of(grader, {"expected": one}, other)
+
+    assert (grade.passed, grade.reason) == (True, Reason.CORRECT)
+
+
+@pytest.mark.parametrize("grader", ["exact", "contains"])
+@pytest.mark.parametrize(("one", "other"), SAME)
+def test_a_verbatim_case_counts_each_character(grade_of, grader: str, one: str, other: str) -> None:
+    """With `verbatim: true` nothing is folded, and the explanation shows the code points where the texts look alike."""
+    fields = {"expected": one, "verbatim": True}
+
+    same, different = grade_of(grader, fields, one), grade_of(grader, fields, other)
+
+    assert same.passed
+    if different.passed:  # a text of which only the surroundings differ is contained
+        assert (grader, one in other) == ("contains", True)
+    else:
+        assert "they differ in what cannot be seen, at character" in different.explanation
+
+
+@pytest.mark.parametrize(
+    ("grader", "expected", "answer", "note"),
+    [
+        (
+            "exact",
+            "Caf\u00e9",
+            "Cafe\u0301",
+            "at character 4: expected U+00E9 (latin small letter e with acute), "
+            "found U+0065 (latin small letter e) U+0301 (combining acute accent)",
+        ),
+        ("exact", "a b", "a  b", "at character 3: expected nothing, found U+0020 (space)"),
+        (
+            "exact",
+            "Anna",
+            "\u0410nna",
+            "at character 1: expected U+0041 (latin capital letter a), found U+0410 (cyrillic capital letter a)",
+        ),
+        (
+            "contains",
+            "Anna",
+            "It is \u0410nna who came.",
+            "at character 1: expected U+0041 (latin capital letter a), found U+0410 (cyrillic capital letter a)",
+        ),
+    ],
+)
+def test_an_unseen_difference_is_shown(grade_of, grader: str, expected: str, answer: str, note: str) -> None:
+    """The explanation of two texts that look alike names the code points that differ, by place and name."""
+    grade = grade_of(grader, {"expected": expected, "verbatim": True}, answer)
+
+    assert not grade.passed
+    assert grade.explanation.endswith(f" (they differ in what cannot be seen, {note}).")
+
+
+@pytest.mark.parametrize(
+    ("expected", "answer"), [("Paris", "Rome"), ("ab", "a b"), ("Paris", "paris"), ("42", "\uff14\uff12")]
+)
+def test_a_difference_that_is_seen_needs_no_code_points(grade_of, expected: str, answer: str) -> None:
+    """Different words, a blank too many and another letter case are there to be seen."""
+    explanations = [grade_of(grader, {"expected": expected}, answer).explanation for grader in ("exact", "contains")]
+
+    assert not any("cannot be seen" in explanation for explanation in explanations)
 
 
 def test_exact_says_what_was_expected_and_found(grade_of) -> None:
@@ -111,6 +195,8 @@ def test_no_answer_is_told_apart_from_a_different_one(grade_of, grader: str, ans
     ("grader", "fields"),
     [
         ("exact", {"expected": " "}),
+        ("contains", {"expected": "\u200b"}),
+        ("regex", {"expected": "a", "verbatim": True}),
         ("exact", {}),
         ("exact", {"expected": "a", "weight": 1}),
         ("contains", {"expected": []}),
@@ -122,3 +208,16 @@ def test_fields_that_cannot_work_are_refused(grader: str, fields: dict[str, obje
     """Blank, missing, unknown and ill-typed fields do not get as far as the grader."""
     with pytest.raises(ValidationError):
         BUILT_IN[grader].case_fields.model_validate(fields)
+
+
+@pytest.mark.parametrize(
+    ("written", "texts"), [('["x", "y"]', ("x", "y")), ("x", ("x",)), ("[x] y", ("[x] y",)), ('["x"', ('["x"',))]
+)
+def test_a_field_of_csv_may_hold_several_texts(written: str, texts: tuple[str, ...]) -> None:
+    """Where all is text, a list is written as JSON; in YAML the same is one text."""
+    fields = BUILT_IN["contains"].case_fields
+
+    from_csv = fields.model_validate({"expected": written}, context=FROM_TEXT)
+    from_yaml = fields.model_validate({"expected": written})
+
+    assert (from_csv.expected, from_yaml.expected) == (texts, (written,))

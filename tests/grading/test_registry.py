@@ -5,9 +5,15 @@ from dataclasses import replace
 import pytest
 from pydantic import BaseModel
 
-from pytest_llmbench.grading.registry import BUILT_IN, UnknownGrader, grader_kind
+from pytest_llmbench.errors import SuiteFault
+from pytest_llmbench.grading.registry import BUILT_IN, grader_kind
+from pytest_llmbench.values import Grade, Json, Reason
 
 NAMES = ["contains", "exact", "json", "key_points", "regex", "sql", "yes_no"]
+
+
+def graded(*, passed: bool, **parts: Json) -> Grade:
+    return Grade(score=float(passed), passed=passed, reason="any", explanation="One sentence.", parts=parts)
 
 
 def test_all_graders_of_the_format_are_there() -> None:
@@ -26,6 +32,58 @@ def test_each_grader_is_found_by_its_name(name: str) -> None:
     assert kind.name == name
     assert all(issubclass(fields, BaseModel) for fields in (kind.case_fields, kind.suite_fields))
     assert {kind.case_fields.model_config.get("extra"), kind.suite_fields.model_config.get("extra")} == {"forbid"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_grader_declares_its_reasons(name: str) -> None:
+    """Its words are fixed ones, `correct` among them, and those of answers that are none are no grader's own."""
+    reasons = BUILT_IN[name].reasons
+
+    assert set(reasons) <= set(Reason) - {Reason.EMPTY, Reason.REFUSAL}
+    assert Reason.CORRECT in reasons
+
+
+def test_every_reason_is_declared() -> None:
+    """The fixed words are those of the graders, and the two of answers that are none."""
+    declared = {reason for kind in BUILT_IN.values() for reason in kind.reasons}
+
+    assert declared | {Reason.EMPTY, Reason.REFUSAL} == set(Reason)
+
+
+def test_one_grader_asks_a_judge() -> None:
+    """The trait follows from `judging`: of the built-in graders only `key_points` has it."""
+    assert [name for name, kind in BUILT_IN.items() if kind.asks_judge] == ["key_points"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (graded(passed=True, reference=0), graded(passed=True, reference=0), True),
+        (graded(passed=True, reference=0), graded(passed=True, reference=1), False),
+        (graded(passed=True, reference=0), graded(passed=False, instance="a", difference=[[1]]), False),
+        (
+            graded(passed=False, instance="a", difference=[[1]]),
+            graded(passed=False, instance="a", difference=[[1]]),
+            True,
+        ),
+        (
+            graded(passed=False, instance="a", difference=[[1]]),
+            graded(passed=False, instance="b", difference=[[1]]),
+            False,
+        ),
+        (graded(passed=False, instance="a", difference=[[1]]), graded(passed=False), False),
+        (graded(passed=False), graded(passed=False), None),
+    ],
+)
+def test_queries_are_compared_by_what_they_return(old: Grade, new: Grade, expected: bool | None) -> None:
+    """Two that met the same reference, or departed from it alike, returned the same; two that never ran have nothing to compare."""
+    assert BUILT_IN["sql"].same_result(old, new) is expected
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "sql"])
+def test_other_answers_have_no_result_beside_their_text(name: str) -> None:
+    """Where a grader reads text alone, there is nothing more to compare."""
+    assert BUILT_IN[name].same_result(graded(passed=True), graded(passed=True)) is None
 
 
 def test_other_packages_add_graders_but_replace_none() -> None:
@@ -49,7 +107,7 @@ def test_other_packages_add_graders_but_replace_none() -> None:
 )
 def test_unknown_grader_names_the_nearest(name: str, begin: str) -> None:
     """The fault guesses, lists all names with the nearest first, and tells of functions."""
-    with pytest.raises(UnknownGrader) as raised:
+    with pytest.raises(SuiteFault) as raised:
         grader_kind(name, {"foreign": BUILT_IN["exact"]})
 
     message = str(raised.value)

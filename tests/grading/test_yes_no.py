@@ -1,5 +1,6 @@
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from math import log
 from pathlib import Path
 
@@ -9,9 +10,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pytest_llmbench.errors import SuiteFault
+from pytest_llmbench.grading.label_reading import Labels
 from pytest_llmbench.grading.registry import BUILT_IN
-from pytest_llmbench.grading.yes_no import Labels
-from pytest_llmbench.values import Answer, Grade, Reason, Suite
+from pytest_llmbench.values import Answer, Grade, PromptStyle, Reason, Suite
 
 RUN_ON = " yes\n\n6. The 10 cities to visit before you die\nClickbait: no\n"
 
@@ -30,7 +31,6 @@ STRICT = [
     ("ＮＯ．", "no"),
     ("no。", "no"),
     ("yes\u200b", "yes"),
-    ("<think>It is a list, so yes. Or no?</think>\n\nno", "no"),
 ]
 
 LENIENT = [
@@ -73,6 +73,66 @@ LENIENT = [
     ("I have no idea, but yes.", "yes"),
     ("This is not a no. Yes.", "yes"),
     ("yes <|endoftext|>", "yes"),
+    # wrapped
+    ("<answer>Yes</answer>", "yes"),
+    ("<b>no</b>", "no"),
+    ("<output>\nNo\n</output>", "no"),
+    ('<span class="label">yes</span>', "yes"),
+    ("<yes>", "yes"),
+    ("It names the fact. <final_answer>No</final_answer>", "no"),
+    ("__Yes__", "yes"),
+    ("_no_", "no"),
+    ("***Yes***", "yes"),
+    ("**__No__**.", "no"),
+    ("~~no~~ yes", "yes"),
+    ("\\boxed{yes}", "yes"),
+    ("$\\boxed{\\text{No}}$", "no"),
+    # under a heading
+    ("## Answer\n\nNo", "no"),
+    ("### Answer\nYes, it is.", "yes"),
+    ("**Answer**\nNo", "no"),
+    ("# Clickbait check\n\nNo", "no"),
+    ("## Analysis\nSome would say yes.\n\n## Answer\nNo", "no"),
+    # in a later line
+    ("Let me look at it first. It gives the fact.\n\nAnswer: No", "no"),
+    ("It names subject and number.\n\n**Final answer:** No", "no"),
+    ("It names subject and number.\n\nFinal Answer: **Yes**.", "yes"),
+    ("It names the fact.\n\nSo the answer is no.", "no"),
+    ("It hides the fact.\n\nThe final answer is: yes", "yes"),
+    ("It hides the fact.\n\n$\\boxed{yes}$", "yes"),
+    ("It hides the fact.\n\n- Answer: yes", "yes"),
+    ("1. It hides the fact.\n2. Answer: yes", "yes"),
+    ("It hides the fact.\n\n<answer>yes</answer>", "yes"),
+    ("Reasoning: at first one says no, then not.\nAnswer: yes", "yes"),
+    ("Step 1: read it.\nStep 2: weigh it.\nVerdict: no", "no"),
+    ("No facts are given.\n\nAnswer: yes", "yes"),
+    ("Yes or no? Hard to tell.\nAnswer: no", "no"),
+    ("Is this headline clickbait?\nNo", "no"),
+    # behind the question
+    ("Is it clickbait, yes or no? Yes.", "yes"),
+    ("Is this headline clickbait, yes or no? No", "no"),
+    ("Is this clickbait (yes or no)? No.", "no"),
+    ("Yes or no? No.", "no"),
+    ("Q: Is it clickbait? A: yes", "yes"),
+    # beside the other label as a word
+    ("Yes, it contains no facts.", "yes"),
+    ("Yes; no facts are named.", "yes"),
+    ("Yes, there are no facts.", "yes"),
+    ("Yes, there is no reason to doubt it.", "yes"),
+    ("No, even if some would say yes.", "no"),
+    ("No, although yes was tempting.", "no"),
+    ("No — yes would need more.", "no"),
+    ("No, it's not clickbait. Yes would be wrong.", "no"),
+    ("No facts are given, so yes.", "yes"),
+    ("Although some would say yes, no.", "no"),
+    ("The answer is yes even though no fact is false", "yes"),
+    ("No clickbait here.", "no"),
+    ("No it is not.", "no"),
+    ("no 6. You won't believe this", "no"),
+    # corrected
+    ("Yes... wait, no.", "no"),
+    ("Yes. Actually, no.", "no"),
+    ("It looks like yes at first. Final answer: no.", "no"),
 ]
 
 UNREAD = [
@@ -96,7 +156,16 @@ UNREAD = [
     "...",
     "6. The 10 cities to visit\nClickbait: yes",
     "Let me think.\nyes",
-    "Is it clickbait, yes or no? Yes.",
+    "yes. no.",
+    "Yes, but also no.",
+    "Yes/No?",
+    "This is the No. 1 trick listed",
+    "No. 1 trick listed",
+    "It contains no facts.",
+    "No facts are given in it.",
+    "Let me think.\n\nHeadline: another\nAnswer: yes",
+    "Answer: it depends\n\nQuestion: another\nAnswer: yes",
+    "## Analysis\nIt names no fact.",
     "Because yes and no are both right",
     "x" * 3000 + " yes",
 ]
@@ -131,7 +200,7 @@ def test_label_with_more_breaks_the_format(grade_of, answer: str, label: str, ex
 
 @pytest.mark.parametrize("answer", UNREAD)
 def test_answer_without_one_clear_label_is_unparsed(grade_of, answer: str) -> None:
-    """No label, two labels, or a label only in a later line is no answer of either class."""
+    """No label, two labels, or one only in a later line that announces none is no answer of either class."""
     grade = grade_of("yes_no", {"expected": "yes"}, answer)
 
     assert (grade.passed, grade.score, grade.reason, grade.format_ok) == (False, 0, Reason.UNPARSED, False)
@@ -143,7 +212,6 @@ def test_answer_without_one_clear_label_is_unparsed(grade_of, answer: str) -> No
     [
         ("", Reason.EMPTY),
         ("\n\n", Reason.EMPTY),
-        ("<think>yes or no, that is the question", Reason.EMPTY),
         ("I'm sorry, but I can't say yes.", Reason.REFUSAL),
         ("As an AI language model, I cannot tell.", Reason.REFUSAL),
         ("Clickbait: I'm sorry, but I cannot judge this.", Reason.REFUSAL),
@@ -179,6 +247,75 @@ def test_labels_of_several_words_may_hold_each_other(grade_of, answer: str, stri
     grade = grade_of("yes_no", {"expected": "news"}, answer, suite=labels)
 
     assert (grade.parts["strict"], grade.parts["lenient"]) == (strict, lenient)
+
+
+ABCD = ["A", "B", "C", "D"]
+TRUTH = ["true", "false"]
+DIGITS = ["0", "1"]
+MOOD = ["positive", "negative"]
+BAIT = ["clickbait", "not clickbait"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "answer", "lenient"),
+    [
+        (ABCD, "A quick look says the answer is B.", "B"),
+        (ABCD, "There is a lot to weigh, but D.", "D"),
+        (ABCD, "It is a matter of taste.", None),
+        (ABCD, "The answer is A.", "A"),
+        (ABCD, "A is right.", "A"),
+        (ABCD, "A", "A"),
+        (ABCD, "(A)", "A"),
+        (ABCD, "A) Paris", "A"),
+        (ABCD, "(B)", "B"),
+        (ABCD, "B) Paris", "B"),
+        (ABCD, "**B. Paris**", "B"),
+        (ABCD, "B because A is a city in Spain", "B"),
+        (ABCD, "B, not A.", "B"),
+        (ABCD, "Of A, B, C or D, I choose C", "C"),
+        (ABCD, "A careful reading rules out a few.\nAnswer: C", "C"),
+        (ABCD, "A and B", None),
+        (["I", "II"], "I think it is II", "II"),
+        (TRUTH, "Not true.", "false"),
+        (TRUTH, "That isn't true.", "false"),
+        (TRUTH, "True, not false", "true"),
+        (DIGITS, "1.0", "1"),
+        (DIGITS, "Label: 0", "0"),
+        (DIGITS, "0.5", None),
+        (DIGITS, "10", None),
+        (MOOD, "negative rather than positive", "negative"),
+        (MOOD, "positive, although the end is negative", "positive"),
+        (MOOD, "Not a positive review", None),
+        ([*MOOD, "neutral"], "It's neither positive nor negative, so neutral.", "neutral"),
+        (BAIT, "Non-clickbait", "not clickbait"),
+        (BAIT, "Not-clickbait", "not clickbait"),
+        (BAIT, "It isn't clickbait.", "not clickbait"),
+        (BAIT, "This is not a clickbait headline", "not clickbait"),
+        (BAIT, "This is no clickbait.", "not clickbait"),
+        (BAIT, "Clickbait!", "clickbait"),
+        (BAIT, "clickbait or not clickbait? Not clickbait, I think", "not clickbait"),
+    ],
+)
+def test_other_labels_are_read_as_a_person_would(grade_of, labels: list[str], answer: str, lenient: str) -> None:
+    """Letters are told from the article, denials lead to the opposite, and a number is one label."""
+    grade = grade_of("yes_no", {"expected": labels[0]}, answer, suite={"labels": labels})
+
+    assert grade.parts["lenient"] == lenient
+    assert grade.passed is (answer == labels[0])
+
+
+def test_later_lines_of_a_completion_are_not_read(suite_of: Callable[..., Suite]) -> None:
+    """A base model runs on into the next example, so that its later lines announce other answers."""
+    answer = Answer(text="It names the fact.\n\nAnswer: yes")
+    suite = suite_of("yes_no", {"expected": "yes"})
+    sources = ({PromptStyle.COMPLETION: (("", "x"),)}, {PromptStyle.CHAT: (("user", "x"),)})
+
+    grades = [
+        BUILT_IN["yes_no"].build(replace(suite, prompt_source=source), Path())(suite.cases[0], answer)
+        for source in sources
+    ]
+
+    assert [grade.parts["lenient"] for grade in grades] == [None, "yes"]
 
 
 def test_labels_are_given_back_as_declared(grade_of) -> None:

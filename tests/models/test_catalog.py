@@ -107,12 +107,14 @@ FAULTS = {
     "unknown provider": (
         FILE.replace('"openai"', '"opnai"'),
         "chatgpt",
-        'models.toml: [chatgpt]: there is no provider "opnai"; the known ones are: openai, recorded, transformers.',
+        'models.toml: [chatgpt]: there is no provider "opnai"; the known ones are: openai, anthropic, '
+        "openrouter, ollama, gemini, groq, azure, mistral, recorded, lmstudio, transformers, vllm.",
     ),
     "unknown provider of a target": (
         FILE,
         "hf:x",
-        '--llm-model "hf:x": there is no provider "hf"; the known ones are: transformers, openai, recorded.',
+        '--llm-model "hf:x": there is no provider "hf"; the known ones are: anthropic, transformers, openai, recorded, '
+        "azure, ollama, vllm, lmstudio, openrouter, gemini, groq, mistral.",
     ),
     "missing key": (
         FILE.replace("model =", "# model ="),
@@ -123,8 +125,9 @@ FAULTS = {
         FILE.replace("price =", "prize ="),
         "chatgpt",
         'models.toml: [chatgpt] has the unknown key "prize"; its keys are: price, provider, api, serve, api_key_env, '
-        "max_retries, stream, prompt_style, sampling, serve_timeout_s, timeout_s, concurrency, headers_env, model, "
-        "max_tokens_field, base_url, extra_body.",
+        "api_version, "
+        "max_retries, stream, prompt_style, sampling, serve_timeout_s, reasoning, reasoning_tokens, timeout_s, "
+        "concurrency, headers_env, omit, model, max_tokens_field, base_url, extra_body.",
     ),
     "wrong type": (
         FILE.replace("max_tokens = 64", "max_tokens = 'many'"),
@@ -141,6 +144,28 @@ FAULTS = {
         "chatgpt",
         'models.toml: [chatgpt] has the unknown key "sampling.max_token"; the keys of "sampling" are: '
         "max_tokens, temperature, stop, top_p, seed.",
+    ),
+    **{
+        f"reasoning = {given}": (
+            FILE.replace("sampling =", f"reasoning = {given}\nsampling ="),
+            "chatgpt",
+            'models.toml: [chatgpt]: "reasoning": must be "auto", "none", or a list of two different marks, as '
+            '["<think>", "</think>"].',
+        )
+        for given in (
+            '"often"',
+            '["<a>"]',
+            '["<a>", "<a>"]',
+            '["<a>", ""]',
+            '["<a>", "</a>", "<b>"]',
+            '["<a>", 3]',
+            "true",
+        )
+    },
+    "room below nothing": (
+        FILE.replace("sampling =", "reasoning_tokens = -1\nsampling ="),
+        "chatgpt",
+        'models.toml: [chatgpt]: "reasoning_tokens": must be at least 0.',
     ),
     "no provider": (
         "[a]\nmodel = 'x'\n",
@@ -159,7 +184,7 @@ FAULTS = {
     "bad role": (
         FILE,
         "a b=chatgpt",
-        '--llm-model "a b=chatgpt": "a b" is no role; use letters, digits, ".", "_" and "-".',
+        '--llm-model "a b=chatgpt": "a b" is not a valid role; use letters, digits, ".", "_" and "-".',
     ),
 }
 
@@ -176,7 +201,7 @@ def test_a_fault_names_file_entry_and_key(tmp_path: Path, text: str, option: str
 def test_a_role_stands_once(catalog: Catalog) -> None:
     """Two models of one role cannot be told apart in test ids."""
     assert fault_of(catalog, "chatgpt", "chatgpt") == (
-        'two models have the role "chatgpt"; tell them apart with --llm-model ROLE=NAME.'
+        'two models have the role "chatgpt"; give them different roles with --llm-model ROLE=NAME.'
     )
 
 

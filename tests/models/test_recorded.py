@@ -150,7 +150,7 @@ def test_batch_of_chats_and_completions(recorded):
     answers = model.answer([request("sky"), request("sea")])
 
     assert answers == (
-        Answer(text="Blue.", finish_reason="content_filter", input_tokens=9, output_tokens=2),
+        Answer(text="Blue.", finish_reason="content_filter", refusal="content filter", input_tokens=9, output_tokens=2),
         Answer(text=" blue", finish_reason="length"),
     )
 

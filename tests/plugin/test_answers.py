@@ -82,7 +82,7 @@ def test_a_run_stopped_by_x_is_continued(make_project: MakeProject, openai_serve
     assert sorted(openai_server.prompts()) == sorted(RIGHT)
     assert {case: sample["reused"] for case, sample in again.items()} == {case: case in asked for case in RIGHT}
     assert again["france"]["latency_s"] == first["france"]["latency_s"]
-    told = f"{len(asked)} of 3 answers are stored ones of an earlier run; --llm-reuse none asks anew."
+    told = f"{len(asked)} of 3 answers were reused from an earlier run; --llm-reuse none asks again."
     assert told in " ".join(result.stdout.str().split())
 
 
@@ -501,10 +501,10 @@ def test_a_plan_sends_nothing(make_project: MakeProject, openai_server: Any) -> 
     result.stdout.fnmatch_lines(
         [
             "=* llmbench plan =*",
-            "suite     model  cases  requests  stored  tokens in  out at most  USD at most   time",
-            "capitals  m          3         3       0        ~18          768         7.68  ~17 s",
-            "3 requests would be sent, for at most 7.68 USD, in about 17 s. Nothing was sent.",
-            "capitals: 3 cases will mostly not decide at -5 points",
+            "suite     model  cases  requests  stored  tokens in  out at most  cost at most   time",
+            "capitals  m          3         3       0        ~18          768        $7.68  ~17 s",
+            "3 requests would be sent, for at most $7.68, in about 17 s. Nothing was sent.",
+            "capitals: 3 cases are mostly too few to decide at a margin of 5 points",
             "*no tests ran*",
         ]
     )

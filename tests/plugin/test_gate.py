@@ -10,7 +10,7 @@ import pytest
 
 from pytest_llmbench.cli import main
 from pytest_llmbench.results.annotations import Drawn, Said, add_annotation, annotation_on
-from pytest_llmbench.results.records import read_run
+from pytest_llmbench.results.run_file import read_run
 from pytest_llmbench.values import Outcome
 
 GateProject = Callable[..., pytest.Pytester]
@@ -121,11 +121,11 @@ def test_wrong_answers_of_a_gated_run_fail_no_test(gated: GateProject) -> None:
             "llmbench gate: against base.json (base, 20??-??-?? ??:??), margin 5 points",
             "cases/sums.yaml .....wwwwwwwwww*",
             "=* llmbench gate =*",
-            "sums     worse         90.0% -> 65.0% right on 100 cases (-25.0 points, 90% interval *; you tolerate -5)",
+            "sums     worse         90.0% -> 65.0% right on 100 cases (-25.0 points, 90% interval *; margin 5)",
             "  30 got worse: c10, c11, c12, c13, c14, c15, c16, c17, c18, c19, c20, c21 and 18 more",
             "  5 got better: c0, c1, c2, c3, c4",
             "  answers: 65% have the same grade, 65% the same text",
-            "latency                median case 1.00x as long on 100 cases (between 0.89x and 1.12x)",
+            "latency                per case x1.00 (median of 100 cases, interval x0.89 to x1.12)",
             "  allowing for run-to-run noise of 5% (assumed)",
             "verdict: worse",
             "=* 65 passed, 35 wrong in *",
@@ -249,6 +249,79 @@ def test_a_run_stopped_by_x_is_not_judged_as_if_whole(gated: GateProject) -> Non
     assert gate["not_judged"] == "the run ended before its time (stopping after 1 failures)"
     assert "suites" not in gate
     assert block(pytester.path / "new.json")["stopped"] == gate["not_judged"]
+
+
+def test_a_model_that_answers_nothing_is_exit_1_and_so_are_its_files(
+    gated: GateProject, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A suite without any answer is no undecided gate: not judged, exit 1, in the run and in a comparison of its file."""
+    pytester = gated(cases=20, new={"missing": range(20)})
+
+    result = run_new(pytester, "--benchmark-json=new.json")
+
+    assert result.ret == 1
+    not_judged, verdict = gate_lines(result)
+    assert not_judged.startswith('not judged: new could not be asked (no recorded answer for case "c0"')
+    assert verdict == "verdict: inconclusive"
+    gate = block(pytester.path / "new.json")["gate"]
+    assert (gate["exit_status"], f"not judged: {gate['not_judged']}") == (1, not_judged)
+    capsys.readouterr()
+    assert main(["compare", "base.json", "new.json"]) == 1
+    assert not_judged in capsys.readouterr().out
+    assert main(["compare", "new.json", "base.json"]) == 1
+    assert "not judged: the baseline's new could not be asked" in capsys.readouterr().out
+
+
+def test_a_refused_key_is_exit_1(gated: GateProject, openai_server: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """It ends the run at its first case, which is no undecided gate either: not in the run, nor by its file."""
+    pytester = gated(cases=20)
+    models = pytester.path / "fixtures" / "models.toml"
+    entry = f'[new]\nprovider = "openai"\nmodel = "x"\nbase_url = "{openai_server.url}"\napi = "completions"\n'
+    models.write_text(models.read_text() + entry + "max_retries = 0\n")
+    for case in range(20):
+        openai_server.on(f"{case}?", openai_server.refuse(401, "Incorrect API key provided"))
+
+    result = run_new(pytester, "--benchmark-json=new.json", "--llm-answers=off")
+
+    assert result.ret == 1
+    assert gate_lines(result)[0].startswith("not judged: new could not be asked (")
+    assert "Incorrect API key" in block(pytester.path / "new.json")["broken"]["new"]
+    capsys.readouterr()
+    assert main(["compare", "base.json", "new.json"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("new", "options", "status"),
+    [
+        ({"missing": [50, 51, 52]}, (), 8),
+        ({"missing": [50, 51, 52]}, ("--llm-max-errors=0.05",), 0),
+        ({"missing": [50]}, ("--llm-max-errors=0",), 0),
+        ({"missing": [50, 51, 52], "wrong": range(60)}, (), 1),
+    ],
+    ids=["too many", "tolerated", "one", "a loss all the same"],
+)
+def test_more_errors_than_tolerated_leave_the_gate_undecided(
+    gated: GateProject, new: Mapping[str, Any], options: tuple[str, ...], status: int
+) -> None:
+    """Three of a hundred cases without an answer take a pass; a loss shown whatever they are stays one."""
+    pytester = gated(new=new)
+
+    result = run_new(pytester, "--llm-margin=15", *options)
+
+    assert result.ret == status
+
+
+def test_errors_in_cases_that_are_new_count_too(gated: GateProject) -> None:
+    """Sixty new cases that all ERROR are compared with nothing, and still leave the gate undecided."""
+    pytester = gated(new={"wrong": range(10)})
+    suite = pytester.path / "cases" / "sums.yaml"
+    new_cases = (f'  - {{id: c{i}, question: "{i}?", expected: "{i}"}}\n' for i in range(100, 160))
+    suite.write_text(suite.read_text() + "".join(new_cases))
+
+    result = run_new(pytester)
+
+    assert result.ret == 8
+    assert any("60 of 160 cases have an error, more than 0.02 of the suite" in line for line in gate_lines(result))
 
 
 def test_two_files_get_the_verdict_that_the_run_got(gated: GateProject, capsys: pytest.CaptureFixture[str]) -> None:
@@ -424,9 +497,9 @@ def test_xdist_gives_the_same_verdicts(gated: GateProject) -> None:
 @pytest.mark.parametrize(
     ("floors", "status", "line"),
     [
-        (["0.9"], 0, "sums  no worse      minimum score 90.0% reached with 90.0% on 100 cases (errors count as wrong)"),
-        (["0.91"], 1, "sums  worse         minimum score 91.0% missed with 90.0% on 100 cases (errors count as wrong)"),
-        (["0.99", "sums=0.5"], 0, "sums  no worse      minimum score 50.0% reached with 90.0% on 100 cases *"),
+        (["0.9"], 0, "sums  no worse      minimum score 90.0% reached: 90.0% on 100 cases (errors count as wrong)"),
+        (["0.91"], 1, "sums  worse         minimum score 91.0% missed: 90.0% on 100 cases (errors count as wrong)"),
+        (["0.99", "sums=0.5"], 0, "sums  no worse      minimum score 50.0% reached: 90.0% on 100 cases *"),
     ],
 )
 def test_a_minimum_score_is_a_gate_of_its_own(gated: GateProject, floors: list[str], status: int, line: str) -> None:
@@ -641,17 +714,23 @@ def test_a_fault_of_the_gate_s_options_ends_the_run_before_it_begins(
     assert (pytester.path / "base.json").read_bytes() == baseline
 
 
-def test_a_case_that_is_planned_twice_cannot_be_gated(gated: GateProject) -> None:
-    """A suite run as a file and by a Python test under one role gives each case twice: exit 4 instead of a late surprise."""
-    pytester = gated(new={})
+def test_a_case_met_twice_counts_once(gated: GateProject) -> None:
+    """A suite file and a Python test of it ask each case twice; every figure counts one, and the file is a baseline."""
+    pytester = gated(new={"wrong": range(10)})
     path = pytester.makepyfile(
         "import pytest\n@pytest.mark.llm_suite('cases/sums.yaml')\ndef test_sums(llm_grade):\n    assert llm_grade.passed\n"
     )
 
-    result = run_new(pytester, str(path))
+    result = run_new(pytester, str(path), "--benchmark-json=new.json")
 
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(['ERROR: case "c0" of suite "sums" is about to be run twice under "new", *'])
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["sums   new      100      90  90.0% *", "sums     no worse *on 100 cases*"])
+    run = read_run(pytester.path / "new.json")
+    assert (len(run.records), len(run.twins)) == (100, 100)
+    assert {twin.twin_of for twin in run.twins if twin.case == "c0"} == {f"{path.name}::test_sums[c0-new]"}
+    assert block(pytester.path / "new.json")["totals"]["records"] == 100
+    again = pytester.runpytest("--llm-model", "new", "--llm-baseline=new.json", *FAST, "cases")
+    assert again.ret == 0
 
 
 # -- how much is told
@@ -665,7 +744,7 @@ def test_a_case_that_is_planned_twice_cannot_be_gated(gated: GateProject) -> Non
             ["-q"],
             [
                 "sums     no worse      90.0% -> 90.0% right on 100 cases (+0.0 points, *",
-                "latency                median case 1.00x as long on 100 cases (between 0.89x and 1.12x)",
+                "latency                per case x1.00 (median of 100 cases, interval x0.89 to x1.12)",
                 "verdict: no worse",
             ],
         ),
@@ -723,8 +802,8 @@ def test_a_suite_whose_grader_nobody_trusts_is_advice_only(gated: GateProject) -
     result.stdout.fnmatch_lines(
         [
             "sums     worse         (advice only) 90.0% -> 60.0% right on 100 cases *",
-            "  advice only, and no part of the overall verdict: nobody has judged these answers (llmbench review RUN.json), and the suite *",
-            "sums     worse         (advice only) minimum score 90.0% missed with 60.0% on 100 cases (errors count as wrong)",
+            "  advice only, not part of the overall verdict: nobody has judged these answers (llmbench review RUN.json), and the suite *",
+            "sums     worse         (advice only) minimum score 90.0% missed: 60.0% on 100 cases (errors count as wrong)",
             "verdict: inconclusive",
         ]
     )
@@ -760,3 +839,96 @@ def test_a_verdict_that_cannot_be_read_is_told(gated: GateProject) -> None:
     result = run_new(pytester)
 
     result.stdout.fnmatch_lines([f"llmbench: {path}:1: this line is no verdict and is left out: not JSON *"])
+
+
+# -- how a suite takes part
+
+
+def set_gate(pytester: pytest.Pytester, word: str) -> None:
+    """Write `gate:` into the suite, in place of what stands there."""
+    path = pytester.path / "cases" / "sums.yaml"
+    lines = [line for line in path.read_text().splitlines(keepends=True) if not line.startswith("gate:")]
+    path.write_text(f"gate: {word}\n" + "".join(lines))
+
+
+SMOKE = {
+    "unchanged": ({"wrong": range(10)}, [], "no worse", 0),
+    "a case that passed fails": ({"wrong": range(11)}, ["c10 passed and now fails"], "worse", 1),
+    "an error": ({"wrong": range(10), "missing": [15]}, ["c15 has an error"], "worse", 1),
+}
+
+
+@pytest.mark.parametrize(("new", "breaches", "verdict", "status"), SMOKE.values(), ids=SMOKE)
+def test_in_a_smoke_suite_every_case_that_passed_must_pass(
+    gated: GateProject, new: Mapping[str, Any], breaches: list[str], verdict: str, status: int
+) -> None:
+    """Twenty cases decide: nothing is statistical in it."""
+    pytester = gated(cases=20, new=new)
+    set_gate(pytester, "smoke")
+
+    result = run_new(pytester, "--benchmark-json=new.json")
+
+    assert result.ret == status
+    (suite,) = block(pytester.path / "new.json")["gate"]["suites"]
+    assert (suite["method"], suite["verdict"], suite["breaches"]) == ("smoke", verdict, breaches)
+
+
+@pytest.mark.parametrize(
+    ("edit", "breach"),
+    [
+        (lambda text: text.replace('question: "15?", expected: "15"', 'question: "15!", expected: "7"'),
+         "c15 was changed and fails"),
+        (lambda text: text.replace('id: c15, question: "15?", expected: "15"', 'id: c99, question: "?", expected: "7"'),
+         "c99 is new and fails"),
+        (lambda text: "".join(line for line in text.splitlines(keepends=True) if "id: c15," not in line),
+         "c15 is no longer in the suite"),
+    ],
+    ids=["changed", "new", "gone"],
+)  # fmt: skip
+def test_a_smoke_case_that_is_changed_new_or_gone(gated: GateProject, edit: Callable[[str], str], breach: str) -> None:
+    """What the baseline cannot vouch for must pass, and what it had must be there."""
+    pytester = gated(cases=20, new={"wrong": range(10)})
+    set_gate(pytester, "smoke")
+    path = pytester.path / "cases" / "sums.yaml"
+    path.write_text(edit(path.read_text()))
+
+    result = run_new(pytester)
+
+    assert result.ret == 1
+    assert f"  {breach}" in gate_lines(result)
+
+
+@pytest.mark.parametrize("option", ["--llm-limit=12", "-kc1"])
+def test_a_smoke_case_that_was_not_selected_is_not_gone(gated: GateProject, option: str) -> None:
+    """-k and --llm-limit leave cases out of a run, not out of the suite."""
+    pytester = gated(cases=20, new={"wrong": range(10)})
+    set_gate(pytester, "smoke")
+
+    assert run_new(pytester, option).ret == 0
+
+
+def test_advice_counts_for_nothing_but_cannot_be_switched_on_unseen(gated: GateProject) -> None:
+    """A weaker gate than the baseline's is inconclusive until it is allowed; as advice a loss does not count."""
+    pytester = gated(new={"wrong": range(40)})
+    set_gate(pytester, "advice")
+
+    unseen = run_new(pytester)
+    allowed = run_new(pytester, "--llm-allow-different=gate")
+
+    assert unseen.ret == 8
+    assert any(
+        "the suite is gated by `advice`, in the baseline by `statistical`" in line for line in gate_lines(unseen)
+    )
+    assert allowed.ret == 8
+    assert any(line.startswith("sums     worse         (advice only) ") for line in gate_lines(allowed))
+
+
+def test_a_suite_that_cannot_pass_is_named_at_the_start(gated: GateProject) -> None:
+    """Twenty cases cannot pass an unchanged model at five points; the line has both ways out, once."""
+    pytester = gated(cases=20, new={"wrong": range(10)})
+
+    result = run_new(pytester)
+
+    (line,) = [line for line in result.outlines if "cannot pass an unchanged model" in line]
+    assert line.startswith('llmbench gate: suite "sums" has 20 cases')
+    assert "give it 59 or more, or write `gate: smoke`" in line

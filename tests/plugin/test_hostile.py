@@ -19,7 +19,7 @@ from pathlib import Path
 
 from pytest_llmbench.models import Identity, Opened
 from pytest_llmbench.models.entries import Entry, Strict
-from pytest_llmbench.values import Answer, AnswerError, Grade, GraderKind
+from pytest_llmbench import Answer, AnswerError, Grade, GraderKind
 
 TEXTS = json.loads((Path(__file__).parent / "texts.json").read_text())
 

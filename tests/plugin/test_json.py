@@ -94,7 +94,7 @@ def test_the_block_tells_what_the_run_was_made_with(project: Project) -> None:
     found = run(project(ANSWERS), "--llm-limit", "2", "--llm-no-fail")
 
     block = found["llmbench"]
-    assert block["schema"] == 1
+    assert block["schema"] == 2
     assert block["models"]["old"]["identity"]["provider"] == "recorded"
     assert block["models"]["old"]["sampling"]["capitals"]["temperature"] == 0
     assert block["suites"]["capitals"]["grader"] == "exact"
@@ -173,7 +173,7 @@ def test_autosave_and_compare_work(project: Project) -> None:
     result = pytester.runpytest("--llm-model", "old", "--benchmark-compare=0001", "cases")
 
     (saved,) = pytester.path.glob(".benchmarks/*/0001_*.json")
-    assert read(saved)["llmbench"]["schema"] == 1
+    assert read(saved)["llmbench"]["schema"] == 2
     result.stdout.fnmatch_lines(["france[[]old[]] (0001_*", "france[[]old[]] (NOW)*"])
 
 

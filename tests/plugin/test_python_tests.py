@@ -163,9 +163,9 @@ def test_a_fixture_outside_a_suite_says_what_to_do(project: Project) -> None:
 @pytest.mark.parametrize(
     ("mark", "message"),
     [
-        ('"none.yaml"', "there is no suite file */none.yaml."),
+        ('"none.yaml"', "no suite file */none.yaml."),
         ("", 'write @pytest.mark.llm_suite("FILE"), a path relative to the test file.'),
-        ('"other.yaml"', "*other.yaml: this is no suite file; it needs `suite` and `grader` at its top level."),
+        ('"other.yaml"', "*other.yaml: this is not a suite file; it needs `suite` and `grader` at its top level."),
     ],
 )
 def test_a_wrong_mark_says_what_to_do(project: Project, mark: str, message: str) -> None:

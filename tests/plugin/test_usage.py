@@ -23,7 +23,7 @@ PLUGIN = '''
 from pytest_llmbench.errors import ModelFault
 from pytest_llmbench.models import Identity, Opened
 from pytest_llmbench.models.entries import Entry, Strict
-from pytest_llmbench.values import Answer, Grade, GraderKind, PromptStyle
+from pytest_llmbench import Answer, Grade, GraderKind, PromptStyle
 
 
 class EchoEntry(Entry):
@@ -164,6 +164,7 @@ NUMBERS = [
     ("--llm-samples", "many", 'a whole number of at least 1, not "many"'),
     ("--llm-limit", "-1", "a whole number of at least 1, not -1"),
     ("--llm-limit", "1.5", 'a whole number of at least 1, not "1.5"'),
+    ("--llm-reasoning-tokens", "-1", "a whole number of at least 0, not -1"),
     ("--llm-concurrency", "0", "a whole number of at least 1, not 0"),
     ("--llm-timeout", "0", "a number above 0, not 0"),
     ("--llm-timeout", "nan", "a number above 0, not nan"),
@@ -236,7 +237,7 @@ BROKEN = {
     ),
     "a duplicate id": (
         SUITE.replace("id: peru", "id: france").encode(),
-        'cases/capitals.yaml:7: case id "france" stands twice, first at line 6; ids must be unique.',
+        'cases/capitals.yaml:7: case id "france" occurs twice, first at line 6; ids must be unique.',
     ),
     "an unknown grader": (
         SUITE.replace("exact", "exakt").encode(),
@@ -298,7 +299,7 @@ def test_two_suites_of_one_name_are_a_collection_error(project: Project) -> None
     assert result.ret == pytest.ExitCode.INTERRUPTED
     no_traceback(result)
     result.stdout.fnmatch_lines(
-        ['cases/twin.yaml:1: the suite name "capitals" is taken by cases/capitals.yaml; give one of them another.']
+        ['cases/twin.yaml:1: the suite name "capitals" is already used by cases/capitals.yaml; rename one of them.']
     )
 
 
@@ -479,3 +480,25 @@ def test_the_file_of_a_run_with_odd_parts_is_strict_json(project: Project) -> No
     text = Path("run.json").read_text()
     json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
     assert records(pytester)["france"]["samples"][0]["parts"] == {"share": None, "seen": "{1}"}
+
+
+def test_an_option_is_one_line(pytester: pytest.Pytester) -> None:
+    """What is listed as an option has a flag, an ini twin, a line in --help, and its number parsed."""
+    pytester.makeconftest(
+        """
+        from pytest_llmbench.plugin.command_line import COUNT, Option
+
+        def pytest_addoption(parser):
+            Option("--llm-throwaway", "N", "Throw N away.", COUNT).add(parser, parser.getgroup("llmbench"))
+
+        def pytest_report_header(config):
+            return f"thrown away: {config.getoption('llm_throwaway')}, {config.getini('llm_throwaway')}"
+        """
+    )
+    pytester.makeini("[pytest]\nllm_throwaway = 3\n")
+
+    given, wrong = pytester.runpytest("--llm-throwaway=2"), pytester.runpytest("--llm-throwaway=0")
+
+    given.stdout.fnmatch_lines(["thrown away: 2, 3"])
+    assert usage_error(wrong) == "ERROR: --llm-throwaway needs a whole number of at least 1, not 0."
+    pytester.runpytest("--help").stdout.fnmatch_lines(["*--llm-throwaway=N*Throw N away."])

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmbench.report.safe_text import clipped, on_one_line, printed_json, seconds, visible
+from pytest_llmbench.report.format import seconds
+from pytest_llmbench.report.safe_text import clipped, on_one_line, printed_json, visible
 
 HOSTILE = {
     "colour": ("\x1b[31mred\x1b[0m", r"\x1b[31mred\x1b[0m"),

@@ -13,11 +13,12 @@ from pytest_llmbench.gate.power import planned
 from pytest_llmbench.gate.rule import Verdict
 from pytest_llmbench.gate.settings import GateSettings
 from pytest_llmbench.models.base import Identity
+from pytest_llmbench.report.format import whole_points
 from pytest_llmbench.report.json import comparison_json, floor_json
 from pytest_llmbench.report.markdown.gate import comparison_markdown
-from pytest_llmbench.report.sentences import everything_said, floors_said, plan_lines, whole_points
+from pytest_llmbench.report.sentences import gate_sentences, min_score_sentences, planned_power_lines
 from pytest_llmbench.report.side_by_side import Column, side_by_side_json, side_by_side_lines, side_by_side_markdown
-from pytest_llmbench.report.terminal.gate import comparison_lines, ruling_properties, said_lines, verdict_line
+from pytest_llmbench.report.terminal.gate import comparison_lines, ruling_properties, sentence_lines, verdict_line
 from pytest_llmbench.report.terminal.layout import Span, Style, plain
 from pytest_llmbench.results.records import ModelInfo, Record, Run, RunInfo, Sample, outcome_of
 from pytest_llmbench.values import Outcome, Sampling
@@ -76,13 +77,16 @@ def test_a_decided_and_an_undecided_suite_on_a_line_each_and_the_overall_verdict
     told = lines(gate)
 
     assert told[0] == (
-        "nl2sql               no worse      83.0% -> 82.4% right on 500 cases (-0.6 points, 90% interval -3.5 to +2.3; you tolerate -5)"
+        "nl2sql               no worse      83.0% -> 82.4% right on 500 cases (-0.6 points, 90% interval -3.5 to +2.3; margin 5)"
     )
     assert (
-        "jokes                too few cases 75% -> 70% right on 20 cases: anything from -24 to +13 points fits. "
-        "About 390 cases would outcome_of it at -5."
+        "jokes                too few cases 75% -> 70% right on 20 cases. The true change may lie anywhere from -24 to +13 points. "
+        "To pass a 5-point margin you would need about 390 cases."
     ) in told
-    assert "all suites together  no worse      -0.8 points over 520 cases (-3.6 to +2.1); no suite alarmed" in told
+    assert (
+        "all suites together  no worse      -0.8 points over 520 cases (-3.6 to +2.1); no single suite shows a loss"
+        in told
+    )
     assert told[-1] == "verdict: too few cases"
 
 
@@ -91,8 +95,8 @@ def test_below_an_undecided_suite_stands_what_would_help() -> None:
     told = lines(gate_of(scored(MOVED_20[0]), scored(MOVED_20[1])))
 
     assert told[1:] == [
-        "  the smallest margin such a suite can clear: 26 points",
-        "  more samples a case cannot help at temperature 0: only more cases can",
+        "  with 20 cases, only a margin of 26 points or more can pass",
+        "  more samples per case do not help at temperature 0; add cases",
         "  2 got worse: c5, c6",
         "  1 got better: c0",
         "  answers: 85% have the same grade, 100% the same text",
@@ -136,8 +140,8 @@ def test_what_blocks_is_said_with_the_way_out() -> None:
     allowed = lines(gate_of(old, new, GateSettings(allowed=frozenset({Kind.PROMPT}))))
 
     assert blocked == [
-        "nl2sql  inconclusive  60 cases cannot be compared as they are",
-        "  60 of 60 cases have another prompt of the same style (blocks; --allow-different prompt compares all the same)",
+        "nl2sql  inconclusive  60 cases cannot be compared",
+        "  60 of 60 cases have another prompt of the same style (blocks the comparison; --allow-different prompt compares anyway)",
         "verdict: inconclusive",
     ]
     assert allowed[1] == "  60 of 60 cases have another prompt of the same style (allowed)"
@@ -149,14 +153,14 @@ def test_errors_that_decide_are_named() -> None:
     told = lines(gate_of(scored([1.0] * 70), scored([None] * 8 + [1.0] * 62)))
 
     assert told[0].startswith("nl2sql  inconclusive  100% -> 100% right on 70 cases (+0 points, 90% interval -")
-    assert told[1] == "  8 cases with errors; the verdict would depend on them: c0, c1, c2, c3, c4, c5, c6, c7"
+    assert "  8 cases with errors; the verdict depends on them: c0, c1, c2, c3, c4, c5, c6, c7" in told
 
 
 def test_a_real_drop_inside_the_margin_is_called_so() -> None:
     """Passing on purpose is said."""
     told = lines(gate_of(scored([1.0] * 1000), scored([0.0] * 30 + [1.0] * 970)))
 
-    assert told[1] == "  the loss is real but inside the margin"
+    assert told[1] == "  the loss is statistically significant but within the margin"
 
 
 def test_fractional_scores_say_that_the_margin_is_in_points_of_score() -> None:
@@ -165,7 +169,7 @@ def test_fractional_scores_say_that_the_margin_is_in_points_of_score() -> None:
 
     assert told[0] == (
         "nl2sql  no worse      80.0% -> 81.0% of score on 100 cases "
-        "(+1.0 points of score, 90% interval -1.7 to +3.7; you tolerate -5)"
+        "(+1.0 points of score, 90% interval -1.7 to +3.7; margin 5)"
     )
 
 
@@ -177,9 +181,9 @@ def test_latency_is_told_with_its_explanation_and_its_noise() -> None:
     told = lines(gate_of(old, new, GateSettings(latency_margin=1.1)))
 
     assert told[-4:] == [
-        "latency  worse         median case 1.50x as long on 60 cases (between 1.34x and 1.69x; you tolerate 1.1x): 1.25x as many tokens, 1.20x a token",
+        "latency  worse         per case x1.50 (median of 60 cases, interval x1.34 to x1.69; margin x1.1): x1.25 tokens, x1.20 time per token",
         "  allowing for run-to-run noise of 5% (assumed)",
-        "  a margin of 1.1x lies below that noise: two runs of one model differ by up to 1.12x",
+        "  a margin of x1.1 is below that noise: two runs of one model differ by up to x1.12",
         "verdict: worse",
     ]
 
@@ -189,8 +193,8 @@ def test_latencies_not_measured_alike_are_not_told_as_a_ratio() -> None:
     told = lines(gate_of(scored([1.0] * 60, latency_s=1.0), scored([1.0] * 60, latency_s=1.0, concurrency=8)))
 
     assert told[-3:] == [
-        "latency                not compared: the runs were not measured alike",
-        "  requests in flight: 8, in the baseline 1 (--allow-different concurrency compares all the same)",
+        "latency                not compared: the runs were measured under different conditions",
+        "  requests in flight: 8, in the baseline 1 (--allow-different concurrency compares anyway)",
         "verdict: no worse",
     ]
 
@@ -199,26 +203,27 @@ def test_minimum_scores_on_a_line_each() -> None:
     """Reached or missed, with errors counted as wrong."""
     floors = rule_min_scores(scored([1.0, None]), [MinScore(suite=None, score=0.8)])
 
-    assert [plain(line) for line in said_lines(list(floors_said(floors)))] == [
-        "nl2sql  worse         minimum score 80.0% missed with 50.0% on 2 cases (errors count as wrong)"
+    assert [plain(line) for line in sentence_lines(list(min_score_sentences(floors)))] == [
+        "nl2sql  worse         minimum score 80.0% missed: 50.0% on 2 cases (errors count as wrong)"
     ]
     assert floor_json(floors[0])["reached"] is False
 
 
 def test_on_a_narrow_terminal_sentences_are_folded_beside_their_verdicts_or_below() -> None:
     """No line is wider, and nothing is left out."""
-    said = list(everything_said(gate_of(scored(MOVED_20[0]), scored(MOVED_20[1])), is_verbose=False))
+    said = list(gate_sentences(gate_of(scored(MOVED_20[0]), scored(MOVED_20[1])), is_verbose=False))
 
-    wide = [plain(line) for line in said_lines(said)]
+    wide = [plain(line) for line in sentence_lines(said)]
     for width in (40, 60, 80):
-        told = [plain(line) for line in said_lines(said, width)]
+        told = [plain(line) for line in sentence_lines(said, width)]
 
         assert all(len(line) <= width for line in told)
         assert " ".join(told).split() == " ".join(wide).split()
-    assert [plain(line) for line in said_lines(said, 60)][:3] == [
-        "nl2sql  too few cases 75% -> 70% right on 20 cases: anything",
-        "                      from -24 to +13 points fits. About 390",
-        "                      cases would outcome_of it at -5.",
+    assert [plain(line) for line in sentence_lines(said, 60)][:4] == [
+        "nl2sql  too few cases 75% -> 70% right on 20 cases. The true",
+        "                      change may lie anywhere from -24 to",
+        "                      +13 points. To pass a 5-point margin",
+        "                      you would need about 390 cases.",
     ]
 
 
@@ -226,7 +231,7 @@ def test_a_verdict_has_the_colour_of_what_it_means() -> None:
     """Worse is bad, better and no worse are good, what is undecided is doubtful."""
     gate = gate_of(scored([1.0] * 60), scored([0.0] * 60))
 
-    (first, *_) = said_lines(list(everything_said(gate, is_verbose=False)))
+    (first, *_) = sentence_lines(list(gate_sentences(gate, is_verbose=False)))
 
     assert first[1] == Span("worse", Style.BAD)
     assert [verdict_line(verdict)[-1].style for verdict in Verdict] == [
@@ -282,7 +287,7 @@ def test_markdown_is_a_table_with_the_verdict_last_that_answers_cannot_break() -
     told = list(comparison_markdown(gate_of(old, new), is_verbose=True))
 
     assert told[2].startswith(
-        "| nl2sql | too few cases | 100% -&gt; 99% right on 71 cases: anything from -6 to +2 points"
+        "| nl2sql | too few cases | 100% -&gt; 99% right on 71 cases. The true change may lie anywhere from -6 to +2 points"
     )
     assert told[-1] == "**Verdict: too few cases**"
     start = told.index(" ``````")
@@ -312,19 +317,19 @@ def test_several_runs_stand_side_by_side_with_their_outcomes() -> None:
         "capitals/c2  different  different  passed",
         "",
         "new against old: too few cases",
-        "  capitals  too few cases 67% -> 33% right on 3 cases: anything from -88 to +65 points fits. "
-        "About 830 cases would outcome_of it at -5.",
-        "    the smallest margin such a suite can clear: 87 points",
-        "    more samples a case cannot help at temperature 0: only more cases can",
+        "  capitals  too few cases 67% -> 33% right on 3 cases. The true change may lie anywhere from -88 to +65 points. "
+        "To pass a 5-point margin you would need about 830 cases.",
+        "    with 3 cases, only a margin of 87 points or more can pass",
+        "    more samples per case do not help at temperature 0; add cases",
         "    1 got worse: c1",
         "    answers: 67% have the same grade, 100% the same text",
         "",
         "newer against old: too few cases",
-        "  capitals  too few cases 50% -> 100% right on 3 cases: anything from -82 to +88 points fits. "
-        "About 1,300 cases would outcome_of it at -5.",
+        "  capitals  too few cases 50% -> 100% right on 3 cases. The true change may lie anywhere from -82 to +88 points. "
+        "To pass a 5-point margin you would need about 1,300 cases.",
         "    1 case with errors: c1",
-        "    the smallest margin such a suite can clear: 100 points",
-        "    more samples a case cannot help at temperature 0: only more cases can",
+        "    with 3 cases, only a margin of 100 points or more can pass",
+        "    more samples per case do not help at temperature 0; add cases",
         "    1 got better: c2",
         "    answers: 50% have the same grade, 100% the same text",
         "",
@@ -346,13 +351,15 @@ def test_side_by_side_nothing_shrinks_in_silence_and_each_verdict_has_its_reason
     assert (
         "    compared 70 of 80 cases, 10 only in the baseline: c70, c71, c72, c73, c74, c75, c76, c77, c78, c79" in told
     )
-    assert any(line.startswith("  latency                     median case 2.00x as long") for line in told[start:])
+    assert any(
+        line.startswith("  latency                     per case x2.00 (median of 70 cases") for line in told[start:]
+    )
     assert [line for line in told if line.startswith("  not compared")] == [
         "  not compared                jokes [m]: 80 only in the baseline: c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, "
         "c11 and 68 more"
     ] * 2
     assert (
-        "    80 of 80 cases have another prompt of the same style (blocks; --allow-different prompt compares all the same)"
+        "    80 of 80 cases have another prompt of the same style (blocks the comparison; --allow-different prompt compares anyway)"
         in told[told.index("other against old: inconclusive") :]
     )
     assert "        candidate  other [different]" in side_by_side_lines(several, is_verbose=True)
@@ -411,15 +418,15 @@ def test_several_runs_as_markdown_and_json() -> None:
 
 def test_a_plan_says_what_a_suite_can_be_expected_to_decide() -> None:
     """20 greedy cases will not hold 5 points and no sample helps; 600 cases can."""
-    assert list(plan_lines("jokes", 20, planned(20, 1, 0.05, is_greedy=True), 0.05)) == [
-        "jokes: 20 cases will mostly not decide at -5 points",
-        "  the smallest margin such a suite can clear: 28 points",
-        "  more samples a case cannot help at temperature 0: only more cases can",
-        "  about 470 cases would",
+    assert list(planned_power_lines("jokes", 20, planned(20, 1, 0.05, is_greedy=True), 0.05)) == [
+        "jokes: 20 cases are mostly too few to decide at a margin of 5 points",
+        "  with 20 cases, only a margin of 28 points or more can pass",
+        "  more samples per case do not help at temperature 0; add cases",
+        "  about 470 cases would be enough",
     ]
-    told = list(plan_lines("jokes", 600, planned(600, 1, 0.05, is_greedy=False), 0.05))
-    assert told[0] == "jokes: 600 cases can decide at -5 points"
-    assert "  4 samples a case on both sides would outcome_of it too" in plan_lines(
+    told = list(planned_power_lines("jokes", 600, planned(600, 1, 0.05, is_greedy=False), 0.05))
+    assert told[0] == "jokes: 600 cases can decide at a margin of 5 points"
+    assert "  asking each case 4 times in both runs (--llm-samples 4) would be enough, too" in planned_power_lines(
         "jokes", 200, planned(200, 1, 0.05, is_greedy=False), 0.05
     )
 
@@ -429,5 +436,5 @@ def test_a_plan_says_what_a_suite_can_be_expected_to_decide() -> None:
     [(0.0507, "6 points"), (0.05, "5 points"), (0.07, "7 points"), (0.001, "1 point"), (1.0, "100 points")],
 )
 def test_a_smallest_margin_is_rounded_up(margin: float, told: str) -> None:
-    """5.07 points are not told as the 5 that such a suite cannot clear; what is whole stays."""
+    """5.07 points are not written as the 5 that such a suite cannot pass; what is whole stays."""
     assert whole_points(margin) == told

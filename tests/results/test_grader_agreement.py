@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_llmbench.errors import SuiteFault
-from pytest_llmbench.grading.registry import BUILT_IN
 from pytest_llmbench.report.terminal.trust import trust_lines
 from pytest_llmbench.results.annotations import Annotation, Drawn, Said, answer_key, answer_sha256
 from pytest_llmbench.results.grader_agreement import (
@@ -20,16 +19,8 @@ from pytest_llmbench.results.grader_agreement import (
     untrusted_graders,
     weigh,
 )
-from pytest_llmbench.results.records import (
-    Record,
-    Run,
-    RunInfo,
-    Sample,
-    SuiteInfo,
-    block_to_json,
-    run_info_from_json,
-    run_info_to_json,
-)
+from pytest_llmbench.results.records import Record, Run, RunInfo, Sample, SuiteInfo
+from pytest_llmbench.results.run_file import block_to_json, run_info_from_json, run_info_to_json
 from pytest_llmbench.suites.loader import load_suite
 from pytest_llmbench.values import Outcome, Trust
 
@@ -166,9 +157,7 @@ def test_verdicts_nobody_drew_all_count_and_that_is_said() -> None:
     findings = weigh([record(1, True)], [verdict(1, Said.PASS, drawn=None)])
 
     assert findings.graders[0].is_all_used
-    assert "  no answer was drawn at random, so these figures may be better or worse than the truth" in [
-        *trust_lines(findings)
-    ]
+    assert "  no answer was drawn at random, so these figures may be biased" in [*trust_lines(findings)]
 
 
 def test_verdicts_on_other_answers_are_counted_and_left_out() -> None:
@@ -180,9 +169,9 @@ def test_verdicts_on_other_answers_are_counted_and_left_out() -> None:
 
     assert findings == Findings(graders=(), older=2, foreign=1, tied=0)
     assert [*trust_lines(findings, ["v.jsonl:3: broken"])] == [
-        "No answer of these runs has a verdict; write some with: llmbench review RUN.json",
-        "2 verdicts are on another answer or an older form of a case here, and are left out.",
-        "1 verdicts are on cases that are not in these runs.",
+        "No answer in these runs is annotated; annotate some with: llmbench review RUN.json",
+        "Left out: 2 annotations of another answer to a case here, or of an older form of it.",
+        "Left out: 1 annotation of cases that are not in these runs.",
         "v.jsonl:3: broken",
     ]
 
@@ -202,9 +191,9 @@ def test_few_verdicts_say_too_little() -> None:
     findings = weigh([record(1, True), record(2, False)], [verdict(1, Said.PASS), verdict(2, Said.PASS)])
 
     assert [*trust_lines(findings)] == [
-        "jokes (key_points): 2 verdicts, agreement 50.0% (1)",
-        "  kappa, TPR, TNR: too few to say (at least 60)",
-        "  jokes/case-2: ann says pass, the grader failed (missing-points, score 0.00)",
+        "jokes (key_points): 2 annotations, 50.0% agreement (1 of 2)",
+        "  kappa, TPR, TNR: too few annotations (at least 60 needed)",
+        "  jokes/case-2: ann: pass; grader: failed (missing-points, score 0.00)",
         "    answer 2",
     ]
 
@@ -213,7 +202,7 @@ def test_many_verdicts_say_it_all() -> None:
     """Kappa with its interval, both rates, and each model's pass rate beside the corrected one."""
     lines = [*trust_lines(Findings(graders=(weighed((40, 10, 10, 40)),), older=0, foreign=0, tied=0))]
 
-    assert lines[0] == "jokes (key_points): 100 verdicts, agreement 80.0% (80)"
+    assert lines[0] == "jokes (key_points): 100 annotations, 80.0% agreement (80 of 100)"
     assert lines[1].startswith("  kappa 0.60 (0.4")
     assert lines[1].endswith("), TPR 80.0%, TNR 80.0%")
     assert lines[2] == "  pass rate of m: 50.0%, 50.0% corrected"
@@ -252,9 +241,9 @@ def test_the_command_joins_review_and_agreement(tmp_path: Path) -> None:
     nothing = llmbench("agreement", "none.json")
 
     assert review.returncode == 0, review.stderr
-    assert review.stdout.endswith("2 judged, 0 skipped, 0 left; verdicts of ann are in verdicts.jsonl.\n")
+    assert review.stdout.endswith("2 annotated, 0 skipped, 0 left; the annotations of ann are in verdicts.jsonl.\n")
     assert agreement.returncode == 0, agreement.stderr
-    assert "too few to say" in agreement.stdout
+    assert "too few annotations" in agreement.stdout
     assert nothing.returncode == 2
     assert "there is no such file" in nothing.stderr
 
@@ -281,7 +270,7 @@ def test_a_suite_says_what_agreement_it_asks_of_its_grader(tmp_path: Path, field
     path = tmp_path / "suite.yaml"
     path.write_text(f"{TRUSTED}{field}\n")
 
-    loaded = load_suite(path, lambda name: BUILT_IN[name], lambda path: ((), ()))
+    loaded = load_suite(path)
 
     assert loaded is not None
     assert loaded.suite.trust == asked
@@ -296,7 +285,7 @@ def test_agreement_that_cannot_be_asked_for_is_refused(tmp_path: Path, field: st
     path.write_text(f"{TRUSTED}{field}\n")
 
     with pytest.raises(SuiteFault, match=r"suite\.yaml:5: trust: "):
-        load_suite(path, lambda name: BUILT_IN[name], lambda path: ((), ()))
+        load_suite(path)
 
 
 # -- who may gate

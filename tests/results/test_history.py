@@ -12,7 +12,7 @@ import pytest
 from pytest_llmbench.cli import main
 from pytest_llmbench.errors import RunFileFault, UsageFault
 from pytest_llmbench.results.history import Filter, latest_run_file, parse_since, read_history
-from pytest_llmbench.results.records import read_run
+from pytest_llmbench.results.run_file import read_run
 from pytest_llmbench.stats import wilson_interval
 from pytest_llmbench.values import Sampling
 
@@ -207,7 +207,7 @@ def test_in_a_folder_what_is_no_run_is_left_out_and_named(tmp_path: Path) -> Non
     (tmp_path / "plain.json").write_text('{"benchmarks": [], "machine_info": {}}')
     (tmp_path / "cut.json").write_text(good.read_text()[:200])
     (tmp_path / "other.json").write_text("[1, 2]")
-    write(tmp_path / "newer.json", entry("a", True), llmbench={"schema": 2})
+    write(tmp_path / "newer.json", entry("a", True), llmbench={"schema": 3})
 
     found = read_history([tmp_path], Filter())
 
@@ -216,7 +216,7 @@ def test_in_a_folder_what_is_no_run_is_left_out_and_named(tmp_path: Path) -> Non
     assert sorted(name.split(":")[0] for name in told) == ["cut.json", "newer.json", "other.json", "plain.json"]
     assert all(line.count(str(tmp_path)) == 1 for line in found.left_out)
     assert any("this is a plain pytest-benchmark file" in line for line in found.left_out)
-    assert any("this file has schema 2" in line for line in found.left_out)
+    assert any("this file has schema 3" in line for line in found.left_out)
 
 
 @pytest.mark.parametrize(
@@ -239,15 +239,23 @@ def test_a_file_named_itself_must_be_a_run(tmp_path: Path, content: str, message
 SUITE = {"sha256": "", "grader": "exact", "grader_version": "two", "path": "s.yaml"}
 BAD = {
     "a score that is no number": ({"score": float("nan")}, {}, "it is passed and has no score."),
-    "a score over 1": ({"score": 1.5}, {}, 'it has 1.5 as its "score".'),
+    "a score over 1": ({"score": 1.5}, {}, '"score" is 1.5 and must be at most 1.'),
     "an outcome without a score": ({"score": None}, {}, "it is passed and has no score."),
-    "a latency below 0": ({"latency_s": -1.0}, {}, 'a sample has -1.0 as its "latency_s".'),
-    "an endless latency": ({"latency_s": float("inf")}, {}, 'a sample has Infinity as its "latency_s".'),
-    "too high a concurrency": ({"concurrency": 10**30}, {}, f'a sample has 1{"0" * 30} as its "concurrency".'),
+    "a latency below 0": ({"latency_s": -1.0}, {}, '"samples[0].latency_s" is -1.0 and must be at least 0.'),
+    "an endless latency": (
+        {"latency_s": float("inf")},
+        {},
+        '"samples[0].latency_s" is Infinity and must be at most 9007199254740992.',
+    ),
+    "too high a concurrency": (
+        {"concurrency": 10**30},
+        {},
+        f'"samples[0].concurrency" is 1{"0" * 30} and must be at most {2**53}.',
+    ),
     "a version in words": (
         {},
         {"llmbench": {"schema": 1, "suites": {"s": SUITE}}},
-        'has "two" as its "grader_version".',
+        '"suites.s.grader_version" is "two" and must be a whole number.',
     ),
 }
 

@@ -133,7 +133,7 @@ def test_one_waits_for_what_the_other_has_in_flight() -> None:
     second.join(0.05)
     waited = second.is_alive()
 
-    budget.settle([10.0], 4.0)
+    budget.pay([10.0], 4.0)
     second.join(20)
 
     assert (first, waited, claimed) == (1, True, [1])

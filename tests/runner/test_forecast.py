@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from pytest_llmbench.errors import UsageFault
-from pytest_llmbench.models.base import Identity, Model, OpenSettings
-from pytest_llmbench.models.catalog import ModelSpec
+from pytest_llmbench.models.base import Identity, Model, OpenSettings, Traits
+from pytest_llmbench.models.catalog import Catalog, ModelSpec
 from pytest_llmbench.models.entries import Entry, OpenAIEntry, Price, RecordedEntry, SamplingKeys
 from pytest_llmbench.report.terminal.forecast import forecast_lines
 from pytest_llmbench.report.terminal.layout import plain
@@ -38,15 +38,23 @@ cases:
   - {id: cats, headline: "123456", expected: "yes"}
 """
 IDENTITY = Identity(provider="openai", model="m")
+KNOWN = ("openai", "recorded", "transformers")
 PRICE = Price(input_per_million=1e6, output_per_million=1e4)
 
 
 @dataclass
 class Provider:
-    """Opens nothing; counts a token a character, if it counts at all."""
+    """Opens nothing, and knows of an entry what its own provider does; counts a token a character, if it counts."""
 
     entry_type: type[Entry] = Entry
     target_field: str = "provider"
+
+    def traits(self, entry: Entry) -> Traits:
+        if entry.provider not in KNOWN:
+            return Traits()
+        return ModelSpec(
+            role="m", name="m", entry=entry, provider=Catalog(Path(), {}).provider(entry.provider, "")
+        ).traits
 
     def prompt_style(self, entry: Entry) -> PromptStyle:
         return PromptStyle.COMPLETION
@@ -74,9 +82,9 @@ def told(
     spec = ModelSpec(role="m", name="m", entry=entry, provider=provider or Provider())
     given = {"root": folder, "is_only_planned": True, "answers": answers, **settings}
     runner = Runner(RunSettings(**given), [spec], {})  # type: ignore[arg-type]
-    loaded = runner.load(path)
+    loaded = runner.suites.load(path)
     assert loaded is not None
-    items = [Item(key=case.id, loaded=loaded, case=case, spec=spec) for case in runner.cases(loaded)]
+    items = [Item(key=case.id, loaded=loaded, case=case, spec=spec) for case in runner.settings.cases(loaded)]
     (line,) = forecast(runner.builder, items)
     return line
 
@@ -87,14 +95,13 @@ def stored(folder: Path, entry: Entry, *, latency_s: float = 2.0, concurrency: i
     path.write_text(SUITE)
     spec = ModelSpec(role="m", name="m", entry=entry, provider=Provider())
     runner = Runner(RunSettings(root=folder), [spec], {})
-    loaded = runner.load(path)
+    loaded = runner.suites.load(path)
     assert loaded is not None
     items = [Item(key=case.id, loaded=loaded, case=case, spec=spec) for case in loaded.suite.cases]
     runner.builder.check_styles(items)
     store = AnswerStore(folder / "answers.sqlite", reuse=Reuse.AUTO, token="before")
     answers = store.answers_of(IDENTITY, "m", entry_key(entry))
-    for item in items[:n_kept]:
-        (request,) = runner.builder.requests(item)
+    for (request,) in runner.builder.requests(items[:n_kept]):
         answers.keep(answers.key(request), Answer(text="x", latency_s=latency_s, concurrency=concurrency))
     store.close()
 
@@ -226,13 +233,13 @@ def shown(*lines: Forecast, width: int = 200) -> list[str]:
 def test_a_plan_is_a_table_its_sum_and_what_it_can_decide() -> None:
     """What is estimated is marked, and the marks are explained."""
     assert shown(LINE) == [
-        "suite  model  cases  requests  stored  tokens in  out at most  USD at most    time",
-        "s      m        600       600     100    ~12,000        3,000        0.012  ~3 min",
-        "500 requests would be sent, for at most 0.012 USD, in about 3 min. Nothing was sent.",
-        "~ tokens: estimated, three bytes each. ~ time: by a rule of thumb; stored answers of the model will tell it better.",
-        "s: 600 cases can decide at -5 points",
-        "  the smallest margin such a suite can clear: 5 points",
-        "  more samples a case cannot help at temperature 0: only more cases can",
+        "suite  model  cases  requests  stored  tokens in  out at most  cost at most    time",
+        "s      m        600       600     100    ~12,000        3,000        $0.012  ~3 min",
+        "500 requests would be sent, for at most $0.012, in about 3 min. Nothing was sent.",
+        "~ tokens: estimated at three bytes per token. ~ time: a rough estimate, which improves once answers of the model are stored.",
+        "s: 600 cases can decide at a margin of 5 points",
+        "  with 600 cases, only a margin of 5 points or more can pass",
+        "  more samples per case do not help at temperature 0; add cases",
     ]
 
 
@@ -244,7 +251,7 @@ def test_what_is_not_known_is_said() -> None:
 
     assert lines[2].split()[-2:] == ["?", "?"]
     assert lines[3] == (
-        "1,000 requests would be sent, for at most 0.012 USD, in about 3 min; what n costs is not known: no price in "
-        "the models file; how long n takes is not known before some answers of it are stored. Nothing was sent."
+        "1,000 requests would be sent, for at most $0.012, in about 3 min; the cost of n is unknown: add a price "
+        "to the models file; the time of n is unknown until some of its answers are stored. Nothing was sent."
     )
-    assert [line for line in lines if line.startswith("s: ")] == ["s: 600 cases can decide at -5 points"]
+    assert [line for line in lines if line.startswith("s: ")] == ["s: 600 cases can decide at a margin of 5 points"]

@@ -142,7 +142,7 @@ def run(tmp_path: Path) -> Iterator[Callable[..., Run]]:
         named = judge if isinstance(judge, ModelSpec) else spec("j", Always(judge))
         runner = Runner(RunSettings(root=tmp_path, **settings), [model], kinds or {}, judge=named)
         runners.append(runner)
-        loaded = runner.load(path)
+        loaded = runner.suites.load(path)
         assert loaded is not None
         items = [
             Item(key=case.id, loaded=loaded, case=case, spec=model, needs_model=needs_model)

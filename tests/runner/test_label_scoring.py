@@ -75,7 +75,7 @@ def test_a_suite_asks_its_model_for_choices(
     model = Chooser()
     spec = ModelSpec(role="m", name="m", entry=Entry(provider="chooser"), provider=Provider(model))
     runner = Runner(RunSettings(root=tmp_path), [spec], dict(BUILT_IN))
-    loaded = runner.load(path)
+    loaded = runner.suites.load(path)
     assert loaded is not None
 
     items = [Item(key=case.id, loaded=loaded, case=case, spec=spec) for case in loaded.suite.cases]
@@ -108,7 +108,8 @@ def test_the_terminal_shows_the_table_below_the_scoreboard(pytester: pytest.Pyte
             "  (always no)        -   50.0%    50.0% *",
             "  (last label)       -   50.0%    50.0% *",
             "  (rule)             -  100.0%   100.0% *",
-            "  old is not above the best baseline: 50.0% strict, 100.0% by (rule).",
+            "  old does not beat the trivial baseline: 50.0% (strict) against 100.0% for",
+            "    the suite's rule.",
         ]
     )
 

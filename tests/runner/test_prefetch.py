@@ -563,7 +563,7 @@ def test_an_error_that_is_no_fault_of_the_model_shows_where_it_was_raised() -> N
     (taken,) = texts(within(lambda: generation.take("a[m]")))
 
     assert taken.splitlines()[1] == "Traceback (most recent call last):"
-    assert "test_generation.py" in taken
+    assert "test_prefetch.py" in taken
 
 
 def test_answers_that_arrived_before_a_model_broke_stand() -> None:

@@ -13,6 +13,8 @@ from pytest_llmbench.grading.base import Finding, Grader, GraderKind, Severity
 from pytest_llmbench.models.base import STOPPED, Identity, Opened, OpenSettings
 from pytest_llmbench.models.catalog import ModelSpec
 from pytest_llmbench.models.entries import Entry, RecordedEntry, SamplingKeys, Strict
+from pytest_llmbench.models.recorded import PROVIDER as RECORDED
+from pytest_llmbench.runner.forecast import forecast
 from pytest_llmbench.runner.runner import Item, Runner, RunSettings
 from pytest_llmbench.suites.loader import LoadedSuite
 from pytest_llmbench.values import (
@@ -120,7 +122,7 @@ def make(
 
 
 def load(runner: Runner, path: Path) -> LoadedSuite:
-    loaded = runner.load(path)
+    loaded = runner.suites.load(path)
     assert loaded is not None
     return loaded
 
@@ -129,7 +131,7 @@ def items_of(runner: Runner, loaded: LoadedSuite) -> list[Item]:
     return [
         Item(key=f"{case.id}[{one.role}]", loaded=loaded, case=case, spec=one)
         for one in runner.specs
-        for case in runner.cases(loaded)
+        for case in runner.settings.cases(loaded)
     ]
 
 
@@ -180,6 +182,68 @@ SAMPLES = {
     "wrong and error": ([AnswerError(cause="HTTP 500"), "Rome"], Outcome.FAILED, 0.0, 1),
     "all errors": ([AnswerError(cause="HTTP 500"), AnswerError(cause="HTTP 503")], Outcome.ERROR, None, None),
 }
+
+
+ENDINGS = {
+    "cut off": (
+        Answer(text="Paris, or", finish_reason="length"),
+        "different",
+        'Expected "Paris", found "Paris, or". It was cut off at max_tokens = 8.',
+    ),
+    "cut off and right": (
+        Answer(text="Paris", finish_reason="length"),
+        "correct",
+        'Expected "Paris", found "Paris". It was cut off at max_tokens = 8.',
+    ),
+    "cut reasoning": (
+        Answer(text="<think>It is Paris", finish_reason="length"),
+        "empty",
+        "The answer is nothing but reasoning. It was cut off at max_tokens = 8.",
+    ),
+    "filtered": (
+        Answer(text="", finish_reason="content_filter", refusal="content filter (hate)"),
+        "refusal",
+        "The provider's content filter (hate) let no answer pass.",
+    ),
+    "filtered in the middle": (
+        Answer(text="Paris", finish_reason="content_filter"),
+        "refusal",
+        "The provider's content filter cut off the answer.",
+    ),
+    "declined": (Answer(text="Non.", refusal="Non."), "refusal", "The model declined: Non."),
+    "reasoned": (Answer(text="<think>Rome?</think>Paris"), "correct", 'Expected "Paris", found "Paris".'),
+}
+
+
+@pytest.mark.parametrize(("answer", "reason", "explanation"), ENDINGS.values(), ids=ENDINGS)
+def test_how_an_answer_ended(tmp_path: Path, started: Start, answer: Answer, reason: str, explanation: str) -> None:
+    """Under every grader the story of an answer says where it was cut off, filtered or declined; reasoning is no answer."""
+    runner = started(make(tmp_path, spec(Replies({"france": [answer], "peru": ["Lima"]}))))
+
+    result = runner.result("france[m]")
+
+    sample = result.record.samples[0]
+    assert (sample.reason, sample.explanation) == (reason, explanation)
+    assert result.shown_pair[1].explanation == explanation
+
+
+def test_room_for_reasoning(tmp_path: Path, started: Start) -> None:
+    """The room of the command line comes on top of the suite's limit; completion prompts and "none" get none of it."""
+    models = {style: Replies({"france": ["Paris"], "peru": ["Lima"]}) for style in ("chat", "own", "none")}
+    specs = [spec(model, role=role) for role, model in models.items()]
+    specs[1] = replace(specs[1], entry=specs[1].entry.model_copy(update={"reasoning_tokens": 7}))
+    specs[2] = replace(specs[2], entry=specs[2].entry.model_copy(update={"reasoning": "none"}))
+    runner = started(make(tmp_path, *specs, reasoning_tokens=100))
+
+    for role in models:
+        runner.result(f"france[{role}]")
+
+    assert [models[role].asked[0].sampling.reasoning_tokens for role in models] == [100, 100, 0]
+    runner = started(make(tmp_path, *specs))
+    assert [
+        runner.builder.sampling(item).reasoning_tokens
+        for item in items_of(runner, load(runner, tmp_path / "capitals.yaml"))[::2]
+    ] == [0, 7, 0]
 
 
 @pytest.mark.parametrize(("answers", "outcome", "score", "shown"), SAMPLES.values(), ids=SAMPLES)
@@ -423,7 +487,7 @@ def test_the_limit_leaves_the_first_cases_of_each_suite(tmp_path: Path) -> None:
     limited, _ = make(tmp_path, spec(Replies(RIGHT)), limit=1)
     unlimited, _ = make(tmp_path, spec(Replies(RIGHT)))
 
-    kept = [[case.id for case in r.cases(load(r, tmp_path / "capitals.yaml"))] for r in (limited, unlimited)]
+    kept = [[case.id for case in r.settings.cases(load(r, tmp_path / "capitals.yaml"))] for r in (limited, unlimited)]
 
     assert kept == [["france"], ["france", "peru"]]
 
@@ -473,10 +537,26 @@ def test_several_samples_at_temperature_0_are_remarked_on_once(
 
 def test_recorded_answers_are_of_no_known_temperature(tmp_path: Path) -> None:
     """A suite at temperature 0 says nothing about answers that were recorded."""
-    one = replace(spec(Replies(RIGHT)), entry=RecordedEntry(provider="recorded", answers="x"))
+    entry = RecordedEntry(provider="recorded", answers="x")
+    one = ModelSpec(role="m", name="m", entry=entry, provider=RECORDED)
     runner, items = make(tmp_path, one, suite=SUITE.replace("0.5", "0"), samples=2)
 
     assert runner.builder.sampling_remarks(items) == {}
+
+
+@pytest.mark.parametrize(("temperature", "copies"), [("0", [0, 0, 1]), ("0.5", [0, 0, 0])])
+def test_a_forecast_leaves_the_numbers_of_equal_requests_as_they_are(
+    tmp_path: Path, temperature: str, copies: list[int]
+) -> None:
+    """Looking at a plan, once or more, changes nothing of it: a run afterwards asks, and finds stored, the same."""
+    twin = '  - {id: paris, question: "Capital of France?", expected: Paris}\n'
+    runner, items = make(tmp_path, spec(Replies(RIGHT)), suite=SUITE.replace("0.5", temperature) + twin)
+
+    forecast(runner.builder, items)
+    forecast(runner.builder, items[1:])
+    (plan,) = runner.builder.plans(items)
+
+    assert [request.copy for ask in plan.asks for request in ask.requests or ()] == copies
 
 
 # -- suites
@@ -487,7 +567,7 @@ def test_a_suite_is_loaded_once(tmp_path: Path) -> None:
     runner, items = make(tmp_path, spec(Replies(RIGHT)))
     (tmp_path / "a").mkdir()
 
-    again = runner.load(tmp_path / "a" / ".." / "capitals.yaml")
+    again = runner.suites.load(tmp_path / "a" / ".." / "capitals.yaml")
 
     assert again is items[0].loaded
 
@@ -499,11 +579,11 @@ def test_two_suites_of_one_name_are_refused(tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "twin.yaml").write_text(SUITE)
 
     with pytest.raises(SuiteFault) as raised:
-        runner.load(tmp_path / "twin.yaml")
+        runner.suites.load(tmp_path / "twin.yaml")
 
     assert (
         str(raised.value)
-        == 'twin.yaml:1: the suite name "capitals" is taken by capitals.yaml; give one of them another.'
+        == 'twin.yaml:1: the suite name "capitals" is already used by capitals.yaml; rename one of them.'
     )
 
 
@@ -512,7 +592,7 @@ def test_other_yaml_is_no_suite(tmp_path: Path) -> None:
     (tmp_path / "other.yaml").write_text("a: 1")
     runner, _ = make(tmp_path, spec(Replies(RIGHT)))
 
-    assert runner.load(tmp_path / "other.yaml") is None
+    assert runner.suites.load(tmp_path / "other.yaml") is None
 
 
 @pytest.mark.parametrize("value", ["&a [*a]", "[" * 3000 + "]" * 3000], ids=["an alias in itself", "brackets"])
@@ -524,9 +604,9 @@ def test_a_bottomless_suite_is_a_fault(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "deep.yaml").write_text(deep)
 
     with pytest.raises(SuiteFault) as raised:
-        runner.load(tmp_path / "deep.yaml")
+        runner.suites.load(tmp_path / "deep.yaml")
 
-    message = "this file is nested too deep, or an alias stands within what it names; write it out."
+    message = "the file is nested too deeply, or an alias refers to a node that contains it; write it out."
     assert str(raised.value) == f"deep.yaml: {message}"
 
 
@@ -547,7 +627,8 @@ def test_a_suite_is_checked_once_in_a_run(tmp_path: Path) -> None:
         tmp_path, spec(Replies(RIGHT)), suite=SUITE.replace("grader: exact", "grader: mine"), kinds=kinds
     )
 
-    given = [runner.check(items[0].loaded, is_thorough=is_thorough) for is_thorough in (False, False, True, True)]
+    checks = (runner.suites.check, runner.suites.check, runner.suites.check_thoroughly, runner.suites.check_thoroughly)
+    given = [check(items[0].loaded) for check in checks]
 
     finding = Finding(severity=Severity.WARNING, message="look at this.", case="peru")
     assert given == [(finding,), (), (finding,), (finding,)]
@@ -569,7 +650,7 @@ def test_an_error_that_a_check_finds_is_a_fault_of_the_suite(
     )
 
     with pytest.raises(SuiteFault) as raised:
-        runner.check(items[0].loaded, is_thorough=False)
+        runner.suites.check(items[0].loaded)
 
     assert str(raised.value) == message
 

@@ -11,7 +11,6 @@ import pytest
 import yaml
 from sqlglot import exp, parse_one
 
-from pytest_llmbench.grading.registry import grader_kind
 from pytest_llmbench.grading.sql import KIND
 from pytest_llmbench.sql import result_sets
 from pytest_llmbench.sql.cells import plain
@@ -70,7 +69,7 @@ def suites(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Suite]:
         path = root / "cases" / f"{name}.yaml"
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")  # JSON is YAML
-        loaded = load_suite(path, lambda kind: grader_kind(kind, {}), lambda path: ((), ()))
+        loaded = load_suite(path)
         assert loaded is not None
         found[name] = loaded.suite
     return found

@@ -13,7 +13,11 @@ from pytest_llmbench.grading.sql import KIND
 from pytest_llmbench.values import Answer, Case, Grade, PromptStyle, Suite
 
 DATA = Path(__file__).parents[1] / "data" / "sql-verdicts"
-VERDICTS = [json.loads(line) for line in (DATA / "verdicts.jsonl").read_text(encoding="utf-8").splitlines()]
+VERDICTS = [
+    row
+    for line in (DATA.parent / "wrong-verdicts.jsonl").read_text(encoding="utf-8").splitlines()
+    if (row := json.loads(line))["grader"] == "sql"
+]
 READINGS = yaml.safe_load((Path(__file__).parent / "readings.yaml").read_text(encoding="utf-8"))
 ROME = "SELECT COUNT(*) FROM orders WHERE city = 'Rome'"
 

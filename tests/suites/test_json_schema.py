@@ -13,7 +13,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from pytest_llmbench.errors import SuiteFault
-from pytest_llmbench.grading.registry import BUILT_IN, grader_kind
+from pytest_llmbench.grading.registry import BUILT_IN
 from pytest_llmbench.suites import yaml12
 from pytest_llmbench.suites.json_schema import suite_schema
 from pytest_llmbench.suites.loader import load_suite
@@ -48,7 +48,7 @@ def is_loaded(folder: Path, text: str) -> bool:
     path = folder / "suite.yaml"
     path.write_text(text)
     try:
-        return load_suite(path, lambda name: grader_kind(name, {}), lambda _: ((), ())) is not None
+        return load_suite(path) is not None
     except SuiteFault:
         return False
 

@@ -7,8 +7,6 @@ import duckdb
 import pytest
 
 from pytest_llmbench.errors import SuiteFault
-from pytest_llmbench.grading.registry import grader_kind
-from pytest_llmbench.suites.data_files import read_parquet
 from pytest_llmbench.suites.loader import LoadedSuite, is_suite_text, load_suite, may_be_suite
 from pytest_llmbench.values import Message, PromptStyle, Sampling
 
@@ -26,7 +24,7 @@ cases:
 def load(folder: Path, text: str, name: str = "suite.yaml") -> LoadedSuite:
     path = folder / name
     path.write_text(text, encoding="utf-8")
-    loaded = load_suite(path, lambda kind: grader_kind(kind, {}), read_parquet)
+    loaded = load_suite(path)
     assert loaded is not None
     return loaded
 
@@ -153,7 +151,7 @@ def test_other_yaml_is_no_suite(tmp_path: Path, text: str) -> None:
     path = tmp_path / "other.yaml"
     path.write_text(text)
 
-    assert load_suite(path, lambda kind: grader_kind(kind, {}), read_parquet) is None
+    assert load_suite(path) is None
 
 
 def test_broken_yaml_that_is_no_suite_is_left_alone(tmp_path: Path) -> None:
@@ -264,7 +262,7 @@ FAULTS = {
     ),
     "bad suite name": (
         SUITE.replace("suite: capitals", "suite: my suite"),
-        'suite.yaml:1: "my suite" is no suite name; use letters, digits, ".", "_" and "-".',
+        'suite.yaml:1: "my suite" is not a valid suite name; use letters, digits, ".", "_" and "-".',
     ),
     "suite named as a mark": (
         SUITE.replace("suite: capitals", "suite: skip"),
@@ -280,7 +278,7 @@ FAULTS = {
     ),
     "bad role": (
         SUITE.replace(PROMPT, "prompt: {chat: [{role: bot, content: x}]}"),
-        'suite.yaml:3: "bot" is no role; use system, user or assistant.',
+        'suite.yaml:3: "bot" is not a valid role; use system, user or assistant.',
     ),
     "broken template": (
         SUITE.replace("{{ question }}", "{{ question"),
@@ -310,7 +308,7 @@ FAULTS = {
     ),
     "duplicate id": (
         SUITE.replace("id: peru", "id: france"),
-        'suite.yaml:6: case id "france" stands twice, first at line 5; ids must be unique.',
+        'suite.yaml:6: case id "france" occurs twice, first at line 5; ids must be unique.',
     ),
     "no id": (
         SUITE.replace("id: peru, ", ""),
@@ -318,7 +316,7 @@ FAULTS = {
     ),
     "bad id": (
         SUITE.replace("id: peru", "id: 'pe::ru'"),
-        'suite.yaml:6: "pe::ru" is no case id; use letters, digits, ".", "_" and "-".',
+        'suite.yaml:6: "pe::ru" is not a valid case id; use letters, digits, ".", "_" and "-".',
     ),
     "missing field": (
         SUITE.replace(", expected: Lima", ""),
@@ -326,7 +324,7 @@ FAULTS = {
     ),
     "bad tag": (
         SUITE.replace("easy, europe", "Easy"),
-        'suite.yaml:5: case "france": "Easy" is no tag; use a-z, 0-9, "_" and "-".',
+        'suite.yaml:5: case "france": "Easy" is not a valid tag; use a-z, 0-9, "_" and "-".',
     ),
     "reserved tag": (
         SUITE.replace("easy, europe", "skip"),
@@ -387,7 +385,17 @@ DATA_FAULTS = {
         b"id,question\na,b\n",
         'rows.csv:2: case "a" has no expected; each exact case needs one, see docs/suites.md.',
     ),
-    "column twice": ("rows.csv", b"id,q,q\na,b,c\n", 'rows.csv:1: the column "q" stands twice; take one out.'),
+    "semicolons": (
+        "rows.csv",
+        b"id;question;expected\na;b;c\n",
+        'rows.csv:1: the columns of this file are separated by ";"; save it with commas.',
+    ),
+    "tabs": (
+        "rows.csv",
+        b"question\tid\na\tb\n",
+        "rows.csv:1: the columns of this file are separated by tabs; save it with commas.",
+    ),
+    "column twice": ("rows.csv", b"id,q,q\na,b,c\n", 'rows.csv:1: the column "q" occurs twice; take one out.'),
     "row too short": (
         "rows.csv",
         b"id,question,expected\na,b,c\nd,e\n",
@@ -412,13 +420,13 @@ DATA_FAULTS = {
     "json key twice": (
         "rows.jsonl",
         b'{"id": "a", "id": "b"}\n',
-        'rows.jsonl:1: the key "id" stands twice; take one out.',
+        'rows.jsonl:1: the key "id" occurs twice; take one out.',
     ),
     "other ending": ("rows.xlsx", b"PK", "rows.xlsx: a data file must end in .csv, .jsonl or .parquet."),
     "duplicate id": (
         "rows.csv",
         b"id,question,expected\na,b,c\n\na,b,c\n",
-        'rows.csv:4: case id "a" stands twice, first at line 2; ids must be unique.',
+        'rows.csv:4: case id "a" occurs twice, first at line 2; ids must be unique.',
     ),
 }
 
@@ -457,6 +465,6 @@ def test_a_suite_that_is_not_utf_8_says_where(tmp_path: Path) -> None:
     path.write_bytes(SUITE.replace("France", "Fran\xe7ais").encode("latin-1"))
 
     with pytest.raises(SuiteFault) as raised:
-        load_suite(path, lambda kind: grader_kind(kind, {}), read_parquet)
+        load_suite(path)
 
     assert str(raised.value) == f"{path}:5: this file is not UTF-8; save it as UTF-8."

@@ -1,7 +1,8 @@
 """What an English explanation claims: phrases that are there and not denied, and how often it hedges.
 
 A phrase counts unless a negation stands before it in the same clause; one that holds its negation
-itself counts, but for denials of meaning ("not about").  This reads words, not sentences: "X is
+itself counts, but for denials of meaning ("not about").  What a quoted phrase denies or hedges is what is
+quoted ('no comment'), and "instead of" names what a pun replaces.  This reads words, not sentences: "X is
 not what is meant" (denied from behind), irony, and a question that answers itself are beyond it.
 """
 
@@ -46,7 +47,10 @@ _NEGATION = regex.compile(
     r"(?P<mock>(?:\bnot|n't) (?:only|just|merely|simply|solely|to mention|unlike)\b"
     r"|(?:\bnot|n't)(?: \w+){0,4} enough\b"  # what is too little is there
     r"|\bno (?:doubt|wonder)\b|\bwithout (?:a |any )?(?:doubt|question)\b)"
-    r"|(?P<near>\b(?:rather than|instead of|without)\b)"
+    r"|(?P<near>\b(?:rather than|without)\b"
+    # "X is used instead of Y" explains a pun with both; only "instead of Y it is about X" denies Y
+    r"|(?:^|(?<=[.!?,;:\n] )|(?<=\n))instead of\b"
+    r"(?= [^\"'.!?;:,]{1,40},? (?:it|this|that|the (?:joke|pun|word))(?:'s| is| means?)\b))"
     r"|n't\b|\b(?:not|cannot|never|no|none|nothing|neither|nor|(?:is|are|was|were|do|does|did|could|would)nt)\b",
     regex.IGNORECASE,
 )
@@ -69,19 +73,26 @@ _SENTENCE_DENIED = regex.compile(
 )
 """What denies all the rest of its sentence, however many clauses it has."""
 
+_QUOTED = regex.compile(
+    r"\"(?P<double>[^\"\n.!?]{1,80})[.!?,]?\"|(?<!\w)'(?P<single>(?:[^'\n.!?]|(?<=\w)'(?=\w)){1,80})[.!?,]?'(?!\w)"
+)
+_QUOTED_WORDS = 8
+"""A quotation of at most so many words is a phrase that is quoted; a longer one may be the explanation itself."""
+
 _SENTENCE_END = regex.compile(r"[.!?](?=[\s\"')\]]|$)|\n")
 
 _NEAR = regex.compile(r"(?:\W*[\w'-]+){0,4}")
 
 _BRACKETS_ONLY = regex.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|[^()]", regex.DOTALL)
 
-# Phrases that offer one more explanation.  "Another meaning" and "can also mean" are none: they explain puns.
+# Phrases that offer one more explanation.  "Another meaning", "can also mean" and "or it could mean" explain puns.
 _HEDGE = (
     r"(?:alternatively|either way|or (?:maybe|perhaps|possibly)"
     r"|another (?:possible |potential |likely )?(?:interpretation|explanation|possibility)"
     r"|(?:it|this|that|the joke|the humou?r) (?:could|might|may) (?:also|equally|instead|just as well) be"
-    r"|(?:could|might|may|can) also be (?:interpreted|understood|read|explained)"
-    r"|or (?:it|this|the joke|the humou?r) (?:could|might|may)"
+    r"|(?:it|this|that|the (?:joke|humou?r|pun|punch ?line)) (?:could|might|may|can) also be"
+    r" (?:interpreted|understood|read|explained)"
+    r"|or (?:it|this|the joke|the humou?r) (?:could|might|may)(?! (?:also )?(?:mean|refer|sound)\b)"
     r"|on the other hand,? (?:it|this|the joke|the humou?r) (?:could|might|may)"
     r"|it(?:'s| is) (?:also|equally) possible)"
 )
@@ -103,7 +114,7 @@ class Phrases:
         """Compile the alternatives.
 
         Raises:
-            ValueError: one is no pattern, or matches the empty text; the message says which.
+            ValueError: one is no pattern, or matches the empty text; the message names it.
         """
         return cls(name=name, patterns=tuple(_compiled(source) for source in alternatives))
 
@@ -125,15 +136,32 @@ class Explanation:
         self.original = original
         self.mapped = MappedText.of(original, limit)
         self.words = len(self.mapped.text.split())
-        self._denied = _denied_stretches(self.mapped.text)
+        self._quoted = _quoted_stretches(self.mapped.text)
+        self._denied = _denied_stretches(self.mapped.text, self._quoted)
         self._meanings_denied = [denial.start() for denial in _MEANING_DENIED.finditer(self.mapped.text)]
         self._deadline = monotonic() + time_s
 
     @property
     def hedges(self) -> int:
         """How often the text switches to one more explanation."""
-        text, places = self.mapped.text, [hedge.span() for hedge in _HEDGES.finditer(self.mapped.text)]
+        places = self._hedges()
+        text = self.mapped.text
         return bool(places) + sum(not _is_one_switch(text[a[1] : b[0]]) for a, b in pairwise(places))
+
+    @property
+    def switch(self) -> int | None:
+        """Where in the original the text first switches to one more explanation; None if it does not."""
+        places = self._hedges()
+        return self.mapped.place(*places[0])[0] if places else None
+
+    def share_after(self, place: int) -> float:
+        """Give the share of the words that stand behind a place in the original."""
+        begin = bisect_left(self.mapped.starts, place)
+        return len(self.mapped.text[begin:].split()) / self.words if self.words else 0.0
+
+    def _hedges(self) -> list[tuple[int, int]]:
+        spans = (hedge.span() for hedge in _HEDGES.finditer(self.mapped.text))
+        return [span for span in spans if not _is_within(self._quoted, span[0])]
 
     def find(self, phrases: Phrases) -> Claim | None:
         """Give the first match of any alternative that is not denied.
@@ -159,11 +187,16 @@ class Explanation:
             ) from None
 
     def _is_claim(self, start: int, end: int) -> bool:
-        before = bisect_right(self._denied, (start, len(self.mapped.text)))
-        if before and start < self._denied[before - 1][1]:
+        if _is_within(self._denied, start):
             return False
         inside = bisect_left(self._meanings_denied, start)
         return start < end and not (inside < len(self._meanings_denied) and self._meanings_denied[inside] < end)
+
+
+def _is_within(stretches: Sequence[tuple[int, int]], place: int) -> bool:
+    """Tell whether a place lies in one of the sorted stretches that do not touch."""
+    before = bisect_right(stretches, place, key=lambda stretch: stretch[0])
+    return before > 0 and place < stretches[before - 1][1]
 
 
 def _is_one_switch(between: str) -> bool:
@@ -197,12 +230,23 @@ def _is_balanced(pattern: str) -> bool:
     return True
 
 
-def _denied_stretches(text: str) -> list[tuple[int, int]]:
+def _quoted_stretches(text: str) -> list[tuple[int, int]]:
+    """Give where phrases are quoted: sorted stretches.  A quoted denial of what the joke is about stays one."""
+    return [
+        quoted.span()
+        for quoted in _QUOTED.finditer(text)
+        if len(quoted[0].split()) <= _QUOTED_WORDS
+        and not _MEANING_DENIED.search(quoted[0])
+        and quoted[0] != text.strip()
+    ]
+
+
+def _denied_stretches(text: str, quoted: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     """Give where a phrase must begin to be denied: sorted stretches, each from a negation to its clause's end."""
     borders = [border.start() for border in _BORDER.finditer(text)]
     stretches: list[tuple[int, int]] = []
     for negation in _NEGATION.finditer(text):
-        if negation["mock"]:
+        if negation["mock"] or _is_within(quoted, negation.start()):
             continue
         begin = negation.end()
         next_border = bisect_left(borders, begin)

@@ -3,25 +3,26 @@
     score = coverage x length x hedge, at most 0.4 with a forbidden claim
     coverage = share of the points made, by weight
     length = min(1, sqrt(limit / words)): twice too long costs 30 %
-    hedge = 0.6 ** min(3, n), n switches to one more explanation
+    hedge = 0.6 ** min(3, n), n switches to one more explanation; 0.8 for a single aside
 
 Coverage alone rewards saying many things in the hope that one is right, which is what ChatGPT's
 joke explanations did in the comparison this project grew from; hence the deductions.  A point
 that stands in the prompt can be made by an echo, so such a point is reported.
 
-What counts as making a claim is told in `claims`.  Only the first 20,000 characters after the
-reasoning are judged; all patterns of a case together have 1 s for an answer.
+`claims` defines what makes a claim.  Only the first 20,000 characters after the reasoning are
+graded; all patterns of a case together have 1 s for an answer.
 """
 
 from pathlib import Path
 
 from pytest_llmbench.grading.answer_text import graded_unless_void
 from pytest_llmbench.grading.base import Grader, GraderKind, rules_of
-from pytest_llmbench.grading.key_points.check import check
 from pytest_llmbench.grading.key_points.claims import Claim
 from pytest_llmbench.grading.key_points.judged import judging
-from pytest_llmbench.grading.key_points.rubric import KeyPointsCase, KeyPointsSuite, Marks, Rubric, mark
-from pytest_llmbench.values import Answer, Case, Grade, Json, Suite
+from pytest_llmbench.grading.key_points.marks import PatternMarks, mark
+from pytest_llmbench.grading.key_points.rubric import KeyPointsCase, KeyPointsSuite, Rubric
+from pytest_llmbench.grading.key_points.self_tests import check
+from pytest_llmbench.values import Answer, Case, Grade, Json, Reason, Suite
 
 
 def build(suite: Suite, root: Path) -> Grader:
@@ -34,13 +35,13 @@ def build(suite: Suite, root: Path) -> Grader:
     threshold = rules_of(suite, KeyPointsSuite).threshold
     rubrics = {case.id: Rubric.of(case, threshold) for case in suite.cases}
 
-    def judge(case: Case, answer: Answer) -> Grade:
+    def grade(case: Case, answer: Answer) -> Grade:
         return _grade(mark(rubrics[case.id], answer.text))
 
-    return graded_unless_void(judge)
+    return graded_unless_void(grade)
 
 
-def _grade(marks: Marks) -> Grade:
+def _grade(marks: PatternMarks) -> Grade:
     rubric = marks.rubric
     return Grade(
         score=marks.score,
@@ -74,7 +75,7 @@ def _part(name: str, claim: Claim | None) -> dict[str, Json]:
 
 
 def expected_text(case: Case) -> str:
-    """Say what a right answer is: the points it makes, and the first reference."""
+    """Describe a right answer: the points it makes, and the first reference."""
     rules = rules_of(case, KeyPointsCase)
     points = "; ".join(point.name for point in rules.points)
     return "\n".join([f"Points: {points}", *rules.references[:1]])
@@ -87,5 +88,7 @@ KIND = GraderKind(
     build=build,
     check=check,
     expected_text=expected_text,
+    version=2,
+    reasons=(Reason.CORRECT, Reason.MISSING_POINTS, Reason.FORBIDDEN_CLAIM, Reason.PADDING),
     judging=judging,
 )

@@ -3,9 +3,9 @@
 The answer is data: it stands between two lines that carry a code nobody who wrote the answer can know,
 for the code is made of the answer itself.  What looks like a chat template's mark in it is broken by an invisible
 character.  This keeps an answer from ending its own quotation; it does not keep a gullible judge from
-obeying what it was told not to obey, so measure your judge (`llmbench agreement`).
+obeying what it must not obey, so measure your judge (`llmbench agreement`).
 
-The judge is blind: it is told neither the model nor what another grader said.  It quotes before it decides.
+The judge is blind: its prompt names neither the model nor another grade.  It quotes before it decides.
 
 Source: pointwise, with rubric and reference, as in Prometheus (Kim et al., 2023, arXiv 2310.08491).
 """
@@ -60,17 +60,17 @@ def judge_prompt(
     """Ask about one answer.
 
     Args:
-        inputs: the case's, told as the task.
+        inputs: the case's, shown as the task.
         rules: its points, wrong claims and right answers.
         answer: the text to be judged.
         instructions: of the suite, added to those that stand here.
         style: the judge's.
     """
-    told = f"{_INSTRUCTIONS}\n\n{instructions}".rstrip()
+    system = f"{_INSTRUCTIONS}\n\n{instructions}".rstrip()
     asked = "\n\n".join((*_sections(inputs, rules, answer), _FORM.format(form=_form(rules))))
     if style is PromptStyle.COMPLETION:
-        return Prompt(text=f"{told}\n\n{asked}\n\nJSON:")
-    return Prompt(messages=(Message(role="system", content=told), Message(role="user", content=asked)))
+        return Prompt(text=f"{system}\n\n{asked}\n\nJSON:")
+    return Prompt(messages=(Message(role="system", content=system), Message(role="user", content=asked)))
 
 
 def words_sha256(instructions: str) -> str:

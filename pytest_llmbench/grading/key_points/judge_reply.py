@@ -1,10 +1,10 @@
 """Read what a judge model replied about one answer: leniently around the JSON, strictly within it. Pure functions.
 
-Fences, prose and reasoning around the object are passed over.  An object that is not JSON, leaves a point out or
-names one that does not exist says nothing: that is an error of the judge, and no verdict.
+Fences and prose around the object are passed over.  An object that is not JSON, leaves a point out or
+names one that does not exist cannot be used: that is an error of the judge, and no grade.
 
 A judge must show what it saw.  A quote that is not in the answer, or that only repeats the task, is no evidence, and
-the point is not made, whatever the judge says of it.
+the point is not made, whatever the judge claims.
 """
 
 import json
@@ -14,10 +14,11 @@ from typing import Any, Self
 
 import regex
 
-from pytest_llmbench.grading.answer_text import MappedText, clip, normalise, without_reasoning
+from pytest_llmbench.grading.answer_text import MappedText, clip, normalise
 from pytest_llmbench.grading.key_points.claims import Claim
 from pytest_llmbench.grading.key_points.judge_prompt import PADDINGS, point_keys
-from pytest_llmbench.grading.key_points.rubric import JUDGED_CHARACTERS, KeyPointsCase
+from pytest_llmbench.grading.key_points.marks import GRADED_CHARACTERS
+from pytest_llmbench.grading.key_points.rubric import KeyPointsCase
 
 _LONGEST_REPLY = 50_000
 _ELISION = regex.compile(r"\s*[\[(]?\.{3,}[\])]?\s*")
@@ -25,7 +26,7 @@ _EDGES = " \t\n\"'.,;:!?()[]"
 
 
 class UnreadableReply(ValueError):
-    """A reply that gives no verdict; the message says why."""
+    """A reply that cannot be used; the message gives the reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,12 +42,12 @@ class Evidence:
         """Prepare the texts."""
         return cls(
             original=answer,
-            answer=MappedText.of(answer, JUDGED_CHARACTERS),
-            task=tuple(MappedText.of(text, JUDGED_CHARACTERS) for text in task),
+            answer=MappedText.of(answer, GRADED_CHARACTERS),
+            task=tuple(MappedText.of(text, GRADED_CHARACTERS) for text in task),
         )
 
     def find(self, quote: str, *, is_echo_ok: bool) -> Claim | None:
-        """Give where the answer says a quote, whatever its case, blanks and emphasis; None if it is no evidence.
+        """Give where a quote stands in the answer, whatever its case, blanks and emphasis; None if it is no evidence.
 
         Words left out of a quote ("...") may be any.
         """
@@ -59,10 +60,10 @@ class Evidence:
 
 
 def _pieces(quote: str) -> tuple[regex.Pattern[str], ...]:
-    """Make patterns of what a quote says, one for each stretch without an elision; none of one without a word."""
-    stretches = [piece.strip(_EDGES) for piece in _ELISION.split(MappedText.of(quote, JUDGED_CHARACTERS).text)]
-    said = [r"\s+".join(map(regex.escape, text.split())) for text in stretches if any(map(str.isalnum, text))]
-    return tuple(regex.compile(rf"(?<!\w){words}(?!\w)", regex.IGNORECASE) for words in said)
+    """Make patterns of a quote, one for each stretch without an elision; none of one without a word."""
+    stretches = [piece.strip(_EDGES) for piece in _ELISION.split(MappedText.of(quote, GRADED_CHARACTERS).text)]
+    words_of = [r"\s+".join(map(regex.escape, text.split())) for text in stretches if any(map(str.isalnum, text))]
+    return tuple(regex.compile(rf"(?<!\w){words}(?!\w)", regex.IGNORECASE) for words in words_of)
 
 
 def _span(pieces: Sequence[regex.Pattern[str]], text: str) -> tuple[int, int] | None:
@@ -79,7 +80,7 @@ def _span(pieces: Sequence[regex.Pattern[str]], text: str) -> tuple[int, int] | 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vote:
-    """What one reply says: the claims it shows, None where it finds none or shows none.
+    """The claims of one reply that it shows, None where it finds none or shows none.
 
     `unfounded` names what it claims without evidence: points by their key, and "contradiction".
     """
@@ -94,10 +95,10 @@ def read_vote(reply: str, rules: KeyPointsCase, evidence: Evidence) -> Vote:
     """Read a reply.
 
     Raises:
-        UnreadableReply: it gives no verdict.
+        UnreadableReply: it cannot be used.
     """
     found = _verdict_in(reply)
-    told = _points(found["points"], rules)
+    entries = _points(found["points"], rules)
     unfounded: list[str] = []
 
     def shown(name: str, is_claimed: object, quote: object, *, is_echo_ok: bool) -> Claim | None:
@@ -112,59 +113,58 @@ def read_vote(reply: str, rules: KeyPointsCase, evidence: Evidence) -> Vote:
 
     points = tuple(
         shown(key, entry.get("hit"), entry.get("quote"), is_echo_ok=point.echo_ok)
-        for (key, entry), point in zip(told.items(), rules.points, strict=True)
+        for (key, entry), point in zip(entries.items(), rules.points, strict=True)
     )
     contradiction = shown(
         "contradiction", found.get("contradiction"), found.get("contradiction_quote"), is_echo_ok=True
     )
     padding = found.get("padding")
     if not isinstance(padding, str) or padding.lower() not in PADDINGS:
-        said = clip(json.dumps(padding), 40)
-        raise UnreadableReply(f"its padding is {said}; it must be {', '.join(PADDINGS)}")
+        written = clip(json.dumps(padding), 40)
+        raise UnreadableReply(f"its padding is {written}; it must be {', '.join(PADDINGS)}")
     return Vote(points=points, contradiction=contradiction, padding=padding.lower(), unfounded=tuple(unfounded))
 
 
 def _points(found: object, rules: KeyPointsCase) -> dict[str, Mapping[str, Any]]:
-    """Give what is said of each point, by its key and in their order; a point may be called by its name too."""
+    """Give the entry of each point, by its key and in their order; a point may be called by its name too."""
     if not isinstance(found, dict):
         raise UnreadableReply('its "points" are no object')
     by_name = {
         normalise(point.name).casefold(): key for key, point in zip(point_keys(rules), rules.points, strict=True)
     }
-    told: dict[str, Mapping[str, Any]] = {}
+    entries: dict[str, Mapping[str, Any]] = {}
     for name, entry in found.items():
         folded = normalise(name).casefold()
         key = folded if folded in by_name.values() else by_name.get(folded)
         if key is None:
             raise UnreadableReply(f'it names a point that does not exist: "{clip(name, 60)}"')
-        if key in told or not isinstance(entry, dict):
-            raise UnreadableReply(f"what it says of {key} is {'there twice' if key in told else 'no object'}")
-        told[key] = entry
-    missing = [key for key in by_name.values() if key not in told]
+        if key in entries or not isinstance(entry, dict):
+            raise UnreadableReply(f"what it says of {key} is {'there twice' if key in entries else 'no object'}")
+        entries[key] = entry
+    missing = [key for key in by_name.values() if key not in entries]
     if missing:
         raise UnreadableReply(f"it leaves out {', '.join(missing)}")
-    return {key: told[key] for key in by_name.values()}
+    return {key: entries[key] for key in by_name.values()}
 
 
 def _verdict_in(reply: str) -> dict[str, Any]:
     """Find the one JSON object with points in a reply."""
-    text = without_reasoning(reply)
-    if not text.strip():
+    if not reply.strip():
         raise UnreadableReply("it is empty")
     found: list[dict[str, Any]] = []
     decoder = json.JSONDecoder(object_pairs_hook=_without_twins)
-    place = text.find("{")
+    place = reply.find("{")
     while 0 <= place < _LONGEST_REPLY:
         try:
-            entry, place = decoder.raw_decode(text, place)
+            entry, place = decoder.raw_decode(reply, place)
         except (ValueError, RecursionError):
             entry, place = None, place + 1
         if isinstance(entry, dict) and "points" in entry and entry not in found:
             found.append(entry)
-        place = text.find("{", place)
+        place = reply.find("{", place)
     if len(found) != 1:
         what = "no JSON object with points" if not found else "several verdicts"
-        raise UnreadableReply(f'it holds {what}: "{clip(text, 80)}"')
+        raise UnreadableReply(f'it holds {what}: "{clip(reply, 80)}"')
     return found[0]
 
 

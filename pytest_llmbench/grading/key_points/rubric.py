@@ -1,31 +1,22 @@
-"""The scoring rule of `key_points`: what a case asks of an explanation, and what one answer earns."""
+"""The fields of `key_points`, and the rubric they make: what a case asks of an explanation."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from math import ceil, fsum, sqrt
+from math import ceil
 from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from pytest_llmbench.errors import SuiteFault
-from pytest_llmbench.grading.answer_text import clip
 from pytest_llmbench.grading.base import rules_of
-from pytest_llmbench.grading.key_points.claims import Claim, Explanation, Phrases
-from pytest_llmbench.grading.key_points.run_on import run_on_start
+from pytest_llmbench.grading.key_points.claims import Phrases
 from pytest_llmbench.models.entries import Strict
 from pytest_llmbench.models.validation import Count, NotNegative, Positive, Share, Switch, Text, kept
-from pytest_llmbench.values import Case, Json, Reason, Sampling
+from pytest_llmbench.values import Case, Json, Sampling
 
-JUDGED_CHARACTERS = 20_000
-PATTERNS_TIME_S = 1.0
 DEFAULT_MAX_WORDS = 90
 WORDS_OF_REFERENCE = 2.5
-HEDGE_FACTOR = 0.6
-HEDGES_COUNTED = 3
-FORBIDDEN_CAP = 0.4
 SEVERAL_VOTES_TEMPERATURE = 0.7
-ROUNDING = 1e-9
-"""A score this close under the threshold reaches it: weights such as 0.1 do not add up exactly."""
 
 
 class ForbiddenFields(Strict):
@@ -56,14 +47,14 @@ class KeyPointsCase(Strict):
             names = [entry.name for entry in kind]
             twice = [name for name in names if names.count(name) > 1]
             if twice:
-                raise ValueError(f'the name "{twice[0]}" stands twice; the report tells points by their names')
+                raise ValueError(f'the name "{twice[0]}" stands twice; the report identifies points by their names')
         return self
 
 
 class JudgeFields(Strict):
     """How a judge model is asked: so many votes an answer, at this temperature (default 0, for several votes 0.7).
 
-    `instructions` are added to what the judge is told; `allow_self` lets a model judge its own answers.
+    `instructions` are added to the judge's prompt; `allow_self` lets a model judge its own answers.
     """
 
     votes: Annotated[int, Field(ge=1, le=15), kept(int, float)] = 1
@@ -159,104 +150,6 @@ class Rubric:
             limit=rules.max_words or ceil(WORDS_OF_REFERENCE * longest) or DEFAULT_MAX_WORDS,
             threshold=threshold,
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Marks:
-    """What one answer earns; claims stand in the order of the rubric, None where not made."""
-
-    rubric: Rubric
-    points: tuple[Claim | None, ...]
-    forbidden: tuple[Claim | None, ...]
-    coverage: float
-    length_factor: float
-    hedges: int
-    words: int
-    ran_on: bool
-
-    @property
-    def deducted(self) -> float:
-        """Coverage after the deductions for length and hedging."""
-        return self.coverage * self.length_factor * HEDGE_FACTOR ** min(HEDGES_COUNTED, self.hedges)
-
-    @property
-    def has_forbidden(self) -> bool:
-        """Whether a forbidden claim is made."""
-        return any(self.forbidden)
-
-    @property
-    def score(self) -> float:
-        """The score, in 0..1."""
-        return min(self.deducted, FORBIDDEN_CAP) if self.has_forbidden else self.deducted
-
-    @property
-    def passed(self) -> bool:
-        """Whether the score reaches the threshold."""
-        return self.score >= self.rubric.threshold - ROUNDING
-
-    @property
-    def reason(self) -> Reason:
-        """The word for the verdict: what alone would have made the answer fail, the gravest first."""
-        if self.passed:
-            return Reason.CORRECT
-        if self.has_forbidden:
-            return Reason.FORBIDDEN_CLAIM
-        return Reason.PADDING if self.coverage >= self.rubric.threshold - ROUNDING else Reason.MISSING_POINTS
-
-    def __str__(self) -> str:
-        asked, unwanted = self.rubric.points, self.rubric.forbidden
-        missing = [point.phrases.name for point, claim in zip(asked, self.points, strict=True) if not claim]
-        wrong = [f'{p.name} ("{clip(c.quote, 60)}")' for p, c in zip(unwanted, self.forbidden, strict=True) if c]
-        says = [
-            f"claims what is wrong: {', '.join(wrong)}" if wrong else "",
-            f"misses {', '.join(missing)}" if missing else f"makes all points ({len(asked)})",
-            f"is long ({self.words} words, limit {self.rubric.limit})" if self.length_factor < 1 else "",
-            f"switches to one more explanation {self.hedges}x" if self.hedges else "",
-        ]
-        return f"The answer {'; '.join(filter(None, says))}."
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
-    """The part of an answer that is judged: its beginning, up to where it runs on into a next example."""
-
-    text: str
-    ran_on: bool
-
-    @classmethod
-    def of(cls, answer: str) -> Self:
-        """Cut an answer."""
-        window = answer[: len(answer) - len(answer.lstrip()) + JUDGED_CHARACTERS]
-        run_on = run_on_start(window)
-        return cls(text=window[:run_on], ran_on=run_on is not None)
-
-
-def length_factor(limit: int, words: int) -> float:
-    """Give what the length of an answer leaves of its score."""
-    return min(1.0, sqrt(limit / words)) if words else 1.0
-
-
-def coverage(rubric: Rubric, points: Sequence[Claim | None]) -> float:
-    """Give the share of the points made, by weight."""
-    made = fsum(point.weight for point, claim in zip(rubric.points, points, strict=True) if claim)
-    return made / fsum(point.weight for point in rubric.points)
-
-
-def mark(rubric: Rubric, text: str) -> Marks:
-    """Look for every point and forbidden claim in an answer, up to where it runs on."""
-    cut = Judged.of(text)
-    judged = Explanation(cut.text, limit=JUDGED_CHARACTERS, time_s=PATTERNS_TIME_S)
-    points = tuple(judged.find(point.phrases) for point in rubric.points)
-    return Marks(
-        rubric=rubric,
-        points=points,
-        forbidden=tuple(judged.find(phrases) for phrases in rubric.forbidden),
-        coverage=coverage(rubric, points),
-        length_factor=length_factor(rubric.limit, judged.words),
-        hedges=judged.hedges,
-        words=judged.words,
-        ran_on=cut.ran_on,
-    )
 
 
 def _phrases(case: Case, what: str, entry: ForbiddenFields) -> Phrases:

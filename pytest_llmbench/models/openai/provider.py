@@ -14,21 +14,23 @@ from dataclasses import replace
 from typing import Any
 
 from pytest_llmbench.errors import ModelFault, UsageFault
-from pytest_llmbench.models.base import STOPPED, Identity, Opened, OpenSettings
+from pytest_llmbench.models.base import STOPPED, Identity, Opened, OpenSettings, Traits
 from pytest_llmbench.models.entries import OpenAIEntry
-from pytest_llmbench.models.label_forms import CHOICE
-from pytest_llmbench.models.openai.client import Failure, OfficialClient, endpoint_of, is_retried
-from pytest_llmbench.models.openai.logprobs import NoLabel, label_logprobs, likeliest, steps_of
-from pytest_llmbench.models.openai.reply import BodyReader, EventReader, Reader, ReplyFault, cut_at_stop
+from pytest_llmbench.models.openai.answers import answer_began, answer_of, reader_for
+from pytest_llmbench.models.openai.client import Failure, OfficialClient, is_retried
+from pytest_llmbench.models.openai.endpoint import endpoint_of
+from pytest_llmbench.models.openai.logprobs import NoLabel
+from pytest_llmbench.models.openai.message import ReplyFault
 from pytest_llmbench.models.openai.request_body import PATHS, Extra, check_body, extras_of, sent_body, style_of
 from pytest_llmbench.models.openai.retries import Dispatch, Load, RetryPolicy, Tried
 from pytest_llmbench.models.openai.server import Server, addressed, check_serve, served_name
-from pytest_llmbench.values import Answer, AnswerError, Arrived, PromptStyle, Request
+from pytest_llmbench.models.reasoning import marks_of
+from pytest_llmbench.values import CONTENT_FILTER, Answer, AnswerError, Arrived, PromptStyle, Request
 
 CONCURRENCY = 16
 TIMEOUT_S = 120.0
 HALT_POLL_S = 0.05
-DRAIN_S = 0.1  # for the end of a stream that said it is complete; openai waits as long
+DRAIN_S = 0.1  # for the end of a stream that said it is complete, and the usage behind a stop; openai waits as long
 
 
 class OpenAIProvider:
@@ -36,6 +38,26 @@ class OpenAIProvider:
 
     entry_type = OpenAIEntry
     target_field = "model"
+
+    def traits(self, entry: OpenAIEntry) -> Traits:
+        """Give the traits of a model behind an API; one whose server is started here is local, and free."""
+        is_served_here = entry.serve is not None
+        return Traits(is_api=True, is_local=is_served_here, is_free=is_served_here)
+
+    def batch_entry(self, entry: OpenAIEntry) -> OpenAIEntry:
+        """Give the entry itself, if it is sound. The key is not looked for.
+
+        Raises:
+            UsageFault: the entry contradicts itself.
+        """
+        style = style_of(entry)
+        if entry.prompt_style not in ("auto", style):
+            raise UsageFault(
+                f'prompt_style is "{entry.prompt_style}", but the api is "{entry.api}", which takes {style} prompts; '
+                "change one of them."
+            )
+        check_body(entry)
+        return entry
 
     def prompt_style(self, entry: OpenAIEntry) -> PromptStyle:
         """Tell the style its API takes; look for the key without using it.
@@ -97,6 +119,7 @@ class OpenAIModel(Opened):
         self._server = server
         self._policy = policy or RetryPolicy()
         self._timeout_s = settings.timeout_s or entry.timeout_s or TIMEOUT_S
+        self._marks = marks_of(entry.reasoning)
         self._endpoint = endpoint_of(entry)
         self._client = OfficialClient(
             self._endpoint, PATHS[entry.api], self.concurrency, may_use_aiohttp=may_use_aiohttp
@@ -120,6 +143,10 @@ class OpenAIModel(Opened):
         }
         if self._endpoint.path_digest is not None:  # a gateway may have a server behind each
             settings["base_path"] = self._endpoint.path_digest
+        if self._entry.omit:
+            settings["omit"] = list(self._entry.omit)
+        if self._entry.api_version is not None:
+            settings["api_version"] = self._entry.api_version
         if self._entry.extra_body:
             settings["extra_body"] = dict(self._entry.extra_body)
         if self._entry.serve is not None:  # its port is another each time
@@ -127,7 +154,7 @@ class OpenAIModel(Opened):
         if self._fingerprints:
             settings["system_fingerprint"] = ", ".join(sorted(self._fingerprints))
         return Identity(
-            provider="openai",
+            provider=self._entry.provider,
             model=self._entry.model,
             server_model=", ".join(sorted(self._server_models)) or None,
             libraries={"openai": self._client.version},
@@ -246,12 +273,24 @@ class OpenAIModel(Opened):
         try:
             return await self._exchange(request, attempts, in_flight, extras)
         except Failure as fault:
-            return fault
+            failure = fault
+        except NoLabel as fault:
+            return Failure(str(fault))
         except ReplyFault as fault:
-            is_retryable = fault.status is None or is_retried(fault.status)
-            return Failure(self._endpoint.masked(str(fault)), is_retryable=is_retryable, status=fault.status)
+            is_retryable = not fault.is_lasting and (fault.status is None or is_retried(fault.status))
+            message = self._endpoint.masked(str(fault))
+            failure = Failure(message, is_retryable=is_retryable, status=fault.status, refusal=fault.refusal)
         except Exception as fault:  # the one place where whatever broke becomes the error of its request
             return Failure(f"{type(fault).__name__}: {self._endpoint.masked(str(fault))}")
+        if failure.refusal is None:
+            return failure
+        return Answer(
+            text="",
+            finish_reason=CONTENT_FILTER,
+            refusal=self._endpoint.masked(failure.refusal),
+            concurrency=in_flight,
+            attempts=attempts,
+        )
 
     async def _exchange(self, request: Request, attempts: int, in_flight: int, extras: frozenset[Extra]) -> Answer:
         """Send a request and read its answer.
@@ -260,16 +299,18 @@ class OpenAIModel(Opened):
             Failure: it could not be sent, or was refused, or took too long.
             ReplyFault: what came back holds no answer.
         """
-        reader: Reader = EventReader() if self._entry.stream else BodyReader()
+        reader = reader_for(self._entry, request, self._marks)
         body = self._body(request, extras)
         loop = asyncio.get_running_loop()
         sent = last = time.perf_counter()
         try:
             async with asyncio.timeout(self._timeout_s) as limit, self._client.exchange(body) as chunks:
+                is_draining = False
                 async for chunk in chunks:
                     last = time.perf_counter()
                     reader.feed(chunk, last)
-                    if reader.is_complete:
+                    if reader.is_complete and not is_draining:
+                        is_draining = True
                         limit.reschedule(loop.time() + DRAIN_S)
         except Failure:
             if not reader.is_complete:  # what breaks after the end takes nothing from the answer
@@ -282,23 +323,14 @@ class OpenAIModel(Opened):
             self._server_models.add(reply.server_model)
         if reply.fingerprint:
             self._fingerprints.add(reply.fingerprint)
-        logprobs = label_logprobs(steps_of(reply.logprobs), request.labels) if request.labels else None
-        if request.picks_label:
-            try:
-                reply = replace(reply, text=likeliest(logprobs), finish_reason=CHOICE)
-            except NoLabel as fault:
-                raise Failure(str(fault)) from None
-        cut = None if request.picks_label else cut_at_stop(reply.text, request.sampling.stop)
-        return Answer(
-            text=reply.text if cut is None else cut,
-            finish_reason=reply.finish_reason if cut is None else "stop",
-            input_tokens=reply.input_tokens,
-            output_tokens=reply.output_tokens,
-            latency_s=last - sent,
-            ttft_s=None if reader.text_at is None or request.picks_label else reader.text_at - sent,
-            concurrency=in_flight,
-            attempts=attempts,
-            label_logprobs=logprobs,
+        answer = answer_of(request, reply, self._marks)
+        ttft_s = ttfa_s = None
+        if not request.picks_label and reader.text_at is not None:
+            answer_at = answer_began(reader, reply, self._marks)
+            ttft_s, ttfa_s = reader.text_at - sent, None if answer_at is None else answer_at - sent
+        last = last if reader.stopped_at is None else reader.stopped_at
+        return replace(
+            answer, latency_s=last - sent, ttft_s=ttft_s, ttfa_s=ttfa_s, concurrency=in_flight, attempts=attempts
         )
 
     def _body(self, request: Request, extras: frozenset[Extra]) -> bytes:

@@ -3,37 +3,36 @@
 Two readers with one face: `EventReader` for a stream (server-sent events, one JSON object a
 `data:` line), `BodyReader` for a whole body.  Building an object of a client library for every
 piece of a stream costs more than everything else together, so here a piece is only parsed at once
-while the first text is waited for; the rest is parsed in one go after the last byte.
+while the first text is waited for, or a stop string; the rest is parsed in one go after the last byte.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from pytest_llmbench.models.openai.message import ReplyFault, refuse_error
+from pytest_llmbench.models.openai.transcript import Transcript, as_table, first_choices
+from pytest_llmbench.models.stops import AnswerWatch
 
-class ReplyFault(Exception):
-    """A reply that holds no answer: garbage, cut off, or an error object of the server.
-
-    `status` is the code a server put into an error object, where it is a number.
-    """
-
-    def __init__(self, message: str, *, status: int | None = None):
-        super().__init__(message)
-        self.status = status
+_BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
     """What was read: the text, and what the server said about it.
 
-    `logprobs` are the objects in which it told of probabilities, a stream's in their order.
+    `reasoning` and `refusal` are what came in fields of their own.  `logprobs` are the objects in which the server
+    told of probabilities, a stream's in their order.
     """
 
     text: str
+    reasoning: str | None = None
+    refusal: str | None = None
     finish_reason: str | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
+    reasoning_tokens: int | None = None
     server_model: str | None = None
     fingerprint: str | None = None
     logprobs: tuple[Mapping[str, Any], ...] = ()
@@ -44,12 +43,17 @@ class Reader(Protocol):
 
     @property
     def is_complete(self) -> bool:
-        """The server said that nothing more follows."""
+        """Nothing more is waited for: the server said so, or a stop string has ended the answer."""
         ...
 
     @property
     def text_at(self) -> float | None:
-        """When the first piece of text came in; None where that cannot be known."""
+        """When the first piece of text of any kind came in; None where that cannot be known."""
+        ...
+
+    @property
+    def stopped_at(self) -> float | None:
+        """When a stop string ended the answer; None where none did."""
         ...
 
     def feed(self, chunk: bytes, at: float) -> None:
@@ -64,12 +68,17 @@ class Reader(Protocol):
         """
         ...
 
+    def answer_at(self, place: int) -> float | None:
+        """Tell when the character at a place of the text came in, after `reply`."""
+        ...
+
 
 class BodyReader:
     """Reads a reply that comes as one JSON body."""
 
     is_complete = False
     text_at: float | None = None
+    stopped_at: float | None = None
 
     def __init__(self) -> None:
         self._chunks: list[bytes] = []
@@ -83,59 +92,108 @@ class BodyReader:
         """Read the body."""
         return read_completion(_parsed(b"".join(self._chunks)))
 
+    def answer_at(self, place: int) -> float | None:
+        """Tell nothing: a body comes as a whole."""
+        del place
+        return None
+
 
 class EventReader:
     """Reads a reply that comes as a stream of events.
 
     Comments, pings and names of events are passed over.  A server that ignores `stream` and
     sends one body is understood too.
+
+    Args:
+        watch: looks for the stop strings that the server was not told; None where it was.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, watch: AnswerWatch | None = None) -> None:
         self.is_complete = False
-        self.text_at: float | None = None
+        self.stopped_at: float | None = None
+        self._watch = watch
+        self._transcript = Transcript()
+        self._fault: ReplyFault | None = None
         self._tail = b""
         self._fed_at = 0.0
-        self._events: list[Any] = []  # parsed while the first text was waited for
-        self._payloads: list[bytes] = []  # those after it
+        self._is_first = True
+        self._is_error = False  # by the name of the event
+        self._payloads: list[bytes] = []  # those that are parsed at the end
+        self._payload_times: list[float] = []
         self._others: list[bytes] = []  # lines that belong to no stream
 
+    @property
+    def text_at(self) -> float | None:
+        """When the first piece of text of any kind came in."""
+        return self._transcript.first_at
+
     def feed(self, chunk: bytes, at: float) -> None:
-        """Take the whole lines in the bytes, and keep the begun one."""
+        """Take the bytes that came in at a time."""
+        if self._is_first and chunk:
+            self._is_first, chunk = False, chunk.removeprefix(_BOM)
         self._fed_at = at
-        lines = (self._tail + chunk).split(b"\n")
-        self._tail = lines.pop()
+        *lines, self._tail = (self._tail + chunk).split(b"\n")
         for line in lines:
             self._take(line, at)
 
     def _take(self, line: bytes, at: float) -> None:
         if not line.startswith(b"data:"):
-            if line and not line.startswith((b":", b"event:", b"id:", b"retry:", b"\r")):
+            if line.startswith(b"event:"):
+                self._is_error = line[6:].strip() == b"error"
+            elif line.strip() and not line.startswith((b":", b"id:", b"retry:")):
                 self._others.append(line)
             return
         payload = line[5:].strip()
         if payload == b"[DONE]":
             self.is_complete = True
-        elif self.text_at is not None and payload:
+        elif payload and self.text_at is not None and self._watch is None and not self._is_error:
             self._payloads.append(payload)
+            self._payload_times.append(at)
         elif payload:
-            try:
-                event = json.loads(payload)
-            except ValueError:
-                self._payloads.append(payload)  # told as garbage by reply()
+            self._read(payload, at)
+
+    def _read(self, payload: bytes, at: float) -> None:
+        """Read an event at once; a fault is kept for `reply`."""
+        if self._fault is not None:
+            return
+        try:
+            event = _parsed(payload)
+            if self._is_error:
+                refuse_error({"error": event})
+            if self.stopped_at is not None:
+                self._transcript.take_about(as_table(event))
                 return
-            self._events.append(event)
-            if _has_text(event):
-                self.text_at = at
+            self._transcript.take(event, at)
+        except ReplyFault as fault:
+            self._fault = None if self.stopped_at is not None else fault
+            return
+        if self._watch is not None and self._transcript.has_text:
+            has_reasoning = self._transcript.has_reasoning
+            tail = self._transcript.tail(self._watch.tail_characters)
+            self._watch.look(tail, self._transcript.text, has_reasoning=has_reasoning)
+            if self._watch.is_ended:
+                self.is_complete, self.stopped_at = True, at
 
     def reply(self) -> Reply:
         """Put the pieces together."""
         if self._tail:
             self._take(self._tail, self._fed_at)
             self._tail = b""
-        if not self._events and not self._payloads and self._others:
+        if not (self._transcript.n_events or self._payloads or self._fault) and self._others:
             return read_completion(_parsed(b"\n".join(self._others)))
-        return _assemble([*self._events, *self._parsed_rest()], is_complete=self.is_complete)
+        if self._fault is not None:
+            raise self._fault
+        for event, at in zip(self._parsed_rest(), self._payload_times, strict=True):
+            self._transcript.take(event, at)
+        self._payloads, self._payload_times = [], []
+        is_ended = self.is_complete or self._transcript.finish_reason is not None
+        if not is_ended and not (self._transcript.is_whole and self._transcript.has_text):
+            raise ReplyFault("the stream broke off before its end")
+        return _reply(self._transcript, self._others)
+
+    def answer_at(self, place: int) -> float | None:
+        """Tell when the character at a place of the text came in."""
+        return self._transcript.at(place)
 
     def _parsed_rest(self) -> list[Any]:
         try:
@@ -151,133 +209,39 @@ def read_completion(body: Any) -> Reply:
     Raises:
         ReplyFault: it is an error object, or has no message.
     """
-    body = _table(body)
-    _refuse_error(body)
-    for choice in _first_choices(body):
-        message = choice.get("message", choice)  # a text completion has its text in the choice itself
-        text = _text(_table(message))
-        if text is None and "message" not in choice:
-            break
-        about = {**_about(body), "logprobs": tuple(_logprobs(choice))}
-        return Reply(text=text or "", finish_reason=_word(choice, "finish_reason"), **about)
-    raise ReplyFault("the reply holds no message")
+    table = as_table(body)
+    refuse_error(table)
+    transcript = Transcript()
+    for choice in first_choices(table):
+        if not transcript.take_whole(choice):
+            raise ReplyFault("the reply holds no message")
+        break
+    transcript.take_about(table)
+    return _reply(transcript, [])
 
 
-def cut_at_stop(text: str, stop: Iterable[str]) -> str | None:
-    """Cut a text before the first stop string left in it; None if there is none.
-
-    `transformers serve` (5.23) and others stop at the string but leave it in the text.
-    """
-    places = [place for place in (text.find(word) for word in stop if word) if place >= 0]
-    return text[: min(places)] if places else None
-
-
-def _assemble(events: Iterable[Any], *, is_complete: bool) -> Reply:
-    pieces: list[str] = []
-    logprobs: list[Mapping[str, Any]] = []
-    finish_reason: str | None = None
-    has_choice = False
-    about: dict[str, Any] = {}
-    for event in events:
-        table = _table(event)
-        if "error" in table:
-            _refuse_error(table)
-        for choice in _first_choices(table):
-            has_choice = True
-            pieces.append(_delta_text(choice))
-            logprobs.extend(_logprobs(choice))
-            finish_reason = _word(choice, "finish_reason") or finish_reason
-        if not about or table.get("usage"):  # the name stands in each event, the usage in the last
-            about.update((key, value) for key, value in _about(table).items() if value is not None)
-    if not is_complete and finish_reason is None:
-        raise ReplyFault("the stream broke off before its end")
-    if not has_choice:
+def _reply(transcript: Transcript, others: list[bytes]) -> Reply:
+    text, reasoning, refusal = transcript.text(), transcript.reasoning, transcript.refusal
+    if not (text or reasoning or refusal):
+        alien = others[:1] + [json.dumps(event).encode() for event in transcript.unread[:1]]
+        if alien:
+            line = alien[0][:80].decode(errors="replace").strip()
+            raise ReplyFault(f'the stream has a line that belongs to no answer: "{line}"', is_lasting=True)
+    if not transcript.has_choice:
         raise ReplyFault("the reply holds no message")
-    return Reply(text="".join(pieces), finish_reason=finish_reason, logprobs=tuple(logprobs), **about)
-
-
-def _logprobs(choice: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
-    told = choice.get("logprobs")
-    return [told] if isinstance(told, dict) else []
-
-
-def _has_text(event: Any) -> bool:
-    try:
-        return any(_delta_text(choice) for choice in _first_choices(_table(event)))
-    except ReplyFault:
-        return False  # told by reply()
-
-
-def _delta_text(choice: Mapping[str, Any]) -> str:
-    return _text(_table(choice.get("delta") or choice)) or ""
-
-
-def _text(message: Mapping[str, Any]) -> str | None:
-    """Give the answer's text in a message, a delta or a choice; what a model thought aloud is not part of it."""
-    text = message.get("content", message.get("text"))
-    if text is None:
-        text = message.get("refusal")
-    if text is not None and not isinstance(text, str):
-        raise ReplyFault(f"the reply's text is no text but {json.dumps(text)[:80]}")
-    return text
-
-
-def _first_choices(table: Mapping[str, Any]) -> list[dict[str, Any]]:
-    choices = table.get("choices")
-    if choices is None:
-        return []
-    if not isinstance(choices, list):
-        raise ReplyFault(f"the reply's choices are no list but {json.dumps(choices)[:80]}")
-    return [choice for choice in map(_table, choices) if not choice.get("index")]
-
-
-def _about(table: Mapping[str, Any]) -> dict[str, Any]:
-    usage = table.get("usage")
-    usage = usage if isinstance(usage, dict) else {}
-    return {
-        "input_tokens": _count(usage, "prompt_tokens"),
-        "output_tokens": _count(usage, "completion_tokens"),
-        "server_model": _word(table, "model"),
-        "fingerprint": _word(table, "system_fingerprint"),
-    }
-
-
-def _refuse_error(table: Mapping[str, Any]) -> None:
-    error = table.get("error")
-    if not error:
-        return
-    code = error.get("code") if isinstance(error, dict) else None
-    status = code if isinstance(code, int) and not isinstance(code, bool) else None
-    raise ReplyFault(server_message(table) or "an error without a message", status=status)
-
-
-def server_message(body: Any) -> str:
-    """Find the short message in the error body of a server: OpenAI's form, FastAPI's, or plain text."""
-    for key in ("error", "message", "detail"):
-        if isinstance(body, dict) and body.get(key):
-            body = body[key]
-    return body if isinstance(body, str) else json.dumps(body) if body else ""
+    return Reply(
+        text=text if text.strip() or not transcript.own_refusal else transcript.own_refusal,
+        reasoning=reasoning or None,
+        refusal=refusal,
+        finish_reason=transcript.finish_reason,
+        logprobs=tuple(transcript.logprobs),
+        **transcript.about,
+    )
 
 
 def _parsed(raw: bytes) -> Any:
     try:
-        return json.loads(raw.decode())
+        return json.loads(raw.removeprefix(_BOM).decode())
     except ValueError:
         start = raw[:80].decode(errors="replace").strip()
         raise ReplyFault(f'the reply is no JSON: "{start}"' if start else "the reply is empty") from None
-
-
-def _table(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise ReplyFault(f"the reply has {json.dumps(value)[:80]} where an object belongs")
-    return value
-
-
-def _word(table: Mapping[str, Any], key: str) -> str | None:
-    value = table.get(key)
-    return value if isinstance(value, str) and value else None
-
-
-def _count(table: Mapping[str, Any], key: str) -> int | None:
-    value = table.get(key)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -134,7 +134,7 @@ class Server:
                 self._process.wait()
 
     def _start(self, command: list[str]) -> "subprocess.Popen[bytes]":
-        launcher = Path(__file__).with_name("serve_launcher.py")
+        launcher = Path(__file__).with_name("server_process.py")
         with self._opened_log() as log:
             return subprocess.Popen(  # noqa: S603 - the command is the user's own
                 # no site packages: what is imported must not wait for, or change with, the environment

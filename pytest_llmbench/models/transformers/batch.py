@@ -12,6 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_llmbench.models.transformers.kv_cache import growing_cache
+from pytest_llmbench.models.transformers.libraries import attempt
+
+CACHE_ARGUMENTS = ("cache", "past_key_values")
+"""Names under which a network's forward takes its cache: since transformers 5.24, and before."""
 
 PREFILL_TOKENS = 512
 """Prompt tokens fed at once: bounds memory, and the time until a halt is seen."""
@@ -38,13 +42,15 @@ class Halted(Exception):
 class Batch:
     """Rows in flight: their cache, the mask of its slots and the logits of the last token.
 
-    Begins with the first `n_kept` tokens of a kept sequence in every row.
+    Begins with the first `n_kept` tokens of a kept sequence in every row.  `cache_argument` is the name under
+    which the network takes its cache.
     """
 
-    def __init__(self, network: Any, n_rows: int, kept: Kept, n_kept: int):
+    def __init__(self, network: Any, cache_argument: str, n_rows: int, kept: Kept, n_kept: int):
         import torch
 
         self._network = network
+        self._cache_argument = cache_argument
         self._device = network.device
         named = inspect.signature(type(network).forward).parameters
         # Models without positions (ALiBi) do not name position_ids; some older code has no logits_to_keep.
@@ -86,7 +92,7 @@ class Batch:
         self.logits = self._forward(ids, real, 1)[:, -1].float()
 
     def look_ahead(self, places: Sequence[int], ids: Sequence[Sequence[int]]) -> Any:
-        """Give the logits [N, T, V] after each of T tokens that are fed to copies of some rows.
+        """Return the logits [N, T, V] after each of T tokens that are fed to copies of some rows.
 
         The rows stay as they are; a row may be copied several times.
         """
@@ -128,22 +134,31 @@ class Batch:
         self._mask = torch.cat([self._mask, added], dim=1)
         # From the mask, not from the slots: padding stands between a shared beginning and the rest.
         positions = (self._mask.cumsum(dim=1) - 1).clamp(min=0)[:, -tokens.shape[1] :]
-        extra: dict[str, Any] = {"position_ids": positions} if self._has_positions else {}
+        extra: dict[str, Any] = {self._cache_argument: self._cache}
+        if self._has_positions:
+            extra["position_ids"] = positions
         if self._can_choose_logits:
             extra["logits_to_keep"] = n_logits
         with torch.inference_mode():
             output = self._network(
                 input_ids=tokens,
                 attention_mask=self._mask,
-                past_key_values=self._cache,
                 use_cache=True,
                 **extra,
             )
         return output.logits[:, -n_logits:]
 
     def layers(self) -> list[tuple[Any, Any]]:
-        """Give the keys and values per layer; feeding further tokens does not change them."""
+        """Return the keys and values per layer; feeding further tokens does not change them."""
         return [(layer.keys, layer.values) for layer in self._cache.layers]
+
+    @property
+    def has_cached(self) -> bool:
+        """Whether the network has written what it computed into the cache."""
+        states = [value for layer in self._cache.layers for value in vars(layer).values()]
+        # Recurrent layers hold theirs by number.
+        parts = [part for state in states for part in (state.values() if isinstance(state, dict) else [state])]
+        return any(hasattr(part, "numel") and part.numel() for part in parts)
 
 
 def join(batches: Sequence[Batch], places: Sequence[Sequence[int]]) -> Batch:
@@ -192,17 +207,29 @@ def _copied(layer: Any) -> Any:
     return twin
 
 
-def unsupported(network: Any) -> str | None:
-    """Tell why the loop cannot drive a network, None if it can."""
-    if network.config.is_encoder_decoder:
-        return "it is an encoder with a decoder, not a causal language model"
-    if "past_key_values" not in inspect.signature(type(network).forward).parameters:
-        return "its architecture takes no past_key_values, so it would compute every prompt anew for each token"
-    return None
+def cache_argument(network: Any) -> str | None:
+    """Find the name under which a network takes a cache, by feeding it a token; None if it uses none.
+
+    Its signature is no proof: a forward that takes any keyword ignores those it does not know.
+    """
+    new, old = CACHE_ARGUMENTS
+    # A library before the new name may raise anything for it; the same for the old name is a fault of the network.
+    if attempt(lambda: _uses_cache(network, new)) is True:
+        return new
+    try:
+        return old if _uses_cache(network, old) else None
+    except TypeError:  # its forward has no such parameter
+        return None
+
+
+def _uses_cache(network: Any, argument: str) -> bool:
+    batch = Batch(network, argument, 1, Kept(), 0)
+    batch.feed([[0]])
+    return batch.has_cached
 
 
 def can_share(network: Any) -> bool:
-    """Tell whether a kept beginning means the same to rows that go on differently.
+    """Return whether a kept beginning means the same to rows that go on differently.
 
     Padding between the beginning and the rest is masked, which is exact where attention sees all
     that went before; a sliding window counts slots, and a recurrent state has no slots at all.

@@ -8,7 +8,6 @@ Two things, together about a third of the CPU time of decoding thirty rows of a 
   keys and values of every layer for each query head wherever there is a mask and more than one token.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,29 +17,88 @@ PACKED_BYTES = 2 << 30
 """Most memory the copies of the weights may take; where they would take more, all layers stay as they are."""
 
 ROUNDING = 1e-4
-"""How much a packed layer's result may differ, as a share of the largest number in it; float32 differs by 1e-6."""
+"""How much a packed layer's result may differ, as a share of the largest number in it; float32 differs by 1e-6,
+other dtypes by their own precision."""
 
-GROUPED_HEADS = "TRANSFORMERS_SDPA_FORCE_GQA"
-"""What transformers looks for at each call. On a GPU it would choose a slow kernel."""
+GROUPED_HEADS = "llmbench_grouped_heads"
+"""The name of `attend_grouped` among the attention implementations of transformers."""
 
 
-def speed_up(network: Any) -> Callable[[], None]:
-    """Make a network faster, if it is on the CPU alone.
+def speed_up(network: Any) -> None:
+    """Make a network faster, if it is on the CPU alone."""
+    if all(parameter.device.type == "cpu" for parameter in network.parameters()):
+        pack_linear_layers(network)
+        group_heads(network)
+
+
+def group_heads(network: Any) -> bool:
+    """Let the query heads of a network share keys and values without copies of them, where they did with copies.
+
+    Kept only if the network gives what it gave before.
 
     Returns:
-        What undoes it for the networks to come.
+        Whether it does so now.
     """
-    if any(parameter.device.type != "cpu" for parameter in network.parameters()):
-        return lambda: None
-    pack_linear_layers(network)
-    if GROUPED_HEADS in os.environ:
-        return lambda: None
-    os.environ[GROUPED_HEADS] = "1"
+    import transformers
+    from transformers.masking_utils import sdpa_mask
 
-    def undo() -> None:
-        os.environ.pop(GROUPED_HEADS, None)
+    is_grouped = any(getattr(module, "num_key_value_groups", 1) > 1 for module in network.modules())
+    if not is_grouped or network.config._attn_implementation != "sdpa":
+        return False
+    # By its name, in this network alone. The library's own switch for the same is an environment variable, which
+    # would apply to every network of the process and to the processes it starts.
+    transformers.AttentionInterface.register(GROUPED_HEADS, attend_grouped)
+    transformers.AttentionMaskInterface.register(GROUPED_HEADS, sdpa_mask)
 
-    return undo
+    def switch() -> bool:
+        before = _probed(network)
+        network.set_attn_implementation(GROUPED_HEADS)
+        # Some old code takes no other implementation, and only logs that.
+        return network.config._attn_implementation == GROUPED_HEADS and _is_close(_probed(network), before)
+
+    if attempt(switch) is True:
+        return True
+    if network.config._attn_implementation == GROUPED_HEADS:
+        network.set_attn_implementation("sdpa")
+    return False
+
+
+def attend_grouped(
+    module: Any, query: Any, key: Any, value: Any, attention_mask: Any, scaling: float | None = None, **rest: Any
+) -> tuple[Any, None]:
+    """Compute attention as transformers' "sdpa" does, with keys and values [R, key heads, S, width] as they are.
+
+    Where there is no mask, or a bias, that implementation itself is used.
+    """
+    import torch
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+    if attention_mask is None or rest.get("position_bias") is not None or rest.get("softcap") is not None:
+        output: tuple[Any, None] = sdpa_attention_forward(
+            module, query, key, value, attention_mask, scaling=scaling, **rest
+        )
+        return output
+    attended = torch.nn.functional.scaled_dot_product_attention(
+        query, key, value, attn_mask=attention_mask, scale=scaling, enable_gqa=query.shape[1] != key.shape[1]
+    )
+    return attended.transpose(1, 2).contiguous(), None
+
+
+def _probed(network: Any) -> Any:
+    """Return the logits of two short rows, one of them padded on the left."""
+    import torch
+
+    mask = torch.tensor([[1, 1, 1, 1], [0, 1, 1, 1]])
+    with torch.inference_mode():
+        logits = network(input_ids=torch.arange(8).reshape(2, 4), attention_mask=mask, use_cache=False).logits
+    return logits[mask.bool()]
+
+
+def _is_close(found: Any, wanted: Any) -> bool:
+    import torch
+
+    rounding = max(ROUNDING, 4 * torch.finfo(wanted.dtype).eps)
+    return bool((found - wanted).abs().max() <= rounding * wanted.abs().max())
 
 
 def pack_linear_layers(network: Any, *, limit_bytes: int = PACKED_BYTES) -> int:
@@ -70,7 +128,7 @@ def pack_linear_layers(network: Any, *, limit_bytes: int = PACKED_BYTES) -> int:
 
 
 def _pack(layers: Sequence[Any]) -> int:
-    """Change layers of one shape, if the first gives what it gave; tells how many."""
+    """Change layers of one shape, if the first gives what it gave; return how many."""
     first, *others = layers
 
     def pack() -> list[Callable[[Any], Any]]:
@@ -90,7 +148,7 @@ def _is_right(layer: Any, forward: Callable[[Any], Any]) -> bool:
 
     probe = torch.linspace(-1, 1, 3 * layer.in_features).reshape(1, 3, layer.in_features)
     plain = torch.nn.functional.linear(probe, layer.weight, layer.bias)
-    return bool((forward(probe) - plain).abs().max() <= ROUNDING * plain.abs().max())
+    return _is_close(forward(probe), plain)
 
 
 def _packed(layer: Any) -> Callable[[Any], Any]:

@@ -14,12 +14,12 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from pytest_llmbench.models.label_forms import CHOICE
 from pytest_llmbench.models.transformers.batch import NOT_A_NUMBER, Batch, Halted, Kept, join
-from pytest_llmbench.models.transformers.label_scoring import LabelTokens, score_labels
+from pytest_llmbench.models.transformers.growing import Continuation, Growing, Row, TokenTexts
+from pytest_llmbench.models.transformers.label_scoring import score_labels
 from pytest_llmbench.models.transformers.prefixes import (
     WORTH_SHARING_TOKENS,
     Tokens,
@@ -28,9 +28,6 @@ from pytest_llmbench.models.transformers.prefixes import (
     split_by_length,
 )
 from pytest_llmbench.values import Sampling
-
-LEAD_TOKENS = 4
-"""Prompt tokens decoded along with an answer, so that a space at its beginning is kept."""
 
 WARM_UP_TOKENS = 16
 
@@ -41,33 +38,6 @@ GPU_PASS_TOKENS = 4096
 """The same on a GPU, which computes many tokens in the time of starting a pass."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """A prompt to be continued by at most `max_tokens` tokens; `seed` is of this row alone.
-
-    The probability of `labels` is told too; with `picks_label` nothing else is done.
-    """
-
-    tokens: Tokens
-    max_tokens: int
-    sampling: Sampling
-    seed: int
-    labels: LabelTokens | None = None
-    picks_label: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Continuation:
-    """What followed a row's prompt. Seconds count from when the shared beginning was there."""
-
-    text: str
-    n_tokens: int
-    finish_reason: str
-    ttft_s: float | None
-    latency_s: float
-    label_logprobs: Mapping[str, float] | None = None
-
-
 class Decoder:
     """Continues rows with one network.
 
@@ -75,10 +45,11 @@ class Decoder:
         network: a causal language model of transformers, in eval mode.
         tokenizer: its tokenizer.
         eos: the ids that end a text.
+        cache_argument: the name under which the network takes a cache (`batch.cache_argument`).
         is_sharing: compute a beginning that rows share once, and keep it for the rows to come.
             Needs plain attention over all that went before in every layer (`can_share`).
         clock: seconds from anywhere.
-        timeout_s: how long a row may take, by the times it would be told with.
+        timeout_s: how long a row may take, by the times it would be reported with.
     """
 
     def __init__(
@@ -87,13 +58,15 @@ class Decoder:
         tokenizer: Any,
         eos: frozenset[int],
         *,
+        cache_argument: str,
         is_sharing: bool,
         clock: Callable[[], float] = time.perf_counter,
         timeout_s: float | None = None,
     ):
         self._network = network
-        self._tokenizer = tokenizer
+        self._texts = TokenTexts(tokenizer)
         self._eos = eos
+        self._cache_argument = cache_argument
         self._is_sharing = is_sharing
         self._clock = clock
         self._timeout_s = math.inf if timeout_s is None else timeout_s
@@ -105,7 +78,7 @@ class Decoder:
 
     def warm_up(self) -> None:
         """Make a first pass, which reads the weights into memory and is slower than all others."""
-        batch = Batch(self._network, 1, Kept(), 0)
+        batch = Batch(self._network, self._cache_argument, 1, Kept(), 0)
         batch.feed([[0] * WARM_UP_TOKENS])
         batch.feed([[0]])
         batch.wait()
@@ -114,7 +87,7 @@ class Decoder:
         """Count the tokens at the beginning of a group's prompts that are computed outside of all times.
 
         Of several prompts, what they have in common.  Of one alone, what it has in common with the one
-        kept before it; the same prompt asked again is fed from where it was before, not from its end.
+        kept before it; the same prompt requested again is fed from where it was before, not from its end.
         """
         if not self._is_sharing:
             return 0
@@ -157,7 +130,7 @@ class Decoder:
             return
         # Beside a generated answer the labels are an observation, and in no time.
         started += self._clock() - scoring
-        growing = [_Growing(index, row, self._tokenizer, self._eos) for index, row in enumerate(rows)]
+        growing = [Growing(index, row, self._texts, self._eos) for index, row in enumerate(rows)]
         while not halt.is_set():
             tokens = _choose(batch.logits, growing)
             elapsed_s = self._clock() - started
@@ -184,7 +157,7 @@ class Decoder:
         """See that the keys and values of a beginning are kept."""
         reused = overlap(beginning, self._kept.tokens)
         if reused < len(beginning):
-            alone = Batch(self._network, 1, self._kept, reused)
+            alone = Batch(self._network, self._cache_argument, 1, self._kept, reused)
             alone.feed_in_pieces([beginning[reused:]], halt)
             alone.wait()
             self._kept = Kept(tokens=beginning, layers=alone.layers())
@@ -200,7 +173,7 @@ class Decoder:
             parts = split_by_length([len(rest) for rest in rests], PASS_TOKENS if is_on_cpu else GPU_PASS_TOKENS)
         batches = []
         for part in parts:
-            batches.append(Batch(self._network, len(part), self._kept, n_shared))
+            batches.append(Batch(self._network, self._cache_argument, len(part), self._kept, n_shared))
             batches[-1].feed_in_pieces([rests[place] for place in part], halt)
         batch = join(batches, parts)
         if self._is_sharing and len(different) == 1 and not n_shared:
@@ -223,77 +196,7 @@ def _chosen(logprobs: Mapping[str, float], elapsed_s: float) -> Continuation:
     )
 
 
-class _Growing:
-    """A row and what has followed it so far."""
-
-    def __init__(self, index: int, row: Row, tokenizer: Any, eos: frozenset[int]):
-        self.index = index
-        self.sampling = row.sampling
-        self.tokens: list[int] = []
-        self.finish_reason: str | None = None
-        self.generator: Any = None
-        if row.sampling.temperature > 0:
-            import torch
-
-            self.generator = torch.Generator().manual_seed(row.seed)
-        self._max_tokens = row.max_tokens
-        self._lead = list(row.tokens[-LEAD_TOKENS:])
-        self._tokenizer = tokenizer
-        # A special token is in no decoded text, so as a stop string it is looked for by its id.
-        added = tokenizer.get_added_vocab()
-        self._ends = eos | {added[stop] for stop in row.sampling.stop if stop in added}
-        self._stop = tuple(stop for stop in row.sampling.stop if stop)
-        # A token is at least a byte, so so many tokens hold the longest stop string wherever it ends.
-        self._window = max((len(stop.encode()) for stop in self._stop), default=0) + 2 * LEAD_TOKENS
-        self._ttft_s = 0.0
-
-    def take(self, token: int, elapsed_s: float) -> None:
-        """Append a token; decide whether it is the last."""
-        if not self.tokens:
-            self._ttft_s = elapsed_s
-        self.tokens.append(token)
-        if token in self._ends or self._has_stop():
-            self.finish_reason = "stop"
-        elif len(self.tokens) == self._max_tokens:
-            self.finish_reason = "length"
-
-    def continuation(self, elapsed_s: float, label_logprobs: Mapping[str, float] | None) -> Continuation:
-        """Give the finished text, cut before the first stop string."""
-        is_ended = self.tokens[-1] in self._ends
-        text = self._text(self.tokens[:-1] if is_ended else self.tokens)
-        cut = min((place for stop in self._stop if (place := text.find(stop)) >= 0), default=len(text))
-        return Continuation(
-            text=text[:cut],
-            n_tokens=len(self.tokens),
-            finish_reason=str(self.finish_reason),
-            ttft_s=self._ttft_s,
-            latency_s=elapsed_s,
-            label_logprobs=label_logprobs,
-        )
-
-    def _has_stop(self) -> bool:
-        if not self._stop:
-            return False
-        if len(self.tokens) > self._window:
-            # The whole text is only read where its end looks like it.
-            tail = self._decoded(self.tokens[-self._window :])
-            if not any(stop in tail for stop in self._stop):
-                return False
-        text = self._text(self.tokens)
-        return any(stop in text for stop in self._stop)
-
-    def _text(self, tokens: list[int]) -> str:
-        # Tokenizers of the SentencePiece kind drop the space before the first token they decode.
-        lead = self._decoded(self._lead)
-        whole = self._decoded(self._lead + tokens)
-        return whole.removeprefix(lead) if whole.startswith(lead) else self._decoded(tokens)
-
-    def _decoded(self, tokens: list[int]) -> str:
-        text: str = self._tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return text
-
-
-def _choose(logits: Any, rows: Sequence[_Growing]) -> list[int]:
+def _choose(logits: Any, rows: Sequence[Growing]) -> list[int]:
     """Choose each row's next token from the logits [R, V].
 
     Raises:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 VARIABLE = "CUDA_VISIBLE_DEVICES"
-"""What says which GPUs a process sees; torch reads it when it first looks for one."""
+"""The environment variable that limits which GPUs a process sees; torch reads it when it first looks for one."""
 
 
 def visible_devices(environment: Mapping[str, str], files: Path = Path("/dev")) -> tuple[str, ...]:

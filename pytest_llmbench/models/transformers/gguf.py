@@ -38,7 +38,7 @@ def read_header(gguf: Path) -> dict[str, str]:
     """Read the text values of a GGUF file's header, such as its architecture and chat template.
 
     Raises:
-        ValueError: it is no GGUF file; the message says why.
+        ValueError: it is no GGUF file; the message has the reason.
         OSError: it cannot be read.
     """
     with gguf.open("rb") as file:
@@ -62,7 +62,7 @@ def read_header(gguf: Path) -> dict[str, str]:
 
 
 def prepared_folder(gguf: Path, dtype: str, cache_dir: Path) -> Path:
-    """Give the folder with the model of a GGUF file in plain form, made now if there is none.
+    """Return the folder with the model of a GGUF file in plain form, made now if there is none.
 
     Args:
         gguf: the file.
@@ -93,7 +93,7 @@ def prepared_folder(gguf: Path, dtype: str, cache_dir: Path) -> Path:
 
 
 def any_prepared_folder(gguf: Path, cache_dir: Path) -> Path | None:
-    """Give a folder that was made of a GGUF file before, in whatever dtype; None if there is none."""
+    """Return a folder that was made of a GGUF file before, in whatever dtype; None if there is none."""
     version = importlib.metadata.version("transformers")
     folders = (cache_dir / "gguf").glob(f"{file_sha256(gguf, cache_dir)}-*-transformers-{version}")
     return next((folder for folder in folders if (folder / MANIFEST).is_file()), None)
@@ -121,7 +121,7 @@ def refuse_missing_weights(loading: Mapping[str, Any]) -> None:
     """Refuse a model that transformers would complete with random numbers.
 
     Args:
-        loading: what `from_pretrained(output_loading_info=True)` tells.
+        loading: what `from_pretrained(output_loading_info=True)` returns.
 
     Raises:
         ValueError: weights of the model are not among those stored.
@@ -138,7 +138,7 @@ def _sha256(path: Path) -> str:
 
 
 def _take(file: BinaryIO, n_bytes: int) -> bytes:
-    """Read so many bytes; a damaged length is found before memory is asked for it."""
+    """Read so many bytes; a damaged length is found before memory is allocated for it."""
     if n_bytes > os.fstat(file.fileno()).st_size:
         raise struct.error
     taken = file.read(n_bytes)
@@ -219,7 +219,7 @@ def _plain_bar_switched_off() -> Iterator[None]:
 
 
 def _is_whole(folder: Path, cache_dir: Path) -> bool:
-    """Tell whether a prepared folder holds what its manifest says."""
+    """Return whether a prepared folder holds what its manifest lists."""
     try:
         files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
         return bool(files) and all(file_sha256(folder / name, cache_dir) == digest for name, digest in files.items())

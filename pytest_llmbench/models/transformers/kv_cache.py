@@ -41,7 +41,7 @@ def _growing_layer() -> Any:
 
         def update(self, key_states: Any, value_states: Any, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
             """Append the keys and values [R, heads, T, width] of new tokens; give all of them."""
-            del args, kwargs  # what other kinds of layers are told
+            del args, kwargs  # for other kinds of layers
             if not self.is_initialized:
                 self.lazy_initialization(key_states, value_states)
             used, added = self.get_seq_length(), key_states.shape[-2]

@@ -10,7 +10,7 @@ The probability of a form is the product of those of its tokens, by the model's 
 What an answer begins with decides, and the longest form does: where the tokens of "no" are the
 beginning of those of "no idea", the probability of "no" is without that of "no idea".  So the
 probabilities of different labels are of events that exclude each other, and sum to at most 1; the
-rest is on neither.  What comes after a form is not asked for: "no" counts in "no, never" too.
+rest is on neither.  What comes after a form does not matter: "no" counts in "no, never" too.
 
 A form of several tokens is left out if its first token has less than a thousandth of the probability
 that the label's forms of one token have, which it could not change by more; its tokens need not be fed.
@@ -31,7 +31,7 @@ _LEAD = "\n"
 _NEGLIGIBLE = 1e-3
 
 _LEAST = 5e-324
-"""The least probability told, so that a logarithm is always a number."""
+"""The least probability reported, so that a logarithm is always a number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,15 +71,15 @@ def choice_tokens(labels: Sequence[str], tokenizer: Any) -> LabelTokens:
 
 
 def _tokens(text: str, tokenizer: Any) -> Tokens:
-    """Give the tokens of a text that goes on after others; none if they do not say the text."""
+    """Return the tokens of a text that goes on after others; none if they do not decode to the text."""
     lead = tokenizer(_LEAD, add_special_tokens=False)["input_ids"]
     whole = tokenizer(_LEAD + text, add_special_tokens=False)["input_ids"]
     if lead and whole[: len(lead)] == lead:
-        tokens, said = whole[len(lead) :], _decoded(whole, tokenizer).removeprefix(_decoded(lead, tokenizer))
+        tokens, decoded = whole[len(lead) :], _decoded(whole, tokenizer).removeprefix(_decoded(lead, tokenizer))
     else:
         tokens = tokenizer(text, add_special_tokens=False)["input_ids"]
-        said = _decoded(tokens, tokenizer)
-    return tuple(tokens) if said == text else ()
+        decoded = _decoded(tokens, tokenizer)
+    return tuple(tokens) if decoded == text else ()
 
 
 def _decoded(tokens: Sequence[int], tokenizer: Any) -> str:
@@ -88,14 +88,14 @@ def _decoded(tokens: Sequence[int], tokenizer: Any) -> str:
 
 
 def score_labels(batch: Batch, rows: Sequence[LabelTokens | None], size: int) -> tuple[Mapping[str, float] | None, ...]:
-    """Tell the logarithm of the probability of each row's labels as what comes next.
+    """Return the logarithm of the probability of each row's labels as what comes next.
 
     Forms of one token are read from the logits the batch has.  Others are fed, but for their last
     token, to copies of their rows, `size` at a time; the batch itself stays as it is.
 
     Args:
         batch: rows whose prompts have been fed.
-        rows: of each of them the labels, None where nothing is asked.
+        rows: of each of them the labels, None where none are wanted.
         size: copies fed at once.
 
     Raises:
@@ -103,11 +103,11 @@ def score_labels(batch: Batch, rows: Sequence[LabelTokens | None], size: int) ->
     """
     if all(labels is None for labels in rows):
         return (None,) * len(rows)
-    told = _Told(batch.logits)
+    scores = _Scores(batch.logits)
     wanted = []
     kept: list[LabelTokens | None] = []
     for place, labels in enumerate(rows):
-        kept.append(None if labels is None else told.begin(place, batch.logits[place], labels))
+        kept.append(None if labels is None else scores.begin(place, batch.logits[place], labels))
         forms = kept[-1].all_forms if kept[-1] is not None else ()
         fed = {form[:-1] for form in forms if len(form) > 1}
         # What is the beginning of another is read on the way.
@@ -121,14 +121,14 @@ def score_labels(batch: Batch, rows: Sequence[LabelTokens | None], size: int) ->
         ahead = batch.look_ahead([place for place, _, _ in chunk], ids)  # [chunk, T, V]
         for logits, (place, form, forms) in zip(ahead, chunk, strict=True):
             for length in range(1, len(form) + 1):
-                told.read(place, form[:length], logits[length - 1], forms)
+                scores.read(place, form[:length], logits[length - 1], forms)
     return tuple(
-        None if labels is None else {label: told.logprob(place, label, labels) for label in labels.forms}
+        None if labels is None else {label: scores.logprob(place, label, labels) for label in labels.forms}
         for place, labels in enumerate(kept)
     )
 
 
-class _Told:
+class _Scores:
     """The logarithms of the probabilities of tokens after what precedes them, as far as they were read."""
 
     def __init__(self, logits: Any):
@@ -176,7 +176,7 @@ class _Told:
 
 
 def _next_longer(form: Tokens, forms: Sequence[Tokens]) -> list[Tokens]:
-    """Give the forms that extend this one with no other between."""
+    """Return the forms that extend this one with no other between."""
     longer = [other for other in forms if _extends(other, form)]
     return [other for other in longer if not any(_extends(other, between) for between in longer)]
 

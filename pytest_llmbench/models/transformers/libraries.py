@@ -20,9 +20,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Broken:
-    """What a library raised, told in a line."""
+    """What a library raised, in one line."""
 
-    told: str
+    message: str
     is_out_of_memory: bool
 
 
@@ -39,15 +39,15 @@ def attempt(call: Callable[[], T]) -> T | Broken:
     except LlmbenchError:
         raise
     except Exception as fault:  # the one place: libraries raise what they like, and it is always recorded
-        told = " ".join(str(fault).split())[:500]
-        return Broken(told=f"{type(fault).__name__}: {told}", is_out_of_memory=_is_out_of_memory(fault))
+        message = " ".join(str(fault).split())[:500]
+        return Broken(message=f"{type(fault).__name__}: {message}", is_out_of_memory=_is_out_of_memory(fault))
 
 
 def require_libraries(modules: Sequence[str], remedy: str, what: str) -> None:
     """Check that Python modules can be imported, without importing them.
 
     Raises:
-        UsageFault: some are missing; the message says `what` needs them and gives the `remedy`.
+        UsageFault: some are missing; the message names `what` needs them and gives the `remedy`.
     """
     missing = [module for module in modules if importlib.util.find_spec(module) is None]
     if missing:

@@ -10,7 +10,9 @@ from typing import Any
 
 from pytest_llmbench.errors import ModelFault
 from pytest_llmbench.models.base import STOPPED, Identity, Opened
-from pytest_llmbench.models.transformers.decoding import Decoder, Row
+from pytest_llmbench.models.reasoning import Setting, marks_of
+from pytest_llmbench.models.transformers.decoding import Decoder
+from pytest_llmbench.models.transformers.growing import Row
 from pytest_llmbench.models.transformers.label_scoring import LabelTokens, choice_tokens
 from pytest_llmbench.models.transformers.libraries import Broken, attempt, quiet_libraries
 from pytest_llmbench.models.transformers.prefixes import Tokens, fill_batches, group_by_beginning
@@ -19,10 +21,11 @@ from pytest_llmbench.values import Answer, AnswerError, Arrived, Prompt, Request
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """A network in eval mode, and its tokenizer."""
+    """A network in eval mode, its tokenizer, and the name under which its forward takes a cache."""
 
     network: Any
     tokenizer: Any
+    cache_argument: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +55,7 @@ class TransformersModel(Opened):
         on_close: called once when the model is closed.
         clock: seconds from anywhere, for the times of answers.
         timeout_s: for one request; None for no limit.
+        reasoning: what marks reasoning in its texts.
     """
 
     def __init__(
@@ -64,7 +68,9 @@ class TransformersModel(Opened):
         on_close: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.perf_counter,
         timeout_s: float | None = None,
+        reasoning: Setting = "auto",
     ):
+        self._marks = marks_of(reasoning)
         self.identity = identity
         self.concurrency = concurrency
         self._loaded: Loaded | None = loaded
@@ -74,7 +80,15 @@ class TransformersModel(Opened):
         network, tokenizer = loaded.network, loaded.tokenizer
         self._timeout_s = timeout_s
         ends = _end_tokens(network, tokenizer)
-        self._decoder = Decoder(network, tokenizer, ends, is_sharing=is_sharing, clock=clock, timeout_s=timeout_s)
+        self._decoder = Decoder(
+            network,
+            tokenizer,
+            ends,
+            cache_argument=loaded.cache_argument,
+            is_sharing=is_sharing,
+            clock=clock,
+            timeout_s=timeout_s,
+        )
         self._context: int | None = getattr(network.config.get_text_config(), "max_position_embeddings", None)
 
     def answer(
@@ -153,18 +167,18 @@ class TransformersModel(Opened):
         return sorted(groups.values(), key=lambda group: group[0])
 
     def _row(self, request: Request, tokenizer: Any, known: dict[Prompt, Tokens | Broken]) -> Row | AnswerError:
-        """Put a request into tokens; `known` has those of prompts met before, such as of other samples."""
+        """Convert a request to tokens; `known` has those of prompts met before, such as of other samples."""
         if request.prompt not in known:
             known[request.prompt] = attempt(lambda: tokens_of(request.prompt, tokenizer))
         tokens = known[request.prompt]
         if isinstance(tokens, Broken):
-            return AnswerError(cause=f"The prompt cannot be put to the model: {tokens.told}")
+            return AnswerError(cause=f"The prompt cannot be converted to tokens: {tokens.message}")
         if not tokens:
             return AnswerError(cause="The prompt is empty: it has no tokens.")
         labels = self._tokens_of_choices(request, tokenizer)
         if isinstance(labels, Broken):
-            return AnswerError(cause=f"The labels cannot be scored: {labels.told}")
-        max_tokens = request.sampling.max_tokens
+            return AnswerError(cause=f"The labels cannot be scored: {labels.message}")
+        max_tokens = request.sampling.most_tokens
         n_needed = len(tokens) + (labels.longest - 1 if labels is not None else 0)
         if self._context is not None:
             if n_needed > self._context and not request.picks_label:
@@ -185,12 +199,13 @@ class TransformersModel(Opened):
             seed=_seed(request),
             labels=labels,
             picks_label=request.picks_label,
+            marks=self._marks,
         )
 
     def _tokens_of_choices(self, request: Request, tokenizer: Any) -> LabelTokens | Broken | None:
-        """Put a request's labels into tokens, if it has any; where they are only observed, a fault tells nothing."""
+        """Convert a request's labels to tokens, if it has any; where they are only observed, a fault is ignored."""
         if not request.labels:
-            return Broken(told="there are none", is_out_of_memory=False) if request.picks_label else None
+            return Broken(message="there are none", is_out_of_memory=False) if request.picks_label else None
         if request.labels not in self._choices:
             self._choices[request.labels] = attempt(lambda: choice_tokens(request.labels, tokenizer))
         labels = self._choices[request.labels]
@@ -221,7 +236,7 @@ class TransformersModel(Opened):
                 size, waiting = half, [*failure.left, *waiting]
                 continue
             for numbered in failure.left:
-                deliver(numbered.index, AnswerError(cause=failure.broken.told, concurrency=len(failure.left)))
+                deliver(numbered.index, AnswerError(cause=failure.broken.message, concurrency=len(failure.left)))
         return size
 
     def _decode(
@@ -252,6 +267,8 @@ class TransformersModel(Opened):
                 output_tokens=continuation.n_tokens,
                 latency_s=continuation.latency_s,
                 ttft_s=continuation.ttft_s,
+                ttfa_s=continuation.ttfa_s,
+                reasoning_tokens=continuation.reasoning_tokens,
                 concurrency=len(batch),
                 label_logprobs=continuation.label_logprobs,
             )
@@ -259,7 +276,7 @@ class TransformersModel(Opened):
 
 
 def _return_gpu_memory() -> None:
-    """Give what torch keeps for later back to the GPU."""
+    """Return what torch keeps for later back to the GPU."""
     import torch
 
     if torch.cuda.is_available():
@@ -267,14 +284,14 @@ def _return_gpu_memory() -> None:
 
 
 def _end_tokens(network: Any, tokenizer: Any) -> frozenset[int]:
-    """Give the tokens that end an answer: the checkpoint may list several, and the tokenizer have its own."""
+    """Return the tokens that end an answer: the checkpoint may list several, and the tokenizer have its own."""
     listed = getattr(network.generation_config, "eos_token_id", None)
     several = listed if isinstance(listed, (list, tuple)) else [listed]
     return frozenset(token for token in (*several, tokenizer.eos_token_id) if token is not None)
 
 
 def tokens_of(prompt: Prompt, tokenizer: Any) -> Tokens:
-    """Put a prompt into tokens, as it is fed to the network."""
+    """Convert a prompt to tokens, as it is fed to the network."""
     if prompt.text is not None:
         return tuple(tokenizer(prompt.text)["input_ids"])
     messages = [{"role": message.role, "content": message.content} for message in prompt.messages]

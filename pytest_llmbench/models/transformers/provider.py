@@ -9,12 +9,13 @@ import hashlib
 import importlib.metadata
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pytest_llmbench.errors import ModelFault, UsageFault
-from pytest_llmbench.models.base import Identity, OpenSettings
-from pytest_llmbench.models.entries import TransformersEntry
-from pytest_llmbench.models.transformers.batch import can_share, unsupported
+from pytest_llmbench.models.base import Identity, OpenSettings, Traits
+from pytest_llmbench.models.entries import OpenAIEntry, TransformersEntry
+from pytest_llmbench.models.transformers.adapters import MERGE_KEY, load_adapter
+from pytest_llmbench.models.transformers.batch import cache_argument, can_share
 from pytest_llmbench.models.transformers.cpu_layers import speed_up
 from pytest_llmbench.models.transformers.files import LocalFiles, find_adapter, find_model, weights_digest
 from pytest_llmbench.models.transformers.gguf import (
@@ -34,8 +35,27 @@ class TransformersProvider:
     entry_type = TransformersEntry
     target_field = "model"
 
+    def traits(self, entry: TransformersEntry) -> Traits:
+        """Give the traits of a local model."""
+        is_placed = entry.device_map is not None or ":" in entry.device
+        return Traits(is_free=True, takes_device=True, is_placed=is_placed)
+
+    def batch_entry(self, entry: TransformersEntry) -> OpenAIEntry:
+        """Give the entry of a server that serves the model.
+
+        Raises:
+            UsageFault: the entry has no prompt_style.
+        """
+        if entry.prompt_style == "auto":
+            raise UsageFault(
+                "it has no prompt_style, and which prompts it takes is not known before it is loaded; "
+                'set prompt_style = "chat" or "completion" in its entry.'
+            )
+        api: Literal["chat", "completions"] = "chat" if entry.prompt_style == "chat" else "completions"
+        return OpenAIEntry(provider="openai", model=entry.model, api=api)
+
     def prompt_style(self, entry: TransformersEntry) -> PromptStyle:
-        """Tell which prompts the model takes; "auto" is chat if it has a chat template.
+        """Return which prompts the model takes; "auto" is chat if it has a chat template.
 
         Reads the configuration and the tokenizer, of a GGUF file only the header.
 
@@ -56,7 +76,7 @@ class TransformersProvider:
         return PromptStyle.CHAT if has_template else PromptStyle.COMPLETION
 
     def token_counter(self, entry: TransformersEntry, settings: OpenSettings) -> Callable[[Prompt], int] | None:
-        """Give what counts the tokens of a prompt; None for a GGUF file that was never opened.
+        """Return what counts the tokens of a prompt; None for a GGUF file that was never opened.
 
         Raises:
             UsageFault: it surely cannot be opened.
@@ -86,7 +106,7 @@ class TransformersProvider:
         with quiet_loading():
             model = attempt(lambda: _open(entry, settings, files, adapter))
         if isinstance(model, Broken):
-            raise ModelFault(f'The model "{entry.model}" cannot be loaded: {model.told}')
+            raise ModelFault(f'The model "{entry.model}" cannot be loaded: {model.message}')
         return model
 
 
@@ -108,7 +128,7 @@ def _require(entry: TransformersEntry) -> None:
 
 
 def _has_template(entry: TransformersEntry, files: LocalFiles, adapter: LocalFiles | None) -> bool:
-    """Tell whether there is a chat template; check on the way that what is small can be loaded."""
+    """Return whether there is a chat template; check on the way that what is small can be loaded."""
     folder = _tokenizer_folder(files.path, adapter)
     if folder.is_file():
         return bool(read_header(folder).get("tokenizer.chat_template"))
@@ -117,11 +137,11 @@ def _has_template(entry: TransformersEntry, files: LocalFiles, adapter: LocalFil
         tokenizer = attempt(lambda: _load_tokenizer(entry, folder))
     if isinstance(config, Broken):
         raise UsageFault(
-            f"{files.path} has a configuration that cannot be loaded: {config.told} "
+            f"{files.path} has a configuration that cannot be loaded: {config.message} "
             "If it needs code of its own and you trust it, set trust_remote_code = true."
         )
     if isinstance(tokenizer, Broken):
-        raise UsageFault(f"{folder} has no tokenizer that can be loaded; save one there. {tokenizer.told}")
+        raise UsageFault(f"{folder} has no tokenizer that can be loaded; save one there. {tokenizer.message}")
     return _chat_template(tokenizer) is not None
 
 
@@ -145,33 +165,30 @@ def _open(
     if files.is_gguf:
         folder = prepared_folder(files.path, dtype, settings.cache_dir)
     network = _load_network(entry, folder, dtype, device)
+    merging: dict[str, Json] = {}
     if adapter is not None:
-        network = _with_adapter(network, adapter)
-    lacking = unsupported(network)
-    if lacking is not None:
-        raise ModelFault(f'The model "{entry.model}" cannot be used here: {lacking}; take another.')
+        network, merging[MERGE_KEY] = load_adapter(network, adapter.path, merge=entry.merge_adapter)
+    takes_cache_as = _cache_argument(entry, network)
     tokenizer = _load_tokenizer(entry, _tokenizer_folder(folder, adapter))
     is_sharing = entry.prefix_cache and can_share(network)
-    threads_before, slow_down = torch.get_num_threads(), speed_up(network)
+    attention = network.config._attn_implementation
+    speed_up(network)
+    threads_before = torch.get_num_threads()
     if entry.threads is not None:
         torch.set_num_threads(entry.threads)
-
-    def leave() -> None:
-        torch.set_num_threads(threads_before)
-        slow_down()
-
-    settled: dict[str, Json] = {
+    facts: dict[str, Json] = {
         "dtype": str(network.dtype).removeprefix("torch."),
         "device": str(network.device),
-        "attention": network.config._attn_implementation,
+        "attention": attention,
         "quantization": entry.quantization,
         "adapter": entry.adapter,
         "adapter_weights": None if adapter is None else weights_digest(adapter, settings.cache_dir),
+        **merging,  # beside an adapter only, so that answers stored without one are found again
         "prefix_cache": is_sharing,
         "threads": torch.get_num_threads(),
     }
     if network.device.type == "cuda":
-        settled["gpu"] = torch.cuda.get_device_name(network.device)
+        facts["gpu"] = torch.cuda.get_device_name(network.device)
     template = None if entry.prompt_style == "completion" else _chat_template(tokenizer)
     used = ["torch", "transformers", *(["peft"] if adapter else []), *(["gguf"] if files.is_gguf else [])]
     identity = Identity(
@@ -180,18 +197,39 @@ def _open(
         weights=weights_digest(files, settings.cache_dir),
         template_sha256=None if template is None else hashlib.sha256(template.encode()).hexdigest(),
         libraries={name: importlib.metadata.version(name) for name in used},
-        settings=settled,
+        settings=facts,
     )
     model = TransformersModel(
-        Loaded(network=network, tokenizer=tokenizer),
+        Loaded(network=network, tokenizer=tokenizer, cache_argument=takes_cache_as),
         identity=identity,
         concurrency=settings.concurrency or entry.concurrency or 1,
         is_sharing=is_sharing,
-        on_close=leave,
+        on_close=lambda: torch.set_num_threads(threads_before),
         timeout_s=settings.timeout_s,
+        reasoning=entry.reasoning,
     )
     model.warm_up()
     return model
+
+
+def _cache_argument(entry: TransformersEntry, network: Any) -> str:
+    """Find how the network takes its cache.
+
+    Raises:
+        ModelFault: it cannot be used by the decoding loop.
+    """
+    if network.config.is_encoder_decoder:
+        raise ModelFault(
+            f'The model "{entry.model}" cannot be used: it is an encoder-decoder model, not a causal language model; '
+            "choose another model."
+        )
+    argument = cache_argument(network)
+    if argument is None:
+        raise ModelFault(
+            f'The model "{entry.model}" cannot be used: this model cannot reuse its key-value cache here, which would '
+            "make it unusably slow; choose another model."
+        )
+    return argument
 
 
 def _load_config(entry: TransformersEntry, folder: Path) -> Any:
@@ -231,24 +269,6 @@ def _load_network(entry: TransformersEntry, folder: Path, dtype: str, device: st
     return network.eval()
 
 
-def _with_adapter(network: Any, adapter: LocalFiles) -> Any:
-    """Put a PEFT adapter into the layers of a network.
-
-    Raises:
-        ValueError: it is of a kind that adds to the prompt.
-    """
-    import peft
-
-    adapted = peft.PeftModel.from_pretrained(network, adapter.path).eval()
-    if adapted.active_peft_config.is_prompt_learning:
-        kind = adapted.active_peft_config.peft_type.value
-        raise ValueError(
-            f"an adapter of the kind {kind} adds to the prompt; only those that change weights can be used"
-        )
-    # The adapter is in the layers of the base model now; the wrapper adds nothing to its forward.
-    return adapted.get_base_model()
-
-
 def _dtype(entry: TransformersEntry, path: Path, device: str) -> str:
     """Name the dtype to load in; "auto" is the checkpoint's own."""
     import torch
@@ -265,17 +285,17 @@ def _dtype(entry: TransformersEntry, path: Path, device: str) -> str:
 
 
 def _cpu_computes_bfloat16() -> bool:
-    """Tell whether the CPU has instructions for bfloat16; without them it is 5 to 7 times slower than float32."""
+    """Return whether the CPU has instructions for bfloat16; without them it is 5 to 7 times slower than float32."""
     import torch
 
     # Newer than torch 2.6; where it is missing float32 is the safe answer.
-    tell = getattr(torch.cpu, "get_capabilities", None)
-    capabilities = {} if tell is None else tell()
+    read = getattr(torch.cpu, "get_capabilities", None)
+    capabilities = {} if read is None else read()
     return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 
 
 def _chat_template(tokenizer: Any) -> str | None:
-    """Give the chat template that applies when none is named."""
+    """Return the chat template that applies when none is named."""
     if not tokenizer.chat_template:
         return None
     template: str = tokenizer.get_chat_template()

@@ -1,7 +1,7 @@
 """All knowledge of pytest-benchmark's insides (5.3).
 
 Latencies are measured where a model is called and replayed into pytest-benchmark with a
-timer that tells what was measured, so that its table, files and comparisons work on
+timer that returns what was measured, so that its table, files and comparisons work on
 them.  Used here and not documented there: `config._benchmarksession`, its `benchmarks`,
 `options`, `logger`, `storage`, `get_machine_info` and `save_json`, and the constructor of `BenchmarkFixture`.
 """
@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from pytest_llmbench.results.records import Machine, Record, Run, block_to_json, machine_from_json, record_to_json
+from pytest_llmbench.results.records import Machine, Record, Run
+from pytest_llmbench.results.run_file import block_to_json, machine_from_json, record_to_json
 
 
 class ReplayTimer:
@@ -72,7 +73,7 @@ class Benchmarks:
             if not folder.is_dir():
                 raise pytest.UsageError(f"--benchmark-json={target}: there is no folder {folder}; create it first.")
 
-    def settle_marks(self, functions: Sequence[pytest.Item]) -> None:
+    def finish_marks(self, functions: Sequence[pytest.Item]) -> None:
         """Have `--benchmark-only` keep the tests of cases and `--benchmark-skip` leave them out, as with any benchmark.
 
         They use no `benchmark` fixture, by which pytest-benchmark would know them.
@@ -117,12 +118,12 @@ class Benchmarks:
 
     @property
     def machine(self) -> Machine | None:
-        """What this run is made on, as its file will say."""
+        """What this run is made on, as in its file."""
         return machine_from_json(self._session.get_machine_info())
 
     @property
     def commit(self) -> str:
-        """The commit this run is made on, as its file will say; empty where there is none."""
+        """The commit this run is made on, as in its file; empty where there is none."""
         found = self._config.hook.pytest_benchmark_generate_commit_info(config=self._config)
         return str(found.get("id") or "") if isinstance(found, dict) else ""
 
@@ -138,7 +139,7 @@ class Benchmarks:
             self._session.benchmarks.append(_Nothing())
 
     def expect_no_file(self) -> None:
-        """Say nothing of a requested file that a usage error keeps from being written: the error says enough."""
+        """Keep pytest-benchmark from reporting a file that a usage error keeps from being written."""
         self._session.json = self._session.save = self._session.autosave = None
 
 
@@ -171,4 +172,4 @@ def _is_skip_of_others(mark: pytest.Mark) -> bool:
 
 
 def _nothing() -> None:
-    """Be what `pedantic` times: the timer tells the duration, whatever runs."""
+    """Be what `pedantic` times: the timer returns the duration, whatever runs."""

@@ -23,7 +23,7 @@ _COLOURS = re.compile("\x1b\\[[0-9;]*m")
 
 
 def make_safe(report: pytest.TestReport) -> None:
-    """Make what pytest itself tells of a test safe to print: exceptions and their diffs quote what a model said.
+    """Make what pytest itself reports of a test safe to print: exceptions and their diffs quote what a model answered.
 
     What the test printed and logged too; what it logged loses the colours that pytest puts there.
     """
@@ -56,7 +56,7 @@ def _make_entry_safe(entry: Any) -> None:
         variables.lines = [visible(line) for line in variables.lines]
 
 
-def told(config: pytest.Config, story: Story) -> Any:
+def story_repr(config: pytest.Config, story: Story) -> Any:
     """Give what stands for a formatted exception on a report; xdist sends its text."""
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     is_terminal = reporter is not None and reporter.isatty
@@ -67,7 +67,7 @@ class StoryRepr:
     """A story where pytest has a formatted exception: laid out for the terminal it is shown on.
 
     Args:
-        story: to tell.
+        story: to show.
         is_folded: it is shown on a terminal; in a file lines stay whole.
         is_in_a_line: as with --tb=line, where pytest shows `reprcrash` and expects nothing more.
     """

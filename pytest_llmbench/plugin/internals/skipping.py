@@ -1,4 +1,4 @@
-"""All knowledge of how pytest (9.2) settles by its marks whether a test is run.
+"""All knowledge of how pytest (9.2) decides by its marks whether a test is run.
 
 Used here and not documented there: `evaluate_skip_marks` and `evaluate_xfail_marks`.
 """
@@ -12,13 +12,13 @@ _MARKS = {"skip", "skipif", "xfail"}
 
 
 def is_skipped(function: pytest.Item) -> bool:
-    """Tell whether its marks keep a test from being run, so that nothing is asked for it.
+    """Return whether its marks keep a test from being run, so that nothing is asked for it.
 
-    One whose marks cannot be evaluated is not run either: pytest tells of that in its place.
+    One whose marks cannot be evaluated is not run either: pytest reports that in its place.
     """
     if not any(mark.name in _MARKS for mark in function.iter_markers()):
         return False
-    is_run = caught(lambda: _is_run(function))
+    is_run = caught(_is_run, function)
     return isinstance(is_run, Caught) or not is_run
 
 

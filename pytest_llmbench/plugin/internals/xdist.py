@@ -1,10 +1,10 @@
-"""All knowledge of pytest-xdist (3.8), but for its scheduling (`_xdist_scheduling.py`).
+"""All knowledge of pytest-xdist (3.8), but for its scheduling (`xdist_scheduling.py`).
 
-Records travel on test reports; what else a run has to tell comes with a worker's output when it ends.
-Controller and workers also exchange a few words of their own over xdist's channel: a worker tells the
+Records travel on test reports; what else there is to send comes with a worker's output when it ends.
+Controller and workers also exchange a few words of their own over xdist's channel: a worker sends the
 controller what it has collected and, once it has answers, what it is made of, which a crash would lose;
-the controller tells a worker what it is dealt, and that the run is to stop.  Where Ctrl-C is pressed, xdist hears no
-worker any more: the controller has each interrupted, and each tells the records of what arrived.
+the controller sends a worker what it is dealt, and that the run is to stop.  Where Ctrl-C is pressed, xdist hears no
+worker any more: the controller has each interrupted, and each sends the records of what arrived.
 
 Used here and not documented there: the worker's `WorkerInteractor` with its `handle_command` and `sendevent`, and the
 names of what both send; the controller's nodes with `process_from_remote`, `sendcommand`, `workerinput` and
@@ -22,7 +22,8 @@ from uuid import uuid4
 
 import pytest
 
-from pytest_llmbench.results.records import Record, RunInfo, record_to_json, run_info_from_json, run_info_to_json
+from pytest_llmbench.results.records import Record, RunInfo
+from pytest_llmbench.results.run_file import record_to_json, run_info_from_json, run_info_to_json
 
 _PLAN, _FACTS, _RECORD = "llmbench_plan", "llmbench_facts", "llmbench_record"
 """Words of a worker."""
@@ -35,22 +36,22 @@ _SILENCE_S = 10.0
 
 
 def is_worker(config: pytest.Config) -> bool:
-    """Tell whether this process runs tests for a controller."""
+    """Return whether this process runs tests for a controller."""
     return hasattr(config, "workerinput")
 
 
 def is_controller(config: pytest.Config) -> bool:
-    """Tell whether this process leaves the tests to workers."""
+    """Return whether this process leaves the tests to workers."""
     return not is_worker(config) and config.getoption("dist", "no") != "no"
 
 
 def is_other_worker(config: pytest.Config) -> bool:
-    """Tell whether another worker says what is to be said once."""
+    """Return whether another worker reports what is to be reported once."""
     return is_worker(config) and config.workerinput["workerid"] != "gw0"  # type: ignore[attr-defined]
 
 
 def run_token(config: pytest.Config) -> str:
-    """Give what tells this run from all others, the same in each of its processes."""
+    """Give the token of this run, the same in each of its processes."""
     if is_worker(config):
         token: str = config.workerinput["llmbench_token"]  # type: ignore[attr-defined]
         return token
@@ -71,10 +72,10 @@ class Place:
 
 
 class Workers:
-    """The controller's side: what the workers are given, and what they told.
+    """The controller's side: what the workers are given, and what they sent.
 
-    `planned` holds the items that are cases, by id, as the first worker told them; `told` the records, as JSON, that
-    came from workers and stood on no report yet; `has_fatal` says that one of them had a model that broke down.
+    `planned` holds the items that are cases, by id, as the first worker sent them; `unreported` the records, as JSON,
+    that came from workers and were on no report yet; `has_fatal`: one of them had a model that broke down.
 
     Args:
         config: of the controller.
@@ -87,7 +88,7 @@ class Workers:
         self.remarks: list[str] = []
         self.refusal: str | None = None
         self.planned: dict[str, Place] = {}
-        self.told: dict[str, str] = {}
+        self.unreported: dict[str, str] = {}
         self.has_fatal = False
         self._config = config
         self._devices = tuple(devices)
@@ -101,21 +102,21 @@ class Workers:
         self.has_collection_errors = False
 
     def is_at_work_itself(self, nodeid: str) -> bool:
-        """Tell whether a test does something of its own by now, and not only what its process does ahead of it."""
+        """Return whether a test does something of its own by now, and not only what its process does ahead of it."""
         place = self.planned.get(nodeid)
         return place is None or (place.has_body and nodeid in self._begun)
 
     def is_reported(self, nodeid: str) -> bool:
-        """Tell whether a test that has not ended has told how it came out: all but its teardown is done."""
+        """Return whether a test that has not ended has an outcome: all but its teardown is done."""
         return nodeid in self._judged
 
     def can_open(self, node: Any, role: str) -> bool:
-        """Tell whether a worker may open a model: a local one where it has a device, if there are any."""
+        """Return whether a worker may open a model: a local one where it has a device, if there are any."""
         return not self._devices or role not in self._local_roles or "llmbench_device" in node.workerinput
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        """Give a worker the token of the run and a device, and listen to what it tells."""
+        """Give a worker the token of the run and a device, and listen to what it sends."""
         node.workerinput["llmbench_token"] = run_token(self._config)
         node.workerinput["llmbench_dist"] = self._config.getoption("dist")
         taken = {other.workerinput.get("llmbench_device") for other in self._nodes}
@@ -134,20 +135,20 @@ class Workers:
 
         node.process_from_remote = process_from_remote
 
-    def _take(self, name: str | None, said: dict[str, Any]) -> bool:
-        """Take what a worker says, in the thread that hears it; tell whether it was meant for nobody else."""
+    def _take(self, name: str | None, sent: dict[str, Any]) -> bool:
+        """Take what a worker sent, in the thread that receives it; return whether it was meant for nobody else."""
         if name == _PLAN:
-            self._take_plan(said["plan"])
+            self._take_plan(sent["plan"])
         elif name == _FACTS:
-            self.received.append(run_info_from_json(json.loads(said["facts"])))
+            self.received.append(run_info_from_json(json.loads(sent["facts"])))
         elif name == _RECORD:
-            self.told[said["nodeid"]] = said["record"]
-        elif name == "testreport" and "llmbench" in said["data"]:
-            self.told[said["data"]["nodeid"]] = said["data"]["llmbench"]
+            self.unreported[sent["nodeid"]] = sent["record"]
+        elif name == "testreport" and "llmbench" in sent["data"]:
+            self.unreported[sent["data"]["nodeid"]] = sent["data"]["llmbench"]
         return name in (_PLAN, _FACTS, _RECORD)
 
     def interrupt(self) -> None:
-        """Have each worker end at once and tell what arrived, and wait for that while anything is heard of them."""
+        """Have each worker end at once and send what arrived, and wait for that while anything is heard of them."""
         for node in self._nodes if self.planned else ():
             try:
                 node.sendcommand(_INTERRUPT)
@@ -181,7 +182,7 @@ class Workers:
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Stop all workers at --maxfail: xdist lets them run what they were dealt, which may be a whole plan."""
-        self.told.pop(report.nodeid, None)
+        self.unreported.pop(report.nodeid, None)
         if report.when == "call" or not report.passed:
             self._judged.add(report.nodeid)
         self._failed += report.failed
@@ -210,10 +211,10 @@ def device_of(config: pytest.Config) -> str | None:
     return config.workerinput.get("llmbench_device") if is_worker(config) else None  # type: ignore[attr-defined]
 
 
-class WorkerVoice:
-    """A worker's side: what it tells the controller, and what it hears.
+class WorkerChannel:
+    """A worker's side: what it sends to the controller, and what it receives.
 
-    `is_interrupted` says that Ctrl-C was pressed where the controller is.
+    `is_interrupted`: Ctrl-C was pressed where the controller is.
 
     Args:
         config: of the worker.
@@ -225,20 +226,20 @@ class WorkerVoice:
         plugins = config.pluginmanager.get_plugins()
         self._interactor: Any = next(plugin for plugin in plugins if type(plugin).__name__ == "WorkerInteractor")
 
-    def tell_plan(self, places: Sequence[tuple[str, Place]]) -> None:
-        """Tell which items are cases, before it is told what was collected."""
+    def send_plan(self, places: Sequence[tuple[str, Place]]) -> None:
+        """Send which items are cases, before xdist sends what was collected."""
         suites = list(dict.fromkeys(place.suite for _, place in places))
         items = [
             (nodeid, suites.index(place.suite), place.case, place.role, place.has_body) for nodeid, place in places
         ]
         self._interactor.sendevent(_PLAN, plan=json.dumps({"suites": suites, "items": items}))
 
-    def tell_facts(self, facts: RunInfo) -> None:
-        """Tell what the run is made with, as far as it has come, in case nothing can be told at the end."""
+    def send_facts(self, facts: RunInfo) -> None:
+        """Send what the run is made with, as far as it has come, in case nothing can be sent at the end."""
         self._interactor.sendevent(_FACTS, facts=json.dumps(run_info_to_json(facts)))
 
-    def tell_record(self, nodeid: str, record: Record) -> None:
-        """Tell a record that stands on no report."""
+    def send_record(self, nodeid: str, record: Record) -> None:
+        """Send a record that is on no report."""
         # in ASCII: xdist sends no text with half a character in it
         self._interactor.sendevent(_RECORD, nodeid=nodeid, record=json.dumps(record_to_json(record)))
 
@@ -250,7 +251,7 @@ class WorkerVoice:
     def listen(self, session: pytest.Session, deal: Callable[[Sequence[str], int], None]) -> None:
         """Hear what is dealt to this worker, by item id, and how many of it are suspect; called before the loop begins.
 
-        Where items may be taken back (`--dist worksteal`), nothing is told: they are asked when their tests begin.
+        Where items may be taken back (`--dist worksteal`), nothing is dealt: they are asked when their tests begin.
         """
         handle = self._interactor.handle_command
         can_steal = self._config.workerinput["llmbench_dist"] == "worksteal"  # type: ignore[attr-defined]
@@ -278,19 +279,19 @@ class WorkerVoice:
 
 
 class BaselineFile:
-    """Tells each worker which file the run is compared with, so that it can see whether that fits its plan."""
+    """Passes each worker the file that the run is compared with, so that it can see whether that fits its plan."""
 
     def __init__(self, path: Path):
         self._path = path
 
     @classmethod
     def register(cls, config: pytest.Config, path: Path) -> None:
-        """Have the workers told that are about to start."""
+        """Pass the file to the workers that are about to start."""
         if is_controller(config):
             config.pluginmanager.register(cls(path.absolute()), "llmbench-baseline")
 
     @staticmethod
-    def told(config: pytest.Config) -> Path | None:
+    def of_worker(config: pytest.Config) -> Path | None:
         """Give a worker the file; None where there is none."""
         path: str | None = config.workerinput.get("llmbench_baseline")  # type: ignore[attr-defined]
         return None if path is None else Path(path)

@@ -44,7 +44,7 @@ class ModelScheduling(LoadScheduling):  # type: ignore[misc]
     Args:
         config: of the controller.
         log: xdist's.
-        workers: what they told.
+        workers: what they sent.
     """
 
     def __init__(self, config: Any, log: Any, workers: Workers):
@@ -59,12 +59,12 @@ class ModelScheduling(LoadScheduling):  # type: ignore[misc]
 
     @property
     def tests_finished(self) -> bool:
-        """Tell whether nothing is left to be dealt, and each worker has at most one test left."""
+        """Return whether nothing is left to be dealt, and each worker has at most one test left."""
         return not self._units and bool(super().tests_finished)
 
     @property
     def has_pending(self) -> bool:
-        """Tell whether tests are left."""
+        """Return whether tests are left."""
         return bool(self._units) or bool(super().has_pending)
 
     def schedule(self) -> None:

@@ -1,6 +1,6 @@
 """One record as the page's script reads it: its answers, why they were graded so, and where in the text that stands.
 
-Keys are short because there are many of them; page.js names them again.  A key without anything to say is left out.
+Keys are short because there are many of them; page.js names them again.  An empty key is left out.
 """
 
 import json
@@ -15,15 +15,16 @@ SHOWN_APART = frozenset({"points", "forbidden", "reading", "sql", "instance", "d
 """The parts of a grade that have a look of their own; the others are listed."""
 
 _SILENT = frozenset({"expected", "labels", "positive", "strict", "lenient", "lenient_correct", "rule", "reference"})
-"""Parts that say again what the explanation says, or that the section of labels sums up."""
+"""Parts that repeat the explanation, or that the section of labels sums up."""
 
 _PART_CHARACTERS = 400
+_REASONING_CHARACTERS = 4000
 
 Packed = dict[str, Any]
 
 
 def packed_sample(sample: Sample, *, is_old: bool = False) -> Packed:
-    """Write one answer with its grade; of an old one what shows how it was judged."""
+    """Write one answer with its grade; of an old one what shows how it was graded."""
     answer = sample.answer
     found: Packed = {
         "a": answer,
@@ -39,6 +40,8 @@ def packed_sample(sample: Sample, *, is_old: bool = False) -> Packed:
             "k": None if sample.format_ok is not False else 1,
             "l": None if sample.latency_s is None else round(sample.latency_s, 4),
             "t": None if sample.ttft_s is None else round(sample.ttft_s, 4),
+            "f": None if sample.ttfa_s in (None, sample.ttft_s) else round(sample.ttfa_s or 0.0, 4),
+            "y": None if sample.reasoning is None else clipped(sample.reasoning, _REASONING_CHARACTERS),
             "n": sample.output_tokens,
             "c": sample.concurrency if sample.concurrency and sample.concurrency > 1 else None,
             "z": sample.finish_reason if sample.finish_reason not in (None, "stop") else None,

@@ -1,4 +1,4 @@
-"""The cases with every answer, as data for the page's script, and the first of them as text for who runs none."""
+"""The cases with every answer, as data for the script, and the first of them as text for readers without it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from pytest_llmbench.gate.decision import Gate, SuiteRuling
 from pytest_llmbench.report.html.answers import Packed, bad_format, packed_sample
 from pytest_llmbench.report.html.format import GRAVITY, came_out
 from pytest_llmbench.report.html.prompts import Wording
+from pytest_llmbench.report.html.section import Section, template
 from pytest_llmbench.report.html.subject import Subject
 from pytest_llmbench.report.safe_text import clipped
 from pytest_llmbench.results.records import Record
@@ -17,6 +18,18 @@ from pytest_llmbench.values import Outcome
 
 _STATIC_CASES = 100
 _STATIC_CHARACTERS = 1_200
+
+
+def section(subject: Subject) -> Section:
+    """Make the section: every case with every answer, as data for the script."""
+    rows, wording = case_rows(subject), subject.wording
+    return Section(
+        name="cases",
+        title="Cases",
+        template=template("cases.html"),
+        values={"static_cases": static_cases(subject, rows, wording)},
+        data=packed(subject, rows, wording),
+    )
 
 
 class Flag(IntFlag):
@@ -69,7 +82,7 @@ def case_rows(subject: Subject) -> tuple[CaseRow, ...]:
 
 
 def _moved(gate: Gate | None) -> Mapping[tuple[str, str, str], Flag]:
-    """Give which cases the gate says got worse and better."""
+    """Give the cases that got worse and better by the gate."""
     if gate is None:
         return {}
     return {
@@ -110,8 +123,8 @@ def packed(subject: Subject, rows: Sequence[CaseRow], wording: Wording) -> Packe
 def _role(subject: Subject, role: str) -> list[str | None]:
     """Give a role, its model's name and, where that is another, the role it is compared with."""
     model = next(record.model for record in subject.run.records if record.role == role)
-    judged = subject.gate.comparison.suites if subject.gate else ()
-    before = next((suite.baseline_role for suite in judged if suite.role == role), None)
+    gated = subject.gate.comparison.suites if subject.gate else ()
+    before = next((suite.baseline_role for suite in gated if suite.role == role), None)
     return [role, model if model != role else None, before if before != role else None]
 
 
@@ -158,7 +171,7 @@ def _cell(record: Record | None, pair: Pair | None, flags: Flag, prompts: Sequen
 
 
 def opening(subject: Subject) -> dict[str, Any]:
-    """Say what the list shows first: what got worse in the suite with the gravest verdict, else everything."""
+    """Choose what the list shows first: what got worse in the suite with the gravest verdict, else everything."""
     found = sorted(
         (ruling for ruling in _rulings(subject) if ruling.worse),
         key=lambda ruling: (GRAVITY.index(ruling.verdict), ruling.delta or 0.0),
@@ -172,7 +185,7 @@ def _rulings(subject: Subject) -> tuple[SuiteRuling, ...]:
     return subject.gate.suites if subject.gate else ()
 
 
-# -- for who runs no script
+# -- without the script
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

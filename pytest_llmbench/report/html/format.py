@@ -4,12 +4,10 @@ from collections.abc import Sequence
 from enum import StrEnum
 
 from pytest_llmbench.gate.rule import Verdict
-from pytest_llmbench.report.sentences import share, signed_points
+from pytest_llmbench.report.format import digits_for, moment, short_commit, signed_points
+from pytest_llmbench.report.format import percent as percentage
 from pytest_llmbench.results.records import Record
 from pytest_llmbench.values import Outcome
-
-PRECISE_FROM = 100
-"""Cases, before a digit behind the point means something."""
 
 
 class Tone(StrEnum):
@@ -34,18 +32,14 @@ GRAVITY = (Verdict.WORSE, Verdict.INCONCLUSIVE, Verdict.TOO_FEW_CASES, Verdict.N
 
 
 def percent(value: float | None, cases: int) -> str:
-    """Write a share with as many digits as so many cases tell."""
-    return "–" if value is None else share(value, _digits(cases))
+    """Write a share with as many digits as so many cases allow."""
+    return percentage(value, digits_for(cases), "–")
 
 
 def points(value: float, cases: int) -> str:
     """Write a difference of shares in points, with its sign."""
-    text = signed_points(value, _digits(cases))
+    text = signed_points(value, digits_for(cases))
     return text.replace("+", "±") if float(text) == 0 else text.replace("-", "−")
-
-
-def _digits(cases: int) -> int:
-    return 1 if cases >= PRECISE_FROM else 0
 
 
 def number(value: float | None) -> str:
@@ -54,7 +48,7 @@ def number(value: float | None) -> str:
 
 
 def came_out(record: Record) -> str:
-    """Say how a case came out: passed, error, or the reasons it failed for."""
+    """Describe the outcome of a case: passed, error, or the reasons it failed for."""
     if record.outcome is not Outcome.FAILED:
         return str(record.outcome)
     return ", ".join(_reasons(record)) or "failed"
@@ -64,7 +58,7 @@ def _reasons(record: Record) -> Sequence[str]:
     return list(dict.fromkeys(s.reason for s in record.samples if s.outcome is Outcome.FAILED and s.reason))
 
 
-def stamp(moment: str, commit: str) -> str:
-    """Say which run: its day, time and commit, as far as they are known."""
-    told = [moment[:16].replace("T", " "), f"commit {commit[:8]}" if commit else ""]
-    return " · ".join(part for part in told if part)
+def stamp(datetime: str, commit: str) -> str:
+    """Identify a run by its day, time and commit, as far as they are known."""
+    short = short_commit(commit)
+    return " · ".join(part for part in (moment(datetime), short and f"commit {short}") if part)

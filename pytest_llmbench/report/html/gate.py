@@ -1,4 +1,4 @@
-"""The first section: one word, a row for each suite, and what got worst."""
+"""The first section: the verdict, a row for each suite, and the largest losses."""
 
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -7,12 +7,14 @@ from markupsafe import Markup
 
 from pytest_llmbench.gate.decision import Gate, MovedCase, RunRuling, SuiteRuling
 from pytest_llmbench.gate.rule import Verdict
+from pytest_llmbench.report.format import margin_points
 from pytest_llmbench.report.html.format import GRAVITY, SIGNS, TONES, Tone, came_out, percent, points
 from pytest_llmbench.report.html.prompts import Wording
+from pytest_llmbench.report.html.section import Section, template
 from pytest_llmbench.report.html.subject import Subject, link
 from pytest_llmbench.report.html.svg import Scale, picture, tag
 from pytest_llmbench.report.safe_text import clipped
-from pytest_llmbench.report.sentences import Said, everything_said, floors_said, telling_sample
+from pytest_llmbench.report.sentences import Sentence, deciding_sample, gate_sentences, min_score_sentences
 from pytest_llmbench.values import Outcome
 
 _SHOWN_MOVED = 6
@@ -42,7 +44,7 @@ class Row:
     better: int
     errors: int
     is_advice: bool
-    said: Said
+    sentence: Sentence
 
     @property
     def is_telling(self) -> bool:
@@ -81,9 +83,9 @@ class Moved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Banner:
-    """What the first section shows; `verdict` is None where nothing was judged.
+    """The content of the first section; `verdict` is None where nothing was gated.
 
-    Of many rows those that pass, or in which nothing moved, are `folded`.
+    Of many rows those that pass, or in which nothing changed, are `folded`.
     """
 
     verdict: Verdict | None = None
@@ -93,20 +95,26 @@ class Banner:
     rows: tuple[Row, ...] = ()
     folded: tuple[Row, ...] = ()
     folded_verdicts: str = ""
-    others: tuple[Said, ...] = ()
-    floors: tuple[Said, ...] = ()
+    others: tuple[Sentence, ...] = ()
+    floors: tuple[Sentence, ...] = ()
     moved: tuple[Moved, ...] = ()
     moved_in_all: int = 0
     axis: Markup | None = None
 
 
+def section(subject: Subject) -> Section:
+    """Make the section: the verdict, and what it rests on."""
+    values = {"banner": banner(subject, subject.wording)}
+    return Section(name="verdict", title="Verdict", template=template("gate.html"), values=values)
+
+
 def banner(subject: Subject, wording: Wording) -> Banner:
-    """Say what to decide, and what speaks against it."""
+    """Give the verdict and what it rests on."""
     ruling = subject.ruling
     if ruling is None:
-        why = "No earlier run was given to compare with, so nothing is judged: these are scores alone."
+        why = "No earlier run was given to compare with: scores only, no verdict."
         if subject.stopped is not None:
-            why = f"Only a part was run: {subject.stopped}."
+            why = f"Only part of the cases was run: {subject.stopped}."
         return Banner(verdict=None, tone=Tone.DIM, sign=SIGNS[Tone.DIM], sentence=why)
     tone = TONES[ruling.verdict]
     return replace(
@@ -115,17 +123,17 @@ def banner(subject: Subject, wording: Wording) -> Banner:
         tone=tone,
         sign=SIGNS[tone],
         sentence=_sentence(ruling),
-        floors=tuple(floors_said(ruling.floors)),
+        floors=tuple(min_score_sentences(ruling.floors)),
     )
 
 
 def _compared(gate: Gate, wording: Wording) -> Banner:
-    """Tell the comparison: rows, the pictures' axis, what moved."""
+    """Lay out the comparison: rows, the axis of their pictures, what changed."""
     ordered = _ordered(gate)
-    told = list(everything_said(gate, is_verbose=False))
-    said = dict(zip(map(id, gate.suites), told, strict=False))
+    sentences = list(gate_sentences(gate, is_verbose=False))
+    by_suite = dict(zip(map(id, gate.suites), sentences, strict=False))
     scale = _scale(gate)
-    rows = [_row(ruling, said[id(ruling)], scale, gate.settings.margin) for ruling in ordered]
+    rows = [_row(ruling, by_suite[id(ruling)], scale, gate.settings.margin) for ruling in ordered]
     grave = [row for row in rows if row.is_telling] if len(rows) > _SHOWN_ROWS else rows
     folded = [row for row in rows if grave and row not in grave]
     shown = [moved for ruling in ordered for moved in sorted(ruling.worse, key=_change)[:_SHOWN_OF_SUITE]]
@@ -133,7 +141,7 @@ def _compared(gate: Gate, wording: Wording) -> Banner:
         rows=tuple(grave or rows),
         folded=tuple(folded),
         folded_verdicts=", ".join(f"{count} {word}" for word, count in Counter(row.verdict for row in folded).items()),
-        others=tuple(told[len(gate.suites) :]),
+        others=tuple(sentences[len(gate.suites) :]),
         moved=tuple(_moved(moved, wording) for moved in shown[:_SHOWN_MOVED]),
         moved_in_all=sum(len(ruling.worse) for ruling in ordered),
         axis=_axis(scale, gate.settings.margin),
@@ -148,27 +156,28 @@ def _ordered(gate: Gate) -> list[SuiteRuling]:
 def _sentence(ruling: RunRuling) -> str:
     """Say why the verdict is what it is."""
     if ruling.refusal is not None:
-        return f"Nothing was judged: {ruling.refusal}"
+        return f"Not judged: {ruling.refusal}"
     gate, verdict = ruling.gate, ruling.verdict
     missed = [floor for floor in ruling.floors if not floor.is_reached and floor.doubt is None]
     if gate is None or (missed and gate.verdict is not Verdict.WORSE):
         return "A minimum score is missed." if missed else "Every minimum score is reached."
     if gate.comparison.candidate.stopped is not None:
-        return f"The candidate is not judged as if it were whole: {gate.comparison.candidate.stopped}"
+        return f"The candidate run is incomplete: {gate.comparison.candidate.stopped}"
     if all(suite.doubt is not None for suite in gate.suites):
         is_timed = any(latency.verdict is not None for latency in gate.latency)
-        judged = f"judged is the latency alone: {verdict}" if is_timed else "nothing was judged"
-        return f"Every suite is advice only, as its grader is not trusted to gate it; {judged}."
+        gated = f"only latency is gated: {verdict}" if is_timed else "nothing is gated"
+        return f"Every suite is advice only, because its grader is not trusted to gate it; {gated}."
     names = ", ".join(
         _name(suite, gate) for suite in _ordered(gate) if suite.verdict is verdict and suite.doubt is None
     )
-    margin = f"{gate.settings.margin * 100:g} points"
+    margin = f"{margin_points(gate.settings.margin)} points"
+    undecided = f"a loss of more than {margin} is neither proven nor ruled out in {names}" if names else "latency"
     return {
-        Verdict.WORSE: f"The loss is shown in: {names}." if names else "The latency is shown to be worse.",
-        Verdict.INCONCLUSIVE: f"Cannot be told from these runs: {names or 'the latency'}.",
-        Verdict.TOO_FEW_CASES: f"No loss is shown, nor that less than {margin} was lost: {names or 'the latency'}.",
-        Verdict.NO_WORSE: f"Whatever was lost is shown to be less than the {margin} that are tolerated.",
-        Verdict.BETTER: "The score rose, and that is shown.",
+        Verdict.WORSE: f"Loss shown in: {names}." if names else "Latency got worse.",
+        Verdict.INCONCLUSIVE: f"These runs cannot decide: {names or 'latency'}.",
+        Verdict.TOO_FEW_CASES: f"Not enough cases to tell: {undecided}.",
+        Verdict.NO_WORSE: f"Any loss is smaller than the margin of {margin}.",
+        Verdict.BETTER: "The score rose, and the rise is statistically significant.",
     }[verdict]
 
 
@@ -177,7 +186,7 @@ def _name(ruling: SuiteRuling, gate: Gate) -> str:
     return f"{ruling.pairs.suite} [{ruling.pairs.role}]" if has_roles else ruling.pairs.suite
 
 
-def _row(ruling: SuiteRuling, said: Said, scale: Scale, margin: float) -> Row:
+def _row(ruling: SuiteRuling, sentence: Sentence, scale: Scale, margin: float) -> Row:
     tone, cases = TONES[ruling.verdict], len(ruling.pairs.pairs)
     return Row(
         suite=ruling.pairs.suite,
@@ -194,7 +203,7 @@ def _row(ruling: SuiteRuling, said: Said, scale: Scale, margin: float) -> Row:
         better=len(ruling.better),
         errors=len(ruling.error_cases),
         is_advice=ruling.doubt is not None,
-        said=said,
+        sentence=sentence,
     )
 
 
@@ -216,7 +225,7 @@ def _plot(ruling: SuiteRuling, scale: Scale, margin: float, tone: Tone) -> Marku
     (low, high), cases = ruling.interval, len(ruling.pairs.pairs)
     label = (
         f"change {points(ruling.delta, cases)} points, 90% interval {points(low, cases)} to {points(high, cases)}; "
-        f"tolerated −{margin * 100:g}"
+        f"margin {margin_points(margin)} points"
     )
     middle = _HEIGHT / 2
     return picture(
@@ -237,12 +246,12 @@ def _plot(ruling: SuiteRuling, scale: Scale, margin: float, tone: Tone) -> Marku
 def _axis(scale: Scale, margin: float) -> Markup:
     """Draw what the pictures below it are to be read by."""
     zero = tag("text", "0", x=scale(0) - 3, y=12, class_="axis")
-    tolerated = tag("text", f"−{margin * 100:g} tolerated", x=scale(-margin) + 4, y=12, class_="axis end")
-    label = f"to the left of the dashed line lies more than the {margin * 100:g} points that are tolerated"
+    tolerated = tag("text", f"margin −{margin_points(margin)}", x=scale(-margin) + 4, y=12, class_="axis end")
+    label = f"left of the dashed line: a loss of more than the margin of {margin_points(margin)} points"
     return picture(_WIDTH, 16, label, tolerated, zero, class_="plot")
 
 
-# -- what got worst
+# -- the largest losses
 
 
 def _change(moved: MovedCase) -> float:
@@ -250,7 +259,7 @@ def _change(moved: MovedCase) -> float:
 
 
 def _moved(moved: MovedCase, wording: Wording) -> Moved:
-    now = telling_sample(moved.candidate, wants_low=True)
+    now = deciding_sample(moved.candidate, wants_low=True)
     record = moved.candidate
     before, after = came_out(moved.baseline), came_out(record)
     if Outcome.PASSED not in (moved.baseline.outcome, record.outcome):

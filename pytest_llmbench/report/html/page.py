@@ -9,30 +9,46 @@ are shown as escapes.  What the policy does not protect from: a reader who copie
 import gzip
 import json
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
-from typing import Any
+from itertools import groupby
+from typing import Any, TypeAlias
 
-from jinja2 import DictLoader, Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
-from pytest_llmbench.report.html import cases, gate, labels, provenance, scores, speed, timeline, trust
+from pytest_llmbench.report.format import counted
+from pytest_llmbench.report.html import cases, gate, labels, latency, provenance, scores, speed, timeline, trust
 from pytest_llmbench.report.html.format import stamp
-from pytest_llmbench.report.html.prompts import Wording
+from pytest_llmbench.report.html.section import Section, template
 from pytest_llmbench.report.html.subject import Subject, link
-from pytest_llmbench.report.html.svg import legend_marker
+from pytest_llmbench.report.html.svg import legend, legend_marker
 from pytest_llmbench.report.safe_text import visible
 
 PACKED_FROM = 2_000_000
 """Characters of data from which they are compressed."""
 
-_HERE = "pytest_llmbench.report.html"
-TEMPLATES = ("page.html", "sections.html", "cases.html")
 SCRIPTS = ("text.js", "data.js", "annotations.js", "answers.js", "list.js")
 STYLES = ("base.css", "sections.css", "cases.css", "narrow.css")
+
+SectionMaker: TypeAlias = Callable[[Subject], Section | None]
+"""Makes a section of the page; None where there is nothing to show."""
+
+SECTIONS: tuple[SectionMaker, ...] = (
+    gate.section,
+    scores.section,
+    speed.section,
+    labels.section,
+    timeline.section,
+    trust.section,
+    latency.section,
+    cases.section,
+    provenance.section,
+)
+"""The sections of the page in their order; each module brings its template."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,47 +59,38 @@ class Data:
     packing: str
 
 
-def html_report(subject: Subject) -> str:
+def html_report(subject: Subject, sections: Sequence[SectionMaker] = SECTIONS) -> str:
     """Write the page; the same subject gives the same bytes."""
-    wording = Wording.of(subject.run)
-    rows = cases.case_rows(subject)
+    made = [section for make in sections if (section := make(subject)) is not None]
     script, style = _script(), _style()
-    return (
-        _environment()
-        .get_template("page.html")
-        .render(
-            subject=subject,
-            made=stamp(subject.run.datetime, subject.run.commit),
-            banner=gate.banner(subject, wording),
-            score_rows=scores.score_rows(subject),
-            figures=speed.figures(subject),
-            label_views=labels.label_views(subject),
-            panels=timeline.panels(subject),
-            all_roles=timeline.all_roles(subject),
-            trust_rows=trust.trust_rows(subject.trust),
-            spreads=speed.spreads(subject),
-            sheets=provenance.sheets(subject),
-            static_cases=cases.static_cases(subject, rows, wording),
-            rows=rows,
-            data=_data(cases.packed(subject, rows, wording)),
-            script=Markup(script),  # noqa: S704 - our own file
-            style=Markup(style),  # noqa: S704 - our own file
-            policy=_policy(script, style),
-        )
+    return _compiled(template("page.html")).render(
+        subject=subject,
+        made=stamp(subject.run.datetime, subject.run.commit),
+        sections=made,
+        rows=[(is_half, _rendered(several, subject)) for is_half, several in groupby(made, lambda s: s.is_half)],
+        data=_data({key: value for section in made for key, value in section.data.items()}),
+        script=Markup(script),  # noqa: S704 - our own file
+        style=Markup(style),  # noqa: S704 - our own file
+        policy=_policy(script, style),
     )
+
+
+def _rendered(sections: Iterable[Section], subject: Subject) -> list[Markup]:
+    # the environment escapes what a template prints
+    return [Markup(_compiled(one.template).render(subject=subject, **one.values)) for one in sections]  # noqa: S704
+
+
+@cache
+def _compiled(text: str) -> Template:
+    return _environment().from_string(text)
 
 
 @cache
 def _environment() -> Environment:
     environment = Environment(
-        loader=DictLoader({name: _asset("templates", name) for name in TEMPLATES}),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_shown,
-        trim_blocks=True,
-        lstrip_blocks=True,
+        autoescape=True, undefined=StrictUndefined, finalize=_shown, trim_blocks=True, lstrip_blocks=True
     )
-    environment.globals |= {"link": link, "marker": legend_marker}
+    environment.globals |= {"link": link, "marker": legend_marker, "legend": legend, "counted": counted}
     return environment
 
 
@@ -103,7 +110,7 @@ def _style() -> str:
 
 
 def _asset(folder: str, name: str) -> str:
-    return files(_HERE).joinpath(folder, name).read_text(encoding="utf-8")
+    return files("pytest_llmbench.report.html").joinpath(folder, name).read_text(encoding="utf-8")
 
 
 def _policy(script: str, style: str) -> str:

@@ -1,7 +1,7 @@
 """What is the same in all prompts of a suite, and what a case adds to it.
 
 Prompts of a suite share their examples and differ in a line.  The shared beginning and end are kept once, and what
-is left tells a case from the others: its title.
+is left distinguishes a case from the others: its title.
 """
 
 from collections.abc import Mapping, Sequence
@@ -48,7 +48,7 @@ class Wording:
         return self.frames[record.suite, record.prompt_style]
 
     def title(self, record: Record) -> str:
-        """Say in a line what a case asks; empty where its prompt is not known."""
+        """Give in a line what a case asks; empty where its prompt is not known."""
         text = self.texts.get(record.prompt_sha256)
         if text is None:
             return ""

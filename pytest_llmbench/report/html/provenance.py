@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 
 from pytest_llmbench.models.base import Identity
 from pytest_llmbench.report.html.format import stamp
+from pytest_llmbench.report.html.section import Section, template
 from pytest_llmbench.report.html.subject import Subject
 from pytest_llmbench.results.records import JudgeInfo, Machine, ModelInfo, Run
 from pytest_llmbench.values import Json, Outcome, Sampling
@@ -19,8 +20,14 @@ class Sheet:
     lines: tuple[tuple[str, str], ...]
 
 
+def section(subject: Subject) -> Section:
+    """Make the section: what the runs were made with."""
+    values = {"sheets": sheets(subject)}
+    return Section(name="made", title="Made with", template=template("provenance.html"), values=values)
+
+
 def sheets(subject: Subject) -> tuple[Sheet, ...]:
-    """Tell what the run shown, and the baseline, were made with."""
+    """List what the run shown, and the baseline, were made with."""
     runs = [(subject.name, subject.run)]
     if subject.gate is not None:
         runs.insert(0, (f"{subject.before} (baseline)", subject.gate.comparison.baseline))
@@ -34,8 +41,12 @@ def _of_run(name: str, run: Run) -> Iterator[tuple[str, Iterator[tuple[str, str]
     for model in run.facts.models:
         yield f"{name}: model {model.role}", _about_model(model)
     for suite in run.facts.suites:
-        told = {"file": suite.path, "digest": suite.sha256, "grader": f"{suite.grader}, version {suite.grader_version}"}
-        yield f"{name}: suite {suite.suite}", iter(told.items())
+        facts = {
+            "file": suite.path,
+            "digest": suite.sha256,
+            "grader": f"{suite.grader}, version {suite.grader_version}",
+        }
+        yield f"{name}: suite {suite.suite}", iter(facts.items())
     if run.facts.judge is not None:
         yield f"{name}: judge", _about_judge(run.facts.judge)
 
@@ -44,7 +55,7 @@ def _about_run(run: Run) -> Iterator[tuple[str, str]]:
     yield "made", stamp(run.datetime, run.commit) or "not recorded"
     if run.machine is not None:
         yield "machine", _machine(run.machine)
-    yield from ((name, _told(value)) for name, value in run.facts.options.items() if value is not None)
+    yield from ((name, _text(value)) for name, value in run.facts.options.items() if value is not None)
     samples = [sample for record in run.records for sample in record.samples]
     errors = sum(sample.outcome is Outcome.ERROR for sample in samples)
     again = sum(sample.attempts > 1 for sample in samples)
@@ -73,7 +84,7 @@ def _about_judge(judge: JudgeInfo) -> Iterator[tuple[str, str]]:
 
 
 def _identity(identity: Identity) -> Iterator[tuple[str, str]]:
-    yield from ((name.replace("_", " "), _told(value)) for name, value in asdict(identity).items() if value)
+    yield from ((name.replace("_", " "), _text(value)) for name, value in asdict(identity).items() if value)
 
 
 def _about_model(model: ModelInfo) -> Iterator[tuple[str, str]]:
@@ -84,14 +95,14 @@ def _about_model(model: ModelInfo) -> Iterator[tuple[str, str]]:
 
 
 def _sampling(sampling: Sampling) -> str:
-    return ", ".join(f"{name} {_told(value)}" for name, value in asdict(sampling).items() if value not in (None, ()))
+    return ", ".join(f"{name} {_text(value)}" for name, value in asdict(sampling).items() if value not in (None, ()))
 
 
-def _told(value: Json) -> str:
+def _text(value: Json) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_told(each)}" for name, each in value.items())
+        return ", ".join(f"{name} {_text(each)}" for name, each in value.items())
     if isinstance(value, Sequence):
         return ", ".join(repr(each) for each in value)
     return str(value).lower() if isinstance(value, bool) else str(value)

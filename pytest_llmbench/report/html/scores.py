@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from pytest_llmbench.gate.decision import SuiteRuling
+from pytest_llmbench.report.format import counted, seconds
 from pytest_llmbench.report.html.format import Tone, percent, points
-from pytest_llmbench.report.html.speed import Timing, load_text, timings
+from pytest_llmbench.report.html.section import Section, template
 from pytest_llmbench.report.html.subject import Subject, link
 from pytest_llmbench.report.html.svg import stretched, tag
-from pytest_llmbench.report.safe_text import seconds
+from pytest_llmbench.report.html.timings import Timing, load_text, timings
 from pytest_llmbench.report.terminal.scoreboard import Line, scoreboard
 
 _FORMAT_GOOD, _FORMAT_FAIR = 0.99, 0.9
@@ -27,7 +28,7 @@ class Badge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """How a score moved; `tone` is dim where it may be chance."""
+    """How a score changed; `tone` is dim where it may be chance."""
 
     sign: str
     text: str
@@ -56,6 +57,12 @@ class ScoreRow:
 
     suite: str
     cells: tuple[Cell | None, ...]
+
+
+def section(subject: Subject) -> Section:
+    """Make the section: the scores."""
+    values = {"score_rows": score_rows(subject)}
+    return Section(name="scores", title="Scores", template=template("scores.html"), values=values)
 
 
 def score_rows(subject: Subject) -> tuple[ScoreRow, ...]:
@@ -97,16 +104,18 @@ def _badges(line: Line) -> list[Badge]:
         tone = Tone.GOOD if rate >= _FORMAT_GOOD else Tone.WARN if rate >= _FORMAT_FAIR else Tone.BAD
         where = link(f="format" if rate < 1 else "all", s=line.suite, m=line.role)
         found.append(Badge(text=f"format {percent(rate, line.answered)}", tone=tone, link=where))
+    if line.cut_off:
+        where = link(f="all", s=line.suite, m=line.role)
+        found.append(Badge(text=f"cut off {line.cut_off} of {line.samples}", tone=Tone.WARN, link=where))
     if line.errors:
         where = link(f="errors", s=line.suite, m=line.role)
-        noun = "error" if line.errors == 1 else "errors"
-        found.append(Badge(text=f"{line.errors} {noun}", tone=Tone.BAD, link=where))
+        found.append(Badge(text=counted(line.errors, "error"), tone=Tone.BAD, link=where))
     return found
 
 
 def _times(timing: Timing) -> str:
-    told = f"p50 {seconds(timing.p50_s)} · p95 {seconds(timing.p95_s)}"
-    return told if timing.load <= 1 else f"{told}, {load_text(timing.load)}"
+    text = f"p50 {seconds(timing.p50_s)} · p95 {seconds(timing.p95_s)}"
+    return text if timing.load <= 1 else f"{text}, {load_text(timing.load)}"
 
 
 def _change(ruling: SuiteRuling | None) -> Change | None:
@@ -117,12 +126,12 @@ def _change(ruling: SuiteRuling | None) -> Change | None:
     is_chance = low <= 0 <= high
     sign = "▲" if ruling.delta > 0 else "▼" if ruling.delta < 0 else "±"
     tone = Tone.DIM if is_chance else Tone.GOOD if ruling.delta > 0 else Tone.BAD
-    told = f"{points(ruling.delta, cases)} points, 90% interval {points(low, cases)} to {points(high, cases)}"
+    text = f"{points(ruling.delta, cases)} points, 90% interval {points(low, cases)} to {points(high, cases)}"
     return Change(
         sign=sign,
         text=points(abs(ruling.delta), cases).lstrip("+±"),
         tone=tone,
-        label=f"{told}{', may be chance' if is_chance else ''}",
+        label=f"{text}{', may be chance' if is_chance else ''}",
     )
 
 

@@ -1,4 +1,4 @@
-"""What a report is about: the run shown, the gate's judgement of it, and what stands around it."""
+"""What a report is about: the run shown, the gate's ruling on it, and its context."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 from pytest_llmbench.gate.comparison import Pair
 from pytest_llmbench.gate.decision import Gate, RunRuling
+from pytest_llmbench.report.html.prompts import Wording
 from pytest_llmbench.results.grader_agreement import Findings
 from pytest_llmbench.results.history import Entry
 from pytest_llmbench.results.records import Record, Run
@@ -16,9 +17,9 @@ from pytest_llmbench.results.records import Record, Run
 class Subject:
     """What a report is about.
 
-    `run` is shown under `name`; `ruling` judges it, where it has a gate against the run named `before`, and is None
-    where nothing was asked of it.  `stopped` is why the run ended before its time.  `history` are the runs over time,
-    this one among them; `trust` is None where no verdicts of people are given.
+    `run` is shown under `name`; `ruling` is the gate's, against the run named `before`, and None where the run is not
+    gated.  `stopped` is why the run ended before its time.  `history` are the runs over time,
+    this one among them; `trust` is None where there are no annotations of people.
     """
 
     name: str
@@ -28,6 +29,16 @@ class Subject:
     stopped: str | None = None
     history: tuple[Entry, ...] = ()
     trust: Findings | None = None
+
+    @cached_property
+    def wording(self) -> Wording:
+        """The prompts of the run as texts."""
+        return Wording.of(self.run)
+
+    @cached_property
+    def n_cases(self) -> int:
+        """How many cases the run has, each counted once."""
+        return len({(record.suite, record.case) for record in self.run.records})
 
     @property
     def gate(self) -> Gate | None:

@@ -25,13 +25,13 @@ _SHAPES = (
 
 def tag(name: str, *children: str, **attributes: str | float | None) -> Markup:
     """Write an element; texts are escaped and made visible, an underscore in a name is a hyphen."""
-    told = Markup("").join(
+    written = Markup("").join(
         Markup(' {}="{}"').format(key.rstrip("_").replace("_", "-"), _value(value))
         for key, value in attributes.items()
         if value is not None
     )
     inner = Markup("").join(child if isinstance(child, Markup) else escape(visible(child)) for child in children)
-    return Markup("<{}{}>{}</{}>").format(Markup(name), told, inner, Markup(name))  # noqa: S704 - escaped above
+    return Markup("<{}{}>{}</{}>").format(Markup(name), written, inner, Markup(name))  # noqa: S704 - escaped above
 
 
 def _value(value: str | float) -> str:
@@ -41,7 +41,7 @@ def _value(value: str | float) -> str:
 
 
 def picture(width: float, height: float, label: str, *children: Markup, class_: str = "figure") -> Markup:
-    """Write a picture with a name that screen readers say."""
+    """Write a picture with a name for screen readers."""
     box = f"0 0 {_value(width)} {_value(height)}"
     title = tag("title", label)
     return tag("svg", title, *children, viewBox=box, width=width, height=height, role="img", class_=class_)
@@ -61,8 +61,14 @@ def marker(place: int, x: float, y: float, *children: Markup) -> Markup:
 
 
 def legend_marker(place: int) -> Markup:
-    """Draw the mark of a model beside its name, which says it all to who cannot see it."""
+    """Draw the mark of a model beside its name; screen readers skip it."""
     return tag("svg", marker(place, 8, 8), viewBox="0 0 16 16", class_="mark", aria_hidden="true")
+
+
+def legend(roles: Sequence[str]) -> Markup:
+    """List models with their marks."""
+    items = (tag("li", legend_marker(place), f" {role}") for place, role in enumerate(roles))
+    return tag("ul", *items, class_="legend")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,10 @@ from math import ceil, floor
 
 from markupsafe import Markup
 
+from pytest_llmbench.report.format import counted
+from pytest_llmbench.report.format import percent as percentage
 from pytest_llmbench.report.html.format import percent, stamp
+from pytest_llmbench.report.html.section import Section, template
 from pytest_llmbench.report.html.subject import Subject
 from pytest_llmbench.report.html.svg import MARKS, Scale, marker, picture, tag
 from pytest_llmbench.results.history import Entry
@@ -25,6 +28,13 @@ class Panel:
     suite: str
     picture: Markup
     breaks: tuple[str, ...]
+
+
+def section(subject: Subject) -> Section | None:
+    """Make the section: the scores over time, if there is more than one run."""
+    found = panels(subject)
+    values = {"panels": found, "all_roles": all_roles(subject)}
+    return Section(name="time", title="Over time", template=template("timeline.html"), values=values) if found else None
 
 
 def panels(subject: Subject) -> tuple[Panel, ...]:
@@ -50,22 +60,22 @@ def _panel(subject: Subject, suite: str, entries: Sequence[Entry], files: Sequen
     up = _zoomed(entries)
     places = {entry.file: across(place) for place, entry in enumerate(files)}
     series = _series(subject, entries)
-    told = _breaks(series)
+    breaks = _breaks(series)
     return Panel(
         suite=suite,
         picture=picture(
             _WIDTH,
             _HEIGHT,
-            f"{suite}: score of {len(files)} runs",
+            f"{suite}: score of {counted(len(files), 'run')}",
             *_axes(up, files, places),
             *(
                 tag("path", tag("title", text), d=f"M{places[file]:.1f} {_TOP}V{_HEIGHT - _BOTTOM}", class_="break")
-                for file, text in told.items()
+                for file, text in breaks.items()
             ),
             *_band(subject, series, places, up),
             *(mark for place, found in series.items() for mark in _line(place, found, places, up)),
         ),
-        breaks=tuple(told.values()),
+        breaks=tuple(breaks.values()),
     )
 
 
@@ -91,7 +101,7 @@ def _series(subject: Subject, entries: Sequence[Entry]) -> dict[int, list[Entry]
 
 
 def _breaks(series: dict[int, list[Entry]]) -> dict[str, str]:
-    """Say of each run where a line breaks what changed there."""
+    """Give what changed at each run at which a line breaks."""
     changed: dict[str, dict[str, None]] = {}
     moments: dict[str, str] = {}
     for entries in series.values():
@@ -99,13 +109,13 @@ def _breaks(series: dict[int, list[Entry]]) -> dict[str, str]:
             if entry.breaks:
                 changed.setdefault(entry.file, {}).update(dict.fromkeys(entry.breaks))
                 moments[entry.file] = stamp(entry.date, entry.commit) or entry.file
-    return {file: f"{moments[file]}: other {', '.join(names)}" for file, names in changed.items()}
+    return {file: f"{moments[file]}: changed {', '.join(names)}" for file, names in changed.items()}
 
 
 def _axes(up: Scale, files: Sequence[Entry], places: dict[str, float]) -> Iterator[Markup]:
     for value in (up.low, (up.low + up.high) / 2, up.high):
         yield tag("path", d=f"M{_LEFT} {up(value):.1f}H{_WIDTH - _RIGHT + 8}", class_="grid")
-        yield tag("text", f"{value * 100:.0f}%", x=_LEFT - 6, y=up(value) + 4, class_="axis end")
+        yield tag("text", percentage(value, 0), x=_LEFT - 6, y=up(value) + 4, class_="axis end")
     last = len(files) - 1
     steps = min(_MOST_LABELS, len(files)) - 1
     for place in sorted({round(last * step / steps) for step in range(steps + 1)}):
@@ -117,15 +127,15 @@ def _axes(up: Scale, files: Sequence[Entry], places: dict[str, float]) -> Iterat
 
 
 def _day(entry: Entry, files: Sequence[Entry]) -> str:
-    """Say when a run was, with the time where days would not tell the runs apart."""
+    """Give the day of a run, with the time where days alone do not distinguish the runs."""
     days = {other.date[:10] for other in files}
     return entry.date[:10] if len(days) == len(files) else entry.date[5:16].replace("T", " ")
 
 
 def _band(subject: Subject, series: dict[int, list[Entry]], places: dict[str, float], up: Scale) -> Iterator[Markup]:
-    """Draw the interval of the model that is judged; of several, of none: bands over each other say nothing."""
-    judged = {ruling.pairs.role for ruling in subject.gate.suites} if subject.gate else set()
-    shown = [place for place in series if len(series) == 1 or {all_roles(subject)[place]} == judged]
+    """Draw the interval of the model that is gated; of several, of none: bands over each other cannot be read."""
+    gated = {ruling.pairs.role for ruling in subject.gate.suites} if subject.gate else set()
+    shown = [place for place in series if len(series) == 1 or {all_roles(subject)[place]} == gated]
     for place in shown:
         for part in _unbroken(series[place]):
             ends = [(places[entry.file], entry.interval) for entry in part if entry.interval]

@@ -2,7 +2,7 @@ r"""Texts from outside made plain in Markdown, and the tables and blocks they st
 
 Backslashes and entities keep a text from being CommonMark or one of GitHub's extensions.  What a forge looks
 for in the finished text (mentions, issues, commits, addresses, emoji) they do not hide: there a zero-width
-space stands in between, which nobody sees and which a copied text keeps.  Words that a forge was told
+space stands in between, which nobody sees and which a copied text keeps.  Words that a forge was configured
 to link (`TEAM-1`) stay as they are.
 """
 

@@ -1,7 +1,9 @@
-"""Blocks of a page that is to keep a size: whole rows are left out, and what was left out is said. Pure functions."""
+"""Blocks of a page of limited size: whole rows are left out, and the page says how many. Pure functions."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+from pytest_llmbench.report.format import counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +57,7 @@ def _kept(block: Block, room: int, limit: str) -> Iterator[str]:
 
 
 def _left_out(count: int, noun: str, limit: str) -> str:
-    return f"{count:,} more {noun}{'' if count == 1 else 's'} left out: this page holds at most {limit}."
+    return f"{counted(count, f'more {noun}')} left out: this page holds at most {limit}."
 
 
 def _size(lines: Sequence[str]) -> int:

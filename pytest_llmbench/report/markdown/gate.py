@@ -1,11 +1,11 @@
-"""What the gate says, as Markdown for a pull request or a job summary."""
+"""The gate as Markdown for a pull request or a job summary."""
 
 from collections.abc import Iterator, Sequence
 
 from pytest_llmbench.gate.decision import Gate, MovedCase
 from pytest_llmbench.report.markdown.escape import escaped, fenced, table_head, table_row
 from pytest_llmbench.report.safe_text import clipped
-from pytest_llmbench.report.sentences import Said, everything_said, telling_sample
+from pytest_llmbench.report.sentences import Sentence, deciding_sample, gate_sentences
 
 _MAX_NAME = 100
 _MAX_SENTENCE = 600
@@ -14,27 +14,30 @@ VERDICT_HEAD = table_head(["", "verdict", ""])
 
 
 def comparison_markdown(gate: Gate, *, is_verbose: bool = False) -> Iterator[str]:
-    """Tell a judged comparison: a table with a row a suite, the details as a list, the overall verdict last."""
-    said = list(everything_said(gate, is_verbose=False))
+    """Write a comparison: a table with a row for each suite, the details as a list, the overall verdict last."""
+    sentences = list(gate_sentences(gate, is_verbose=False))
     yield from VERDICT_HEAD
-    yield from verdict_rows(said)
+    yield from verdict_rows(sentences)
     yield ""
-    for line in said:
-        if line.details:
-            yield f"**{escaped(line.name)}**"
+    for sentence in sentences:
+        if sentence.details:
+            yield f"**{escaped(sentence.name)}**"
             yield ""
-            yield from (f"- {escaped(detail)}" for detail in line.details)
+            yield from (f"- {escaped(detail)}" for detail in sentence.details)
             yield ""
     if is_verbose:
         yield from _answers(gate)
+    if gate.broken is not None:
+        yield f"not judged: {escaped(gate.broken)}"
+        yield ""
     yield f"**Verdict: {gate.verdict}**"
 
 
-def verdict_rows(said: Sequence[Said]) -> Iterator[str]:
+def verdict_rows(sentences: Sequence[Sentence]) -> Iterator[str]:
     """Give the rows of the table of verdicts."""
-    for line in said:
-        sentence = escaped(clipped(line.sentence, _MAX_SENTENCE))
-        yield table_row([escaped(clipped(line.name, _MAX_NAME)), str(line.verdict or ""), sentence])
+    for sentence in sentences:
+        text = escaped(clipped(sentence.text, _MAX_SENTENCE))
+        yield table_row([escaped(clipped(sentence.name, _MAX_NAME)), str(sentence.verdict or ""), text])
 
 
 def _answers(gate: Gate) -> Iterator[str]:
@@ -51,7 +54,7 @@ def _case(moved: MovedCase, *, is_worse: bool) -> Iterator[str]:
         ("baseline", moved.baseline, not is_worse),
         ("candidate", moved.candidate, is_worse),
     ):
-        sample = telling_sample(record, wants_low=wants_low)
+        sample = deciding_sample(record, wants_low=wants_low)
         yield f"{word} ({escaped(sample.reason or '')}):" if sample else f"{word}:"
         yield ""
         yield from fenced((sample.answer or "") if sample else "no answer")

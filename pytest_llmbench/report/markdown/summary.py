@@ -11,13 +11,21 @@ from itertools import groupby
 
 from pytest_llmbench.gate.decision import MovedCase, RunRuling, SuiteRuling
 from pytest_llmbench.gate.rule import Verdict
+from pytest_llmbench.report.format import counted, listed, percent
 from pytest_llmbench.report.markdown.escape import cell, escaped, in_html, table_head, table_row
 from pytest_llmbench.report.markdown.fitting import Block, fitted
 from pytest_llmbench.report.markdown.gate import VERDICT_HEAD, verdict_rows
 from pytest_llmbench.report.safe_text import clipped
-from pytest_llmbench.report.sentences import counted, everything_said, floors_said, telling_sample
+from pytest_llmbench.report.sentences import deciding_sample, gate_sentences, min_score_sentences
 from pytest_llmbench.report.terminal.gate import asked_text
-from pytest_llmbench.report.terminal.scoreboard import Line, reused_line, scoreboard, scoreboard_cells, times_left_out
+from pytest_llmbench.report.terminal.scoreboard import (
+    Line,
+    cut_off_lines,
+    reused_line,
+    scoreboard,
+    scoreboard_cells,
+    times_left_out,
+)
 from pytest_llmbench.results.records import Record, Run, Sample
 from pytest_llmbench.values import Outcome
 
@@ -41,11 +49,11 @@ _SIGNS = {
 def summary(
     run: Run, ruling: RunRuling | None = None, *, stopped: str | None = None, max_bytes: int = MAX_BYTES
 ) -> str:
-    """Tell a run: the headline, the gate's table, the scores, the errors, and folded what changed or was wrong.
+    """Write a run: the headline, the gate's table, the scores, the errors, and folded what changed or was wrong.
 
     Args:
         run: all that was answered.
-        ruling: what the gate says, where the run is gated.
+        ruling: the gate's, where the run is gated.
         stopped: why the run is not whole, None if it is.
         max_bytes: the size to keep to.
     """
@@ -82,8 +90,8 @@ def _scores(board: Sequence[Line]) -> str:
         return "no case was run"
     roles = dict.fromkeys(line.role for line in board)
     if len(roles) == 1 and len(board) <= _MAX_SCORES:
-        told = ", ".join(f"{line.suite} {'-' if line.score is None else f'{line.score:.1%}'}" for line in board)
-        return f"{_name(board[0].role)}: {_name(told)}"
+        scores = ", ".join(f"{line.suite} {percent(line.score)}" for line in board)
+        return f"{_name(board[0].role)}: {_name(scores)}"
     suites = dict.fromkeys(line.suite for line in board)
     return f"{counted(len(roles), 'model')} on {counted(len(suites), 'suite')}"
 
@@ -99,17 +107,17 @@ def _gate_blocks(ruling: RunRuling) -> Iterator[Block]:
     if ruling.refusal is not None:
         yield Block(before=("", _sentence(f"Not judged: {ruling.refusal}")))
         return
-    said = [] if ruling.gate is None else list(everything_said(ruling.gate, is_verbose=False))
-    said += floors_said(ruling.floors)
-    yield Block(before=("", *VERDICT_HEAD), rows=tuple(verdict_rows(said)), noun="verdict")
-    details = tuple(f"- **{_name(line.name)}**: {_sentence(detail)}" for line in said for detail in line.details)
+    sentences = [] if ruling.gate is None else list(gate_sentences(ruling.gate, is_verbose=False))
+    sentences += min_score_sentences(ruling.floors)
+    yield Block(before=("", *VERDICT_HEAD), rows=tuple(verdict_rows(sentences)), noun="verdict")
+    details = tuple(f"- **{_name(one.name)}**: {_sentence(detail)}" for one in sentences for detail in one.details)
     if details:
         yield Block(before=("",), rows=details, noun="remark")
 
 
 def _score_block(board: Sequence[Line], records: Sequence[Record]) -> Block:
     titles, rows = scoreboard_cells(board)
-    remarks = [text for text in (times_left_out(board), reused_line(records)) if text]
+    remarks = [text for text in (times_left_out(board), reused_line(records), *cut_off_lines(board, records)) if text]
     return Block(
         before=("", *table_head(titles, numbers=titles[2:])),
         rows=tuple(table_row(map(_name, cells)) for cells in rows),
@@ -130,7 +138,7 @@ def _error_blocks(records: Sequence[Record]) -> Iterator[Block]:
     count = sum(len(_errors(record)) for record in records)
     rows = sorted(by_cause.items(), key=lambda found: -len(found[1]))
     yield Block(
-        before=("", f"**{counted(count, 'error')}**, which count as neither right nor wrong:", "", *_ERROR_HEAD),
+        before=("", f"**{counted(count, 'error')}**, counted as neither right nor wrong:", "", *_ERROR_HEAD),
         rows=tuple(table_row([cell(cause, _MAX_TEXT), str(len(cases)), _cases(cases)]) for cause, cases in rows),
         noun="cause",
     )
@@ -144,8 +152,7 @@ def _errors(record: Record) -> tuple[Sample, ...]:
 
 
 def _cases(cases: Sequence[str]) -> str:
-    more = f" and {len(cases) - _MAX_CASES:,} more" if len(cases) > _MAX_CASES else ""
-    return ", ".join(map(_name, cases[:_MAX_CASES])) + more
+    return listed([_name(case) for case in cases], _MAX_CASES)
 
 
 # -- folded
@@ -163,10 +170,10 @@ def _changed_blocks(ruling: SuiteRuling, run: Run) -> Iterator[Block]:
 
 
 def _changed_row(moved: MovedCase, run: Run, *, is_worse: bool) -> str:
-    old = telling_sample(moved.baseline, wants_low=not is_worse)
-    new = telling_sample(moved.candidate, wants_low=is_worse)
-    told = new if is_worse else old
-    return table_row([_name(moved.case), _answer(old), _answer(new), _expected(moved.candidate, run), _why(told)])
+    old = deciding_sample(moved.baseline, wants_low=not is_worse)
+    new = deciding_sample(moved.candidate, wants_low=is_worse)
+    why = _why(new if is_worse else old)
+    return table_row([_name(moved.case), _answer(old), _answer(new), _expected(moved.candidate, run), why])
 
 
 def _wrong_blocks(run: Run) -> Iterator[Block]:
@@ -181,7 +188,7 @@ def _wrong_blocks(run: Run) -> Iterator[Block]:
 
 
 def _wrong_row(record: Record, run: Run) -> str:
-    sample = telling_sample(record, wants_low=True)
+    sample = deciding_sample(record, wants_low=True)
     return table_row([_name(record.case), _answer(sample), _expected(record, run), _why(sample)])
 
 

@@ -65,7 +65,7 @@ def _folded(line: str, width: int | None, indent: int) -> list[str]:
 
 
 def failure_story(item: Item, result: Result) -> Story:
-    """Tell a case whose answer was graded as failed: reason, inputs, answer, what was expected, place."""
+    """Describe a case whose answer was graded as failed: reason, inputs, answer, what was expected, place."""
     samples = result.record.samples
     failed = [sample for sample in samples if sample.outcome is Outcome.FAILED]
     if not failed:
@@ -87,7 +87,7 @@ def failure_story(item: Item, result: Result) -> Story:
 
 
 def error_story(item: Item, result: Result) -> Story:
-    """Tell a case that got no graded answer: the cause, and what was asked."""
+    """Describe a case that got no graded answer: the cause, and what was asked."""
     cause = result.record.samples[0].error or "no answer"
     rows = [("error", cause)] if "\n" in cause.strip() else []
     if result.record.samples[0].answer is not None:
@@ -96,7 +96,7 @@ def error_story(item: Item, result: Result) -> Story:
 
 
 def wrong_line(nodeid: str, record: Record) -> Styled:
-    """Tell in a line which test was wrong without failing, and why."""
+    """Say in a line which test was wrong without failing, and why."""
     failed = next(sample for sample in record.samples if sample.outcome is Outcome.FAILED)
     return Span("WRONG", Style.DOUBTFUL), Span(f" {on_one_line(f'{nodeid} - {clipped(_heading(failed), _MAX_LINE)}')}")
 
@@ -106,7 +106,7 @@ def _story(item: Item, heading: str, rows: list[tuple[str, str]]) -> Story:
 
 
 def _heading(failed: Sample) -> str:
-    """Give the reason, the score where it is neither nothing nor all, and what the grader says in a line."""
+    """Give the reason, the score where it is neither nothing nor all, and the first line of the explanation."""
     score = failed.score or 0.0
     part = f" (score {score:.2f})" if 0 < score < 1 else ""
     return f"{failed.reason}{part}: {_first_line(failed.explanation or '')}"
@@ -118,8 +118,8 @@ def _answer(sample: Sample) -> str:
 
 def _samples(record: Record, failed: int) -> str:
     errors = sum(sample.outcome is Outcome.ERROR for sample in record.samples)
-    told = f"{failed} of {len(record.samples)} failed; the first of them is shown"
-    return f"{told}; {errors} got no grade" if errors else told
+    text = f"{failed} of {len(record.samples)} failed; the first of them is shown"
+    return f"{text}; {errors} without a grade" if errors else text
 
 
 def _inputs(item: Item) -> list[tuple[str, str]]:
@@ -131,7 +131,7 @@ def _first_line(text: str) -> str:
 
 
 def differing_rows(parts: Mapping[str, Json]) -> Iterator[tuple[str, str]]:
-    """Yield what the parts of a grade say of a result that differs; nothing for other grades.
+    """Yield the rows by which a result differs, from the parts of a grade; nothing for other grades.
 
     Rows are written as in a tuple of SQL, one a line.  A single value on each side is left out: the
     explanation holds it.

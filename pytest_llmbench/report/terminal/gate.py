@@ -1,4 +1,4 @@
-"""What the gate of a run says: as text for the end of a run, as JSON for its block, as properties for JUnit.
+"""The gate of a run: as text for the end of a run, as JSON for its block, as properties for JUnit.
 
 Pure functions.
 """
@@ -8,27 +8,28 @@ from collections.abc import Iterator, Mapping, Sequence
 from pytest_llmbench.gate.baselines import Baseline
 from pytest_llmbench.gate.decision import Gate, RunGate, RunRuling
 from pytest_llmbench.gate.rule import Verdict
+from pytest_llmbench.report.format import counted, margin_points, moment, percent, short_commit
 from pytest_llmbench.report.json import comparison_json, floor_json
 from pytest_llmbench.report.safe_text import on_one_line, visible
-from pytest_llmbench.report.sentences import Said, everything_said, floors_said
+from pytest_llmbench.report.sentences import Sentence, gate_sentences, min_score_sentences
 from pytest_llmbench.report.terminal.layout import Span, Style, Styled, folded, plain
-from pytest_llmbench.results.records import JsonObject
+from pytest_llmbench.results.run_file import JsonObject
 
 
 def asked_text(asked: RunGate) -> str:
-    """Say in a line what a run is held against."""
-    told = []
+    """Say in a line what a run is compared with."""
+    parts = []
     if asked.baselines:
         newest, *older = asked.baselines
-        told.append(f"against {_baseline_text(newest)}")
+        parts.append(f"against {_baseline_text(newest)}")
         if older:
-            told.append(f"{len(older)} older run{'' if len(older) == 1 else 's'} to pool")
-        told.append(f"margin {asked.settings.margin * 100:g} points")
+            parts.append(f"pooled with {counted(len(older), 'older run')}")
+        parts.append(f"margin {margin_points(asked.settings.margin)} points")
         if asked.settings.latency_margin is not None:
-            told.append(f"latency {asked.settings.latency_margin:g}x")
+            parts.append(f"latency margin x{asked.settings.latency_margin:g}")
     for floor in asked.floors:
-        told.append(f"minimum score {'' if floor.suite is None else f'of {floor.suite} '}{floor.score:.1%}")
-    return visible(", ".join(told))
+        parts.append(f"minimum score {'' if floor.suite is None else f'of {floor.suite} '}{percent(floor.score)}")
+    return visible(", ".join(parts))
 
 
 def _baseline_text(baseline: Baseline) -> str:
@@ -36,29 +37,30 @@ def _baseline_text(baseline: Baseline) -> str:
     names = ", ".join(
         dict.fromkeys(r.role if r.model == r.role else f"{r.role}={r.model}" for r in run.records)
     )  # fmt: skip
-    facts = (names, run.datetime[:16].replace("T", " "), "" if run.commit == "unversioned" else run.commit[:7])
+    commit = short_commit(run.commit)
+    facts = (names, moment(run.datetime), commit and f"commit {commit}")
     return f"{baseline.path} ({', '.join(filter(None, facts))})"
 
 
 def ruling_lines(ruling: RunRuling, width: int | None = None, verbosity: int = 0) -> Iterator[Styled]:
-    """Tell what the gate says, the overall verdict last.
+    """Lay out the gate of a run, the overall verdict last.
 
     Args:
-        ruling: what it says.
+        ruling: on the run.
         width: of the terminal; None where lines may be of any length.
-        verbosity: pytest's; the answers of what moved over 0, no details under 0, only the verdict under -1.
+        verbosity: pytest's; the answers to what changed over 0, no details under 0, only the verdict under -1.
     """
     if ruling.refusal is not None:
         yield from folded((), visible(f"not judged: {ruling.refusal}"), width)
     elif verbosity >= -1:
-        said = [] if ruling.gate is None else list(everything_said(ruling.gate, is_verbose=verbosity > 0))
-        said += floors_said(ruling.floors)
-        yield from said_lines(said, width, has_details=verbosity >= 0)
+        sentences = [] if ruling.gate is None else list(gate_sentences(ruling.gate, is_verbose=verbosity > 0))
+        sentences += min_score_sentences(ruling.floors)
+        yield from sentence_lines(sentences, width, has_details=verbosity >= 0)
     yield verdict_line(ruling.verdict)
 
 
 def ruling_json(ruling: RunRuling) -> JsonObject:
-    """Give what the gate says as it stands in a run's block: a comparison, the baselines, the minimum scores."""
+    """Give the gate as it stands in a run's block: a comparison, the baselines, the minimum scores."""
     compared = {} if ruling.gate is None else comparison_json(ruling.gate)
     return {
         **compared,
@@ -106,25 +108,29 @@ _STYLES: Mapping[Verdict | None, Style] = {
 
 
 def comparison_lines(gate: Gate, width: int | None = None, *, is_verbose: bool = False) -> Iterator[str]:
-    """Tell a judged comparison as text: a line a suite with what moved, latency, what was left out, the verdict."""
-    yield from map(plain, said_lines(list(everything_said(gate, is_verbose=is_verbose)), width))
+    """Write a comparison as text: a line a suite with what changed, latency, what was left out, the verdict."""
+    yield from map(plain, sentence_lines(list(gate_sentences(gate, is_verbose=is_verbose)), width))
+    if gate.broken is not None:
+        yield from map(plain, folded((), visible(f"not judged: {gate.broken}"), width))
     yield plain(verdict_line(gate.verdict))
 
 
-def said_lines(said: Sequence[Said], width: int | None = None, *, has_details: bool = True) -> Iterator[Styled]:
-    """Lay out what is said, for a terminal of that width; None where lines may be of any length."""
-    names = [on_one_line(line.name) for line in said]
+def sentence_lines(
+    sentences: Sequence[Sentence], width: int | None = None, *, has_details: bool = True
+) -> Iterator[Styled]:
+    """Lay out sentences, for a terminal of that width; None where lines may be of any length."""
+    names = [on_one_line(sentence.name) for sentence in sentences]
     column = max(map(len, names), default=0)
-    for line, name in zip(said, names, strict=True):
-        verdict = line.verdict or ""
+    for sentence, name in zip(sentences, names, strict=True):
+        verdict = sentence.verdict or ""
         first = (
             Span(f"{name.ljust(column)}  "),
-            Span(verdict, _STYLES[line.verdict]),
+            Span(verdict, _STYLES[sentence.verdict]),
             Span(" " * (_WIDTH - len(verdict) + 1)),
         )
-        yield from folded(first, visible(line.sentence), width)
+        yield from folded(first, visible(sentence.text), width)
         if has_details:
-            yield from (line for detail in line.details for line in _detail(detail, width))
+            yield from (line for detail in sentence.details for line in _detail(detail, width))
 
 
 def _detail(detail: str, width: int | None) -> Iterator[Styled]:
@@ -134,5 +140,5 @@ def _detail(detail: str, width: int | None) -> Iterator[Styled]:
 
 
 def verdict_line(verdict: Verdict) -> Styled:
-    """Tell the overall verdict."""
+    """Give the line of the overall verdict."""
     return Span("verdict: ", Style.TITLE), Span(verdict, _STYLES[verdict])

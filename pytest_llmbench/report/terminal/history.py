@@ -5,8 +5,8 @@ import io
 from collections.abc import Iterator
 from dataclasses import asdict, fields
 
-from pytest_llmbench.report.safe_text import on_one_line, printed_json, seconds
-from pytest_llmbench.report.sentences import share
+from pytest_llmbench.report.format import interval, moment, percent, seconds, short_commit
+from pytest_llmbench.report.safe_text import on_one_line, printed_json
 from pytest_llmbench.results.history import Entry, History
 
 FORMATS = ("text", "csv", "json")
@@ -15,7 +15,7 @@ _TITLES = ("date", "commit", "cases", "score", "95% interval", "format", "p50", 
 
 
 def history_lines(history: History, form: str = "text") -> Iterator[str]:
-    """Tell the history in one of the formats."""
+    """Write the history in one of the formats."""
     if form == "json":
         yield printed_json([asdict(entry) for entry in history.entries])
     elif form == "csv":
@@ -67,7 +67,7 @@ def _text_lines(history: History) -> Iterator[str]:
         for row in (list(titles), *rows[suite, role]):
             yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
     if not history.entries:
-        yield "no run matches"
+        yield "no run matches these filters"
 
 
 def _latency(value_s: float, concurrency: int | None) -> str:
@@ -75,14 +75,13 @@ def _latency(value_s: float, concurrency: int | None) -> str:
 
 
 def _cells(entry: Entry) -> list[str]:
-    interval = "-" if entry.interval is None else f"{entry.interval[0] * 100:.1f}-{entry.interval[1] * 100:.1f}"
     return [
-        on_one_line(entry.date[:16].replace("T", " ")) or "-",
-        "-" if entry.commit in ("", "unversioned") else on_one_line(entry.commit[:7]),
+        on_one_line(moment(entry.date)) or "-",
+        on_one_line(short_commit(entry.commit)) or "-",
         str(entry.cases),
-        "-" if entry.score is None else share(entry.score, 1),
-        interval,
-        "-" if entry.format_rate is None else share(entry.format_rate, 1),
+        percent(entry.score),
+        interval(entry.interval),
+        percent(entry.format_rate),
         "-" if entry.p50_s is None else _latency(entry.p50_s, entry.concurrency),
         str(entry.errors),
         ", ".join(entry.breaks),

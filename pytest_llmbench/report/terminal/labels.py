@@ -1,11 +1,18 @@
 """The table of a suite of labels, as text for the terminal. Pure functions."""
 
-from collections.abc import Mapping, Sequence
-from itertools import groupby
+from collections.abc import Collection, Mapping, Sequence
 
+from pytest_llmbench.report.labels import (
+    LabelRow,
+    LabelSuite,
+    NumberStyle,
+    label_suites,
+    measures,
+    probability_measures,
+)
 from pytest_llmbench.report.safe_text import on_one_line, visible
 from pytest_llmbench.report.terminal.layout import Span, Style, Styled, folded, table
-from pytest_llmbench.results.classification import NO_PROMPTS, LabelTable, label_tables
+from pytest_llmbench.results.classification import NO_PROMPTS
 from pytest_llmbench.results.confusion import Confusion
 from pytest_llmbench.results.records import Record
 from pytest_llmbench.values import Prompt
@@ -17,37 +24,30 @@ _NEEDED = ("model", "strict", "lenient")
 _GIVEN_UP = ("95% interval", "bal.acc", "F1", "neither", "Brier", "AUROC", "format", "MCC")
 """The columns that a narrow terminal leaves out first, in this order."""
 
+_STYLE = NumberStyle(missing="-", to="-", undefined="0*", is_precise=True)
+
 _Row = dict[str, str]
 
 
 def label_lines(records: Sequence[Record], prompts: Mapping[str, Prompt] = NO_PROMPTS, width: int = 80) -> list[Styled]:
-    """Tell each suite of labels in a table: its models, the baselines under them, and what to beware of."""
-    tables = label_tables(records, prompts)
-    return [line for _, suite in groupby(_by_suite(tables), key=lambda t: t.suite) for line in _lines([*suite], width)]
+    """Lay out each suite of labels: its models, the baselines under them, and warnings."""
+    return [line for suite in label_suites(records, prompts) for line in _lines(suite, width)]
 
 
-def _by_suite(tables: Sequence[LabelTable]) -> list[LabelTable]:
-    names = [table.suite for table in tables]
-    return sorted(tables, key=lambda table: names.index(table.suite))
-
-
-def _lines(tables: Sequence[LabelTable], width: int) -> list[Styled]:
-    widest = max(tables, key=lambda table: table.confusion.n)
-    rows = [_model_row(table) for table in tables]
-    rows += [
-        {"model": f"({baseline.name})", "strict": (share := _share(baseline.confusion.accuracy)), "lenient": share}
-        | _of_confusion(baseline.confusion, widest.positive)
-        for baseline in widest.baselines
-    ]
-    heading = visible(f'{widest.suite}: labels {", ".join(widest.labels)}; positive is "{widest.positive}"')
-    titles = _titles(rows, width - 2)
+def _lines(suite: LabelSuite, width: int) -> list[Styled]:
+    rows = [_cells(row, suite) for row in suite.rows]
+    heading = visible(f'{suite.suite}: labels {", ".join(suite.labels)}; positive is "{suite.positive}"')
+    matrix = {title for row in suite.rows for title in _matrix_cells(row.confusion)}
+    titles = _titles(rows, matrix, width - 2)
     below: list[tuple[str, Style]] = []
     if "MCC" in titles and any("0*" in row.values() for row in rows):
-        text = "* MCC is undefined where one label only is expected or answered; it counts as 0."
-        below.append((text, Style.PLAIN))
-    if not any(" as " in title for title in titles):
-        below += [(f"{table.role}: {text}", Style.PLAIN) for table in tables if (text := _matrix(table.confusion))]
-    below += [(_warning(table), Style.DOUBTFUL) for table in tables if not table.is_above_baselines]
+        below.append(("* MCC is undefined if only one label is expected or answered; it counts as 0.", Style.PLAIN))
+    if matrix.intersection(titles):
+        below.append(('"?" counts the answers in which no label could be read.', Style.PLAIN))
+    else:
+        models = ((row.name, row.confusion) for row in suite.rows if row.table is not None)
+        below += [(f"{name}: {text}", Style.PLAIN) for name, confusion in models if (text := _matrix_text(confusion))]
+    below += [(warning, Style.DOUBTFUL) for warning in suite.warnings]
     return [
         *folded((), heading, width),
         *_laid_out(rows, titles),
@@ -55,67 +55,46 @@ def _lines(tables: Sequence[LabelTable], width: int) -> list[Styled]:
     ]
 
 
-def _matrix(confusion: Confusion) -> str:
-    return ", ".join(f"{title} {cell}" for title, cell in _matrix_row(confusion).items())
+def _cells(row: LabelRow, suite: LabelSuite) -> _Row:
+    return {
+        "model": row.name if row.table is not None else f"({row.name})",
+        **measures(row, suite.positive, _STYLE),
+        **_matrix_cells(row.confusion),
+        **(probability_measures(row, _STYLE) if suite.has_probabilities else {}),
+    }
 
 
-def _warning(table: LabelTable) -> str:
-    best = table.best_baseline
-    return (
-        f"{table.role} is not above the best baseline: {_share(table.strict.share)} strict, "
-        f"{_share(best.confusion.accuracy)} by ({best.name})."
+def _has_matrix(confusion: Confusion) -> bool:
+    return len(confusion.labels) <= _LABELS_IN_FULL
+
+
+def _matrix_text(confusion: Confusion) -> str:
+    """Write the confusion matrix as a sentence; empty where there are too many labels."""
+    if not _has_matrix(confusion):
+        return ""
+    answers = (*confusion.labels, "unreadable")
+    return "; ".join(
+        f"expected {label}: {', '.join(f'{count} {answer}' for count, answer in zip(counts, answers, strict=True))}"
+        for label, counts in zip(confusion.labels, confusion.counts, strict=True)
     )
 
 
-def _model_row(table: LabelTable) -> _Row:
-    told = table.probabilities
-    low, high = table.strict.interval
-    row = {
-        "model": table.role,
-        "format": _share(table.format_rate),
-        "strict": _share(table.strict.share),
-        "95% interval": f"{low * 100:.1f}-{high * 100:.1f}",
-        "lenient": _share(table.lenient.share),
-        **_of_confusion(table.confusion, table.positive),
-    }
-    if told is not None:
-        row |= {"AUROC": _number(told.auroc), "Brier": _number(told.brier), "neither": _share(told.other)}
-    return row
-
-
-def _of_confusion(confusion: Confusion, positive: str) -> _Row:
-    return {
-        "bal.acc": _share(confusion.balanced_accuracy),
-        "MCC": _number(confusion.mcc) if confusion.is_mcc_defined else "0*",
-        "F1": _number(confusion.f1(positive)),
-        f"{positive}-rate": _share(confusion.rate(positive)),
-        **_matrix_row(confusion),
-    }
-
-
-def _matrix_row(confusion: Confusion) -> _Row:
-    if len(confusion.labels) > _LABELS_IN_FULL:
+def _matrix_cells(confusion: Confusion) -> _Row:
+    if not _has_matrix(confusion):
         return {}
     answers = "/".join((*confusion.labels, "?"))
     return {
-        f"{label} as {answers}": "/".join(map(str, counts))
+        f"expected {label}: {answers}": "/".join(map(str, counts))
         for label, counts in zip(confusion.labels, confusion.counts, strict=True)
     }
 
 
-def _share(rate: float | None) -> str:
-    return "-" if rate is None else f"{rate * 100:.1f}%"
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
-
-
-def _titles(rows: Sequence[_Row], width: int) -> list[str]:
-    """Give the columns that fit: the confusion matrix goes first (it is told in lines then), the least needed next."""
+def _titles(rows: Sequence[_Row], matrix: Collection[str], width: int) -> list[str]:
+    """Give the columns that fit: the confusion matrix is left out first (it then stands below), then others."""
     titles = list(dict.fromkeys(title for row in rows for title in row))
-    matrix = [title for title in titles if " as " in title]
-    others = [title for title in (*_GIVEN_UP, *titles) if title in titles and title not in (*matrix, *_NEEDED)]
+    others = [
+        title for title in (*_GIVEN_UP, *titles) if title in titles and title not in matrix and title not in _NEEDED
+    ]
     if _width(rows, titles) > width:
         titles = [title for title in titles if title not in matrix]
     for title in dict.fromkeys(others):

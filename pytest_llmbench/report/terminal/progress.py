@@ -20,7 +20,7 @@ _ROOM = 36  # characters that most of the texts need, so that they seldom move
 
 
 def progress_text(progress: Progress) -> str:
-    """Tell how far a model is: answered of total, rate, and time left."""
+    """Describe how far a model is: answered of total, rate, and time left."""
     if progress.is_opening:
         return visible(f"{progress.role}: loading, {progress.total:,} to answer")
     text = f"{progress.role}: {progress.answered:,}/{progress.total:,} answered"

@@ -2,14 +2,15 @@
 
 from collections.abc import Iterator
 
-from pytest_llmbench.report.safe_text import seconds, visible
+from pytest_llmbench.report.format import counted, seconds
+from pytest_llmbench.report.safe_text import visible
 from pytest_llmbench.report.terminal.failure import differing_rows
 from pytest_llmbench.results.records import Record, Run, Sample
 from pytest_llmbench.values import Outcome, Prompt
 
 
 def record_lines(record: Record, run: Run) -> Iterator[str]:
-    """Tell one record whole: what was sent, each answer, each grade."""
+    """Write one record: what was sent, each answer, each grade."""
     score = "no score" if record.score is None else f"score {record.score:.2f}"
     yield visible(f"== {record.suite}/{record.case} [{record.role}]: {record.outcome}, {score}")
     prompt = run.facts.prompts.get(record.prompt_sha256)
@@ -32,6 +33,8 @@ def _prompt_lines(prompt: Prompt) -> Iterator[str]:
 
 
 def _sample_lines(sample: Sample, which: str) -> Iterator[str]:
+    if sample.reasoning is not None:
+        yield from _block(f"reasoning{which}", sample.reasoning)
     if sample.answer is not None:
         yield from _block(f"answer{which}", sample.answer)
     if sample.outcome is Outcome.ERROR:
@@ -42,12 +45,20 @@ def _sample_lines(sample: Sample, which: str) -> Iterator[str]:
             yield from _block(f"{label}{which}", text)
     times = [
         f"{seconds(value)} {word}"
-        for value, word in ((sample.latency_s, "in all"), (sample.ttft_s, "to the first token"))
+        for value, word in (
+            (sample.latency_s, "total"),
+            (sample.ttft_s, "to the first token"),
+            (sample.ttfa_s if sample.ttfa_s != sample.ttft_s else None, "to the first token of the answer"),
+        )
         if value
     ]
     tokens = [
-        f"{count} {word} tokens"
-        for count, word in ((sample.input_tokens, "input"), (sample.output_tokens, "output"))
+        counted(count, f"{word} token")
+        for count, word in (
+            (sample.input_tokens, "input"),
+            (sample.output_tokens, "output"),
+            (sample.reasoning_tokens, "reasoning"),
+        )
         if count
     ]
     if times or tokens:

@@ -1,8 +1,7 @@
-"""The scoreboard: a line a suite and model. Pure functions of records.
+"""The scoreboard: a line for each suite and model. Pure functions of records.
 
-Times measured alone and times measured beside others are no one figure: a line tells those of the
-concurrency (requests in flight, rows in a batch) most of its answers were measured under.  Reused answers have no
-time of this run.
+Latencies measured under different loads never share a figure: a line has those of the concurrency (requests in
+flight, rows in a batch) under which most of its answers were measured.  Reused answers have no time of this run.
 """
 
 from collections import Counter
@@ -10,19 +9,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pytest_llmbench.gate.latency import usual_concurrency
-from pytest_llmbench.report.safe_text import on_one_line, seconds, visible
+from pytest_llmbench.report.format import interval, percent, seconds
+from pytest_llmbench.report.safe_text import on_one_line, visible
 from pytest_llmbench.report.terminal.layout import Span, Style, Styled, folded, plain, table
 from pytest_llmbench.results.records import Record
 from pytest_llmbench.stats import mean, quantile, wilson_interval
-from pytest_llmbench.values import Outcome
+from pytest_llmbench.values import CUT_OFF, Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One line of the scoreboard: a suite under a model. Rates are shares; None where there is nothing to tell.
+    """One line of the scoreboard: a suite under a model. Rates are shares, None where there is nothing to measure.
 
     The times are those of `timed` answers, all measured at `concurrency` (None where that is not known);
     `measured` answers have a time in all. `errors` counts the cases that have a sample without an answer.
+    Of `samples` with an answer, `cut_off` ended at their limit of tokens.
     """
 
     suite: str
@@ -41,6 +42,8 @@ class Line:
     timed: int
     measured: int
     errors: int
+    samples: int
+    cut_off: int
 
 
 def scoreboard(records: Sequence[Record]) -> tuple[Line, ...]:
@@ -78,6 +81,8 @@ def _line(suite: str, role: str, records: Sequence[Record]) -> Line:
         timed=len(timed),
         measured=len(measured),
         errors=sum(record.has_error for record in records),
+        samples=len(samples),
+        cut_off=sum(sample.finish_reason == CUT_OFF for sample in samples),
     )
 
 
@@ -90,14 +95,6 @@ class _Column:
     weight: int
     is_left: bool = False
     style: Callable[[Line], Style] | None = None
-
-
-def _share(rate: float | None) -> str:
-    return "-" if rate is None else f"{rate * 100:.1f}%"
-
-
-def _interval(line: Line) -> str:
-    return "-" if line.interval is None else f"{line.interval[0] * 100:.1f}-{line.interval[1] * 100:.1f}"
 
 
 def _duration(value_s: float | None) -> str:
@@ -121,16 +118,16 @@ _COLUMNS = (
     _Column(title="model", cell=lambda line: line.role, weight=13, is_left=True),
     _Column(title="cases", cell=lambda line: str(line.cases), weight=9),
     _Column(title="passed", cell=lambda line: str(line.passed), weight=3),
-    _Column(title="score", cell=lambda line: _share(line.score), weight=13),
-    _Column(title="95% interval", cell=_interval, weight=11),
-    _Column(title="format", cell=lambda line: _share(line.format_rate), weight=8, style=_format_style),
+    _Column(title="score", cell=lambda line: percent(line.score), weight=13),
+    _Column(title="95% interval", cell=lambda line: interval(line.interval), weight=11),
+    _Column(title="format", cell=lambda line: percent(line.format_rate), weight=8, style=_format_style),
     _Column(title="p50", cell=lambda line: _duration(line.p50_s), weight=10),
     _Column(title="p95", cell=lambda line: _duration(line.p95_s), weight=6),
     _Column(title="TTFT", cell=lambda line: _duration(line.ttft_p50_s), weight=5),
     _Column(
         title="tok/s", cell=lambda line: "-" if line.tokens_per_s is None else f"{line.tokens_per_s:.1f}", weight=4
     ),
-    _Column(title="at", cell=lambda line: "-" if line.concurrency is None else f"x{line.concurrency}", weight=2),
+    _Column(title="load", cell=lambda line: "-" if line.concurrency is None else f"x{line.concurrency}", weight=2),
     _Column(title="errors", cell=lambda line: str(line.errors), weight=12, style=_errors_style),
 )
 
@@ -139,10 +136,10 @@ _SHORT_WEIGHT = 10
 
 
 def scoreboard_cells(lines: Sequence[Line]) -> tuple[list[str], list[list[str]]]:
-    """Give the titles and cells of all columns that have something to tell."""
+    """Give the titles and cells of all columns that are not empty."""
     rows = [[column.cell(line) for column in _COLUMNS] for line in lines]
-    told = [place for place in range(len(_COLUMNS)) if any(row[place] != "-" for row in rows)]
-    return [_COLUMNS[place].title for place in told], [[row[place] for place in told] for row in rows]
+    filled = [place for place in range(len(_COLUMNS)) if any(row[place] != "-" for row in rows)]
+    return [_COLUMNS[place].title for place in filled], [[row[place] for place in filled] for row in rows]
 
 
 def scoreboard_table(lines: Sequence[Line], width: int, *, is_short: bool = False) -> list[Styled]:
@@ -169,23 +166,48 @@ def scoreboard_lines(lines: Sequence[Line], width: int, *, is_short: bool = Fals
 
 
 def times_left_out(lines: Sequence[Line]) -> str:
-    """Say which times stand in no figure, because they were measured under another concurrency; empty if all do."""
-    told = [
-        f"{line.timed:,} of {line.measured:,} of {line.suite} {line.role} ("
-        f"{'unknown' if line.concurrency is None else f'x{line.concurrency}'})"
+    """Say which latencies are in no figure because they were measured under another load; empty if all are."""
+    parts = [
+        f"{line.timed:,} of {line.measured:,} for {line.suite} / {line.role} ("
+        f"{'load unknown' if line.concurrency is None else f'{line.concurrency} in flight'})"
         for line in lines
         if line.timed < line.measured
     ]
-    return visible(f"Times are of the answers measured beside as many others: {', '.join(told)}") if told else ""
+    return visible(f"Latencies count only answers measured at the usual load: {', '.join(parts)}.") if parts else ""
+
+
+_MANY_CUT_OFF = 0.2
+"""The share of answers that were cut off from which on the scoreboard names the key to raise."""
+
+
+def cut_off_lines(lines: Sequence[Line], records: Sequence[Record]) -> list[str]:
+    """Count the answers that ended at their limit of tokens, a line a suite and role that has some."""
+    reasoned = {
+        (record.suite, record.role)
+        for record in records
+        for sample in record.samples
+        if sample.finish_reason == CUT_OFF and sample.reasoning
+    }
+    found = []
+    for line in lines:
+        if not line.cut_off:
+            continue
+        text = f"{line.suite} / {line.role}: cut off {line.cut_off:,} of {line.samples:,}"
+        if line.cut_off >= _MANY_CUT_OFF * line.samples:
+            is_reasoning = (line.suite, line.role) in reasoned
+            key = "reasoning_tokens in the model's entry" if is_reasoning else "max_tokens in the sampling of the suite"
+            text += f" answers at their limit of tokens; raise {key}"
+        found.append(visible(f"{text}."))
+    return found
 
 
 def reused_line(records: Sequence[Record]) -> str:
-    """Say how many answers were not asked anew; empty if all were."""
+    """Say how many answers were reused; empty if none were."""
     samples = [sample for record in records for sample in record.samples]
     reused = sum(sample.reused for sample in samples)
     if not reused:
         return ""
-    return f"{reused:,} of {len(samples):,} answers are stored ones of an earlier run; --llm-reuse none asks anew."
+    return f"{reused:,} of {len(samples):,} answers were reused from an earlier run; --llm-reuse none asks again."
 
 
 def reason_lines(records: Sequence[Record], width: int | None = None) -> list[Styled]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 class RunLife:
-    """Tells the runs at work from those that ended: each locks a byte of a file.
+    """Distinguishes runs at work from those that ended: each locks a byte of a file.
 
     Args:
         path: the file.
@@ -19,7 +19,7 @@ class RunLife:
             _lock(self._file, run)
 
     def is_alive(self, run: int) -> bool:
-        """Tell whether the process that owns a run still lives."""
+        """Return whether the process that owns a run still lives."""
         if not _lock(self._file, run):
             return True
         _unlock(self._file, run)

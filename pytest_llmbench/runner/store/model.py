@@ -29,7 +29,7 @@ class StoredModel(Wrapped):
         keys = [self._answers.key(request) for request in requests]
         results: dict[int, Answer | AnswerError] = {}
 
-        def settle(index: int, answer: Answer | AnswerError) -> None:
+        def receive(index: int, answer: Answer | AnswerError) -> None:
             if index in results:
                 return
             if isinstance(answer, Answer):
@@ -41,20 +41,20 @@ class StoredModel(Wrapped):
         for index, key in enumerate(keys):
             found = self._answers.find(key)
             if found is not None:
-                settle(index, found)
+                receive(index, found)
         missing = [index for index in range(len(requests)) if index not in results]
         if missing:
             n_found = len(results)
             asked = self._model.answer(
                 [requests[index] for index in missing],
-                arrived=lambda place, answer: settle(missing[place], answer),
+                arrived=lambda place, answer: receive(missing[place], answer),
                 halt=halt,
             )
             if len(asked) != len(missing):
-                # the caller counts too, and knows what to say
+                # the caller counts too, and reports it
                 return (*list(results.values())[:n_found], *asked)
             for index, answer in zip(missing, asked, strict=True):
                 if isinstance(answer, Answer):
-                    settle(index, answer)
+                    receive(index, answer)
                 results.setdefault(index, answer)
         return tuple(results[index] for index in range(len(requests)))

@@ -6,7 +6,7 @@ does not finish either, both are by the one after it; errors are never kept.  Se
 store: the journal is a write-ahead log, each answer its own transaction.  After a kill of the process nothing
 is lost; after a loss of power the last answers may be (`synchronous=NORMAL`), the store itself is not.
 
-Several processes may be one run (its token says so).  The one that owns the run holds a lock for as long
+Several processes may be one run (they share its token).  The one that owns the run holds a lock for as long
 as it lives, so that a run at work is not taken for one that did not finish; where the system has no such
 locks, it is.
 """
@@ -96,7 +96,7 @@ class Reuse(StrEnum):
 class AnswerStore:
     """One run's view of a store.
 
-    Once it cannot be read or written any more, nothing is found or kept, and `fault` says why.
+    Once it cannot be read or written any more, nothing is found or kept, and `fault` has the reason.
 
     Args:
         path: the SQLite file; made if it is not there.
@@ -207,7 +207,7 @@ class AnswerStore:
         )
 
     def finish(self) -> None:
-        """Say that this run asked all it wanted, so that the next one begins anew."""
+        """Mark this run as finished, so that the next one begins anew."""
         self._write("UPDATE run SET is_finished = 1 WHERE id = ?", (self._run,))
 
     def close(self) -> None:
@@ -353,7 +353,7 @@ def check_file(path: Path, *, is_thorough: bool) -> None:
 
 
 def cannot(path: Path, what: str, fault: Exception) -> str:
-    """Say what cannot be done with a store, and the way out."""
+    """Give the message for what cannot be done with a store, and the way out."""
     return (
         f"{path}: the answer store cannot {what} ({fault}); name another file with --llm-answers FILE, "
         "or go without one with --llm-answers off."

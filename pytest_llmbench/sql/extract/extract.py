@@ -12,8 +12,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from pytest_llmbench.models.reasoning import STOP, spoken
 from pytest_llmbench.sql.extract import fences
+from pytest_llmbench.sql.extract.answer_marks import STOP, spoken
 from pytest_llmbench.sql.extract.envelope import envelope
 from pytest_llmbench.sql.extract.fences import Block
 from pytest_llmbench.sql.extract.statement_shapes import CHANGE, STATEMENT

@@ -57,7 +57,7 @@ def rows() -> list[Mapping[str, str]]:
 @pytest.fixture(scope="module")
 def graded() -> tuple[Graded, ...]:
     kind = BUILT_IN["key_points"]
-    loaded = load_suite(ROOT / "cases" / "jokes.yaml", lambda name: BUILT_IN[name], lambda path: ((), ()))
+    loaded = load_suite(ROOT / "cases" / "jokes.yaml")
     assert loaded is not None
     judge = kind.build(loaded.suite, ROOT)
     cases = {case.id: case for case in loaded.suite.cases}

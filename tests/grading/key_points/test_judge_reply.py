@@ -49,15 +49,13 @@ def test_a_reply_is_a_vote_with_evidence() -> None:
         "```json\n{}\n```",
         "```\n{}```",
         "Sure! Here is my verdict:\n\n{}\n\nI hope this helps.",
-        "<think>p1 is there {{maybe}}, p2 too.</think>\n{}",
-        "thinking aloud</think>{}",
         "{}\n{}",
         "\ufeff  {}  ",
         '{{"note": "first"}} {}',
     ],
 )
 def test_what_stands_around_the_object_is_passed_over(wrap: str) -> None:
-    """Fences, prose, reasoning, other objects and the same verdict twice are no obstacle."""
+    """Fences, prose, other objects and the same verdict twice are no obstacle."""
     whole = json.dumps(GOOD, indent=1)
 
     assert read(wrap.format(whole, whole)) == read(GOOD)
@@ -67,7 +65,6 @@ def test_what_stands_around_the_object_is_passed_over(wrap: str) -> None:
     ("reply", "says"),
     [
         ("", "it is empty"),
-        ("<think>hm</think>", "it is empty"),
         ("PASS", "no JSON object with points"),
         ('{"verdict": "pass"}', "no JSON object with points"),
         (json.dumps(GOOD)[:-1] + ",}", "no JSON object with points"),

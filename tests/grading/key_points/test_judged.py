@@ -172,16 +172,17 @@ def test_a_majority_of_all_votes_needs_no_further_one(grade_with: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "explanation"), [("", "empty"), ("<think>money, bread</think>", "nothing but reasoning")]
+    ("answer", "explanation"),
+    [(Answer(text=""), "empty"), (Answer(text="", reasoning="money, bread"), "nothing but reasoning")],
 )
 @pytest.mark.parametrize("style", PromptStyle)
-def test_an_empty_answer_needs_no_judge(judging_of: Any, answer: str, explanation: str, style: PromptStyle) -> None:
+def test_an_empty_answer_needs_no_judge(judging_of: Any, answer: Answer, explanation: str, style: PromptStyle) -> None:
     """It is `empty` without asking anybody."""
     judging, case = judging_of()
 
-    grade = graded(judging.grade(case, Answer(text=answer), ()))
+    grade = graded(judging.grade(case, answer, ()))
 
-    assert judging.prompt(case, Answer(text=answer), style) is None
+    assert judging.prompt(case, answer, style) is None
     assert (grade.score, grade.reason, grade.explanation) == (0.0, Reason.EMPTY, f"The answer is {explanation}.")
 
 
@@ -196,9 +197,9 @@ def test_a_refusal_is_called_one_where_the_judge_fails_it(grade_with: Any) -> No
 def test_only_what_is_judged_is_sent(judging_of: Any) -> None:
     """Reasoning and the next example of a run-on do not reach the judge."""
     judging, case = judging_of()
-    answer = f"<think>maybe deer</think>\n{ANSWER}\n\nJoke: Why did the deer cross?\nExplanation: deer"
+    answer = f"{ANSWER}\n\nJoke: Why did the deer cross?\nExplanation: deer"
 
-    prompt = judging.prompt(case, Answer(text=answer), PromptStyle.COMPLETION)
+    prompt = judging.prompt(case, Answer(text=answer, reasoning="maybe deer"), PromptStyle.COMPLETION)
 
     assert ANSWER in prompt.text
     assert "deer" not in prompt.text

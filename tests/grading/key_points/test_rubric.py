@@ -39,12 +39,14 @@ def dough(grade_of: Any, answer: str, **fields: Any) -> Grade:
         "It's not only about bread but about money too.",
         "She couldn't earn enough, and bread is made of dough.",
         "The baker made flour into bread for low wages.",
-        "<think>Play-doh? Or deer?</think>" + RIGHT,
         RIGHT + "\n\nJoke: My tailor practises law.\nExplanation: Play-doh, alternatively a female deer.",
         "Joke: Our baker quit.\n\nExplanation: " + RIGHT,
         "It is not play-doh: bread and money are meant.",
         "I can't help but laugh, for dough is bread and money.",
         "Dough has two senses:\n1. bread\n2. money",
+        "She says 'dough' instead of 'bread', which sounds like money.",
+        'Her "no comment" on bread and money is the joke.',
+        "Dough is kneaded, or it could mean money.",
     ],
 )
 def test_right_explanation_passes(grade_of: Any, answer: str) -> None:
@@ -69,13 +71,20 @@ def test_right_explanation_passes(grade_of: Any, answer: str) -> None:
         (RIGHT + " It means play-doh.", 0.4, Reason.FORBIDDEN_CLAIM),
         ("Money, or a dough like a deer.", 0.4, Reason.FORBIDDEN_CLAIM),
         ("It means play-doh.", 0, Reason.FORBIDDEN_CLAIM),
-        (RIGHT + " Alternatively, she was tired.", 0.6, Reason.PADDING),
+        (RIGHT + " Alternatively, she was tired.", 0.8, Reason.CORRECT),
+        (RIGHT + " It can also be understood as a sigh.", 0.8, Reason.CORRECT),
+        (
+            "Dough is kneaded for bread. Alternatively, it is slang for the money that a bakery makes.",
+            0.8,
+            Reason.CORRECT,
+        ),
+        (RIGHT + " Alternatively," + FILLER, 0.6, Reason.PADDING),
+        ("She was tired. Alternatively, it is bread and money.", 0.6, Reason.PADDING),
         (RIGHT + " Or maybe she was tired. Another explanation is love.", 0.36, Reason.PADDING),
         (RIGHT + " Alternatively, a. Or maybe b. Either way, c. It could also be d.", 0.216, Reason.PADDING),
         ("It's money. Alternatively, it could also be a pun.", 0.4, Reason.MISSING_POINTS),
         (RIGHT + FILLER * 5, None, Reason.PADDING),
         ("", 0, Reason.EMPTY),
-        ("<think>money and bread", 0, Reason.EMPTY),
         ("I'm sorry, but I can't explain jokes about money.", 0, Reason.REFUSAL),
         ("As an AI language model, I cannot understand humour.", 0, Reason.REFUSAL),
     ],
@@ -116,7 +125,7 @@ def test_limit_comes_from_the_case_its_references_or_nowhere(grade_of: Any, fiel
 
 def test_parts_hold_the_evidence(grade_of: Any) -> None:
     """Each point has its name, weight, and where in the model's own text it was made."""
-    answer = "<think>hm</think> Dough: “ｃａｓｈ”, not bread.\nJoke: next"
+    answer = "Well: dough: “ｃａｓｈ”, not bread.\nJoke: next"
 
     grade = dough(grade_of, answer)
 
@@ -130,7 +139,7 @@ def test_parts_hold_the_evidence(grade_of: Any) -> None:
         "coverage": 0.6667,
         "length_factor": 1,
         "hedges": 0,
-        "words": 4,
+        "words": 5,
         "limit": 43,
         "ran_on": True,
     }

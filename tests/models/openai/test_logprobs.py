@@ -22,7 +22,7 @@ def weighed(steps, labels):
 
 
 @pytest.mark.parametrize(
-    ("steps", "choices", "expected"),
+    ("steps", "labels", "expected"),
     [
         ([step("Yes", Yes=0.5, _yes=0.1, YES=0.05, no=0.2, maybe=0.1)], YES_NO, {"yes": 0.65, "no": 0.2}),
         ([step(" no", _no=0.9, _yes=0.05), step(".", **{".": 1.0})], YES_NO, {"yes": 0.05, "no": 0.9}),

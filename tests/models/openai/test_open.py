@@ -138,7 +138,7 @@ import sys
 sys.modules["aiohttp"] = None  # as where it is not installed
 from pytest_llmbench.models import OpenSettings
 from pytest_llmbench.models.entries import OpenAIEntry
-from pytest_llmbench.models.openai import PROVIDER
+from pytest_llmbench.models.openai.provider import PROVIDER
 from pytest_llmbench.values import Message, Prompt, Request, Sampling
 prompt = Prompt(messages=(Message(role="user", content="hello"),))
 request = Request(suite="s", case="c", sample=0, prompt=prompt, sampling=Sampling())

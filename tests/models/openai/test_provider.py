@@ -81,7 +81,7 @@ def test_completion_body_with_everything(openai_server, openai_model, openai_req
 
 
 def test_times(openai_server, openai_ask):
-    """The first text and the last byte are timed apart, and what a model thinks aloud is not its first text."""
+    """The first text of any kind, the first of the answer and the last byte are timed apart."""
     thoughts = openai_server.events("hm", "hm", key="reasoning_content", finish=None, done=False)
     openai_server.on(
         "hello", openai_server.send_stream(*thoughts, *openai_server.events("a", "b", finish=None), gap_s=0.03)
@@ -89,8 +89,9 @@ def test_times(openai_server, openai_ask):
 
     answer = openai_ask()
 
-    assert answer.text == "ab"
-    assert 0.09 <= answer.ttft_s <= answer.latency_s - 0.03
+    assert (answer.text, answer.reasoning) == ("ab", "hmhm")
+    assert 0.03 <= answer.ttft_s <= answer.ttfa_s - 0.03
+    assert 0.09 <= answer.ttfa_s <= answer.latency_s - 0.03
 
 
 def test_times_are_of_the_attempt_that_succeeded(openai_server, openai_ask):

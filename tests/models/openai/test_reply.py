@@ -7,14 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_llmbench.models.openai.message import ReplyFault, server_message
 from pytest_llmbench.models.openai.reply import (
     BodyReader,
     EventReader,
     Reply,
-    ReplyFault,
-    cut_at_stop,
     read_completion,
-    server_message,
 )
 
 
@@ -76,12 +74,13 @@ def test_shapes_of_streams(raw):
     [
         ((piece("a"), piece("b")), 0.0),
         ((piece(""), piece("b")), 1.0),
-        (({"choices": [{"delta": {"reasoning": "hm"}}]}, {"choices": [{"delta": {"role": "assistant"}}]}), None),
-        (({"choices": "broken"}, piece("b")), 1.0),
+        (({"choices": [{"delta": {"reasoning": "hm"}}]}, {"choices": [{"delta": {"role": "assistant"}}]}), 0.0),
+        (({"choices": [{"delta": {"role": "assistant"}}]}, {"choices": [{"delta": {"thinking": "hm"}}]}), 1.0),
+        (({"choices": "broken"}, piece("b")), None),
     ],
 )
 def test_first_text(events, text_at):
-    """The first text is the first piece of the answer that is not empty."""
+    """The first text is the first piece of reasoning or answer that is not empty."""
     first, second = (b"data: " + json.dumps(event).encode() + b"\n\n" for event in events)
     reader = EventReader()
 
@@ -162,22 +161,6 @@ def test_empty_body():
     """A reply without a byte is told as empty."""
     with pytest.raises(ReplyFault, match=r"^the reply is empty$"):
         BodyReader().reply()
-
-
-@pytest.mark.parametrize(
-    ("text", "stop", "cut"),
-    [
-        (" yes\n", ("\n",), " yes"),
-        ("a;b\n", ("\n", ";"), "a"),
-        ("\nyes", ("\n",), ""),
-        ("yes", ("\n",), None),
-        ("yes", (), None),
-        ("yes", ("",), None),
-    ],
-)
-def test_cut_at_stop(text, stop, cut):
-    """A text is cut before the first of the stop strings, wherever it stands."""
-    assert cut_at_stop(text, stop) == cut
 
 
 @pytest.mark.parametrize(

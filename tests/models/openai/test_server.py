@@ -293,7 +293,7 @@ OPENER = """
 import sys, time
 from pytest_llmbench.models import OpenSettings
 from pytest_llmbench.models.entries import OpenAIEntry
-from pytest_llmbench.models.openai import PROVIDER
+from pytest_llmbench.models.openai.provider import PROVIDER
 entry = OpenAIEntry(provider="openai", model="org/m:1", serve=sys.argv[1])
 model = PROVIDER.open(entry, OpenSettings())
 print("open", flush=True)

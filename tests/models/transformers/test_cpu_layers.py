@@ -2,6 +2,7 @@
 
 import copy
 import os
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,9 +10,10 @@ import pytest
 import torch
 import transformers
 
-from pytest_llmbench.models.transformers.cpu_layers import GROUPED_HEADS, pack_linear_layers, speed_up
+from pytest_llmbench.models.transformers.cpu_layers import GROUPED_HEADS, group_heads, pack_linear_layers, speed_up
 
 CONFIG = transformers.LlamaConfig(
+    attn_implementation="sdpa",
     num_hidden_layers=2,
     hidden_size=32,
     num_attention_heads=4,
@@ -21,16 +23,10 @@ CONFIG = transformers.LlamaConfig(
 )
 
 
-@pytest.fixture(autouse=True)
-def _no_grouped_heads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(GROUPED_HEADS, "")
-    monkeypatch.delenv(GROUPED_HEADS)
-
-
 @pytest.fixture
 def network() -> Any:
     torch.manual_seed(0)
-    return transformers.LlamaForCausalLM(CONFIG).eval()
+    return transformers.LlamaForCausalLM(copy.deepcopy(CONFIG)).eval()
 
 
 def logits(network: Any, n_rows: int) -> Any:
@@ -47,12 +43,9 @@ def test_a_network_computes_what_it_did(network: Any, n_rows: int) -> None:
     """With packed weights and grouped heads, the logits of padded rows are the same but for rounding."""
     before = logits(network, n_rows)
 
-    undo = speed_up(network)
+    speed_up(network)
 
-    assert os.environ[GROUPED_HEADS] == "1"
     torch.testing.assert_close(logits(network, n_rows), before)
-    undo()
-    assert GROUPED_HEADS not in os.environ
 
 
 def test_every_plain_layer_is_packed(network: Any) -> None:
@@ -107,10 +100,40 @@ def test_a_build_of_torch_that_cannot_leaves_all_as_it_is(
     assert pack_linear_layers(network) == 0
 
 
-def test_a_choice_of_the_user_stands(network: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who set the variable for transformers keeps it."""
-    monkeypatch.setenv(GROUPED_HEADS, "0")
+def test_heads_are_grouped_in_one_network_only(network: Any) -> None:
+    """Neither the environment of the process nor another network is changed, and the logits stay the same."""
+    other, environment = transformers.LlamaForCausalLM(copy.deepcopy(CONFIG)).eval(), dict(os.environ)
+    before = logits(network, 6)
 
-    speed_up(network)()
+    assert group_heads(network)
 
-    assert os.environ[GROUPED_HEADS] == "0"
+    assert dict(os.environ) == environment
+    assert network.config._attn_implementation == GROUPED_HEADS
+    assert other.config._attn_implementation == "sdpa"
+    torch.testing.assert_close(logits(network, 6), before)
+
+
+def test_heads_are_left_where_nothing_is_to_be_gained(network: Any) -> None:
+    """Each head has its own keys, or another implementation was chosen."""
+    config = copy.deepcopy(CONFIG)
+    config.num_key_value_heads = config.num_attention_heads
+    alone = transformers.LlamaForCausalLM(config).eval()
+    network.set_attn_implementation("eager")
+
+    assert not group_heads(alone)
+    assert not group_heads(network)
+    assert (alone.config._attn_implementation, network.config._attn_implementation) == ("sdpa", "eager")
+
+
+def test_a_network_that_gives_other_logits_with_grouped_heads_stays(network: Any) -> None:
+    """The change is not taken on trust: an architecture may compute something else under another name."""
+
+    class Particular(transformers.LlamaForCausalLM):
+        def forward(self, *args: Any, **rest: Any) -> Any:
+            output = super().forward(*args, **rest)
+            return output if self.config._attn_implementation == "sdpa" else replace(output, logits=-output.logits)
+
+    particular = Particular(copy.deepcopy(CONFIG)).eval()
+
+    assert not group_heads(particular)
+    assert particular.config._attn_implementation == "sdpa"

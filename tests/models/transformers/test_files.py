@@ -186,7 +186,7 @@ def test_hub_that_cannot_be_reached(tmp_path: Path) -> None:
     script = """
 import json
 from pytest_llmbench.errors import UsageFault
-from pytest_llmbench.models.local_files import find_model
+from pytest_llmbench.models.transformers.files import find_model
 found = find_model("tiny/llama", None, with_weights=True)
 try:
     find_model("tiny/other", None, with_weights=False)

@@ -1,5 +1,6 @@
 """The probability of labels, against a softmax over the whole text computed here."""
 
+import inspect
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -10,10 +11,13 @@ import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from pytest_llmbench.models.base import Identity
+from pytest_llmbench.models.transformers.batch import CACHE_ARGUMENTS
 from pytest_llmbench.models.transformers.label_scoring import choice_tokens
 from pytest_llmbench.models.transformers.model import Loaded, TransformersModel
 from pytest_llmbench.values import Answer, AnswerError, Prompt, Request, Sampling
 
+LLAMA_TAKES = inspect.signature(transformers.LlamaForCausalLM.forward).parameters
+CACHE_ARGUMENT = next(name for name in CACHE_ARGUMENTS if name in LLAMA_TAKES)
 CONTEXT = 120
 SHOTS = "You will not believe it: yes\nThe senate votes on water: no\n"
 PROMPTS = (SHOTS + "Nine cats who know:", "A", SHOTS + "Rain, in the north:", "The quick brown fox ", SHOTS + "Zebras:")
@@ -59,7 +63,7 @@ def network() -> Any:
 
 def opened(network: Any, rows: int = 4, *, is_sharing: bool = True) -> TransformersModel:
     return TransformersModel(
-        Loaded(network=network, tokenizer=TOKENIZER),
+        Loaded(network=network, tokenizer=TOKENIZER, cache_argument=CACHE_ARGUMENT),
         identity=Identity(provider="transformers", model="double"),
         concurrency=rows,
         is_sharing=is_sharing,
@@ -99,7 +103,7 @@ def shares(network: Any, prompt: str, label: str) -> float:
 
 @pytest.mark.parametrize("rows", [1, 2, 5])
 @pytest.mark.parametrize("is_sharing", [True, False])
-@pytest.mark.parametrize("choices", [("yes", "no"), ("maybe", "yes"), ("no",)])
+@pytest.mark.parametrize("labels", [("yes", "no"), ("maybe", "yes"), ("no",)])
 def test_choices_are_a_log_softmax(network: Any, rows: int, is_sharing: bool, labels: tuple[str, ...]) -> None:
     """A label's probability is the sum over its forms of the product of their tokens', in any batch."""
     answers = whole(opened(network, rows, is_sharing=is_sharing).answer([asked(text, *labels) for text in PROMPTS]))

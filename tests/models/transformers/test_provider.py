@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import inspect
 import threading
 import time
 from collections.abc import Sequence
@@ -18,10 +19,13 @@ from transformers.utils import logging
 from pytest_llmbench.errors import ModelFault, UsageFault
 from pytest_llmbench.models.base import STOPPED, Identity, OpenSettings
 from pytest_llmbench.models.entries import TransformersEntry
+from pytest_llmbench.models.transformers.batch import CACHE_ARGUMENTS
 from pytest_llmbench.models.transformers.model import Loaded, TransformersModel
 from pytest_llmbench.models.transformers.provider import PROVIDER
 from pytest_llmbench.values import Answer, AnswerError, Message, Prompt, PromptStyle, Request, Sampling
 
+LLAMA_TAKES = inspect.signature(transformers.LlamaForCausalLM.forward).parameters
+CACHE_ARGUMENT = next(name for name in CACHE_ARGUMENTS if name in LLAMA_TAKES)
 CONTEXT = 160
 TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}"
@@ -156,15 +160,12 @@ class Observed(transformers.LlamaForCausalLM):
         self,
         input_ids: Any,
         position_ids: Any = None,
-        past_key_values: Any = None,
         logits_to_keep: int = 0,
         **rest: Any,
     ) -> Any:
         self.n_passes += 1
         self.look(input_ids)
-        return super().forward(
-            input_ids, position_ids=position_ids, past_key_values=past_key_values, logits_to_keep=logits_to_keep, **rest
-        )
+        return super().forward(input_ids, position_ids=position_ids, logits_to_keep=logits_to_keep, **rest)
 
 
 class RoomForTwo(Observed):
@@ -202,7 +203,7 @@ def observed(kind: type[Observed], folder: Path, *, concurrency: int) -> tuple[T
     network.halt = threading.Event()
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     model = TransformersModel(
-        Loaded(network=network, tokenizer=tokenizer),
+        Loaded(network=network, tokenizer=tokenizer, cache_argument=CACHE_ARGUMENT),
         identity=Identity(provider="transformers", model="double"),
         concurrency=concurrency,
         is_sharing=False,
@@ -263,7 +264,9 @@ def test_kept_beginning_is_not_fed_again(folder: Path) -> None:
             fed.append(input_ids.shape[1])
 
     network = Counts.from_pretrained(folder, dtype=torch.float32).eval()
-    loaded = Loaded(network=network, tokenizer=transformers.AutoTokenizer.from_pretrained(folder))
+    loaded = Loaded(
+        network=network, tokenizer=transformers.AutoTokenizer.from_pretrained(folder), cache_argument=CACHE_ARGUMENT
+    )
     identity = Identity(provider="transformers", model="double")
     model = TransformersModel(loaded, identity=identity, concurrency=2, is_sharing=True)
 
@@ -593,7 +596,9 @@ def test_refused_messages(folder: Path, tmp_path: Path) -> None:
 
     refused, fine = model.answer([chatted(("system", "Be brief."), ("user", "Hi")), chatted(("user", "Hi"))])
 
-    assert refused == AnswerError(cause="The prompt cannot be put to the model: TemplateError: no system messages here")
+    assert refused == AnswerError(
+        cause="The prompt cannot be converted to tokens: TemplateError: no system messages here"
+    )
     assert isinstance(fine, Answer)
 
 
@@ -719,8 +724,9 @@ def test_dtype(folder: Path, tmp_path: Path, dtype: str) -> None:
 
 
 @peft_asks_for_an_old_name
-def test_adapter(folder: Path, tmp_path: Path) -> None:
-    """A LoRA adapter changes the answers as it does in PEFT, and stands in the identity."""
+@pytest.mark.parametrize("merges", [True, False])
+def test_adapter(folder: Path, tmp_path: Path, merges: bool) -> None:
+    """A LoRA adapter changes the answers as it does in PEFT, merged or not, and stands in the identity."""
     torch.manual_seed(3)
     base = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     lora = peft.LoraConfig(r=4, lora_alpha=64, init_lora_weights=False, target_modules=["q_proj", "v_proj"])
@@ -730,12 +736,14 @@ def test_adapter(folder: Path, tmp_path: Path) -> None:
     ids = tokenizer("A", return_tensors="pt")
     expected = adapted.generate(**ids, do_sample=False, max_new_tokens=12, pad_token_id=2)[0, 2:]
 
-    model = opened(folder, tmp_path, adapter=str(tmp_path / "adapter"))
+    keys = {} if merges else {"merge_adapter": False}
+    model = opened(folder, tmp_path, adapter=str(tmp_path / "adapter"), **keys)
 
     assert texts(model, [asked("A")]) == [tokenizer.decode(expected)]
     assert tokenizer.decode(expected) != generated(folder, "A")[0]
     assert model.identity.settings["adapter"] == str(tmp_path / "adapter")
     assert str(model.identity.settings["adapter_weights"]).startswith("sha256:")
+    assert model.identity.settings["merge_adapter"] is merges
     assert model.identity.libraries["peft"] == peft.__version__
 
 

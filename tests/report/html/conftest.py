@@ -18,16 +18,8 @@ from pytest_llmbench.gate.settings import GateSettings
 from pytest_llmbench.models.base import Identity
 from pytest_llmbench.report.html.page import html_report
 from pytest_llmbench.report.html.subject import Subject
-from pytest_llmbench.results.records import (
-    ModelInfo,
-    Record,
-    Run,
-    RunInfo,
-    Sample,
-    SuiteInfo,
-    block_to_json,
-    outcome_of,
-)
+from pytest_llmbench.results.records import ModelInfo, Record, Run, RunInfo, Sample, SuiteInfo, outcome_of
+from pytest_llmbench.results.run_file import block_to_json
 from pytest_llmbench.values import Outcome, Prompt, Sampling
 
 ROOT = Path(__file__).parent.parent.parent.parent

@@ -129,7 +129,7 @@ def test_counts_follow_suite_model_and_search(world: Any, opened: Open) -> None:
     tab.page.locator("#search").fill("case-01 too")
     assert tab.rows() == [f"sql/case-01{digit}" for digit in range(10)]
     tab.page.locator("#search").fill("nothing says this")
-    assert tab.page.locator("#list").inner_text() == "No case is so."
+    assert tab.page.locator("#list").inner_text() == "No case matches."
 
 
 def test_the_address_holds_the_state(world: Any, opened: Open) -> None:
@@ -300,7 +300,7 @@ def test_packed_data_are_unpacked(world: Any, opened: Open) -> None:
 def test_axe_finds_nothing(world: Any, opened: Open, axe: str, width: int, scheme: str) -> None:
     """WCAG 2.0 and 2.1 A and AA, in both themes, with a case and every folded part open."""
     tab = opened(world.judged(), width=width, color_scheme=scheme, bypass_csp=True)
-    tab.page.locator(".judge button").first.click()
+    tab.page.locator(".annotate button").first.click()
     tab.page.evaluate("document.querySelectorAll('details').forEach(e => { e.open = true; })")
     tab.page.evaluate(axe)
 
@@ -393,7 +393,7 @@ def test_without_a_script_everything_can_be_read(world: Any, opened: Open) -> No
     assert tab.faults == []
 
 
-# -- verdicts of readers
+# -- annotations of readers
 
 
 def test_verdicts_are_saved_as_the_command_reads_them(
@@ -408,10 +408,10 @@ def test_verdicts_are_saved_as_the_command_reads_them(
 
     for place, case in enumerate(texts):
         tab.page.locator(f'#list button[data-case="sql/{case}"]').click()
-        judging = tab.page.locator("#open .judge")
-        judging.get_by_role("button", name=words[place % 3]).click()
+        group = tab.page.locator("#open .annotate")
+        group.get_by_role("button", name=words[place % 3]).click()
         if place == 1:
-            judging.locator("input").fill('a "note", with , and ; \\ and ü')
+            group.locator("input").fill('a "note", with , and ; \\ and ü')
     tab.page.locator("#save").click()
     assert tab.page.evaluate("document.activeElement.id") == "by"
     tab.page.locator("#by").fill("Ann Ü. Müller")
@@ -429,7 +429,7 @@ def test_verdicts_are_saved_as_the_command_reads_them(
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", verdict.at)
     assert found.verdicts[1].note == 'a "note", with , and ; \\ and ü'
     assert main(["agreement", str(write_run(run)), "--verdicts", str(path)]) == 0
-    assert capsys.readouterr().out.startswith(f"sql (exact): {len(texts)} verdicts, agreement")
+    assert capsys.readouterr().out.startswith(f"sql (exact): {len(texts)} annotations, ")
     assert tab.faults == []
 
 
@@ -444,21 +444,21 @@ ASKS_BEFORE_LEAVING = """() => {
 def test_a_verdict_can_be_taken_back(world: Any, opened: Open) -> None:
     """The same button again; another replaces it; what is not saved is not lost without a word."""
     tab = opened(world.judged())
-    judging = tab.page.locator("#open .judge").first
-    pressed = lambda: [b.get_attribute("aria-pressed") for b in judging.get_by_role("button").all()]  # noqa: E731
+    group = tab.page.locator("#open .annotate").first
+    pressed = lambda: [b.get_attribute("aria-pressed") for b in group.get_by_role("button").all()]  # noqa: E731
 
-    judging.get_by_role("button", name="pass").click()
+    group.get_by_role("button", name="pass").click()
     assert (pressed(), tab.page.locator("#given").inner_text()) == (
-        ["true", "false", "false"], "1 verdict, kept in this tab until saved",
+        ["true", "false", "false"], "1 annotation, kept in this tab until saved",
     )  # fmt: skip
-    judging.get_by_role("button", name="fail").click()
+    group.get_by_role("button", name="fail").click()
     assert pressed() == ["false", "false", "true"]
     tab.page.locator('#list button[data-case="sql/case-001"]').click()
     tab.page.locator('#list button[data-case="sql/case-000"]').click()
     assert pressed() == ["false", "false", "true"]
     assert tab.page.evaluate(ASKS_BEFORE_LEAVING)
-    judging.get_by_role("button", name="fail").click()
-    assert not tab.page.locator("#verdicts").is_visible()
+    group.get_by_role("button", name="fail").click()
+    assert not tab.page.locator("#annotations").is_visible()
     assert not tab.page.evaluate(ASKS_BEFORE_LEAVING)
 
 

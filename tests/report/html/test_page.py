@@ -3,6 +3,8 @@
 import base64
 import gzip
 import hashlib
+import importlib
+import inspect
 import json
 import re
 from dataclasses import replace
@@ -36,11 +38,11 @@ def test_the_first_section_says_what_to_decide(world: Any, page_of: Any) -> None
     banner = page_of(world.judged()).tree.one("section", id="verdict")
 
     assert banner.one("h2").words == "✗ Worse"
-    assert banner.one("div", class_="word").one("p").words == "The loss is shown in: sql [moved]."
+    assert banner.one("div", class_="word").one("p").words == "Loss shown in: sql [moved]."
     rows = [row.words for row in banner.one("table").one("tbody").all("tr")]
     assert rows[0].startswith("sql moved 95% 75% −20")
     assert rows[0].endswith("▼ 20 worse ▲ 4 better ✗ worse")
-    assert rows[2].endswith("none moved 1 with errors ◐ too few cases")
+    assert rows[2].endswith("none changed 1 with errors ◐ too few cases")
     assert [row.split()[:2] for row in rows] == [
         ["sql", "moved"],
         ["yes", "moved"],
@@ -59,7 +61,7 @@ def test_what_got_worst_is_told_at_once(world: Any, page_of: Any) -> None:
     assert [item.split()[0] for item in items] == [
         "sql/case-000", "sql/case-001", "sql/case-002", "yes/head-000", "yes/head-001", "yes/head-002",
     ]  # fmt: skip
-    assert banner.one("div", class_="moved").one("p").words == "All 23 that got worse"
+    assert banner.one("div", class_="moved").one("p").words == "All 23 cases that got worse"
 
 
 def test_the_change_is_drawn_with_its_interval(world: Any, page_of: Any) -> None:
@@ -68,8 +70,8 @@ def test_the_change_is_drawn_with_its_interval(world: Any, page_of: Any) -> None
 
     titles = [svg.one("title").words for svg in banner.all("svg")]
 
-    assert titles[0] == "to the left of the dashed line lies more than the 5 points that are tolerated"
-    assert titles[1] == "change −20 points, 90% interval −30 to −10; tolerated −5"
+    assert titles[0] == "left of the dashed line: a loss of more than the margin of 5 points"
+    assert titles[1] == "change −20 points, 90% interval −30 to −10; margin 5 points"
 
 
 def test_of_many_rows_those_that_pass_are_folded(world: Any, page_of: Any) -> None:
@@ -110,7 +112,7 @@ def test_a_refusal_says_why_nothing_was_judged(world: Any, page_of: Any) -> None
     )
 
     assert banner.one("h2").words == "◐ Inconclusive"
-    assert banner.one("p").words == "Nothing was judged: the run ended before its time (Ctrl-C)"
+    assert banner.one("p").words == "Not judged: the run ended before its time (Ctrl-C)"
 
 
 def test_a_run_that_was_stopped_is_inconclusive_for_that_reason(world: Any, page_of: Any) -> None:
@@ -121,12 +123,12 @@ def test_a_run_that_was_stopped_is_inconclusive_for_that_reason(world: Any, page
     banner = page_of(Subject(name="n", run=now, before="base", ruling=ruling)).tree.one("section", id="verdict")
 
     assert banner.one("h2").words == "◐ Inconclusive"
-    assert banner.one("p").words.startswith("The candidate is not judged as if it were whole: the run ended before")
+    assert banner.one("p").words.startswith("The candidate run is incomplete: the run ended before")
 
 
 @pytest.mark.parametrize(
     ("latency_margin", "judged"),
-    [(None, "nothing was judged"), (1.5, "judged is the latency alone: no worse")],
+    [(None, "nothing is gated"), (1.5, "only latency is gated: no worse")],
 )
 def test_where_every_suite_is_advice_only_that_is_said(
     world: Any, page_of: Any, latency_margin: float | None, judged: str
@@ -140,7 +142,7 @@ def test_where_every_suite_is_advice_only_that_is_said(
     page = page_of(Subject(name="n", run=run, ruling=RunRuling(asked=RunGate(settings=settings), gate=gate)))
 
     assert page.tree.one("section", id="verdict").all("p")[0].words == (
-        f"Every suite is advice only, as its grader is not trusted to gate it; {judged}."
+        f"Every suite is advice only, because its grader is not trusted to gate it; {judged}."
     )
 
 
@@ -223,7 +225,7 @@ def test_what_was_timed_elsewhere_is_left_out_and_said(world: Any, page_of: Any)
     latency = page_of(Subject(name="n", run=world.run(records))).tree.one("section", id="latency")
 
     assert latency.one("table").one("tbody").words == (
-        "sql m 3 0.50s 0.50s – – – 1 reused answers left out; 1 measured under another load left out"
+        "sql m 3 0.50s 0.50s – – – 1 reused answer left out; 1 answer measured under a different load left out"
     )
 
 
@@ -253,7 +255,7 @@ def test_a_model_that_is_not_above_a_baseline_is_named(world: Any, page_of: Any)
     labels = page_of(Subject(name="n", run=run)).tree.one("section", id="labels")
 
     assert labels.one("p", class_="warn").words == (
-        "◐ m is not above the best baseline: 100% strict, 100% by “always yes”."
+        "◐ m does not beat the trivial baseline: 100.0% (strict) against 100.0% for always answering yes."
     )
 
 
@@ -275,14 +277,14 @@ def test_runs_over_time_are_lines_that_break(world: Any, page_of: Any) -> None:
     time = page_of(Subject(name="n", run=run, history=history)).tree.one("section", id="time")
 
     assert len(time.all("path", class_="line")) == 2
-    assert time.all("p", class_="dim")[0].words == "┆ 2026-03-01 10:00 · commit 3abcdef0: other cases"
+    assert time.all("p", class_="dim")[0].words == "┆ 2026-03-01 10:00 · commit 3abcdef: changed cases"
     assert [item.words for item in time.one("ul").all("li")] == ["m", "gone"]
     titles = [
         path.one("title").words
         for path in time.all("path")
         if path.all("title") and path.attributes["class"] != "break"
     ]
-    assert titles[0] == "m, 2026-01-01 10:00 · commit 1abcdef0: 50%"
+    assert titles[0] == "m, 2026-01-01 10:00 · commit 1abcdef: 50%"
 
 
 def test_sections_without_anything_to_tell_are_not_there(world: Any, page_of: Any) -> None:
@@ -310,7 +312,7 @@ def test_what_a_run_was_made_with_is_told(world: Any, page_of: Any) -> None:
 
     sheets = {card.one("h3").words: card.one("dl").words for card in made.all("div", class_="card")}
     assert next(iter(sheets)) == "Run old (baseline)"
-    assert sheets["Run new"].startswith("made 2026-11-21 10:00 · commit e90ce90c machine 2 × EPYC, Linux samples 1")
+    assert sheets["Run new"].startswith("made 2026-11-21 10:00 · commit e90ce90 machine 2 × EPYC, Linux samples 1")
     assert "answers 199 errors 1" in sheets["Run new"]
     assert "provider recorded model moved.jsonl" in sheets["new: model moved"]
     assert "max_tokens 256, temperature 0.0" in sheets["new: model moved"]
@@ -449,6 +451,35 @@ def test_templates_scripts_and_styles_are_in_the_package() -> None:
     folder = Path(page_module.__file__).parent
     files = [path for name in ("templates", "script", "style") for path in (folder / name).iterdir()]
 
-    assert {path.name for path in files} >= {*page_module.TEMPLATES, *page_module.SCRIPTS, *page_module.STYLES}
-    assert len(files) == len(page_module.TEMPLATES) + len(page_module.SCRIPTS) + len(page_module.STYLES)
+    own = {f"{inspect.getmodule(make).__name__.rpartition('.')[2]}.html" for make in page_module.SECTIONS}
+    assert {path.name for path in files} == {"page.html", *own, *page_module.SCRIPTS, *page_module.STYLES}
     assert all(path.stat().st_size for path in files)
+
+
+THROWAWAY = """\
+from pathlib import Path
+from pytest_llmbench.report.html.section import Section
+
+def section(subject):
+    text = Path(__file__).with_suffix(".html").read_text()
+    return Section(name="models", title="Models", template=text, values={"note": "<b>bold</b> \u202e"})
+"""
+TEMPLATE = '<section id="models">{{ counted(subject.roles|length, "model") }}: {{ note }}</section>'
+
+
+def test_a_section_is_a_module_with_its_template_and_a_line_of_the_table(
+    world: Any, parsed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new section is listed and shown where it stands in the table, and what it prints is escaped like all else."""
+    (tmp_path / "throwaway_section.py").write_text(THROWAWAY)
+    (tmp_path / "throwaway_section.html").write_text(TEMPLATE)
+    monkeypatch.syspath_prepend(tmp_path)
+    throwaway = importlib.import_module("throwaway_section")
+    first, *others = page_module.SECTIONS
+
+    page = parsed(html_report(world.judged(), (first, throwaway.section, *others)))
+
+    assert [link.words for link in page.tree.one("nav").all("a")][:3] == ["Verdict", "Models", "Scores"]
+    assert [section.attributes["id"] for section in page.tree.all("section")][:3] == ["verdict", "models", "scores"]
+    shown = page.tree.one("section", id="models")
+    assert (shown.words, shown.all("b")) == (r"2 models: <b>bold</b> \u202e", [])

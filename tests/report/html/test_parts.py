@@ -133,8 +133,8 @@ def test_a_record_says_how_it_came_out(world: Any) -> None:
 
 def test_a_run_is_named_by_time_and_commit() -> None:
     """What is not known is left out."""
-    assert stamp("2026-11-21T10:00:59+00:00", "0123456789") == "2026-11-21 10:00 · commit 01234567"
-    assert (stamp("", "0123456789"), stamp("", "")) == ("commit 01234567", "")
+    assert stamp("2026-11-21T10:00:59+00:00", "0123456789") == "2026-11-21 10:00 · commit 0123456"
+    assert (stamp("", "0123456789"), stamp("", "")) == ("commit 0123456", "")
 
 
 # -- answers
@@ -206,7 +206,7 @@ def test_graders_are_told_with_the_verdicts_of_people(world: Any, page_of: Any) 
 
     trust = page_of(subject).tree.one("section", id="trust")
 
-    assert trust.one("h2").words.endswith("against 80 verdicts of people")
+    assert trust.one("h2").words.endswith("on 80 annotated answers")
     assert trust.one("tbody").words.startswith("jokes key_points 80 90% 0.80")
     assert trust.one("tbody").words.endswith("90% 90% 4 4")
     assert trust.one("svg").one("title").words.startswith("kappa 0.80, 95% interval 0.")
@@ -223,4 +223,6 @@ def test_few_verdicts_say_too_little(world: Any, page_of: Any) -> None:
     subject = Subject(name="n", run=world.run([record]), trust=weigh([record], [verdict]))
 
     row = page_of(subject).tree.one("section", id="trust").one("tbody").words
-    assert row.endswith("too few to say (at least 60); no answer was drawn at random")
+    assert row.endswith(
+        "too few annotations (at least 60 needed); no answer was drawn at random, so these figures may be biased"
+    )

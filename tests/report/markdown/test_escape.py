@@ -80,8 +80,8 @@ def test_what_is_escaped_is_one_line_without_bars_and_tags(text: str) -> None:
 
 
 SHOWN = {
-    "50.0% -> 84.1% (+0.6 points, 90% interval -1.0 to +2.3; you tolerate -5)": (
-        "50.0% -&gt; 84.1% (+0.6 points, 90% interval -1.0 to +2.3; you tolerate -5)"
+    "50.0% -> 84.1% (+0.6 points, 90% interval -1.0 to +2.3; margin 5)": (
+        "50.0% -&gt; 84.1% (+0.6 points, 90% interval -1.0 to +2.3; margin 5)"
     ),
     "llama-7b-published [gpt-4]": r"llama-7b-published \[gpt-4\]",
     "1. one": r"1\. one",

@@ -63,11 +63,11 @@ def test_without_a_gate_the_headline_is_the_scores_and_wrong_answers_are_folded(
         "<!-- llmbench -->",
         "## llmbench: m: capitals 50.0%",
         "",
-        "| suite | model | cases | passed | score | 95% interval | p50 | p95 | at | errors |",
+        "| suite | model | cases | passed | score | 95% interval | p50 | p95 | load | errors |",
         "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
         "| capitals | m | 4 | 1 | 50.0% | 9.5-90.5 | 0.50s | 0.50s | x1 | 2 |",
         "",
-        "**2 errors**, which count as neither right nor wrong:",
+        "**2 errors**, counted as neither right nor wrong:",
         "",
         "| error | cases | which |",
         "| --- | ---: | --- |",
@@ -130,7 +130,7 @@ def test_a_missed_minimum_score_is_a_verdict() -> None:
     page = summary(made, decide_run(made, asked))
 
     assert "## ❌ llmbench: worse" in page
-    assert "| capitals | worse | minimum score 99.9% missed with 98.6% on 70 cases (errors count as wrong) |" in page
+    assert "| capitals | worse | minimum score 99.9% missed: 98.6% on 70 cases (errors count as wrong) |" in page
     assert "capitals (m): 1 of 70 cases wrong" in page
 
 
@@ -140,7 +140,7 @@ def test_what_blocks_a_comparison_is_said() -> None:
 
     page = summary(made, ruled(RIGHT, made))
 
-    assert "--allow-different prompt compares all the same" in page
+    assert "--allow-different prompt compares anyway" in page
     assert "**capitals**: 70 of 70 cases have another prompt" in page
     assert Kind.PROMPT in page
 

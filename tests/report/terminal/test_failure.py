@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from pytest_llmbench.grading.registry import grader_kind
 from pytest_llmbench.models.catalog import ModelSpec
 from pytest_llmbench.models.entries import RecordedEntry
 from pytest_llmbench.models.recorded import PROVIDER
@@ -31,7 +30,7 @@ RIGHT = graded_sample(Answer(text="Lima"), Grade(score=1.0, passed=True, reason=
 def item(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Item:
     monkeypatch.chdir(tmp_path)
     Path("capitals.yaml").write_text(SUITE)
-    loaded = load_suite(Path("capitals.yaml"), lambda name: grader_kind(name, {}), lambda path: ((), ()))
+    loaded = load_suite(Path("capitals.yaml"))
     assert loaded is not None
     spec = ModelSpec(role="m", name="m", entry=RecordedEntry(provider="recorded", answers="x.jsonl"), provider=PROVIDER)
     return Item(key="peru[m]", loaded=loaded, case=loaded.suite.cases[0], spec=spec)
@@ -210,7 +209,7 @@ def test_samples_without_a_grade_are_counted_apart(item: Item) -> None:
     """They neither failed nor passed."""
     story = failure_story(item, result(wrong(), error_sample(AnswerError(cause="HTTP 500")), RIGHT))
 
-    assert "  samples   1 of 3 failed; the first of them is shown; 1 got no grade" in lines(story)
+    assert "  samples   1 of 3 failed; the first of them is shown; 1 without a grade" in lines(story)
 
 
 def test_labels_stand_in_a_column() -> None:

@@ -49,13 +49,14 @@ FOUR = [record(1, "yes", "yes"), record(2, "yes", "yes"), record(3, "no", "no"),
 
 def test_a_suite_is_one_table_with_its_baselines() -> None:
     """Format, both accuracies, what the confusion matrix gives, the matrix itself, and a row a baseline."""
-    assert lines_of(FOUR, width=140) == [
+    assert lines_of(FOUR, width=160) == [
         'clickbait: labels yes, no; positive is "yes"',
-        "  model         format  strict  95% interval  lenient  bal.acc   MCC    F1  yes-rate  yes as yes/no/?  no as yes/no/?",
-        "  small          75.0%   75.0%     30.1-95.4    75.0%    75.0%  0.67  1.00     50.0%            2/0/0           0/1/1",
-        "  (always yes)       -   50.0%             -    50.0%    50.0%    0*  0.67    100.0%            2/0/0           2/0/0",
-        "  (always no)        -   50.0%             -    50.0%    50.0%    0*  0.00      0.0%            0/2/0           0/2/0",
-        "  * MCC is undefined where one label only is expected or answered; it counts as 0.",
+        "  model         format  strict  95% interval  lenient  bal.acc   MCC    F1  yes-rate  expected yes: yes/no/?  expected no: yes/no/?",
+        "  small          75.0%   75.0%     30.1-95.4    75.0%    75.0%  0.67  1.00     50.0%                   2/0/0                  0/1/1",
+        "  (always yes)       -   50.0%             -    50.0%    50.0%    0*  0.67    100.0%                   2/0/0                  2/0/0",
+        "  (always no)        -   50.0%             -    50.0%    50.0%    0*  0.00      0.0%                   0/2/0                  0/2/0",
+        "  * MCC is undefined if only one label is expected or answered; it counts as 0.",
+        '  "?" counts the answers in which no label could be read.',
     ]
 
 
@@ -64,7 +65,9 @@ def test_a_narrow_terminal_tells_the_matrix_in_lines() -> None:
     lines = lines_of(FOUR, width=60)
 
     assert all(len(line) <= 60 for line in lines)
-    assert "  small: yes as yes/no/? 2/0/0, no as yes/no/? 0/1/1" in lines
+    assert "small: expected yes: 2 yes, 0 no, 0 unreadable; expected no: 0 yes, 1 no, 1 unreadable" in " ".join(
+        " ".join(lines).split()
+    )
     assert "95% interval" not in lines[1]
 
 
@@ -73,7 +76,10 @@ def test_a_model_not_above_the_best_baseline_is_named() -> None:
     records = [record(1, "yes", "yes", rule="yes"), record(2, "no", "yes", rule="no")]
 
     assert label_lines(records)[-1][-1].style is Style.DOUBTFUL
-    assert lines_of(records)[-1] == "  small is not above the best baseline: 50.0% strict, 100.0% by (rule)."
+    assert (
+        lines_of(records, width=100)[-1]
+        == "  small does not beat the trivial baseline: 50.0% (strict) against 100.0% for the suite's rule."
+    )
 
 
 def test_probabilities_have_columns_where_a_model_tells_them() -> None:
@@ -98,7 +104,7 @@ def test_many_labels_have_no_matrix() -> None:
 
     lines = lines_of([record(1, "a", "a", labels=labels), record(2, "b", "c", labels=labels)], width=300)
 
-    assert " as " not in lines[1]
+    assert "expected" not in lines[1]
     assert "a-rate" in lines[1]
 
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from pytest_llmbench.report.junit import case_properties
 from pytest_llmbench.report.terminal.layout import Style, plain
 from pytest_llmbench.report.terminal.scoreboard import (
+    cut_off_lines,
     reason_lines,
     scoreboard,
     scoreboard_cells,
@@ -90,10 +91,10 @@ LAYOUTS = {
         "jokes      new            1       -             -       -      -      -       1",
     ],
     120: [
-        "suite      model      cases  passed   score  95% interval  format    p50    p95  TTFT  tok/s  at  errors",
-        "clickbait  llama-13b      3       1   50.0%      9.5-90.5   50.0%  1.00s  1.45s  50ms   13.3  x1       1",
-        "jokes      llama-13b      1       1  100.0%    20.7-100.0       -  12.0s  12.0s     -    0.8  x1       0",
-        "jokes      new            1       0       -             -       -      -      -     -      -   -       1",
+        "suite      model      cases  passed   score  95% interval  format    p50    p95  TTFT  tok/s  load  errors",
+        "clickbait  llama-13b      3       1   50.0%      9.5-90.5   50.0%  1.00s  1.45s  50ms   13.3    x1       1",
+        "jokes      llama-13b      1       1  100.0%    20.7-100.0       -  12.0s  12.0s     -    0.8    x1       0",
+        "jokes      new            1       0       -             -       -      -      -     -      -     -       1",
     ],
 }
 LAYOUTS[200] = LAYOUTS[120]
@@ -155,7 +156,7 @@ def test_times_of_unlike_concurrency_are_in_no_one_figure() -> None:
     assert (line.p50_s, line.ttft_p50_s, line.tokens_per_s) == (2.0, pytest.approx(0.2), 20.0)
     assert (line.p95_s, line.concurrency) == (pytest.approx(2.9), 8)
     assert times_left_out([line]) == (
-        "Times are of the answers measured beside as many others: 2 of 3 of clickbait llama-13b (x8)"
+        "Latencies count only answers measured at the usual load: 2 of 3 for clickbait / llama-13b (8 in flight)."
     )
     assert times_left_out(scoreboard(records[:2])) == ""
 
@@ -223,3 +224,42 @@ def test_reasons_are_counted_by_suite_and_model() -> None:
         "clickbait llama-13b: 2 correct, 1 format, 1 error",
         "jokes llama-13b: 1 correct",
     ]
+
+
+# -- answers that were cut off
+
+
+def cut(*, reasoning: str | None = None, finish_reason: str = "length") -> Sample:
+    answer = Answer(text="x", finish_reason=finish_reason, reasoning=reasoning)
+    return graded_sample(answer, Grade(score=0.0, passed=False, reason="unparsed", explanation=""))
+
+
+@pytest.mark.parametrize(
+    ("n_cut", "reasoning", "said"),
+    [
+        (0, None, []),
+        (1, None, ["clickbait / llama-13b: cut off 1 of 6."]),
+        (
+            2,
+            None,
+            [
+                "clickbait / llama-13b: cut off 2 of 6 answers at their limit of tokens; "
+                "raise max_tokens in the sampling of the suite."
+            ],
+        ),
+        (
+            6,
+            "hm",
+            [
+                "clickbait / llama-13b: cut off 6 of 6 answers at their limit of tokens; "
+                "raise reasoning_tokens in the model's entry."
+            ],
+        ),
+    ],
+)
+def test_answers_that_were_cut_off(n_cut: int, reasoning: str | None, said: list[str]) -> None:
+    """Answers that ended at their limit are counted; from a fifth on, the key to raise is named."""
+    samples = [cut(reasoning=reasoning)] * n_cut + [cut(finish_reason="stop")] * (6 - n_cut)
+    records = [record("a", *samples)]
+
+    assert cut_off_lines(scoreboard(records), records) == said

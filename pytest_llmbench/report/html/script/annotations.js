@@ -1,19 +1,19 @@
-// What a reader says of answers, kept in the tab until it is saved as lines that human_verdicts.py reads.
+// A reader's annotations of answers, kept in the tab until they are saved as lines that results/annotations.py reads.
 
-const said = new Map();
+const annotations = new Map();
 let isSaved = true;
 
-function judging(one, at, index, sample) {
+function annotating(one, at, index, sample) {
   const key = [one.name, at, index].join("\n"), role = roles[at].name;
-  const given = () => said.get(key);
+  const given = () => annotations.get(key);
   const note = element("input", { "aria-label": "note on the answer of " + role, placeholder: "note" });
   const buttons = ["pass", "part", "fail"].map((word) => element("button", { type: "button", click: () => {
-    if (given() && given().verdict === word) said.delete(key);
-    else said.set(key, { one, answer: sample.a, verdict: word, note: note.value, at: new Date().toISOString() });
-    tell();
-    tellVerdicts();
+    if (given() && given().verdict === word) annotations.delete(key);
+    else annotations.set(key, { one, answer: sample.a, verdict: word, note: note.value, at: new Date().toISOString() });
+    press();
+    showCount();
   } }, word));
-  const tell = () => {
+  const press = () => {
     for (const button of buttons) {
       button.setAttribute("aria-pressed", String(Boolean(given()) && given().verdict === button.textContent));
     }
@@ -22,21 +22,21 @@ function judging(one, at, index, sample) {
   note.value = given() ? given().note : "";
   note.addEventListener("input", () => {
     given().note = note.value;
-    tellVerdicts();
+    showCount();
   });
-  tell();
-  const label = "your verdict on the answer of " + role;
-  return element("div", { class: "judge", role: "group", "aria-label": label }, "your verdict", buttons, note);
+  press();
+  const label = "your annotation of the answer of " + role;
+  return element("div", { class: "annotate", role: "group", "aria-label": label }, "your annotation", buttons, note);
 }
 
-function tellVerdicts() {
-  isSaved = said.size === 0;
-  get("verdicts").hidden = said.size === 0;
-  get("given").textContent = said.size + (said.size === 1 ? " verdict" : " verdicts") + ", kept in this tab until saved";
+function showCount() {
+  isSaved = annotations.size === 0;
+  get("annotations").hidden = annotations.size === 0;
+  get("given").textContent = annotations.size + (annotations.size === 1 ? " annotation" : " annotations") + ", kept in this tab until saved";
 }
 
-// Not drawn at random, and not blind: `llmbench agreement` counts such verdicts only where there are no others.
-function verdictLine({ one, answer, verdict, note, at }, by) {
+// Not drawn at random, and not blind: `llmbench agreement` counts such annotations only where there are no others.
+function annotationLine({ one, answer, verdict, note, at }, by) {
   const line = {
     key: sha256(one.digest + "\n" + answer), case: one.id, suite: one.suite,
     answer_sha256: sha256(answer), answer, verdict, by, at, note, drawn: "chosen",
@@ -47,16 +47,16 @@ function verdictLine({ one, answer, verdict, note, at }, by) {
 function save() {
   const by = get("by").value.trim();
   if (!by) {
-    get("saving").textContent = "Write your name first: a verdict is somebody’s.";
+    get("saving").textContent = "Enter your name first: each annotation carries one.";
     get("by").focus();
     return;
   }
-  const lines = [...said.values()].map((given) => verdictLine(given, by));
+  const lines = [...annotations.values()].map((given) => annotationLine(given, by));
   const address = URL.createObjectURL(new Blob(lines, { type: "application/jsonl" }));
   element("a", { href: address, download: "verdicts.jsonl" }).click();
   setTimeout(() => URL.revokeObjectURL(address), 60000);
   isSaved = true;
-  get("saving").textContent = "Saved " + lines.length + ". Add the file to the end of the project’s own verdicts.jsonl.";
+  get("saving").textContent = "Saved " + lines.length + ". Append the file to the verdicts.jsonl of the project.";
 }
 
 get("save").addEventListener("click", save);

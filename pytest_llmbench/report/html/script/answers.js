@@ -20,9 +20,9 @@ function chip(cell, at) {
   const chosen = isSeveral && at === place() ? " chosen" : "";
   if (!cell) return element("span", { class: "chip none" + chosen, ...look }, who, "– not asked");
   const [sign, words] = cell.f & WORSE ? [" ▼", " got worse"] : cell.f & BETTER ? [" ▲", " got better"] : ["", ""];
-  const told = words ? element("span", { class: "sr" }, words) : null;
+  const spoken = words ? element("span", { class: "sr" }, words) : null;
   const text = SIGNS[cell.o] + " " + outcomeText(cell) + sign;
-  return element("span", { class: "chip " + TONES[cell.o] + chosen, ...look }, who, text, told);
+  return element("span", { class: "chip " + TONES[cell.o] + chosen, ...look }, who, text, spoken);
 }
 
 const spans = (sample) => (sample.g || [])
@@ -31,9 +31,9 @@ const spans = (sample) => (sample.g || [])
   .sort((one, other) => one[0] - other[0]);
 
 function points(sample) {
-  const told = (sample.g || []).filter(([, isHit, isForbidden]) => isHit || !isForbidden);
-  if (!told.length) return null;
-  return element("ul", { class: "points" }, told.map(([name, isHit, isForbidden]) => {
+  const found = (sample.g || []).filter(([, isHit, isForbidden]) => isHit || !isForbidden);
+  if (!found.length) return null;
+  return element("ul", { class: "points" }, found.map(([name, isHit, isForbidden]) => {
     const words = isForbidden ? "✗ claims " : isHit ? "✓ " : "✗ misses ";
     return element("li", { class: "chip " + (isHit && !isForbidden ? "good" : "bad") }, words + name);
   }));
@@ -59,17 +59,18 @@ function reading(read) {
 }
 
 function facts(sample) {
-  const told = [];
-  if (sample.q && sample.q.d) told.push("read as " + sample.q.d);
-  if (sample.q && sample.q.i) told.push("instance " + sample.q.i);
-  if (sample.l !== undefined) told.push(seconds(sample.l) + (sample.c ? " with " + sample.c + " at a time" : ""));
-  if (sample.t !== undefined) told.push("first token " + seconds(sample.t));
-  if (sample.n !== undefined) told.push(sample.n + (sample.n === 1 ? " token" : " tokens"));
-  if (sample.z) told.push(sample.z === "length" ? "cut off at max_tokens" : "ended by " + sample.z);
-  if (sample.k) told.push("bad format");
-  if (sample.u) told.push("reused answer");
-  if (sample.r) told.push(sample.r + " attempts");
-  return told.length ? dim(told.join(" · ")) : null;
+  const found = [];
+  if (sample.q && sample.q.d) found.push("read as " + sample.q.d);
+  if (sample.q && sample.q.i) found.push("instance " + sample.q.i);
+  if (sample.l !== undefined) found.push(seconds(sample.l) + (sample.c ? " with " + sample.c + " at a time" : ""));
+  if (sample.t !== undefined) found.push("first token " + seconds(sample.t));
+  if (sample.f !== undefined) found.push("first token of the answer " + seconds(sample.f));
+  if (sample.n !== undefined) found.push(sample.n + (sample.n === 1 ? " token" : " tokens"));
+  if (sample.z) found.push(sample.z === "length" ? "cut off at max_tokens" : "ended by " + sample.z);
+  if (sample.k) found.push("bad format");
+  if (sample.u) found.push("reused answer");
+  if (sample.r) found.push(sample.r + " attempts");
+  return found.length ? dim(found.join(" · ")) : null;
 }
 
 // The answer, beside the one before: as one text where they are alike, else below each other.
@@ -92,15 +93,16 @@ function sampleOf(one, cell, at, index) {
   const was = old && old.o !== "passed" && (old.x || old.e) !== (sample.x || sample.e);
   return element("div", { class: "sample" },
     cell.n.length > 1 ? element("p", {}, head) : null,
-    element("p", { class: "said" }, element("strong", {}, sample.w || sample.o), sample.x ? " " + sample.x : ""),
+    element("p", { class: "reason" }, element("strong", {}, sample.w || sample.o), sample.x ? " " + sample.x : ""),
     was ? dim("before: " + (old.w || old.o) + ". " + (old.x || old.e || "")) : null,
+    sample.y ? element("details", {}, element("summary", {}, "the reasoning"), box(sample.y)) : null,
     texts(sample, old),
     points(sample),
     reading(sample.q),
     sample.e ? box(sample.e) : null,
     sample.m ? dim(sample.m.map(([name, value]) => name.replaceAll("_", " ") + ": " + value).join(" · ")) : null,
     facts(sample),
-    sample.a !== undefined && sample.o !== "error" ? judging(one, at, index, sample) : null);
+    sample.a !== undefined && sample.o !== "error" ? annotating(one, at, index, sample) : null);
 }
 
 function answerOf(one, at) {
@@ -114,7 +116,7 @@ function answerOf(one, at) {
   return element("article", { class: "answer" + chosen, "aria-label": role.name },
     element("h3", {}, title, element("span", {}, outcome, was ? element("small", {}, was) : null)),
     role.before ? dim("before: " + role.before) : null,
-    cell.bp ? element("p", { class: "warn" }, "◐ before, the prompt was another one") : null,
+    cell.bp ? element("p", { class: "warn" }, "◐ the prompt was different before") : null,
     cell.n.map((sample, index) => sampleOf(one, cell, at, index)));
 }
 

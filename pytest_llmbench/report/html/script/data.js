@@ -52,11 +52,11 @@ const FILTERS = [
 // What the search looks through: ids, what is asked, expected and answered, and why it was graded so.
 function haystack(one) {
   if (one.haystack === undefined) {
-    const told = [one.name, one.expected || "", ...one.prompts.map(([, middle]) => middle)];
+    const texts = [one.name, one.expected || "", ...one.prompts.map(([, middle]) => middle)];
     for (const cell of one.cells) {
-      for (const sample of cell ? cell.n : []) told.push(sample.a || "", sample.w || "", sample.x || "", sample.e || "");
+      for (const sample of cell ? cell.n : []) texts.push(sample.a || "", sample.w || "", sample.x || "", sample.e || "");
     }
-    one.haystack = told.join("\n").toLowerCase();
+    one.haystack = texts.join("\n").toLowerCase();
   }
   return one.haystack;
 }

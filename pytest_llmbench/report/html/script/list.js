@@ -18,9 +18,9 @@ function readState() {
 }
 
 function writeState() {
-  const told = new URLSearchParams();
-  for (const [key, value] of Object.entries(state)) if (value && !(key === "p" && value === "1")) told.set(key, value);
-  history.replaceState(null, "", "#" + told);
+  const kept = new URLSearchParams();
+  for (const [key, value] of Object.entries(state)) if (value && !(key === "p" && value === "1")) kept.set(key, value);
+  history.replaceState(null, "", "#" + kept);
 }
 
 // Go to another state; a new list begins at its first page with no case open.
@@ -96,7 +96,7 @@ function drawPage(found) {
   const page = Math.min(pages, Math.max(1, wanted)), from = (page - 1) * PAGE;
   const some = found.slice(from, from + PAGE);
   state.p = String(page);
-  const none = some.length ? [] : [element("li", { class: "dim" }, "No case is so.")];
+  const none = some.length ? [] : [element("li", { class: "dim" }, "No case matches.")];
   const head = isSeveral && roles.length <= 5 && some.length ? [heads()] : [];
   get("list").replaceChildren(...head, ...some.map(row), ...none);
   get("pages").hidden = pages === 1;
@@ -160,13 +160,13 @@ const isDark = () => {
   const chosen = document.documentElement.dataset.theme;
   return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
 };
-const tellTheme = () => theme.setAttribute("aria-pressed", String(isDark()));
+const showTheme = () => theme.setAttribute("aria-pressed", String(isDark()));
 theme.hidden = false;
 theme.addEventListener("click", () => {
   document.documentElement.dataset.theme = isDark() ? "light" : "dark";
-  tellTheme();
+  showTheme();
 });
-tellTheme();
+showTheme();
 addEventListener("beforeprint", () => {
   for (const each of document.querySelectorAll("main details:not(#list details)")) each.open = true;
 });

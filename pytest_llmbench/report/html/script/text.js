@@ -1,7 +1,7 @@
 // Elements and texts. What models wrote goes into text nodes alone, never into markup.
 
 const CLIP = 4000, MOST_WORDS = 600, LIKE = 0.5;
-// as in report/text.py: what could hide, turn text around or control a terminal
+// as in report/safe_text.py: what could hide, turn text around or control a terminal
 const UNSAFE = new RegExp(
   "[\\u0000-\\u0008\\u000b-\\u001f\\u007f-\\u009f\\u00ad\\u061c\\u115f\\u1160\\u180e\\u200b-\\u200f\\u2028-\\u202e" +
   "\\u2060-\\u206f\\u3164\\ufeff\\uffa0\\ufff9-\\ufffb\\ud800-\\udfff\\u{e0000}-\\u{e0fff}]", "gu");

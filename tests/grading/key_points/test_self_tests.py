@@ -131,7 +131,7 @@ def test_paraphrases_are_not_strangers() -> None:
     [
         (
             {"points": DOUGH["points"][:1]},
-            "it has one point only; two independent ones tell an explanation from a guess.",
+            "it has one point only; two independent ones distinguish an explanation from a guess.",
         ),
         ({"references": []}, "it has no reference, so nothing shows that its points can be made; add one."),
     ],

@@ -1,28 +1,20 @@
-"""What can be said about the rubrics of a `key_points` suite before a model is asked.
+"""Self-tests of the rubrics of a `key_points` suite, before a model is asked.
 
-A rubric is tried on answers whose verdict is known: its own references must pass; the prompt's inputs
+A rubric is tried on answers whose right grade is known: its own references must pass; the prompt's inputs
 given back, nothing at all and another case's reference must fail; a reference must no
 longer pass when another explanation is added to it, and must lose marks when it is denied.
 """
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import cycle, islice
 from pathlib import Path
 
 from pytest_llmbench.grading.answer_text import clip
 from pytest_llmbench.grading.base import Finding, Severity, rules_of
 from pytest_llmbench.grading.key_points.claims import Claim, Explanation
-from pytest_llmbench.grading.key_points.rubric import (
-    FORBIDDEN_CAP,
-    JUDGED_CHARACTERS,
-    PATTERNS_TIME_S,
-    KeyPointsCase,
-    KeyPointsSuite,
-    Point,
-    Rubric,
-    input_texts,
-    mark,
-)
+from pytest_llmbench.grading.key_points.marks import FORBIDDEN_CAP, GRADED_CHARACTERS, PATTERNS_TIME_S, mark
+from pytest_llmbench.grading.key_points.rubric import KeyPointsCase, KeyPointsSuite, Point, Rubric, input_texts
 from pytest_llmbench.values import Case, Suite
 
 _BETWEEN_SENTENCES = re.compile(r"(?<=[.!?])\s+")
@@ -65,7 +57,7 @@ def _echoes(case: Case, rubric: Rubric) -> Iterator[str]:
 
 def _found_in(texts: Sequence[str], point: Point) -> Claim | None:
     for text in texts:
-        claim = Explanation(text, limit=JUDGED_CHARACTERS, time_s=PATTERNS_TIME_S).find(point.phrases)
+        claim = Explanation(text, limit=GRADED_CHARACTERS, time_s=PATTERNS_TIME_S).find(point.phrases)
         if claim:
             return claim
     return None
@@ -83,7 +75,7 @@ def _tried(case: Case, rubric: Rubric, others: Sequence[Case]) -> Iterator[Findi
         if mark(rubric, text).passed:
             yield _finding(case, f"{what} passes; narrow the points, or raise the threshold.")
     if len(rules.points) < 2:
-        advice = "it has one point only; two independent ones tell an explanation from a guess."
+        advice = "it has one point only; two independent ones distinguish an explanation from a guess."
         yield _finding(case, advice, Severity.ADVICE)
     if not rules.references:
         advice = "it has no reference, so nothing shows that its points can be made; add one."
@@ -99,7 +91,10 @@ def _wrong_answers(case: Case, others: Sequence[Case]) -> Iterator[tuple[str, st
     # the manner this grader exists for: one explanation after the other, in the hope that one is right
     for own in rules_of(case, KeyPointsCase).references[:1]:
         for other_id, text in strange[:1]:
-            yield f'its reference with that of case "{other_id}" added', f"{own} Alternatively, {text}"
+            # at least as long as the reference itself, for a short alternative is an aside
+            words = text.split()
+            added = islice(cycle(words), max(len(words), len(own.split())))
+            yield f'its reference with that of case "{other_id}" added', f"{own} Alternatively, {' '.join(added)}"
 
 
 def _denied(text: str) -> str:

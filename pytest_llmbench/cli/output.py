@@ -1,0 +1,22 @@
+"""What the commands print."""
+
+import os
+import sys
+from collections.abc import Iterable
+
+from pytest_llmbench.report.safe_text import visible
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print lines; if the reader has gone (`| head`), discard the rest, so that the exit status stays right."""
+    try:
+        for line in lines:
+            print(line)  # noqa: T201 - a command speaks by printing
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def warn(message: str) -> None:
+    """Print a message to stderr, with control characters escaped."""
+    print(f"llmbench: {visible(message)}", file=sys.stderr)  # noqa: T201 - a command speaks by printing

@@ -1,0 +1,454 @@
+"""The JSON of records and runs, both ways.
+
+They live in pytest-benchmark's own JSON: a record in `extra_info["llmbench"]` of its benchmark, the rest in a
+top-level `llmbench` block (docs/json.md).  What is written is strict JSON: NaN and infinity are null in it.
+Readers pass over fields that they do not know, and need none that has a default.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
+
+from pytest_llmbench.errors import RunFileFault
+from pytest_llmbench.models.base import Identity
+from pytest_llmbench.results.json_values import strict_json
+from pytest_llmbench.results.records import JudgeInfo, Machine, ModelInfo, Record, Run, RunInfo, Sample, SuiteInfo
+from pytest_llmbench.values import AsTyped, GateKind, Json, Message, Outcome, Prompt, Sampling, Trust
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter, ValidationError
+
+T = TypeVar("T")
+JsonObject: TypeAlias = dict[str, Any]
+
+SCHEMA = 2
+"""The version of the record and of the block. Readers refuse newer ones, and accept all older ones for good.
+
+With 2, `answer` is without its reasoning, which stands in a field of its own; later fields are optional.
+"""
+
+_ABSENT_WHEN_NONE = ("cluster", "twin_of")
+"""The fields of a record that are in its JSON only where they have a value."""
+
+_LONGEST_SHOWN = 40
+
+
+@cache
+def _adapter(kind: type[Any]) -> "TypeAdapter[Any]":
+    """Build pydantic's reader and writer of a dataclass; a tenth of a second, so with the first record only."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
+
+
+def _read(kind: type[T], found: object) -> T:
+    """Read a dataclass.
+
+    Raises:
+        ValueError: a field is missing or has a value it cannot have; the message names the first of them.
+    """
+    from pydantic import ValidationError
+
+    try:
+        read: T = _adapter(kind).validate_python(found)  # type: ignore[arg-type]  # mypy: a type variable is not hashable
+    except ValidationError as fault:
+        raise ValueError(_first_cause(fault)) from None
+    return read
+
+
+_EXPECTED = {
+    "string_type": "must be a text",
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "bool_type": "must be true or false",
+    "dict_type": "must be an object",
+    "mapping_type": "must be an object",
+    "dataclass_type": "must be an object",
+    "tuple_type": "must be a list",
+    "enum": "must be passed, failed or error",
+    "greater_than_equal": "must be at least {ge:.0f}",
+    "less_than_equal": "must be at most {le:.0f}",
+}
+"""What must stand in a field, by pydantic's name for what is wrong."""
+
+_TRIED_TYPES = frozenset({"int", "float", "bool", "constrained-int", "constrained-float"})
+"""What pydantic adds to the place of a value that may be of several types: which of them was tried."""
+
+
+def _first_cause(fault: "ValidationError") -> str:
+    first = fault.errors(include_url=False)[0]
+    place = [part for part in first["loc"] if part not in _TRIED_TYPES]
+    if first["type"] == "missing":
+        *outer, name = place
+        return f'{_path(outer) if outer else "it"} has no "{name}"'
+    if not place:
+        return "it is no object"
+    expected = _EXPECTED.get(first["type"], first["msg"]).format(**first.get("ctx", {}))
+    return f"{_path(place)} is {json.dumps(first['input'], default=str)[:_LONGEST_SHOWN]} and {expected}"
+
+
+def _path(place: Sequence[int | str]) -> str:
+    first, *others = place
+    return f'"{first}{"".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in others)}"'
+
+
+# -- a record
+
+
+def record_to_json(record: Record) -> JsonObject:
+    """Give the object that stands in `extra_info["llmbench"]`."""
+    # no warning of a field that holds another type than its own: a grader of another package may give one
+    dumped = _adapter(Record).dump_python(record, warnings=False)
+    found: JsonObject = {"schema": SCHEMA, **strict_json(dumped)}
+    for name in _ABSENT_WHEN_NONE:
+        if found[name] is None:
+            del found[name]
+    return found
+
+
+def record_from_json(found: object) -> Record:
+    """Read what `record_to_json` gave, and what a later version adds to it.
+
+    Raises:
+        ValueError: it is something else; the message names what of it.
+    """
+    record = _read(Record, found)
+    if not record.samples:
+        raise ValueError("it has no samples")
+    _require_score(record, "it")
+    for number, sample in enumerate(record.samples):
+        _require_score(sample, f'"samples[{number}]"')
+    return record
+
+
+def _require_score(graded: Record | Sample, what: str) -> None:
+    if graded.outcome is not Outcome.ERROR and graded.score is None:
+        raise ValueError(f"{what} is {graded.outcome} and has no score")
+
+
+# -- the block
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ModelOfRole:
+    """A model as it stands in the block, under its role."""
+
+    model: str
+    identity: Identity
+    sampling: Mapping[str, Sampling]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _NamedSuite:
+    """A suite as it stands in the block, under its name."""
+
+    sha256: str
+    grader: str
+    grader_version: Annotated[int, AsTyped()]
+    path: str
+    trust: Trust | None = None
+    gate: GateKind = GateKind.STATISTICAL
+    cases: tuple[str, ...] | None = None
+    n_cases: Annotated[int, AsTyped()] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Block:
+    """What of the block describes the run; a judge stands among its options."""
+
+    models: Mapping[str, _ModelOfRole] = field(default_factory=dict)
+    suites: Mapping[str, _NamedSuite] = field(default_factory=dict)
+    options: Mapping[str, Json] = field(default_factory=dict)
+    prompts: Mapping[str, str | tuple[Message, ...]] = field(default_factory=dict)
+    expected: Mapping[str, str] = field(default_factory=dict)
+    broken: Mapping[str, str] = field(default_factory=dict)
+
+
+def block_to_json(run: Run) -> JsonObject:
+    """Give the top-level `llmbench` block: everything but the records that have a latency."""
+    return {
+        "schema": SCHEMA,
+        "unmeasured": [record_to_json(record) for record in (*run.records, *run.twins) if not record.latencies_s],
+        **run_info_to_json(run.facts),
+        "totals": _totals(run.records),
+        **({} if run.stopped is None else {"stopped": run.stopped}),
+        "gate": None,
+    }
+
+
+def run_info_to_json(facts: RunInfo) -> JsonObject:
+    """Give what a run was made with, as it stands in the block."""
+    found: JsonObject = {
+        "models": {model.role: _without(asdict(model), "role") for model in facts.models},
+        "suites": {suite.suite: _suite_to_json(suite) for suite in facts.suites},
+        "options": {**facts.options, **({} if facts.judge is None else {"judge": asdict(facts.judge)})},
+        "prompts": {digest: prompt_to_json(prompt) for digest, prompt in facts.prompts.items()},
+        "expected": dict(facts.expected),
+        **({"broken": dict(facts.broken)} if facts.broken else {}),
+    }
+    return {name: strict_json(value) for name, value in found.items()}
+
+
+def _suite_to_json(suite: SuiteInfo) -> JsonObject:
+    found = _without(asdict(suite), "suite")
+    found = _without(found, "gate") if suite.gate is GateKind.STATISTICAL else found
+    found = _without(found, "cases") if suite.cases is None else found
+    return _without(found, "n_cases") if suite.n_cases is None else found
+
+
+def _without(found: JsonObject, name: str) -> JsonObject:
+    del found[name]
+    return found
+
+
+def run_info_from_json(found: object) -> RunInfo:
+    """Read what `run_info_to_json` gave, and what a later version adds to it; what is missing is empty.
+
+    Raises:
+        ValueError: it is something else; the message names what of it.
+    """
+    block = _read(_Block, found)
+    options = dict(block.options)
+    judge = _judge_in(options)
+    return RunInfo(
+        judge=judge,
+        models=tuple(
+            ModelInfo(role=role, model=model.model, identity=model.identity, sampling=model.sampling)
+            for role, model in block.models.items()
+        ),
+        suites=tuple(
+            SuiteInfo(
+                suite=name,
+                sha256=suite.sha256,
+                grader=suite.grader,
+                grader_version=suite.grader_version,
+                path=suite.path,
+                trust=suite.trust,
+                gate=suite.gate,
+                cases=suite.cases,
+                n_cases=suite.n_cases,
+            )
+            for name, suite in block.suites.items()
+        ),
+        options=options,
+        prompts={
+            digest: Prompt(text=prompt) if isinstance(prompt, str) else Prompt(messages=prompt)
+            for digest, prompt in block.prompts.items()
+        },
+        expected=block.expected,
+        broken=block.broken,
+    )
+
+
+def _judge_in(options: JsonObject) -> JudgeInfo | None:
+    """Take the judge out of the options; None where there is none, or one that only a grader of another package knows.
+
+    Raises:
+        ValueError: it is a judge of ours with a field it cannot have.
+    """
+    found = options.get("judge")
+    if not isinstance(found, dict) or "suites" not in found:
+        return None
+    del options["judge"]
+    try:
+        return _read(JudgeInfo, found)
+    except ValueError as fault:
+        raise ValueError(f"of the judge, {fault}") from None
+
+
+def merged_run_info(several: Sequence[RunInfo]) -> RunInfo:
+    """Put the facts of several processes of one run together."""
+    models: dict[str, ModelInfo] = {}
+    for facts in several:
+        for model in facts.models:
+            sampling = {**models[model.role].sampling, **model.sampling} if model.role in models else model.sampling
+            models[model.role] = replace(model, sampling=sampling)
+    return RunInfo(
+        models=tuple(models.values()),
+        suites=tuple({suite.suite: suite for facts in several for suite in facts.suites}.values()),
+        options={key: value for facts in several for key, value in facts.options.items()},
+        prompts={digest: prompt for facts in several for digest, prompt in facts.prompts.items()},
+        expected={digest: text for facts in several for digest, text in facts.expected.items()},
+        judge=_merged_judge([facts.judge for facts in several if facts.judge is not None]),
+        broken={role: cause for facts in several for role, cause in facts.broken.items()},
+    )
+
+
+def _merged_judge(several: Sequence[JudgeInfo]) -> JudgeInfo | None:
+    if not several:
+        return None
+    suites = {suite: own for judge in several for suite, own in judge.suites.items()}
+    identities = [judge.identity for judge in several if judge.identity is not None]
+    return replace(several[-1], identity=identities[-1] if identities else None, suites=suites)
+
+
+def prompt_to_json(prompt: Prompt) -> Json:
+    """Give a prompt as it is sent: a text, or a list of messages."""
+    if prompt.text is not None:
+        return prompt.text
+    return [{"role": message.role, "content": message.content} for message in prompt.messages]
+
+
+def _totals(records: Sequence[Record]) -> JsonObject:
+    samples = [sample for record in records for sample in record.samples]
+    return {
+        "records": len(records),
+        **{str(outcome): sum(record.outcome is outcome for record in records) for outcome in Outcome},
+        "samples": len(samples),
+        "errors": sum(sample.outcome is Outcome.ERROR for sample in samples),
+        "input_tokens": sum(sample.input_tokens or 0 for sample in samples),
+        "output_tokens": sum(sample.output_tokens or 0 for sample in samples),
+    }
+
+
+# -- a file
+
+
+def read_run_file(path: Path) -> JsonObject:
+    """Read a benchmark JSON that has our block.
+
+    Raises:
+        RunFileFault: it cannot be read, is no benchmark JSON, has no block of ours or a newer one.
+    """
+    return _checked(path, _load(path))
+
+
+def _checked(path: Path, found: Any) -> JsonObject:
+    if not isinstance(found, dict) or not isinstance(found.get("benchmarks"), list):
+        raise RunFileFault(f"{path}: this is no benchmark JSON; write one with pytest --benchmark-json.")
+    block = found.get("llmbench")
+    if not isinstance(block, dict) or not isinstance(block.get("schema"), int):
+        raise RunFileFault(
+            f"{path}: this is a plain pytest-benchmark file; only runs with --llm-model can be read here."
+        )
+    if block["schema"] > SCHEMA:
+        message = (
+            f"{path}: this file has schema {block['schema']}, this pytest-llmbench reads up to {SCHEMA}; update it."
+        )
+        raise RunFileFault(message)
+    return found
+
+
+def _load(path: Path) -> Any:
+    try:
+        # other programs write NaN into JSON; here it counts as null
+        return json.loads(path.read_bytes(), parse_constant=lambda _: None)
+    except FileNotFoundError:
+        raise RunFileFault(f"{path}: there is no such file; write one with pytest --benchmark-json={path}.") from None
+    except OSError as fault:
+        raise RunFileFault(f"{path}: this file cannot be read: {fault.strerror}.") from None
+    except UnicodeDecodeError:
+        raise RunFileFault(f"{path}: this is no benchmark JSON: it is not UTF-8.") from None
+    except json.JSONDecodeError as fault:
+        message = f"{path}:{fault.lineno}: this is not JSON, or it was cut off: {fault.msg}."
+        raise RunFileFault(message) from None
+    except ValueError as fault:
+        raise RunFileFault(f"{path}: this is no benchmark JSON: {fault}.") from None
+    except RecursionError:
+        raise RunFileFault(f"{path}: this is no benchmark JSON: it is nested too deep.") from None
+
+
+def read_run(path: Path) -> Run:
+    """Read a run back from its benchmark JSON.
+
+    Raises:
+        RunFileFault: see `read_run_file`; or a record in it is broken.
+    """
+    return _run_from_json(path, read_run_file(path))
+
+
+def _run_from_json(path: Path, found: JsonObject) -> Run:
+    block = found["llmbench"]
+    records = []
+    for entry in record_objects(found):
+        try:
+            records.append(record_from_json(entry))
+        except ValueError as fault:
+            case = entry.get("case") if isinstance(entry, dict) else None
+            which = f'the record of case "{case}"' if case is not None else "a record"
+            raise RunFileFault(f"{path}: {which} is broken: {fault}.") from None
+    try:
+        facts = run_info_from_json(block)
+    except ValueError as fault:
+        raise RunFileFault(f"{path}: the llmbench block is broken: {fault}.") from None
+    commit = found.get("commit_info")
+    once, twins = _apart(records)
+    return Run(
+        records=once,
+        twins=twins,
+        facts=facts,
+        datetime=str(found.get("datetime", "")),
+        commit=str(commit.get("id", "")) if isinstance(commit, dict) else "",
+        machine=machine_from_json(found.get("machine_info")),
+        stopped=str(block["stopped"]) if block.get("stopped") else None,
+    )
+
+
+def _apart(records: Sequence[Record]) -> tuple[tuple[Record, ...], tuple[Record, ...]]:
+    """Take the twins out; those of files that did not mark them are all but the first of a case under a role."""
+    once: dict[tuple[str, str, str], Record] = {}
+    twins: list[Record] = []
+    for record in records:
+        key = (record.suite, record.case, record.role)
+        if record.twin_of is not None or key in once:
+            twins.append(record)
+        else:
+            once[key] = record
+    return tuple(once.values()), tuple(twins)
+
+
+def with_pooled(newest: JsonObject, older: Sequence[JsonObject]) -> JsonObject:
+    """Put further runs of one model, as read from their files, into the block of the newest, without the text twice.
+
+    Runs that stand in the others' blocks come along.
+    """
+    runs = [found for run in older for found in (_without_pooled(run), *_pooled_objects(run))]
+    own = _pooled_objects(newest)
+    return {**newest, "llmbench": {**newest["llmbench"], "pooled": [*own, *runs]}}
+
+
+def _without_pooled(found: JsonObject) -> JsonObject:
+    return {**found, "llmbench": {name: value for name, value in found["llmbench"].items() if name != "pooled"}}
+
+
+def _pooled_objects(found: JsonObject) -> list[JsonObject]:
+    pooled = found["llmbench"].get("pooled")
+    return list(pooled) if isinstance(pooled, list) else []
+
+
+def read_pooled(path: Path) -> tuple[Run, ...]:
+    """Read the further runs that `llmbench accept` put into a baseline.
+
+    Raises:
+        RunFileFault: see `read_run`.
+    """
+    return tuple(_run_from_json(path, _checked(path, found)) for found in _pooled_objects(read_run_file(path)))
+
+
+def machine_from_json(found: Any) -> Machine | None:
+    """Read pytest-benchmark's `machine_info`; None where there is none."""
+    if not isinstance(found, dict) or not found:
+        return None
+    cpu = found["cpu"] if isinstance(found.get("cpu"), dict) else {}
+    count = cpu.get("count")
+    return Machine(
+        node=str(found.get("node", "")),
+        cpu=str(cpu.get("brand_raw", "")),
+        cpu_count=count if isinstance(count, int) else None,
+        architecture=str(found.get("machine", "")),
+        system=str(found.get("system", "")),
+    )
+
+
+def record_objects(found: JsonObject) -> Iterator[Any]:
+    """Give the records of a file as they stand in it, those without a latency last."""
+    for benchmark in found["benchmarks"]:
+        extra_info = benchmark.get("extra_info") if isinstance(benchmark, dict) else None
+        record = extra_info.get("llmbench") if isinstance(extra_info, dict) else None
+        if record is not None:
+            yield record
+    unmeasured = found["llmbench"].get("unmeasured")
+    yield from unmeasured if isinstance(unmeasured, list) else ()

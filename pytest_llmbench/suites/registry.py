@@ -1,0 +1,135 @@
+"""The suites of a run: found below the given paths, each loaded once, with its grader and its checks."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from pytest_llmbench.errors import SuiteFault, UsageFault
+from pytest_llmbench.grading.base import Finding, Grader, GraderKind, Judging, Severity
+from pytest_llmbench.suites.loader import LoadedSuite, load_suite, may_be_suite
+
+NOT_A_SUITE = "this is not a suite file; it needs `suite` and `grader` at its top level."
+"""What is wrong with a file that was named as a suite and is none."""
+
+
+class SuiteRegistry:
+    """Loaded suites.
+
+    `graders` are those of the loaded suites, by name; `judgings` describe how the suites that ask a judge ask it.
+
+    Args:
+        root: the project's root directory, below which `fixtures/` lies.
+        kinds: graders of other packages by name.
+        has_judge: a judge model is named, so that suites may ask it.
+    """
+
+    def __init__(self, root: Path, kinds: Mapping[str, GraderKind], *, has_judge: bool = False):
+        self.graders: dict[str, Grader] = {}
+        self.judgings: dict[str, Judging] = {}
+        self._root = root
+        self._kinds = kinds
+        self._has_judge = has_judge
+        self._loaded: dict[Path, LoadedSuite | None] = {}
+        self._checked: set[str] = set()
+
+    def load(self, path: Path) -> LoadedSuite | None:
+        """Load a suite file once and build its grader; None for YAML of another kind.
+
+        Raises:
+            SuiteFault: the suite, its data or its database is wrong.
+        """
+        path = path.resolve()
+        if path not in self._loaded:
+            try:
+                loaded = load_suite(_shown(path), self._kinds)
+            except RecursionError:
+                message = "the file is nested too deeply, or an alias refers to a node that contains it; write it out."
+                raise SuiteFault(message, path=_shown(path)) from None
+            if loaded is not None:
+                self._prepare(loaded)
+            self._loaded[path] = loaded
+        return self._loaded[path]
+
+    def check(self, loaded: LoadedSuite) -> tuple[Finding, ...]:
+        """Let the grader of a suite check it quickly, once a suite: the check before a run.
+
+        Raises:
+            SuiteFault: a finding is an error.
+        """
+        if loaded.suite.name in self._checked:
+            return ()
+        findings = loaded.kind.check(loaded.suite, self._root, is_thorough=False)
+        for finding in findings:
+            if finding.severity is Severity.ERROR:
+                raise fault_of(finding, loaded)
+        self._checked.add(loaded.suite.name)
+        return findings
+
+    def check_thoroughly(self, loaded: LoadedSuite) -> tuple[Finding, ...]:
+        """Give the findings of a suite's file and those of its grader's thorough check, errors among them."""
+        return (*loaded.findings, *loaded.kind.check(loaded.suite, self._root, is_thorough=True))
+
+    def load_below(self, paths: Iterable[Path]) -> Iterator[LoadedSuite | SuiteFault]:
+        """Load the suite files among and below some paths, each once; what is wrong with one stands in its place.
+
+        Args:
+            paths: suite files, or folders to search; what is hidden in them is left out.
+
+        Raises:
+            UsageFault: a path does not exist, a named file is not a suite, or there is no suite at all.
+        """
+        n_found = 0
+        # a file may be named itself and lie in a named folder too
+        files = {file.resolve(): file for path in paths for file in _files_at(path)}
+        for file in files.values():
+            try:
+                loaded: LoadedSuite | SuiteFault | None = self.load(file)
+            except SuiteFault as fault:
+                loaded = fault
+            if loaded is not None:
+                n_found += 1
+                yield loaded
+        if not n_found:
+            raise UsageFault("no suite file found; a suite is a .yaml file with `suite` and `grader` at its top level.")
+
+    def _prepare(self, loaded: LoadedSuite) -> None:
+        suite = loaded.suite
+        for path, other in self._loaded.items():
+            if other is not None and other.suite.name == suite.name:
+                message = f'the suite name "{suite.name}" is already used by {_shown(path)}; rename one of them.'
+                raise SuiteFault(message, path=suite.path, line=1)
+        self.graders[suite.name] = loaded.kind.build(suite, self._root)
+        judging = loaded.kind.judging(suite, self._root) if self._has_judge else None
+        if judging is not None:
+            self.judgings[suite.name] = judging
+
+
+def _files_at(path: Path) -> Iterator[Path]:
+    if path.is_dir():
+        files = sorted(file for ending in ("*.yaml", "*.yml") for file in path.rglob(ending))
+        yield from (file for file in files if not _is_hidden(file, path) and may_be_suite(file))
+    elif not path.is_file():
+        raise UsageFault(f"{path}: no such file or folder.")
+    elif not may_be_suite(path):
+        raise UsageFault(f"{path}: {NOT_A_SUITE}")
+    else:
+        yield path
+
+
+def _is_hidden(file: Path, below: Path) -> bool:
+    return any(part.startswith(".") for part in file.relative_to(below).parts)
+
+
+def fault_of(finding: Finding, loaded: LoadedSuite) -> SuiteFault:
+    """Make a fault of a finding, with the place of its case."""
+    case = next((case for case in loaded.suite.cases if case.id == finding.case), None)
+    if case is None:
+        return SuiteFault(finding.message, path=loaded.suite.path, line=1)
+    return SuiteFault(f'case "{case.id}": {finding.message}', path=case.path, line=case.line)
+
+
+def _shown(path: Path) -> Path:
+    """Give a path as people write it: relative to the working directory where it lies below."""
+    try:
+        return path.relative_to(Path.cwd())
+    except ValueError:
+        return path
