@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 
 class Kind(StrEnum):
@@ -55,6 +56,12 @@ def pieces(text: str) -> Iterator[Piece]:
     for match in _PIECES.finditer(text):
         kind = match.lastgroup
         yield Piece(Kind.STRING if kind in (None, "tag") else Kind(kind), match.group(), match.start())
+
+
+@lru_cache(maxsize=16)
+def cut(text: str) -> tuple[Piece, ...]:
+    """Give the pieces of a statement, which several steps look at one after the other."""
+    return tuple(pieces(text))
 
 
 def unquoted(piece: Piece) -> str:

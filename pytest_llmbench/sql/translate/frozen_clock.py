@@ -21,6 +21,9 @@ _MOMENT = "1999-12-31T23:58:59"  # a mark that no answer writes with a T, an odd
 _DAY = "1999-12-31T"
 _TIME = "T23:58:59"
 
+_NOW = exp.cast(exp.Literal.string(_MOMENT), "TIMESTAMP")  # made once: to build a type costs more than to copy it
+_TODAY = exp.cast(exp.Literal.string(_DAY), "DATE")
+
 _NOW_NAMES = frozenset(
     """
     now sysdate getdate getutcdate sysdatetime sysutcdatetime sysdatetimeoffset systimestamp clock_timestamp
@@ -41,12 +44,12 @@ _WORDS = {"now": 0, "today": 0, "yesterday": -1, "tomorrow": 1}
 
 def now() -> exp.Expr:
     """Give the frozen moment as a naive timestamp."""
-    return exp.cast(exp.Literal.string(_MOMENT), "TIMESTAMP")
+    return _NOW.copy()
 
 
 def today() -> exp.Expr:
     """Give the day of the frozen moment."""
-    return exp.cast(exp.Literal.string(_DAY), "DATE")
+    return _TODAY.copy()
 
 
 def freeze(tree: exp.Expr, schema: Schema) -> exp.Expr:

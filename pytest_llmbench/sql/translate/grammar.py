@@ -8,7 +8,7 @@ else that runs.  Found by changing single tokens of queries and comparing with t
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from pytest_llmbench.sql.extract.tokens import Kind, Piece, pieces
+from pytest_llmbench.sql.extract.tokens import Kind, Piece, cut
 
 _RANKS = {"from": 1, "where": 2, "group": 3, "having": 4, "qualify": 5, "order": 6, "limit": 7}
 _SETS = frozenset({"union", "intersect", "except", "minus"})
@@ -40,7 +40,7 @@ class _Level:
 
 def fault(statement: str) -> str | None:
     """Say what no database would run in a statement, None if nothing is found."""
-    solid = [piece for piece in pieces(statement) if piece.kind not in (Kind.SPACE, Kind.COMMENT)]
+    solid = [piece for piece in cut(statement) if piece.kind not in (Kind.SPACE, Kind.COMMENT)]
     levels = [_Level()]
     for index, piece in enumerate(solid):
         if piece.kind is Kind.SIGN:
@@ -69,7 +69,7 @@ def fault(statement: str) -> str | None:
 
 def has_subscript(statement: str) -> bool:
     """Tell whether a bracket is no quoted alias: it stands directly behind an expression, or holds a number."""
-    found = list(pieces(statement))
+    found = cut(statement)
     for index, piece in enumerate(found[1:], 1):
         if piece.text != "[" or piece.kind is not Kind.SIGN:
             continue
