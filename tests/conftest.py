@@ -68,10 +68,20 @@ def harms() -> Harms:
     return lambda text: [ascii(one) for one in (*_ACTING.findall(text), *_LOG_COMMAND.findall(text))]
 
 
+# the summary of the CI job that runs the tests, and what makes a child of an xdist worker take itself for one
+_OF_THE_OUTER_RUN = (
+    "GITHUB_STEP_SUMMARY",
+    "PYTEST_XDIST_WORKER",
+    "PYTEST_XDIST_WORKER_COUNT",
+    "PYTEST_XDIST_TESTRUNUID",
+)
+
+
 @pytest.fixture(autouse=True)
-def _no_step_summary(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the runs that tests make out of the summary of the CI job that runs the tests."""
-    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+def _hidden_outer_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide the run of these tests from the runs that they make."""
+    for name in _OF_THE_OUTER_RUN:
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
