@@ -66,7 +66,7 @@ CATCHING_ALL = {
     "errors": "the one place where whatever a model or a grader raises becomes a value",
     "grading.function": "whatever a user's module does when it is imported is the suite's fault",
     "models.transformers.libraries": "libraries raise what they like when a model is opened, and each becomes a ModelFault",
-    "models.openai.provider": "whatever breaks one of many requests in flight becomes its own error",
+    "models.openai.model": "whatever breaks one of many requests in flight becomes its own error",
 }
 """Files that may catch everything, with their reason."""
 
