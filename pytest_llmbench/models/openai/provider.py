@@ -303,15 +303,16 @@ class OpenAIModel(Opened):
         body = self._body(request, extras)
         loop = asyncio.get_running_loop()
         sent = last = time.perf_counter()
+        deadline = loop.time() + self._timeout_s
         try:
             async with asyncio.timeout(self._timeout_s) as limit, self._client.exchange(body) as chunks:
-                is_draining = False
+                was_complete = False
                 async for chunk in chunks:
                     last = time.perf_counter()
                     reader.feed(chunk, last)
-                    if reader.is_complete and not is_draining:
-                        is_draining = True
-                        limit.reschedule(loop.time() + DRAIN_S)
+                    if reader.is_complete is not was_complete:
+                        was_complete = reader.is_complete
+                        limit.reschedule(loop.time() + DRAIN_S if was_complete else deadline)
         except Failure:
             if not reader.is_complete:  # what breaks after the end takes nothing from the answer
                 raise

@@ -72,7 +72,12 @@ def _facts_of(sampling: Sampling) -> Mapping[str, Json]:
     return facts
 
 
-_LATER_KEYS: Mapping[str, Json] = {"reasoning": "auto", "omit": [], "api_version": None}
+_LATER_KEYS: Mapping[str, Json] = {
+    "reasoning": "auto",
+    "omit": [],
+    "api_version": None,
+    "merge_adapter": None,
+}
 """Keys that entries had later, with their usual value: with it the digest is that of earlier releases."""
 
 
