@@ -65,6 +65,7 @@ LATE = ("torch", "transformers", "gguf", "peft", "safetensors", "accelerate", "h
 CATCHING_ALL = {
     "errors": "the one place where whatever a model or a grader raises becomes a value",
     "grading.function": "whatever a user's module does when it is imported is the suite's fault",
+    "models.python.calls": "whatever an application raises, sys.exit() too, is the error of its case",
     "models.transformers.libraries": "libraries raise what they like when a model is opened, and each becomes a ModelFault",
     "models.openai.provider": "whatever breaks one of many requests in flight becomes its own error",
 }
