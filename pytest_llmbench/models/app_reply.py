@@ -41,8 +41,12 @@ class AppReplyFault(Exception):
     """What an application gave is no answer. Its name belongs before the message."""
 
 
-def answer_of(given: object) -> Answer:
+def answer_of(given: object, kind: str = "dict") -> Answer:
     """Make an answer of what an application gave: a text, or a table with the keys of `AppReply`.
+
+    Args:
+        given: by the application.
+        kind: what messages call a table.
 
     Raises:
         AppReplyFault: it is neither.
@@ -54,7 +58,7 @@ def answer_of(given: object) -> Answer:
     try:
         reply = AppReply.model_validate(dict(given))
     except ValidationError as fault:
-        raise AppReplyFault(f"gave a wrong dict: {told(chief_error(fault), AppReply)}") from None
+        raise AppReplyFault(f"gave a wrong {kind}: {told(chief_error(fault), AppReply)}") from None
     return Answer(
         text=whole_characters(reply.text),
         input_tokens=reply.input_tokens,

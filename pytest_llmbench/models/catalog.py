@@ -22,6 +22,7 @@ BUILT_IN = MappingProxyType(
         "openai": "openai.provider",
         "recorded": "recorded",
         "python": "python.provider",
+        "http": "http.provider",
     }
 )
 """Module below this package that holds PROVIDER, by provider."""

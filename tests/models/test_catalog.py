@@ -107,12 +107,12 @@ FAULTS = {
     "unknown provider": (
         FILE.replace('"openai"', '"opnai"'),
         "chatgpt",
-        'models.toml: [chatgpt]: there is no provider "opnai"; the known ones are: openai, recorded, transformers.',
+        'models.toml: [chatgpt]: there is no provider "opnai"; the known ones are: openai, python, http, recorded, transformers.',
     ),
     "unknown provider of a target": (
         FILE,
         "hf:x",
-        '--llm-model "hf:x": there is no provider "hf"; the known ones are: transformers, openai, recorded.',
+        '--llm-model "hf:x": there is no provider "hf"; the known ones are: http, python, transformers, openai, recorded.',
     ),
     "missing key": (
         FILE.replace("model =", "# model ="),

@@ -12,6 +12,7 @@ import pytest_llmbench.plugin.activate
 import pytest_llmbench.plugin.fixtures  # noqa: F401 - a run in this process forgets what it imported
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "applications.md").read_text(encoding="utf-8")
+SECTION = PAGE.partition("## A service behind a URL")[0]
 SUITE = """\
 suite: echo
 grader: exact
@@ -116,7 +117,7 @@ def test_a_missing_module_ends_the_run(project: pytest.Pytester) -> None:
 
 def files(language: str) -> dict[str, str]:
     """Give the blocks of the page that begin with the name of a file, as a comment."""
-    blocks = re.findall(rf"^```{language}\n# (\S+)\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+    blocks = re.findall(rf"^```{language}\n# (\S+)\n(.*?)^```", SECTION, re.DOTALL | re.MULTILINE)
     return dict(blocks)
 
 
@@ -127,7 +128,7 @@ def test_the_documented_function_is_tested_as_shown(pytester: pytest.Pytester) -
     for name, text in shown.items():
         (pytester.path / name).parent.mkdir(exist_ok=True)
         (pytester.path / name).write_text(text)
-    (command,) = re.findall(r"^    pytest (--llm-model app .*)$", PAGE, re.MULTILINE)
+    (command,) = re.findall(r"^    pytest (--llm-model app .*)$", SECTION, re.MULTILINE)
 
     result = pytester.runpytest_inprocess(*command.split())
 

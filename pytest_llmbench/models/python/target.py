@@ -4,36 +4,16 @@ import copy
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import reduce
 from types import MappingProxyType
 from typing import Any
-from uuid import uuid4
 
 from pytest_llmbench.errors import ModelFault
+from pytest_llmbench.models.app_request import last_user_message, messages_of, new_session, sampling_of
 from pytest_llmbench.models.python.entry import PythonEntry
-from pytest_llmbench.values import Prompt, Request
-
-
-def last_user_message(prompt: Prompt) -> str:
-    """Give the text of a completion prompt, or the last message of the user in a chat."""
-    if prompt.text is not None:
-        return prompt.text
-    return next((message.content for message in reversed(prompt.messages) if message.role == "user"), "")
-
-
-def messages_of(prompt: Prompt) -> list[dict[str, str]]:
-    """Give all messages of a chat; the text of a completion prompt as one of the user."""
-    if prompt.text is not None:
-        return [{"role": "user", "content": prompt.text}]
-    return [{"role": message.role, "content": message.content} for message in prompt.messages]
-
-
-def new_session(request: Request) -> str:
-    """Make the name of a conversation that no other request, run or attempt has."""
-    return f"{request.suite}-{request.case}-{request.sample}-{uuid4().hex[:12]}"
-
+from pytest_llmbench.values import Request
 
 ARGUMENTS: Mapping[str, Callable[[Request], Any]] = MappingProxyType(
     {
@@ -42,7 +22,7 @@ ARGUMENTS: Mapping[str, Callable[[Request], Any]] = MappingProxyType(
         # copies: what an application does to them must not reach the graders
         "inputs": lambda request: copy.deepcopy(dict(request.inputs)),
         "session": new_session,
-        "sampling": lambda request: {**asdict(request.sampling), "stop": list(request.sampling.stop)},
+        "sampling": sampling_of,
     }
 )
 """What a function may ask for, by the names of its parameters."""
