@@ -196,6 +196,9 @@ class AnswerError:
     is_fatal: bool = False
 
 
+CUT_OFF = "length"
+"""The finish reason where the limit of tokens ended an answer, or its reasoning."""
+
 CONTENT_FILTER = "content_filter"
 """The finish reason where a filter of the provider ended an answer, or kept it from beginning."""
 
@@ -267,6 +270,14 @@ class Trust:
     tnr: Annotated[float, AsTyped()] = 0.8
 
 
+class GateKind(StrEnum):
+    """How a suite takes part in the gate, the strictest first."""
+
+    SMOKE = "smoke"
+    STATISTICAL = "statistical"
+    ADVICE = "advice"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suite:
     """One file of cases of one kind, loaded and checked.
@@ -286,3 +297,4 @@ class Suite:
     prompt_source: Mapping[PromptStyle, tuple[tuple[str, str], ...]] = field(default_factory=dict)
     sha256: str = ""
     trust: Trust | None = None
+    gate: GateKind = GateKind.STATISTICAL

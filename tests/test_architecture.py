@@ -99,6 +99,8 @@ def _imports(node: ast.AST, *, is_late: bool) -> Iterator[Import]:
         is_function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         is_for_types = isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
         for child in node.orelse if is_for_types else ast.iter_child_nodes(node):
+            if isinstance(child, ast.expr):  # holds no statement, and most of the nodes
+                continue
             yield from _imports(child, is_late=is_late or is_function)
 
 

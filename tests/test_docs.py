@@ -17,6 +17,7 @@ from pytest_llmbench.grading.registry import BUILT_IN as GRADERS
 from pytest_llmbench.models.catalog import BUILT_IN as PROVIDERS
 from pytest_llmbench.models.catalog import Catalog
 from pytest_llmbench.models.entries import Entry
+from pytest_llmbench.models.presets import PRESETS
 from pytest_llmbench.plugin.command_line import OPTIONS
 from pytest_llmbench.values import Reason
 
@@ -178,7 +179,17 @@ def test_models_has_every_key_of_every_entry() -> None:
     assert sorted(missing) == []
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+def test_models_has_every_preset() -> None:
+    """Each preset has a row with its address and the variable of its key."""
+    rows = {
+        line.split("`")[1]: line for line in section(page("models.md"), "Presets").splitlines() if line[:3] == "| `"
+    }
+
+    for name, preset in PRESETS.items():
+        assert all(f"`{preset.keys[key]}`" in rows[name] for key in ("base_url", "api_key_env") if key in preset.keys)
+
+
+@pytest.mark.parametrize("provider", [provider for provider in PROVIDERS if provider not in PRESETS])
 def test_models_has_every_key_of_a_provider(provider: str) -> None:
     """The table of a provider has its keys and no others."""
     kind = Catalog(Path("models.toml"), {}).provider(provider, "")

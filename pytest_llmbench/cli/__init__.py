@@ -19,10 +19,12 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "review": ("pytest_llmbench.cli.review", "annotate the answers of a run yourself, without seeing their grades"),
     "agreement": ("pytest_llmbench.cli.agreement", "measure how far the graders agree with people"),
     "compare": ("pytest_llmbench.cli.compare", "gate a run against another: exit 0 passed, 1 worse, 8 undecided"),
+    "accept": ("pytest_llmbench.cli.accept", "take a run, or several of one model, as the baseline of the gate"),
     "history": ("pytest_llmbench.cli.history", "list the scores and latencies of many runs over time"),
     "calibrate": ("pytest_llmbench.cli.calibrate", "measure a model's noise against itself; recommend a margin"),
     "export-requests": ("pytest_llmbench.cli.export_requests", "write the requests of a run in OpenAI's batch format"),
     "report": ("pytest_llmbench.cli.report", "write a run as one HTML file: verdict, scores, every answer"),
+    "migrate": ("pytest_llmbench.cli.migrate", "rewrite run files of earlier versions in the present schema"),
     "schema": ("pytest_llmbench.cli.schema", "print the JSON schema of suite files, for editors"),
 }
 """Each command with its module and its line of help.

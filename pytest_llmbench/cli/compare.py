@@ -20,6 +20,7 @@ from pytest_llmbench.report.safe_text import printed_json
 from pytest_llmbench.report.side_by_side import Column, side_by_side_json, side_by_side_lines, side_by_side_markdown
 from pytest_llmbench.report.terminal.gate import comparison_lines
 from pytest_llmbench.results.records import Run
+from pytest_llmbench.results.run_file import read_pooled
 
 FORMATS = ("text", "markdown", "json")
 
@@ -53,6 +54,8 @@ def run(options: argparse.Namespace) -> int:
     """
     people = annotations_of(options)
     older = [(str(path), read_checked(path)) for path in options.pool]
+    # what was taken as the baseline together with it, by `llmbench accept`
+    older += [(f"a run in {options.files[0]}", run) for run in read_pooled(options.files[0])]
     columns = compared(_named_runs(options.files, options.models), older, settings_of(options, people))
     # lines that go into a file stay whole
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None

@@ -1,17 +1,20 @@
 """`llmbench validate`: check suite files without any model."""
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_llmbench.cli.arguments import add_suite_paths
 from pytest_llmbench.cli.output import print_lines
 from pytest_llmbench.errors import SuiteFault
+from pytest_llmbench.gate.power import too_small
+from pytest_llmbench.gate.settings import GateSettings
 from pytest_llmbench.grading.base import Severity
 from pytest_llmbench.report.format import counted
 from pytest_llmbench.report.safe_text import visible
 from pytest_llmbench.suites.registry import SuiteRegistry, fault_of
+from pytest_llmbench.values import Suite
 
 _WORDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.ADVICE: "hint"}
 
@@ -72,6 +75,14 @@ def validate(paths: Iterable[Path], root: Path) -> Validation:
             cases += len(found.suite.cases)
             for finding in registry.check_thoroughly(found):
                 remarks.append(Remark(severity=finding.severity, text=str(fault_of(finding, found))))
+            remarks += _size_remarks(found.suite)
         except SuiteFault as fault:
             remarks.append(Remark(severity=Severity.ERROR, text=str(fault)))
     return Validation(suites=suites, cases=cases, remarks=tuple(remarks))
+
+
+def _size_remarks(suite: Suite) -> Iterator[Remark]:
+    """Name a suite that could not pass an unchanged model at the default margin."""
+    text = too_small(suite, GateSettings().margin)
+    if text is not None:
+        yield Remark(severity=Severity.ADVICE, text=f"{suite.path}:1: {text}")

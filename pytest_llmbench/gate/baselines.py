@@ -28,7 +28,7 @@ from pytest_llmbench.gate.comparison import (
 from pytest_llmbench.gate.score_test import MIN_UNITS, count_differences, evidence, noise_floor
 from pytest_llmbench.results.identity import identity_differences, judge_differences
 from pytest_llmbench.results.records import Record, Run, Sample
-from pytest_llmbench.results.run_file import read_run
+from pytest_llmbench.results.run_file import read_pooled, read_run
 from pytest_llmbench.stats import mean, t_quantile
 
 UNDATED = "unknown date"
@@ -56,7 +56,7 @@ def pool(comparison: Comparison, older: Sequence[Run]) -> Comparison:
     """Add the answers of older runs of the baseline where they qualify, and say where they do not.
 
     Raises:
-        RunFileFault: a record in an older run has an impossible score, or a case is there twice.
+        UsageFault: a record in an older run has an impossible score, or a case is there twice.
     """
     indexed = [(run, index(run)) for run in older]
     suites: list[SuitePairs] = []
@@ -111,18 +111,36 @@ def _refusal(today: Run, old: Run, suite: SuitePairs, old_role: str) -> str | No
     """Say why a whole run does not count for a suite; None if it does."""
     now, was = model_info(today.facts, suite.baseline_role), model_info(old.facts, old_role)
     if now is None or was is None:
-        return "it does not tell which model it met"
+        return "it does not name the model it met"
+    if was.model != now.model:
+        return f"it met another entry ({was.model}, not {now.model})"
     if differences := identity_differences(was.identity, now.identity):
         return f"it met another model ({', '.join(differences)})"
     if now.sampling.get(suite.suite) != was.sampling.get(suite.suite):
         return "it has another sampling"
     graders = suite_info(today.facts, suite.suite), suite_info(old.facts, suite.suite)
     if graders[0] is None or graders[1] is None:
-        return "it does not tell which grader it had"
+        return "it does not name the grader it had"
     if (graders[0].grader, graders[0].grader_version) != (graders[1].grader, graders[1].grader_version):
         return "it has another grader"
     if judge_differences(today.facts, old.facts, suite.suite):
         return "it has another judge"
+    return None
+
+
+def difference_of_runs(today: Run, old: Run) -> str | None:
+    """Give the first difference by which two runs are not of one model, asked and graded in one way; None if none."""
+    old_roles, roles = ({record.role for record in run.records} for run in (old, today))
+    if old_roles != roles:
+        return f"it has the roles {', '.join(sorted(old_roles))}, not {', '.join(sorted(roles))}"
+    for suite, role in dict.fromkeys((record.suite, record.role) for record in today.records):
+        names = [{r.model for r in run.records if r.role == role} for run in (today, old)]
+        if names[0] != names[1]:
+            return f'its model "{role}" is the entry {", ".join(sorted(names[1]))}, not {", ".join(sorted(names[0]))}'
+        pairs = SuitePairs(suite=suite, role=role, baseline_role=role, pairs=())
+        refusal = _refusal(today, old, pairs, role)
+        if refusal is not None:
+            return f"{refusal} in suite {suite}"
     return None
 
 
@@ -164,6 +182,8 @@ class Baseline:
 
     path: Path
     run: Run
+    older: tuple[Run, ...] = ()
+    """Runs that were taken as a baseline together with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,12 +200,12 @@ def read_checked(path: Path) -> Run:
     """Read a run whose records can be judged.
 
     Raises:
-        RunFileFault: it cannot be read, has a case twice, or an impossible score.
+        RunFileFault: it cannot be read, or has an impossible score.
     """
     run = read_run(path)
     try:
         index(run)
-    except RunFileFault as fault:
+    except UsageFault as fault:
         raise RunFileFault(f"{path}: {fault}") from None
     return run
 
@@ -200,7 +220,7 @@ def read_baselines(paths: Sequence[Path]) -> tuple[Baseline, ...]:
     twice = [path for path, count in Counter(path.resolve() for path in paths).items() if count > 1]
     if twice:
         raise UsageFault(f"{twice[0]}: this baseline is named twice; a run has nothing to add to itself.")
-    by_run = [Baseline(path=path, run=read_checked(path)) for path in paths]
+    by_run = [Baseline(path=path, run=read_checked(path), older=read_pooled(path)) for path in paths]
     empty = [baseline.path for baseline in by_run if not baseline.run.records]
     if empty:
         raise RunFileFault(f"{empty[0]}: this run has no record; nothing can be compared with it.")
@@ -213,17 +233,11 @@ def check_plan(baseline: Baseline, planned: Iterable[PlannedCase]) -> None:
     """See that a baseline has something to say about what is about to be asked.
 
     Raises:
-        UsageFault: no role of theirs pairs, they share no case, or a case is planned twice.
+        UsageFault: no role of theirs pairs, or they share no case.
     """
     wanted: dict[str, dict[tuple[str, str], str]] = {}
     for case in planned:
-        of_role = wanted.setdefault(case.role, {})
-        if (case.suite, case.case) in of_role:
-            raise UsageFault(
-                f'case "{case.case}" of suite "{case.suite}" is about to be run twice under "{case.role}", and a gate '
-                "can judge it but once; run its suite file and its Python test apart."
-            )
-        of_role[case.suite, case.case] = case.case_sha256
+        wanted.setdefault(case.role, {})[case.suite, case.case] = case.case_sha256
     known = index(baseline.run)
     changed = 0
     for old_role, new_role in role_pairs(list(known), list(wanted)):

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pytest_llmbench.results.records import NOT_ASKED, Record, Run
+from pytest_llmbench.values import GateKind
 
 _LONGEST_CAUSE = 300
 
@@ -27,11 +28,14 @@ def _broken(run: Run) -> Iterator[str]:
         yield _clause(names.get(role, role), cause)
     if run.stopped is not None:
         return  # what was not reached says nothing of the model
+    advice = {suite.suite for suite in run.facts.suites if suite.gate is GateKind.ADVICE}
     for records in _by_suite(run.records):
         if all(record.samples and not record.answered for record in records):
             errors = [sample.error or "" for record in records for sample in record.samples]
             if not any(error.startswith(NOT_ASKED) for error in errors):
                 has_others = any(r.answered for r in run.records if r.role == records[0].role)
+                if has_others and records[0].suite in advice:
+                    continue
                 where = f"no answer in suite {records[0].suite}: " if has_others else ""
                 yield _clause(records[0].model, where + errors[0])
 

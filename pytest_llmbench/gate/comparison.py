@@ -11,9 +11,10 @@ from enum import StrEnum
 from itertools import combinations
 from math import isfinite
 
-from pytest_llmbench.errors import RunFileFault, UsageFault
+from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.results.identity import graders_without_judge, judge_differences
 from pytest_llmbench.results.records import ModelInfo, Record, Run, RunInfo, Sample, SuiteInfo
+from pytest_llmbench.values import GateKind
 
 
 class Kind(StrEnum):
@@ -23,6 +24,7 @@ class Kind(StrEnum):
     GRADER = "grader"
     JUDGE = "judge"
     SAMPLES = "samples"
+    GATE = "gate"
     MACHINE = "machine"
     CONCURRENCY = "concurrency"
 
@@ -124,8 +126,7 @@ def join(baseline: Run, candidate: Run, allowed: Iterable[Kind] = ()) -> Compari
     """Join two runs.
 
     Raises:
-        RunFileFault: a record has an impossible score, or a case is there twice.
-        UsageFault: they have no case in common.
+        UsageFault: they have no case in common, a record has an impossible score, or a case is there twice.
     """
     permitted = frozenset(allowed)
     old, new = index(baseline), index(candidate)
@@ -159,7 +160,7 @@ def index(run: Run) -> dict[str, dict[Key, Record]]:
     """Give the records by role, then suite and case.
 
     Raises:
-        RunFileFault: a record has an impossible score, or a case is there twice.
+        UsageFault: a record has an impossible score, or a case is there twice.
     """
     found: dict[str, dict[Key, Record]] = {}
     for record in run.records:
@@ -167,10 +168,10 @@ def index(run: Run) -> dict[str, dict[Key, Record]]:
         key = (record.suite, record.case)
         where = f'case "{record.case}" of suite "{record.suite}" under "{record.role}"'
         if key in of_role:
-            raise RunFileFault(f"{where} is in the run twice; run its suite file and its Python test apart.")
+            raise UsageFault(f"{where} is in the run twice; a comparison can count it but once.")
         for score in (record.score, *(sample.score for sample in record.samples)):
             if score is not None and not (isinstance(score, int | float) and isfinite(score) and 0 <= score <= 1):
-                raise RunFileFault(f"{where} has the score {score}; scores lie in 0..1: its grader is wrong.")
+                raise UsageFault(f"{where} has the score {score}; scores lie in 0..1: its grader is wrong.")
         of_role[key] = record
     return found
 
@@ -306,6 +307,8 @@ class _Sides:
             yield from difference(
                 Kind.GRADER, lambda pair: pair.baseline.grader != pair.candidate.grader, "another grader"
             )
+        if weakened := _weakened_gate(self.baseline, self.candidate, suite):
+            yield Difference(kind=Kind.GATE, text=weakened, is_allowed=Kind.GATE in self.allowed)
         parts = judge_differences(self.baseline.facts, self.candidate.facts, suite)
         if parts:
             what, without_judge = f"another judge ({', '.join(parts)})", graders_without_judge()
@@ -335,6 +338,17 @@ class _Sides:
 
     def _runs(self) -> tuple[tuple[Run, str], tuple[Run, str]]:
         return (self.baseline, self.baseline_role), (self.candidate, self.role)
+
+
+_STRICTNESS = (GateKind.ADVICE, GateKind.STATISTICAL, GateKind.SMOKE)
+
+
+def _weakened_gate(baseline: Run, candidate: Run, suite: str) -> str | None:
+    """Describe how a suite takes part in the gate more weakly than in the baseline; None if it does not."""
+    old, new = suite_info(baseline.facts, suite), suite_info(candidate.facts, suite)
+    if old is None or new is None or _STRICTNESS.index(new.gate) >= _STRICTNESS.index(old.gate):
+        return None
+    return f"the suite is gated by `{new.gate}`, in the baseline by `{old.gate}`"
 
 
 def _has_other_prompt(pair: Pair) -> bool:

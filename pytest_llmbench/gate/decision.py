@@ -31,9 +31,17 @@ from pytest_llmbench.gate.rule import (
 )
 from pytest_llmbench.gate.score_test import interval
 from pytest_llmbench.gate.settings import GateSettings
+from pytest_llmbench.gate.smoke import (
+    SmokeRuling,
+    is_let_off,
+    is_smoke,
+    rule_smoke,
+    smoke_suites_of_candidate_alone,
+)
 from pytest_llmbench.results.grader_agreement import untrusted_graders
 from pytest_llmbench.results.records import Record, Run
 from pytest_llmbench.stats import holm, mean
+from pytest_llmbench.values import GateKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +81,8 @@ class SuiteRuling:
     agreement: Agreement | None = None
     blocked_by: tuple[Difference, ...] = ()
     doubt: str | None = None
+    smoke: SmokeRuling | None = None
+    """For a suite with `gate: smoke`, in place of all that is statistical."""
 
     @property
     def has_clusters(self) -> bool:
@@ -140,8 +150,17 @@ class Gate:
 def decide(comparison: Comparison, settings: GateSettings) -> Gate:
     """Give the verdicts on two joined runs."""
     doubted = untrusted_suites((comparison.baseline, comparison.candidate), settings)
-    judged = [(suite, units_of(suite.pairs)) for suite in comparison.suites if suite.pairs and not suite.blocked_by]
-    rulings: dict[tuple[str, str], SuiteRuling] = {}
+    smoke = {
+        (suite.suite, suite.role): _smoke_ruling(comparison, suite, settings)
+        for suite in (*comparison.suites, *smoke_suites_of_candidate_alone(comparison))
+        if is_smoke(comparison.candidate, suite.suite) and not suite.blocked_by
+    }
+    judged = [
+        (suite, units_of(suite.pairs))
+        for suite in comparison.suites
+        if suite.pairs and not suite.blocked_by and (suite.suite, suite.role) not in smoke
+    ]
+    rulings: dict[tuple[str, str], SuiteRuling] = dict(smoke)
     trusted = [entry for entry in judged if entry[0].suite not in doubted]
     # what is advice only is no part of the family whose false alarms are bounded
     families = [trusted, *([entry] for entry in judged if entry[0].suite in doubted)]
@@ -151,12 +170,17 @@ def decide(comparison: Comparison, settings: GateSettings) -> Gate:
         for (suite, units), *ends in zip(family, _with_alarms(against), _with_alarms(favour), strict=True):
             rulings[suite.suite, suite.role] = _ruling(suite, units, tuple(ends), settings)
     found = [rulings.get((suite.suite, suite.role)) or _blocked(suite) for suite in comparison.suites]
+    found += [ruling for ruling in smoke.values() if ruling.pairs not in comparison.suites]
     excess = [one for one in too_many_errors(comparison.candidate, settings.max_errors) if one.suite not in doubted]
     return Gate(
         settings=settings,
         comparison=_with_notes(comparison, excess, settings),
         suites=tuple(
-            replace(_with_errors(ruling, excess, settings), doubt=doubted.get(ruling.pairs.suite)) for ruling in found
+            replace(
+                _with_errors(ruling, excess, settings),
+                doubt=None if is_let_off(ruling.pairs) else doubted.get(ruling.pairs.suite),
+            )
+            for ruling in found
         ),
         broken=why_broken(comparison.candidate) or why_broken(comparison.baseline, owner="the baseline's "),
         too_many_errors=tuple(excess),
@@ -187,9 +211,11 @@ def _with_notes(comparison: Comparison, excess: Sequence[TooManyErrors], setting
 
 
 def untrusted_suites(runs: Sequence[Run], settings: GateSettings) -> dict[str, str]:
-    """Say of which suites of the last run the graders are not trusted to gate it, and why."""
+    """Give the suites of the last run that are advice only, by their own words or for their grader, and why."""
     records = [record for run in runs for record in run.records]
-    return untrusted_graders(records, runs[-1].facts.suites, settings.people)
+    suites = runs[-1].facts.suites
+    advice = {suite.suite: "its file says `gate: advice`" for suite in suites if suite.gate is GateKind.ADVICE}
+    return {**untrusted_graders(records, suites, settings.people), **advice}
 
 
 def _with_alarms(claims: Sequence[Claims]) -> list[tuple[Claims, bool]]:
@@ -201,10 +227,19 @@ def _blocked(suite: SuitePairs) -> SuiteRuling:
     return SuiteRuling(pairs=suite, verdict=Verdict.INCONCLUSIVE, blocked_by=suite.blocked_by)
 
 
+def _smoke_ruling(comparison: Comparison, suite: SuitePairs, settings: GateSettings) -> SuiteRuling:
+    smoke, units = rule_smoke(comparison, suite), units_of(suite.pairs)
+    found = _ruling(suite, units, (), settings) if units.known else SuiteRuling(pairs=suite, verdict=smoke.verdict)
+    return replace(
+        found, verdict=smoke.verdict, smoke=smoke, interval=None, advice=None, is_real_drop=False, is_corrected=False
+    )
+
+
 def _ruling(
     suite: SuitePairs, units: Units, ends: tuple[tuple[Claims, bool], ...], settings: GateSettings
 ) -> SuiteRuling:
-    verdict = same_at_both_ends(*(claims.verdict(is_alarmed=is_alarmed) for claims, is_alarmed in ends))
+    verdicts = [claims.verdict(is_alarmed=is_alarmed) for claims, is_alarmed in ends]
+    verdict = same_at_both_ends(*verdicts) if verdicts else Verdict.INCONCLUSIVE
     scores = units.known
     known = differences_of(scores)
     interval_against = interval(differences_of(units.against))
@@ -346,7 +381,7 @@ def decide_run(run: Run, asked: RunGate, *, stopped: str | None = None) -> RunRu
     if stopped is not None:
         return RunRuling(asked=asked, refusal=stopped)
     try:
-        gate = _compare([baseline.run for baseline in asked.baselines], run, asked.settings)
+        gate = _compare(asked.baselines, run, asked.settings)
     except LlmbenchError as fault:
         return RunRuling(asked=asked, refusal=str(fault))
     if gate is not None and gate.broken is not None:
@@ -355,9 +390,10 @@ def decide_run(run: Run, asked: RunGate, *, stopped: str | None = None) -> RunRu
     return RunRuling(asked=asked, gate=gate, floors=rule_min_scores(run.records, asked.floors, doubted))
 
 
-def _compare(baselines: Sequence[Run], run: Run, settings: GateSettings) -> Gate | None:
+def _compare(baselines: Sequence[Baseline], run: Run, settings: GateSettings) -> Gate | None:
     if not baselines:
         return None
-    newest, *older = baselines
-    joined = join(newest, run, settings.allowed)
+    newest, *others = baselines
+    older = [*newest.older, *(run for other in others for run in (other.run, *other.older))]
+    joined = join(newest.run, run, settings.allowed)
     return decide(pool(joined, older) if older else joined, settings)

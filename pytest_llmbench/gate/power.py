@@ -6,9 +6,10 @@ from math import sqrt
 from statistics import pvariance
 
 from pytest_llmbench.gate.comparison import Pair, SuitePairs
-from pytest_llmbench.gate.score_test import Differences, smallest_margin, units_needed
+from pytest_llmbench.gate.score_test import Differences, silence_floor, smallest_margin, units_needed
 from pytest_llmbench.results.records import Record
 from pytest_llmbench.stats import mean
+from pytest_llmbench.values import GateKind, Suite
 
 USUAL_BETWEEN = 0.023
 """Variance of a case's difference between two equally good models that no number of samples removes."""
@@ -105,3 +106,15 @@ def _usual(samples: int, *, is_greedy: bool) -> Differences:
     step = 1.0 if is_greedy or samples == 1 else 0.5
     moved = variance / step**2
     return Differences(counts=((-step, moved / 2), (0.0, 1 - moved), (step, moved / 2)))
+
+
+def too_small(suite: Suite, margin: float) -> str | None:
+    """Describe a statistical suite that could not pass an unchanged model, with both ways out; None for others."""
+    units = len({case.cluster or ("case", case.id) for case in suite.cases})
+    needed = silence_floor(margin)
+    if suite.gate is not GateKind.STATISTICAL or units >= needed:
+        return None
+    return (
+        f'suite "{suite.name}" has {units} cases and cannot pass an unchanged model at a margin of {margin * 100:g} '
+        f"points: give it {needed} or more, or write `gate: smoke` into it (every case that passed must pass)."
+    )

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from pytest_llmbench.errors import ModelsFileFault, UsageFault
 from pytest_llmbench.models.base import HasTraits, Provider, Traits
 from pytest_llmbench.models.entries import PATH, PATH_OR_ID, PATH_OR_MODULE, Entry
+from pytest_llmbench.models.presets import PRESETS
 from pytest_llmbench.models.validation import chief_error, known_keys, nearest_first, place, said
 
 BUILT_IN = MappingProxyType(
@@ -23,6 +24,7 @@ BUILT_IN = MappingProxyType(
         "recorded": "recorded",
         "python": "python.provider",
         "http": "http.provider",
+        **dict.fromkeys(PRESETS, "openai.provider"),
     }
 )
 """Module below this package that holds PROVIDER, by provider."""

@@ -4,10 +4,19 @@ Unknown keys are refused.  Paths are made absolute by the catalog, against the f
 entry stands in, before a provider sees them (fields marked `PathText`).
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
+from pytest_llmbench.models.presets import preset_of
 from pytest_llmbench.models.validation import Count, NotNegative, Positive, PositiveShare, Switch, Text, Whole, kept
 
 PATH = "path"
@@ -115,7 +124,7 @@ class TransformersEntry(Entry):
 
 
 class OpenAIEntry(Entry):
-    """An API that speaks OpenAI's protocol."""
+    """An API that speaks OpenAI's protocol; what its provider's preset says fills the keys that are not written."""
 
     model: str
     base_url: str | None = None
@@ -124,11 +133,21 @@ class OpenAIEntry(Entry):
     headers_env: dict[str, str] = {}
     extra_body: dict[str, object] = {}
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    omit: tuple[Literal["max_tokens", "temperature", "top_p", "stop", "seed"], ...] = ()
+    api_version: Text | None = None
     stream: Switch = True
     timeout_s: Positive | None = None
     max_retries: Whole = Field(default=4, ge=0)
     serve: str | None = None
     serve_timeout_s: Positive = 600
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_preset(cls, table: Any) -> Any:
+        if not isinstance(table, dict):
+            return table
+        preset = preset_of(str(table.get("provider")))
+        return {**preset.keys, **table}
 
 
 class RecordedEntry(Entry):

@@ -30,6 +30,8 @@ def cut_at_stop(text: str, stop: Iterable[str], marks: Marks | None, *, has_reas
 class AnswerWatch:
     """Follows a growing text: whether its answer has begun, and whether a stop string has ended it.
 
+    `is_open` tells that it is within its reasoning, `is_behind` that its answer stands behind some.
+
     Args:
         marks: of the reasoning.
         stop: the strings that end an answer.
@@ -43,7 +45,8 @@ class AnswerWatch:
         self._marks = marks
         self._stop = tuple(word for word in stop if word)
         self._is_patient = is_patient
-        self._is_open = False
+        self.is_open = False
+        self.is_behind = False
 
     @property
     def tail_characters(self) -> int:
@@ -59,16 +62,16 @@ class AnswerWatch:
             has_reasoning: some came in a field of its own.
         """
         may_end = self._marks is not None and self._marks.may_end(tail)
-        if self._is_open and not may_end:
+        if self.is_open and not may_end:
             return
         if self.has_begun and not may_end and not any(word in tail for word in self._stop):
             return
         text = whole()
         found = separate(text, self._marks, is_whole=False)
-        self._is_open = found.is_open
-        is_behind = has_reasoning or found.start > 0
-        answer = found.text.lstrip() if is_behind else found.text
+        self.is_open = found.is_open
+        self.is_behind = has_reasoning or found.start > 0
+        answer = found.text.lstrip() if self.is_behind else found.text
         is_undecided = self._marks is not None and self._marks.may_begin(text, found.start)
         self.has_begun = bool(answer) and not found.is_open and not is_undecided
-        may_stop = self.has_begun and (is_behind or not self._is_patient)
+        may_stop = self.has_begun and (self.is_behind or not self._is_patient)
         self.is_ended = may_stop and first_stop(answer, self._stop) is not None

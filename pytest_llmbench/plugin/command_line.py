@@ -76,6 +76,7 @@ class Option(NamedTuple):
 
 
 COUNT = Number(int, at_least=1)
+NOT_NEGATIVE = Number(int, at_least=0)
 POSITIVE = Number(float, above=0)
 
 OPTIONS: tuple[Option, ...] = (
@@ -88,6 +89,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("--llm-models-file", "FILE", "Models file; default fixtures/models.toml."),
     Option("--llm-samples", "K", "Answers per case; default 1.", COUNT),
     Option("--llm-limit", "N", "Only the first N cases of each suite.", COUNT),
+    Option("--llm-reasoning-tokens", "N", "Room for reasoning, on top of max_tokens; default 0.", NOT_NEGATIVE),
     Option(
         "--llm-concurrency",
         "N",

@@ -4,7 +4,7 @@ The process that writes the benchmark JSON decides, under xdist the controller. 
 cannot be seen to fit the plan there, since only workers collect: they are sent the file.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from pytest_llmbench.errors import LlmbenchError, UsageFault
 from pytest_llmbench.gate.baselines import Baseline, PlannedCase, check_plan, read_baselines
 from pytest_llmbench.gate.decision import RunGate, decide_run
 from pytest_llmbench.gate.min_score import check_min_scores
+from pytest_llmbench.gate.power import too_small
 from pytest_llmbench.plugin import options
 from pytest_llmbench.plugin.internals.reports import add_suite_properties
 from pytest_llmbench.plugin.internals.xdist import BaselineFile, is_worker
@@ -66,6 +67,7 @@ class GateHooks:
         self._are_floors_given = are_floors_given
         self._unread_verdicts = unread_verdicts
         self._errors = 0
+        self._small_suites: list[str] = []
 
     # -- before anything is asked
 
@@ -90,6 +92,7 @@ class GateHooks:
         """Show what the run is compared with."""
         return f"llmbench gate: {asked_text(self.asked)}"
 
+    @pytest.hookimpl(tryfirst=True)  # before the terminal asks what to show of the collection
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """See that what is asked fits the plan, before any model is called."""
         option = session.config.option
@@ -105,6 +108,13 @@ class GateHooks:
                 check_plan(baseline, planned)
         except LlmbenchError as fault:
             self._session.refuse(str(fault))
+            return
+        if self.asked.baselines:
+            self._small_suites = list(_small_suites(session, self.asked.settings.margin))
+
+    def pytest_report_collectionfinish(self) -> list[str]:
+        """Show which suites could not pass an unchanged model."""
+        return [visible(f"llmbench gate: {text}") for text in self._small_suites]
 
     def _newest(self) -> tuple[Baseline, ...]:
         if is_worker(self.config):
@@ -165,6 +175,13 @@ class GateHooks:
 
 _DECIDED = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED)
 """Ends of a run for which the gate gives a verdict, or the reason why there is none."""
+
+
+def _small_suites(session: pytest.Session, margin: float) -> Iterator[str]:
+    """Name the suites that could not pass an unchanged model."""
+    loaded = (item.stash[ITEM].loaded.suite for item in session.items if ITEM in item.stash)
+    texts = (too_small(suite, margin) for suite in {suite.name: suite for suite in loaded}.values())
+    yield from (text for text in texts if text is not None)
 
 
 def _planned(item: pytest.Item) -> PlannedCase:

@@ -84,6 +84,7 @@ def run_settings(config: pytest.Config) -> RunSettings:
         root=config.rootpath,
         samples=samples or 1,
         limit=limit,
+        reasoning_tokens=_count(config, "llm_reasoning_tokens"),
         max_cost_usd=max_cost_usd,
         n_checked=_count(config, "llm_check_batching") or 0,
         is_only_planned=flag(config, "llm_plan"),

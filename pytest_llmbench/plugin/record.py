@@ -33,8 +33,8 @@ class RecordHooks:
         self._keep(report.nodeid, record)
 
     def _keep(self, nodeid: str, record: Record) -> None:
-        self._session.records[nodeid] = record
-        self._session.benchmarks.replay(record, name=nodeid.rsplit("::", 1)[-1], nodeid=nodeid)
+        kept = self._session.keep(nodeid, record)
+        self._session.benchmarks.replay(kept, name=nodeid.rsplit("::", 1)[-1], nodeid=nodeid)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> Generator[None, None, None]:

@@ -24,6 +24,7 @@ from pytest_llmbench.report.terminal.failure import wrong_line
 from pytest_llmbench.report.terminal.labels import label_lines
 from pytest_llmbench.report.terminal.layout import Styled, folded
 from pytest_llmbench.report.terminal.scoreboard import (
+    cut_off_lines,
     reason_lines,
     reused_line,
     scoreboard,
@@ -228,7 +229,7 @@ class Summary:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Show the scoreboard, behind pytest-benchmark's table."""
         verbosity = self._session.config.get_verbosity()
-        records = list(self._session.records.values())
+        records = self._session.run.records
         if not records or verbosity < -1:
             return
         terminalreporter.write_sep("=", "llmbench")
@@ -237,6 +238,8 @@ class Summary:
         write(terminalreporter, scoreboard_table(board, width, is_short=verbosity < 0))
         if left_out := times_left_out(board):
             write(terminalreporter, folded((), left_out, width))
+        for cut_off in cut_off_lines(board, records):
+            write(terminalreporter, folded((), cut_off, width))
         if verbosity >= 0:
             write(terminalreporter, reason_lines(records, width))
             write(terminalreporter, label_lines(records, self._session.run.facts.prompts, width))

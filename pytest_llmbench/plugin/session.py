@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import replace
 from typing import TextIO
 
 import pytest
@@ -44,6 +45,7 @@ class LlmSession:
         self.runner = config.stash[RUNNER] = Runner(run_settings, specs, kinds, judge=judge)
         self.is_lenient = options.flag(config, "llm_no_fail") or has_gate(config)
         self.records: dict[str, Record] = {}
+        self._first_by_case: dict[tuple[str, str, str], str] = {}
         self.refusal: str | None = None
         self.ruling: RunRuling | None = None
         self.why_stopped: str | None = None
@@ -67,7 +69,20 @@ class LlmSession:
         """The run as far as it has come."""
         facts = merged_run_info([self.runner.facts(), *self.workers.received])
         ordered = sorted(self.records.values(), key=lambda record: (record.suite, record.case, record.role))
-        return Run(records=tuple(ordered), facts=facts, stopped=self.why_stopped)
+        return Run(
+            records=tuple(record for record in ordered if record.twin_of is None),
+            twins=tuple(record for record in ordered if record.twin_of is not None),
+            facts=facts,
+            stopped=self.why_stopped,
+        )
+
+    def keep(self, nodeid: str, record: Record) -> Record:
+        """Keep a test's record; one of a case that another test met before under the role is marked as its twin."""
+        key = (record.suite, record.case, record.role)
+        first = self._first_by_case.setdefault(key, nodeid)
+        kept = record if first == nodeid else replace(record, twin_of=first)
+        self.records[nodeid] = kept
+        return kept
 
     @property
     def remarks(self) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from pytest_llmbench.gate.latency import Ratio
 from pytest_llmbench.gate.min_score import MinScoreRuling
 from pytest_llmbench.gate.rule import METHOD, Verdict
 from pytest_llmbench.gate.score_test import CONFIDENCE
+from pytest_llmbench.gate.smoke import METHOD as SMOKE_METHOD
 from pytest_llmbench.results.run_file import JsonObject
 from pytest_llmbench.values import Json
 
@@ -63,6 +64,8 @@ def _suite(ruling: SuiteRuling) -> JsonObject:
         "role": ruling.pairs.role,
         "baseline_role": ruling.pairs.baseline_role,
         "verdict": ruling.verdict,
+        "method": METHOD if ruling.smoke is None else SMOKE_METHOD,
+        "breaches": [] if ruling.smoke is None else list(ruling.smoke.breaches),
         "advice_only": ruling.doubt,
         "baseline_score": _rounded(ruling.baseline_score),
         "candidate_score": _rounded(ruling.candidate_score),

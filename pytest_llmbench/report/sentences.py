@@ -106,6 +106,9 @@ def _noise_lines(ruling: SuiteRuling, margin: float) -> Iterator[str]:
 
 
 def _sentence(ruling: SuiteRuling, margin: float) -> str:
+    if ruling.smoke is not None:
+        passed = f"{ruling.smoke.passed} of {counted(ruling.smoke.cases, 'case')} pass"
+        return f"smoke: {passed}; what passed before and what is new must"
     if not ruling.pairs.pairs:
         return "no case in common"
     if ruling.blocked_by:
@@ -163,6 +166,7 @@ def _details(ruling: SuiteRuling, suites: int, *, is_verbose: bool) -> Iterator[
         way_out = f"blocks the comparison; --allow-different {difference.kind} compares anyway"
         how = "allowed" if difference.is_allowed else way_out
         yield f"{difference.text} ({how})"
+    yield from () if ruling.smoke is None else ruling.smoke.breaches
     yield from ruling.pairs.notes
     if ruling.blocked_by or not ruling.pairs.pairs:
         return

@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeAlias, TypeVar
 
 from pytest_llmbench.models.base import Identity
 from pytest_llmbench.stats import mean
-from pytest_llmbench.values import Answer, AnswerError, AsTyped, Grade, Json, Outcome, Prompt, Sampling, Trust
+from pytest_llmbench.values import Answer, AnswerError, AsTyped, GateKind, Grade, Json, Outcome, Prompt, Sampling, Trust
 
 Number = TypeVar("Number", int, float)
 
@@ -47,6 +47,11 @@ class Sample:
     reused: Switch = False
     attempts: Count = 1
     error: str | None = None
+    reasoning: str | None = None
+    """What the model wrote before its answer: kept, never graded, never compared."""
+    reasoning_tokens: Count | None = None
+    ttfa_s: Seconds | None = None
+    """The time to the first token of the answer, behind any reasoning."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +70,8 @@ class Record:
     outcome: Outcome
     cluster: str | None = None
     """The case's cluster; absent in the JSON where there is none."""
+    twin_of: str | None = None
+    """The test that met the same case under the same role before; absent in the JSON where there is none."""
     samples: tuple[Sample, ...]
 
     @property
@@ -109,6 +116,12 @@ class SuiteInfo:
     grader_version: int
     path: str
     trust: Trust | None = None
+    gate: GateKind = GateKind.STATISTICAL
+    """Absent in the JSON where it is the default, as in files that know of no other."""
+    cases: tuple[str, ...] | None = None
+    """The ids of all cases that the file holds, selected or not; recorded for `gate: smoke` alone."""
+    n_cases: int | None = None
+    """How many that are; None in files that do not hold it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,10 +173,14 @@ class Machine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """All records of one invocation and what they were made with; `stopped` is why it ended before its time, if so."""
+    """All records of one invocation and what they were made with; `stopped` is why it ended before its time, if so.
+
+    `records` has each case once under each role; `twins` are the records of tests that met one of them again.
+    """
 
     records: tuple[Record, ...]
     facts: RunInfo
+    twins: tuple[Record, ...] = ()
     datetime: str = ""
     commit: str = ""
     machine: Machine | None = None
@@ -235,6 +252,9 @@ def _of_answer(answer: Answer) -> dict[str, Any]:
         "concurrency": answer.concurrency,
         "reused": answer.reused,
         "attempts": answer.attempts,
+        "reasoning": answer.reasoning,
+        "reasoning_tokens": _plausible(answer.reasoning_tokens),
+        "ttfa_s": _plausible(answer.ttfa_s),
     }
 
 

@@ -16,7 +16,7 @@ from pytest_llmbench.errors import RunFileFault
 from pytest_llmbench.models.base import Identity
 from pytest_llmbench.results.json_values import strict_json
 from pytest_llmbench.results.records import JudgeInfo, Machine, ModelInfo, Record, Run, RunInfo, Sample, SuiteInfo
-from pytest_llmbench.values import AsTyped, Json, Message, Outcome, Prompt, Sampling, Trust
+from pytest_llmbench.values import AsTyped, GateKind, Json, Message, Outcome, Prompt, Sampling, Trust
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter, ValidationError
@@ -24,10 +24,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 JsonObject: TypeAlias = dict[str, Any]
 
-SCHEMA = 1
-"""The version of the record and of the block. Readers refuse newer ones."""
+SCHEMA = 2
+"""The version of the record and of the block. Readers refuse newer ones, and accept all older ones for good.
 
-_ABSENT_WHEN_NONE = ("cluster",)
+With 2, `answer` is without its reasoning, which stands in a field of its own; later fields are optional.
+"""
+
+_ABSENT_WHEN_NONE = ("cluster", "twin_of")
 """The fields of a record that are in its JSON only where they have a value."""
 
 _LONGEST_SHOWN = 40
@@ -147,6 +150,9 @@ class _NamedSuite:
     grader_version: Annotated[int, AsTyped()]
     path: str
     trust: Trust | None = None
+    gate: GateKind = GateKind.STATISTICAL
+    cases: tuple[str, ...] | None = None
+    n_cases: Annotated[int, AsTyped()] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +171,7 @@ def block_to_json(run: Run) -> JsonObject:
     """Give the top-level `llmbench` block: everything but the records that have a latency."""
     return {
         "schema": SCHEMA,
-        "unmeasured": [record_to_json(record) for record in run.records if not record.latencies_s],
+        "unmeasured": [record_to_json(record) for record in (*run.records, *run.twins) if not record.latencies_s],
         **run_info_to_json(run.facts),
         "totals": _totals(run.records),
         **({} if run.stopped is None else {"stopped": run.stopped}),
@@ -177,13 +183,20 @@ def run_info_to_json(facts: RunInfo) -> JsonObject:
     """Give what a run was made with, as it stands in the block."""
     found: JsonObject = {
         "models": {model.role: _without(asdict(model), "role") for model in facts.models},
-        "suites": {suite.suite: _without(asdict(suite), "suite") for suite in facts.suites},
+        "suites": {suite.suite: _suite_to_json(suite) for suite in facts.suites},
         "options": {**facts.options, **({} if facts.judge is None else {"judge": asdict(facts.judge)})},
         "prompts": {digest: prompt_to_json(prompt) for digest, prompt in facts.prompts.items()},
         "expected": dict(facts.expected),
         **({"broken": dict(facts.broken)} if facts.broken else {}),
     }
     return {name: strict_json(value) for name, value in found.items()}
+
+
+def _suite_to_json(suite: SuiteInfo) -> JsonObject:
+    found = _without(asdict(suite), "suite")
+    found = _without(found, "gate") if suite.gate is GateKind.STATISTICAL else found
+    found = _without(found, "cases") if suite.cases is None else found
+    return _without(found, "n_cases") if suite.n_cases is None else found
 
 
 def _without(found: JsonObject, name: str) -> JsonObject:
@@ -214,6 +227,9 @@ def run_info_from_json(found: object) -> RunInfo:
                 grader_version=suite.grader_version,
                 path=suite.path,
                 trust=suite.trust,
+                gate=suite.gate,
+                cases=suite.cases,
+                n_cases=suite.n_cases,
             )
             for name, suite in block.suites.items()
         ),
@@ -297,7 +313,10 @@ def read_run_file(path: Path) -> JsonObject:
     Raises:
         RunFileFault: it cannot be read, is no benchmark JSON, has no block of ours or a newer one.
     """
-    found = _load(path)
+    return _checked(path, _load(path))
+
+
+def _checked(path: Path, found: Any) -> JsonObject:
     if not isinstance(found, dict) or not isinstance(found.get("benchmarks"), list):
         raise RunFileFault(f"{path}: this is no benchmark JSON; write one with pytest --benchmark-json.")
     block = found.get("llmbench")
@@ -338,10 +357,13 @@ def read_run(path: Path) -> Run:
     Raises:
         RunFileFault: see `read_run_file`; or a record in it is broken.
     """
-    found = read_run_file(path)
+    return _run_from_json(path, read_run_file(path))
+
+
+def _run_from_json(path: Path, found: JsonObject) -> Run:
     block = found["llmbench"]
     records = []
-    for entry in _record_objects(found):
+    for entry in record_objects(found):
         try:
             records.append(record_from_json(entry))
         except ValueError as fault:
@@ -353,14 +375,57 @@ def read_run(path: Path) -> Run:
     except ValueError as fault:
         raise RunFileFault(f"{path}: the llmbench block is broken: {fault}.") from None
     commit = found.get("commit_info")
+    once, twins = _apart(records)
     return Run(
-        records=tuple(records),
+        records=once,
+        twins=twins,
         facts=facts,
         datetime=str(found.get("datetime", "")),
         commit=str(commit.get("id", "")) if isinstance(commit, dict) else "",
         machine=machine_from_json(found.get("machine_info")),
         stopped=str(block["stopped"]) if block.get("stopped") else None,
     )
+
+
+def _apart(records: Sequence[Record]) -> tuple[tuple[Record, ...], tuple[Record, ...]]:
+    """Take the twins out; those of files that did not mark them are all but the first of a case under a role."""
+    once: dict[tuple[str, str, str], Record] = {}
+    twins: list[Record] = []
+    for record in records:
+        key = (record.suite, record.case, record.role)
+        if record.twin_of is not None or key in once:
+            twins.append(record)
+        else:
+            once[key] = record
+    return tuple(once.values()), tuple(twins)
+
+
+def with_pooled(newest: JsonObject, older: Sequence[JsonObject]) -> JsonObject:
+    """Put further runs of one model, as read from their files, into the block of the newest, without the text twice.
+
+    Runs that stand in the others' blocks come along.
+    """
+    runs = [found for run in older for found in (_without_pooled(run), *_pooled_objects(run))]
+    own = _pooled_objects(newest)
+    return {**newest, "llmbench": {**newest["llmbench"], "pooled": [*own, *runs]}}
+
+
+def _without_pooled(found: JsonObject) -> JsonObject:
+    return {**found, "llmbench": {name: value for name, value in found["llmbench"].items() if name != "pooled"}}
+
+
+def _pooled_objects(found: JsonObject) -> list[JsonObject]:
+    pooled = found["llmbench"].get("pooled")
+    return list(pooled) if isinstance(pooled, list) else []
+
+
+def read_pooled(path: Path) -> tuple[Run, ...]:
+    """Read the further runs that `llmbench accept` put into a baseline.
+
+    Raises:
+        RunFileFault: see `read_run`.
+    """
+    return tuple(_run_from_json(path, _checked(path, found)) for found in _pooled_objects(read_run_file(path)))
 
 
 def machine_from_json(found: Any) -> Machine | None:
@@ -378,7 +443,8 @@ def machine_from_json(found: Any) -> Machine | None:
     )
 
 
-def _record_objects(found: JsonObject) -> Iterator[Any]:
+def record_objects(found: JsonObject) -> Iterator[Any]:
+    """Give the records of a file as they stand in it, those without a latency last."""
     for benchmark in found["benchmarks"]:
         extra_info = benchmark.get("extra_info") if isinstance(benchmark, dict) else None
         record = extra_info.get("llmbench") if isinstance(extra_info, dict) else None

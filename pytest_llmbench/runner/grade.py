@@ -1,15 +1,26 @@
 """From the answers of an item to its result: graded, with its record."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pytest_llmbench.errors import Caught, LlmbenchError, caught
+from pytest_llmbench.grading.answer_text import clip
 from pytest_llmbench.grading.base import Grader
 from pytest_llmbench.results.records import Record, Sample, error_sample, graded_sample, outcome_of, ungraded_sample
 from pytest_llmbench.runner.judge_requests import JudgeRequests
 from pytest_llmbench.runner.requests import RequestBuilder
 from pytest_llmbench.runner.settings import Item
-from pytest_llmbench.values import Answer, AnswerError, Grade, Outcome, Prompt
+from pytest_llmbench.values import (
+    CONTENT_FILTER,
+    CUT_OFF,
+    Answer,
+    AnswerError,
+    Grade,
+    Outcome,
+    Prompt,
+    Reason,
+    Sampling,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +85,10 @@ class ItemGrader:
             answers: one a sample.
             replies: of the judge, where the item has one.
         """
+        limit = _limit(item, self._builder.sampling(item))
         graded = [
-            _sample(answer, grade) for answer, grade in zip(answers, self._grades(item, answers, replies), strict=True)
+            _sample(answer, _with_ending(answer, grade, limit))
+            for answer, grade in zip(answers, self._grades(item, answers, replies), strict=True)
         ]
         samples = tuple(sample for sample, _ in graded)
         outcome, score = outcome_of(samples)
@@ -136,6 +149,32 @@ class ItemGrader:
                 return AnswerError(cause=str(fault))
 
         return [caught(graded, answer) for answer in answers]
+
+
+def _limit(item: Item, sampling: Sampling) -> str:
+    """Name the limit that ends an item's answers."""
+    if item.spec.traits.is_recorded:
+        return "its limit of tokens, when it was recorded"
+    room = f" + reasoning_tokens = {sampling.reasoning_tokens}" if sampling.reasoning_tokens else ""
+    return f"max_tokens = {sampling.max_tokens}{room}"
+
+
+def _with_ending(
+    answer: Answer | AnswerError, grade: Grade | AnswerError | Caught, limit: str
+) -> Grade | AnswerError | Caught:
+    """Have a grade say how its answer ended, where that explains much: refused, filtered, or cut off."""
+    if not isinstance(answer, Answer) or not isinstance(grade, Grade):
+        return grade
+    if answer.finish_reason == CONTENT_FILTER:
+        what = answer.refusal or "content filter"
+        explanation = f"The provider's {what} {'cut off the answer' if answer.text else 'let no answer pass'}."
+        return replace(grade, score=0.0, passed=False, reason=Reason.REFUSAL, explanation=explanation)
+    if answer.refusal is not None:
+        explanation = f"The model declined: {clip(answer.refusal)}"
+        return replace(grade, score=0.0, passed=False, reason=Reason.REFUSAL, explanation=explanation)
+    if answer.finish_reason == CUT_OFF:
+        return replace(grade, explanation=f"{grade.explanation} It was cut off at {limit}.")
+    return grade
 
 
 def _sample(answer: Answer | AnswerError, grade: Grade | AnswerError | Caught) -> tuple[Sample, Grade | None]:

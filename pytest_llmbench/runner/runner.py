@@ -16,7 +16,7 @@ from pytest_llmbench.runner.settings import AnswersSettings, Item, RunSettings
 from pytest_llmbench.runner.slots import Progress
 from pytest_llmbench.suites.loader import LoadedSuite
 from pytest_llmbench.suites.registry import SuiteRegistry
-from pytest_llmbench.values import Answer, AnswerError, Sampling
+from pytest_llmbench.values import Answer, AnswerError, GateKind, Sampling
 
 __all__ = ["AnswersSettings", "Item", "Result", "RunSettings", "Runner"]
 
@@ -190,6 +190,9 @@ class Runner:
                     grader_version=loaded.kind.version,
                     path=str(loaded.suite.path),
                     trust=loaded.suite.trust,
+                    gate=loaded.suite.gate,
+                    cases=_held_cases(loaded),
+                    n_cases=len(loaded.suite.cases),
                 )
                 for name, loaded in suites.items()
             ),
@@ -204,3 +207,8 @@ class Runner:
         if self.judge_requests is None:
             return None
         return self.judge_requests.facts(self._items.values(), None if self._judge is None else self._judge.identity)
+
+
+def _held_cases(loaded: LoadedSuite) -> tuple[str, ...] | None:
+    """Name the cases that a suite's file holds, where the gate must know which are gone from it."""
+    return tuple(case.id for case in loaded.suite.cases) if loaded.suite.gate is GateKind.SMOKE else None

@@ -67,6 +67,10 @@ def suite_schema(kinds: Mapping[str, GraderKind]) -> dict[str, Any]:
                 "description": "CSV, JSON lines or Parquet beside the file; each row is a case.",
             },
             "cases": {"type": "array", "items": _CASE},
+            "gate": {
+                "enum": ["statistical", "smoke", "advice"],
+                "description": "How the suite takes part in the gate: by its score, case by case, or not at all.",
+            },
             "trust": {
                 **_inlined(TrustKeys),
                 "description": "How well the grader must agree with people before it may gate this suite.",

@@ -24,7 +24,7 @@ from pytest_llmbench.suites import yaml12
 from pytest_llmbench.suites.case_keys import cut_texts, misplaced, unused_inputs
 from pytest_llmbench.suites.data_files import Row, read_rows
 from pytest_llmbench.suites.prompts import PromptTemplate, TemplateFault, compile_template
-from pytest_llmbench.values import Case, Json, Prompt, PromptStyle, Sampling, Suite, Trust
+from pytest_llmbench.values import Case, GateKind, Json, Prompt, PromptStyle, Sampling, Suite, Trust
 
 ID_PATTERN = re.compile(r"[A-Za-z0-9._-]+")
 TAG_PATTERN = re.compile(r"[a-z0-9_-]+")
@@ -47,7 +47,7 @@ RESERVED_MARKS = frozenset(
 """What may be no tag or suite name: pytest's own marks, ours, pytest-benchmark's, and the words of `-m`."""
 
 CASE_KEYS = frozenset({"id", "tags", "cluster", "xfail"})
-SUITE_KEYS = frozenset({"suite", "grader", "sampling", "prompt", "data", "cases", "trust"})
+SUITE_KEYS = frozenset({"suite", "grader", "sampling", "prompt", "data", "cases", "trust", "gate"})
 
 
 class TrustKeys(Strict):
@@ -157,6 +157,7 @@ class _Loader:
             prompt_source=sources,
             sha256=digest,
             trust=self._trust(),
+            gate=self._gate(),
         )
         findings = (
             *(() if self.kind.reads_inputs else unused_inputs(cases, used)),
@@ -205,6 +206,16 @@ class _Loader:
             return Trust(**TrustKeys.model_validate(yaml12.value(node, self.path)).model_dump())
         except ValidationError as fault:
             self._fail(f"trust: {first_fault(fault, TrustKeys)}", self.table.key_lines["trust"])
+
+    def _gate(self) -> GateKind:
+        node = self.table.entries.get("gate")
+        if node is None:
+            return GateKind.STATISTICAL
+        word = yaml12.text(node, self.path, "`gate`")
+        if word not in tuple(GateKind):
+            line = self.table.key_lines["gate"]
+            self._fail(f'`gate` is "{word}"; it must be statistical, smoke or advice, see docs/gate.md.', line)
+        return GateKind(word)
 
     def _prompt_sources(self) -> dict[PromptStyle, tuple[tuple[str, str], ...]]:
         node = self.table.entries.get("prompt")

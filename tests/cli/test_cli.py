@@ -211,9 +211,9 @@ def test_validate_lists_the_faults_of_all_suites(folder: Path, capsys: pytest.Ca
     (folder / "cases" / "deep").mkdir(parents=True)
     (folder / "cases" / ".hidden").mkdir()
     (folder / "cases" / ".hidden" / "x.yaml").write_text("suite: x\ngrader: y\n")
-    (folder / "cases" / "good.yaml").write_text(GOOD)
+    (folder / "cases" / "good.yaml").write_text(GOOD + "gate: smoke\n")
     (folder / "cases" / "other.yaml").write_text("a: [")
-    (folder / "cases" / "twin.yaml").write_text(GOOD)
+    (folder / "cases" / "twin.yaml").write_text(GOOD + "gate: smoke\n")
     (folder / "cases" / "a.yaml").write_text(GOOD.replace("id: b", "id: a").replace("good", "a"))
     (folder / "cases" / "deep" / "b.yml").write_text(GOOD.replace("exact", "exakt").replace("good", "b"))
 

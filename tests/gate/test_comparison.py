@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_llmbench.cli import main
-from pytest_llmbench.errors import RunFileFault, UsageFault
+from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.gate.answer_agreement import agreement
 from pytest_llmbench.gate.baselines import newest_first, pool
 from pytest_llmbench.gate.comparison import Comparison, Kind, Pair, SuitePairs, Why, join, only_role
@@ -62,7 +62,7 @@ def run(*records: Record, temperature: float = 0.0, version: int = 1, weights: s
     return Run(
         records=records,
         facts=RunInfo(
-            models=tuple(ModelInfo(role=role, model=role, identity=identity, sampling=sampling) for role in roles),
+            models=tuple(ModelInfo(role=role, model="gpt", identity=identity, sampling=sampling) for role in roles),
             suites=tuple(
                 SuiteInfo(suite=s, sha256="", grader="exact", grader_version=version, path="") for s in suites
             ),
@@ -177,14 +177,14 @@ def test_runs_without_a_common_case_are_refused_with_what_each_has() -> None:
 
 def test_a_case_that_is_there_twice_is_refused() -> None:
     """Duplicate ids under one role would be paired by chance."""
-    with pytest.raises(RunFileFault, match='case "a" of suite "s" under "m" is in the run twice'):
+    with pytest.raises(UsageFault, match='case "a" of suite "s" under "m" is in the run twice'):
         join(run(*cases("a", "a")), run(*cases("a")))
 
 
 @pytest.mark.parametrize("score", [nan, 1.5, -0.1, float("inf")])
 def test_an_impossible_score_is_refused_by_name(score: float) -> None:
     """A score that is no number in 0..1 would spoil every mean in silence."""
-    with pytest.raises(RunFileFault, match=r'case "a" of suite "s" under "m" has the score .*; scores lie in 0\.\.1'):
+    with pytest.raises(UsageFault, match=r'case "a" of suite "s" under "m" has the score .*; scores lie in 0\.\.1'):
         join(run(record("a", score)), run(*cases("a")))
 
 

@@ -107,12 +107,14 @@ FAULTS = {
     "unknown provider": (
         FILE.replace('"openai"', '"opnai"'),
         "chatgpt",
-        'models.toml: [chatgpt]: there is no provider "opnai"; the known ones are: openai, python, http, recorded, transformers.',
+        'models.toml: [chatgpt]: there is no provider "opnai"; the known ones are: openai, anthropic, '
+        "openrouter, python, ollama, gemini, http, groq, azure, mistral, recorded, lmstudio, transformers, vllm.",
     ),
     "unknown provider of a target": (
         FILE,
         "hf:x",
-        '--llm-model "hf:x": there is no provider "hf"; the known ones are: http, python, transformers, openai, recorded.',
+        '--llm-model "hf:x": there is no provider "hf"; the known ones are: http, python, anthropic, transformers, '
+        "openai, recorded, azure, ollama, vllm, lmstudio, openrouter, gemini, groq, mistral.",
     ),
     "missing key": (
         FILE.replace("model =", "# model ="),
@@ -123,8 +125,9 @@ FAULTS = {
         FILE.replace("price =", "prize ="),
         "chatgpt",
         'models.toml: [chatgpt] has the unknown key "prize"; its keys are: price, provider, api, serve, api_key_env, '
+        "api_version, "
         "max_retries, stream, prompt_style, sampling, serve_timeout_s, reasoning, reasoning_tokens, timeout_s, "
-        "concurrency, headers_env, model, max_tokens_field, base_url, extra_body.",
+        "concurrency, headers_env, omit, model, max_tokens_field, base_url, extra_body.",
     ),
     "wrong type": (
         FILE.replace("max_tokens = 64", "max_tokens = 'many'"),

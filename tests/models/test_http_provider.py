@@ -437,18 +437,18 @@ def search_url() -> Iterator[str]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/search?lang=de"
+        yield f"http://127.0.0.1:{server.server_port}/search"
         server.shutdown()
         thread.join()
 
 
 def test_a_query_is_encoded_and_asked_again(open_service: OpenService, search_url: str) -> None:
-    """A GET changes nothing, so it is repeated; its query stands behind that of the address."""
+    """A GET changes nothing, so it is repeated."""
     model = open_service(url=search_url, method="GET", body=None, query={"q": "{{ prompt }}", "n": "{{ n }}"})
 
     (answer,) = model.answer([asked("a&b=c d", n=3)])
 
-    assert text(answer) in ("/search?lang=de&q=a%26b%3Dc+d&n=3", "/search?lang=de&q=a%26b%3Dc%20d&n=3")
+    assert text(answer) in ("/search?q=a%26b%3Dc+d&n=3", "/search?q=a%26b%3Dc%20d&n=3")
     assert answer.attempts == 2
 
 
@@ -460,6 +460,7 @@ def test_a_query_is_encoded_and_asked_again(open_service: OpenService, search_ur
     [
         ({"url": "127.0.0.1:8000/chat"}, 'url = "127.0.0.1:8000/chat" is no web address; write one such as '),
         ({"url": "http://me:pass@host/"}, "The url of host holds a user or password; send it in a header, "),
+        ({"url": "http://host/chat?key=x"}, "The url of host has a query; write it as a table: query = "),
         ({"headers_env": {"X-Key": "NO_SUCH_KEY"}}, "needs a value for the header X-Key: set NO_SUCH_KEY, or name "),
         ({"reply": None}, "needs the place of the answer in its replies: add reply = "),
         ({"stream": "text"}, 'has stream = "text", where the whole reply is the answer: leave out reply, or '),

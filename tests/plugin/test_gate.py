@@ -272,18 +272,20 @@ def test_a_model_that_answers_nothing_is_exit_1_and_so_are_its_files(
     assert "not judged: the baseline's new could not be asked" in capsys.readouterr().out
 
 
-def test_a_model_that_cannot_be_opened_is_exit_1(gated: GateProject, capsys: pytest.CaptureFixture[str]) -> None:
-    """A missing key ends the run at its first case; that is no undecided gate either, nor is it in the file."""
+def test_a_refused_key_is_exit_1(gated: GateProject, openai_server: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """It ends the run at its first case, which is no undecided gate either: not in the run, nor by its file."""
     pytester = gated(cases=20)
     models = pytester.path / "fixtures" / "models.toml"
-    entry = '[new]\nprovider = "openai"\nmodel = "x"\napi = "completions"\napi_key_env = "NOT_SET"\n'
-    models.write_text(models.read_text() + entry)
+    entry = f'[new]\nprovider = "openai"\nmodel = "x"\nbase_url = "{openai_server.url}"\napi = "completions"\n'
+    models.write_text(models.read_text() + entry + "max_retries = 0\n")
+    for case in range(20):
+        openai_server.on(f"{case}?", openai_server.refuse(401, "Incorrect API key provided"))
 
-    result = run_new(pytester, "--benchmark-json=new.json")
+    result = run_new(pytester, "--benchmark-json=new.json", "--llm-answers=off")
 
     assert result.ret == 1
     assert gate_lines(result)[0].startswith("not judged: new could not be asked (")
-    assert "NOT_SET" in block(pytester.path / "new.json")["broken"]["new"]
+    assert "Incorrect API key" in block(pytester.path / "new.json")["broken"]["new"]
     capsys.readouterr()
     assert main(["compare", "base.json", "new.json"]) == 1
 
@@ -581,7 +583,7 @@ def test_the_newest_of_several_baselines_is_compared_and_the_older_pooled(gated:
     assert result.ret == 0
     result.stdout.fnmatch_lines(
         [
-            "llmbench gate: against base.json (base, 20*), 1 older run to pool, margin 5 points",
+            "llmbench gate: against base.json (base, 20*), pooled with 1 older run, margin 5 points",
             "  answers of 1 older run of the baseline are pooled",
         ]
     )
@@ -624,7 +626,7 @@ PLAIN = {"benchmarks": [], "datetime": "2026-01-01"}
         (PLAIN, "new.json: this is a plain pytest-benchmark file; only runs with --llm-model can be read here."),
         (
             {**PLAIN, "llmbench": {"schema": 99}},
-            "new.json: this file has schema 99, this pytest-llmbench reads up to 1; update it.",
+            "new.json: this file has schema 99, this pytest-llmbench reads up to 2; update it.",
         ),
         ({**PLAIN, "llmbench": {"schema": 1}}, "new.json: this run has no record; nothing can be compared with it."),
     ],
@@ -712,17 +714,23 @@ def test_a_fault_of_the_gate_s_options_ends_the_run_before_it_begins(
     assert (pytester.path / "base.json").read_bytes() == baseline
 
 
-def test_a_case_that_is_planned_twice_cannot_be_gated(gated: GateProject) -> None:
-    """A suite run as a file and by a Python test under one role gives each case twice: exit 4 instead of a late surprise."""
-    pytester = gated(new={})
+def test_a_case_met_twice_counts_once(gated: GateProject) -> None:
+    """A suite file and a Python test of it ask each case twice; every figure counts one, and the file is a baseline."""
+    pytester = gated(new={"wrong": range(10)})
     path = pytester.makepyfile(
         "import pytest\n@pytest.mark.llm_suite('cases/sums.yaml')\ndef test_sums(llm_grade):\n    assert llm_grade.passed\n"
     )
 
-    result = run_new(pytester, str(path))
+    result = run_new(pytester, str(path), "--benchmark-json=new.json")
 
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(['ERROR: case "c0" of suite "sums" is about to be run twice under "new", *'])
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["sums   new      100      90  90.0% *", "sums     no worse *on 100 cases*"])
+    run = read_run(pytester.path / "new.json")
+    assert (len(run.records), len(run.twins)) == (100, 100)
+    assert {twin.twin_of for twin in run.twins if twin.case == "c0"} == {f"{path.name}::test_sums[c0-new]"}
+    assert block(pytester.path / "new.json")["totals"]["records"] == 100
+    again = pytester.runpytest("--llm-model", "new", "--llm-baseline=new.json", *FAST, "cases")
+    assert again.ret == 0
 
 
 # -- how much is told
@@ -831,3 +839,125 @@ def test_a_verdict_that_cannot_be_read_is_told(gated: GateProject) -> None:
     result = run_new(pytester)
 
     result.stdout.fnmatch_lines([f"llmbench: {path}:1: this line is no verdict and is left out: not JSON *"])
+
+
+# -- how a suite takes part
+
+
+def set_gate(pytester: pytest.Pytester, word: str) -> None:
+    """Write `gate:` into the suite, in place of what stands there."""
+    path = pytester.path / "cases" / "sums.yaml"
+    lines = [line for line in path.read_text().splitlines(keepends=True) if not line.startswith("gate:")]
+    path.write_text(f"gate: {word}\n" + "".join(lines))
+
+
+SMOKE = {
+    "unchanged": ({"wrong": range(10)}, [], "no worse", 0),
+    "a case that passed fails": ({"wrong": range(11)}, ["c10 passed and now fails"], "worse", 1),
+    "an error": ({"wrong": range(10), "missing": [15]}, ["c15 has an error"], "worse", 1),
+}
+
+
+@pytest.mark.parametrize(("new", "breaches", "verdict", "status"), SMOKE.values(), ids=SMOKE)
+def test_in_a_smoke_suite_every_case_that_passed_must_pass(
+    gated: GateProject, new: Mapping[str, Any], breaches: list[str], verdict: str, status: int
+) -> None:
+    """Twenty cases decide: nothing is statistical in it."""
+    pytester = gated(cases=20, new=new)
+    set_gate(pytester, "smoke")
+
+    result = run_new(pytester, "--benchmark-json=new.json")
+
+    assert result.ret == status
+    (suite,) = block(pytester.path / "new.json")["gate"]["suites"]
+    assert (suite["method"], suite["verdict"], suite["breaches"]) == ("smoke", verdict, breaches)
+
+
+@pytest.mark.parametrize(
+    ("edit", "breach"),
+    [
+        (lambda text: text.replace('question: "15?", expected: "15"', 'question: "15!", expected: "7"'),
+         "c15 was changed and fails"),
+        (lambda text: text.replace('id: c15, question: "15?", expected: "15"', 'id: c99, question: "?", expected: "7"'),
+         "c99 is new and fails"),
+        (lambda text: "".join(line for line in text.splitlines(keepends=True) if "id: c15," not in line),
+         "c15 is no longer in the suite"),
+    ],
+    ids=["changed", "new", "gone"],
+)  # fmt: skip
+def test_a_smoke_case_that_is_changed_new_or_gone(gated: GateProject, edit: Callable[[str], str], breach: str) -> None:
+    """What the baseline cannot vouch for must pass, and what it had must be there."""
+    pytester = gated(cases=20, new={"wrong": range(10)})
+    set_gate(pytester, "smoke")
+    path = pytester.path / "cases" / "sums.yaml"
+    path.write_text(edit(path.read_text()))
+
+    result = run_new(pytester)
+
+    assert result.ret == 1
+    assert f"  {breach}" in gate_lines(result)
+
+
+@pytest.mark.parametrize("option", ["--llm-limit=12", "-kc1"])
+def test_a_smoke_case_that_was_not_selected_is_not_gone(gated: GateProject, option: str) -> None:
+    """-k and --llm-limit leave cases out of a run, not out of the suite."""
+    pytester = gated(cases=20, new={"wrong": range(10)})
+    set_gate(pytester, "smoke")
+
+    assert run_new(pytester, option).ret == 0
+
+
+def test_advice_counts_for_nothing_but_cannot_be_switched_on_unseen(gated: GateProject) -> None:
+    """A weaker gate than the baseline's is inconclusive until it is allowed; as advice a loss does not count."""
+    pytester = gated(new={"wrong": range(40)})
+    set_gate(pytester, "advice")
+
+    unseen = run_new(pytester)
+    allowed = run_new(pytester, "--llm-allow-different=gate")
+
+    assert unseen.ret == 8
+    assert any(
+        "the suite is gated by `advice`, in the baseline by `statistical`" in line for line in gate_lines(unseen)
+    )
+    assert allowed.ret == 8
+    assert any(line.startswith("sums     worse         (advice only) ") for line in gate_lines(allowed))
+
+
+def test_a_suite_that_cannot_pass_is_named_at_the_start(gated: GateProject) -> None:
+    """Twenty cases cannot pass an unchanged model at five points; the line has both ways out, once."""
+    pytester = gated(cases=20, new={"wrong": range(10)})
+
+    result = run_new(pytester)
+
+    (line,) = [line for line in result.outlines if "cannot pass an unchanged model" in line]
+    assert line.startswith('llmbench gate: suite "sums" has 20 cases')
+    assert "give it 59 or more, or write `gate: smoke`" in line
+
+
+# -- usage errors in a CI step
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--llm-margin=0"], "needs points of score above 0"),
+        (["--llm-max-errors=2"], "--llm-max-errors needs a share from 0 to 1"),
+        (["--llm-baseline=gone.json"], "gone.json: there is no such file"),
+        (["--llm-min-score=other=0.5"], 'there is no suite "other"'),
+    ],
+)
+def test_a_usage_error_stands_in_the_step_summary(
+    gated: GateProject, monkeypatch: pytest.MonkeyPatch, options: list[str], words: str
+) -> None:
+    """Exit 4, from an option, the baseline or the plan, leaves its error where a CI shows the results."""
+    pytester = gated(cases=20, new={})
+    step = pytester.path / "step.md"
+    step.write_text("before\n")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(step))
+
+    result = run_new(pytester, *options)
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    page = step.read_text()
+    assert page.startswith("before\n## llmbench: usage error\n\n")
+    assert words in page.replace("\\", "")  # what Markdown would read is escaped

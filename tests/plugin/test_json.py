@@ -34,9 +34,16 @@ WHOLE_RUNS = {
     "a gate": (ANSWERS, ("--llm-min-score", "0.1")),
     "workers": (ANSWERS, ("-n", "2")),
 }
+SLOW_RUNS = ("workers",)
 
 
-@pytest.mark.parametrize(("answers", "options"), WHOLE_RUNS.values(), ids=WHOLE_RUNS)
+@pytest.mark.parametrize(
+    ("answers", "options"),
+    [
+        pytest.param(*run, id=name, marks=[pytest.mark.slow] if name in SLOW_RUNS else [])
+        for name, run in WHOLE_RUNS.items()
+    ],
+)
 def test_the_whole_file_is_of_the_format(
     project: Project,
     read_run_strictly: Callable[[Path], dict[str, Any]],
@@ -94,7 +101,7 @@ def test_the_block_tells_what_the_run_was_made_with(project: Project) -> None:
     found = run(project(ANSWERS), "--llm-limit", "2", "--llm-no-fail")
 
     block = found["llmbench"]
-    assert block["schema"] == 1
+    assert block["schema"] == 2
     assert block["models"]["old"]["identity"]["provider"] == "recorded"
     assert block["models"]["old"]["sampling"]["capitals"]["temperature"] == 0
     assert block["suites"]["capitals"]["grader"] == "exact"
@@ -154,6 +161,7 @@ def test_the_file_has_a_line_for_each_benchmark(project: Project) -> None:
     assert lines[-1] == "}"
 
 
+@pytest.mark.slow
 def test_stock_compare_reads_the_files(project: Project) -> None:
     """`pytest-benchmark compare` shows the rows of two runs, errors left out."""
     pytester = project(ANSWERS)
@@ -173,7 +181,7 @@ def test_autosave_and_compare_work(project: Project) -> None:
     result = pytester.runpytest("--llm-model", "old", "--benchmark-compare=0001", "cases")
 
     (saved,) = pytester.path.glob(".benchmarks/*/0001_*.json")
-    assert read(saved)["llmbench"]["schema"] == 1
+    assert read(saved)["llmbench"]["schema"] == 2
     result.stdout.fnmatch_lines(["france[[]old[]] (0001_*", "france[[]old[]] (NOW)*"])
 
 
@@ -193,6 +201,7 @@ def test_a_missing_folder_for_the_json_is_a_usage_error(project: Project) -> Non
         ("--benchmark-disable", {"passed": 1, "failed": 1, "errors": 1}, False),
     ],
 )
+@pytest.mark.slow
 def test_cases_are_benchmarks_to_pytest_benchmark(
     project: Project, option: str, outcomes: dict[str, int], *, has_file: bool
 ) -> None:
@@ -206,6 +215,7 @@ def test_cases_are_benchmarks_to_pytest_benchmark(
     assert (pytester.path / "run.json").exists() == has_file
 
 
+@pytest.mark.slow
 def test_xdist_writes_the_same_file(project: Project) -> None:
     """With -n 2 the same records stand in the same JSON."""
     pytester = project(ANSWERS)

@@ -374,8 +374,8 @@ BROKEN = {
         "run.json: this is a plain pytest-benchmark file; only runs with --llm-model can be read here.",
     ),
     "newer": (
-        {"llmbench": {"schema": 2}},
-        "run.json: this file has schema 2, this pytest-llmbench reads up to 1; update it.",
+        {"llmbench": {"schema": 3}},
+        "run.json: this file has schema 3, this pytest-llmbench reads up to 2; update it.",
     ),
     "no benchmarks": (
         {"benchmarks": None},

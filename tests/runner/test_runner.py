@@ -184,6 +184,68 @@ SAMPLES = {
 }
 
 
+ENDINGS = {
+    "cut off": (
+        Answer(text="Paris, or", finish_reason="length"),
+        "different",
+        'Expected "Paris", found "Paris, or". It was cut off at max_tokens = 8.',
+    ),
+    "cut off and right": (
+        Answer(text="Paris", finish_reason="length"),
+        "correct",
+        'Expected "Paris", found "Paris". It was cut off at max_tokens = 8.',
+    ),
+    "cut reasoning": (
+        Answer(text="<think>It is Paris", finish_reason="length"),
+        "empty",
+        "The answer is nothing but reasoning. It was cut off at max_tokens = 8.",
+    ),
+    "filtered": (
+        Answer(text="", finish_reason="content_filter", refusal="content filter (hate)"),
+        "refusal",
+        "The provider's content filter (hate) let no answer pass.",
+    ),
+    "filtered in the middle": (
+        Answer(text="Paris", finish_reason="content_filter"),
+        "refusal",
+        "The provider's content filter cut off the answer.",
+    ),
+    "declined": (Answer(text="Non.", refusal="Non."), "refusal", "The model declined: Non."),
+    "reasoned": (Answer(text="<think>Rome?</think>Paris"), "correct", 'Expected "Paris", found "Paris".'),
+}
+
+
+@pytest.mark.parametrize(("answer", "reason", "explanation"), ENDINGS.values(), ids=ENDINGS)
+def test_how_an_answer_ended(tmp_path: Path, started: Start, answer: Answer, reason: str, explanation: str) -> None:
+    """Under every grader the story of an answer says where it was cut off, filtered or declined; reasoning is no answer."""
+    runner = started(make(tmp_path, spec(Replies({"france": [answer], "peru": ["Lima"]}))))
+
+    result = runner.result("france[m]")
+
+    sample = result.record.samples[0]
+    assert (sample.reason, sample.explanation) == (reason, explanation)
+    assert result.shown_pair[1].explanation == explanation
+
+
+def test_room_for_reasoning(tmp_path: Path, started: Start) -> None:
+    """The room of the command line comes on top of the suite's limit; completion prompts and "none" get none of it."""
+    models = {style: Replies({"france": ["Paris"], "peru": ["Lima"]}) for style in ("chat", "own", "none")}
+    specs = [spec(model, role=role) for role, model in models.items()]
+    specs[1] = replace(specs[1], entry=specs[1].entry.model_copy(update={"reasoning_tokens": 7}))
+    specs[2] = replace(specs[2], entry=specs[2].entry.model_copy(update={"reasoning": "none"}))
+    runner = started(make(tmp_path, *specs, reasoning_tokens=100))
+
+    for role in models:
+        runner.result(f"france[{role}]")
+
+    assert [models[role].asked[0].sampling.reasoning_tokens for role in models] == [100, 100, 0]
+    runner = started(make(tmp_path, *specs))
+    assert [
+        runner.builder.sampling(item).reasoning_tokens
+        for item in items_of(runner, load(runner, tmp_path / "capitals.yaml"))[::2]
+    ] == [0, 7, 0]
+
+
 @pytest.mark.parametrize(("answers", "outcome", "score", "shown"), SAMPLES.values(), ids=SAMPLES)
 def test_the_samples_of_a_case_make_one_record(
     tmp_path: Path,

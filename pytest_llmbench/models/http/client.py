@@ -7,7 +7,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pytest_llmbench.models.http.reply import excerpt
-from pytest_llmbench.models.openai.client import Endpoint, Failure, asked_pause_s, is_retried
+from pytest_llmbench.models.openai.client import Failure, asked_pause_s, is_retried
+from pytest_llmbench.models.openai.endpoint import Endpoint
 
 MOST_BYTES = 16 * 1024 * 1024
 """A reply that is longer is no answer; of one that is refused, only the beginning is read."""
@@ -53,9 +54,7 @@ class Client:
         headers = {"accept": accept} if body is None else {"accept": accept, "content-type": "application/json"}
         sent: dict[str, Any] = {"content": body, "headers": headers}
         try:
-            async with self._client.stream(
-                self._method, self._httpx.URL(self._endpoint.url).copy_merge_params(query), **sent
-            ) as response:
+            async with self._client.stream(self._method, self._endpoint.url, params=dict(query), **sent) as response:
                 await self._check(response)
                 self._is_let_in = True
                 yield response.headers.get("content-type", ""), self._pieces(response)

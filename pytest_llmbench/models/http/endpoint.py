@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.models.http.entry import HttpEntry
-from pytest_llmbench.models.openai.client import PLACEHOLDER_KEY, Endpoint, is_loopback_host
+from pytest_llmbench.models.openai.endpoint import PLACEHOLDER_KEY, Endpoint, is_loopback_host
 
 
 def endpoint_of(entry: HttpEntry) -> Endpoint:
@@ -29,6 +29,8 @@ def endpoint_of(entry: HttpEntry) -> Endpoint:
             f"The url of {parts.hostname} holds a user or password; send it in a header, with its value in the "
             'environment: headers_env = { Authorization = "VARIABLE" }.'
         )
+    if parts.query or parts.fragment:
+        raise UsageFault(f'The url of {parts.hostname} has a query; write it as a table: query = {{ name = "value" }}.')
     headers = {}
     for header, variable in entry.headers_env.items():
         value = os.environ.get(variable, "").strip()

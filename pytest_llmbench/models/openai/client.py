@@ -6,32 +6,23 @@ of what its typed calls cost.  Another transport needs the three methods of `Off
 """
 
 import email.utils
-import hashlib
-import ipaddress
 import math
-import os
 import ssl
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
-from pytest_llmbench.errors import UsageFault
-from pytest_llmbench.models.entries import OpenAIEntry
+from pytest_llmbench.models.openai.endpoint import Endpoint
 from pytest_llmbench.models.openai.message import refusal_of, server_message
-from pytest_llmbench.models.openai.request_body import Extra
+from pytest_llmbench.models.openai.request_body import Extra, way_around
 from pytest_llmbench.models.openai.retries import Load
 
-OFFICIAL_URL = "https://api.openai.com/v1"
-USUAL_PATHS = frozenset({"", "/v1"})
-PLACEHOLDER_KEY = "no-key"
 RETRIED_STATUSES = frozenset({408, 409, 429})
 FULL_STATUSES = frozenset({429, 503})
 BODY_STATUSES = frozenset({400, 422})
-MESSAGE_LENGTH = 200
 
 
 class Failure(Exception):
@@ -84,104 +75,6 @@ class Failure(Exception):
         return Load.SERVED if is_mine else Load.UNKNOWN
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
-    """Where an entry's server is, and what it is told to let us in. Never shown: it holds secrets."""
-
-    url: str
-    key: str = field(repr=False)
-    key_variable: str
-    headers: Mapping[str, str] = field(repr=False)
-    is_loopback: bool
-
-    @property
-    def has_key(self) -> bool:
-        """The key is one, not the placeholder a loopback server gets."""
-        return self.key != PLACEHOLDER_KEY
-
-    @property
-    def host(self) -> str:
-        """Host and port, without anything that may be secret."""
-        parts = urlsplit(self.url)
-        host = parts.hostname or ""
-        return f"{host}:{parts.port}" if parts.port is not None else host
-
-    @property
-    def path_digest(self) -> str | None:
-        """A digest of the path, since it may hold secrets; None where it is a usual one, which tells nothing."""
-        path = urlsplit(self.url).path.rstrip("/")
-        return None if path in USUAL_PATHS else f"sha256:{hashlib.sha256(path.encode()).hexdigest()[:16]}"
-
-    def masked(self, text: str, *, length: int = MESSAGE_LENGTH) -> str:
-        """Give a text of a server without the secrets it may have echoed, on one line, cut to a readable length."""
-        parts = urlsplit(self.url)
-        secrets = {*self.headers.values()}
-        for part in (parts.username, parts.password):  # a token may stand in either
-            secrets |= {part, unquote(part)} if part else set()
-        secrets |= {self.key} if self.has_key else set()
-        for secret in sorted(secrets - {""}, key=len, reverse=True):
-            text = text.replace(secret, "***")
-        line = " ".join(text.split())
-        return line if len(line) <= length else line[: length - 1] + "…"
-
-
-def endpoint_of(entry: OpenAIEntry) -> Endpoint:
-    """Find an entry's server and secrets, in the entry and the environment.
-
-    Raises:
-        UsageFault: a variable is missing, or the address cannot be one.
-    """
-    url = entry.base_url or os.environ.get("OPENAI_BASE_URL") or OFFICIAL_URL
-    try:
-        parts = urlsplit(url)
-        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:
-        is_address = False
-    if not is_address:
-        raise UsageFault(
-            f'Model "{entry.model}" has a base_url that is no web address; write one such as "http://127.0.0.1:8000/v1".'
-        )
-    is_loopback = is_loopback_host(parts.hostname or "")
-    headers = {}
-    for header, variable in entry.headers_env.items():
-        headers[header] = _secret(variable)
-        if not headers[header]:
-            raise UsageFault(
-                f'Model "{entry.model}" needs a value for the header {header}: set {variable}, '
-                "or name another variable in headers_env."
-            )
-    key = _secret(entry.api_key_env)
-    has_other_way = is_loopback or parts.username or any(name.lower() == "authorization" for name in headers)
-    if not key and not has_other_way:
-        raise UsageFault(
-            f'Model "{entry.model}" needs an API key: set {entry.api_key_env}, '
-            "or name another variable with api_key_env."
-        )
-    return Endpoint(
-        url=url,
-        key=key or PLACEHOLDER_KEY,
-        key_variable=entry.api_key_env,
-        headers=headers,
-        is_loopback=is_loopback,
-    )
-
-
-def _secret(variable: str) -> str:
-    """Read a secret; a line end that came with it from a file is no part of it."""
-    value = os.environ.get(variable, "").strip()
-    if not (value.isascii() and value.isprintable()):
-        raise UsageFault(f"{variable} holds characters that cannot be sent in a header; set it to plain ASCII.")
-    return value
-
-
-def is_loopback_host(host: str) -> bool:
-    """Tell whether a host is this machine's loopback."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
-
-
 class OfficialClient:
     """Sends requests through the official client, and says in our words what goes wrong.
 
@@ -211,10 +104,11 @@ class OfficialClient:
         self._has_kept = False  # a connection, from a reply that was read to its end
         self._client = openai.AsyncOpenAI(
             api_key=endpoint.key,
-            base_url=endpoint.url,
+            base_url=endpoint.address,
+            default_query=endpoint.query,
             max_retries=0,  # ours know the slots and the halt
             timeout=None,  # one limit covers the whole request, set where it is sent
-            default_headers=dict(endpoint.headers),
+            default_headers={**({"api-key": endpoint.key} if self._has_azure_key else {}), **endpoint.headers},
             http_client=self._transport(concurrency, may_use_aiohttp=may_use_aiohttp),
         )
 
@@ -230,6 +124,12 @@ class OfficialClient:
                 return self._openai.DefaultAioHttpClient(**settings, limits=self._httpx.Limits(max_connections=0))
         limits = self._httpx.Limits(max_connections=None, max_keepalive_connections=concurrency)
         return self._openai.DefaultAsyncHttpxClient(**settings, limits=limits)
+
+    @property
+    def _has_azure_key(self) -> bool:
+        """Azure takes its key in a header of its own, and a token where the entry gives one in place of it."""
+        has_token = any(name.lower() == "authorization" for name in self._endpoint.headers)
+        return self._endpoint.is_azure and self._endpoint.has_key and not has_token
 
     async def prepare(self) -> None:
         """Import what the client would import within its first request (20 ms that belong to no answer)."""
@@ -251,6 +151,7 @@ class OfficialClient:
                 content=body,
                 stream=True,
                 stream_cls=openai.AsyncStream[object],
+                options={"headers": {"Authorization": openai.Omit()}} if self._has_azure_key else {},
             )
             self._is_let_in = True
             raw: Any = response  # typed as a stream, but with this cast_to it is the response itself
@@ -298,7 +199,7 @@ class OfficialClient:
         if status == 429 and fault.code == "insufficient_quota":
             return Failure(f"{cause}; the account of the key in {variable} has no credit", is_fatal=True)
         return Failure(
-            cause,
+            f"{cause}{way_around(server_message(fault.body)) if status in BODY_STATUSES else ''}",
             is_retryable=is_retried(status),
             status=status,
             asked_pause_s=asked_pause_s(fault.response.headers),

@@ -17,7 +17,8 @@ from pytest_llmbench.errors import ModelFault, UsageFault
 from pytest_llmbench.models.base import STOPPED, Identity, Opened, OpenSettings, Traits
 from pytest_llmbench.models.entries import OpenAIEntry
 from pytest_llmbench.models.openai.answers import answer_began, answer_of, reader_for
-from pytest_llmbench.models.openai.client import Failure, OfficialClient, endpoint_of, is_retried
+from pytest_llmbench.models.openai.client import Failure, OfficialClient, is_retried
+from pytest_llmbench.models.openai.endpoint import endpoint_of
 from pytest_llmbench.models.openai.logprobs import NoLabel
 from pytest_llmbench.models.openai.message import ReplyFault
 from pytest_llmbench.models.openai.request_body import PATHS, Extra, check_body, extras_of, sent_body, style_of
@@ -142,6 +143,10 @@ class OpenAIModel(Opened):
         }
         if self._endpoint.path_digest is not None:  # a gateway may have a server behind each
             settings["base_path"] = self._endpoint.path_digest
+        if self._entry.omit:
+            settings["omit"] = list(self._entry.omit)
+        if self._entry.api_version is not None:
+            settings["api_version"] = self._entry.api_version
         if self._entry.extra_body:
             settings["extra_body"] = dict(self._entry.extra_body)
         if self._entry.serve is not None:  # its port is another each time
@@ -149,7 +154,7 @@ class OpenAIModel(Opened):
         if self._fingerprints:
             settings["system_fingerprint"] = ", ".join(sorted(self._fingerprints))
         return Identity(
-            provider="openai",
+            provider=self._entry.provider,
             model=self._entry.model,
             server_model=", ".join(sorted(self._server_models)) or None,
             libraries={"openai": self._client.version},
@@ -298,15 +303,16 @@ class OpenAIModel(Opened):
         body = self._body(request, extras)
         loop = asyncio.get_running_loop()
         sent = last = time.perf_counter()
+        deadline = loop.time() + self._timeout_s
         try:
             async with asyncio.timeout(self._timeout_s) as limit, self._client.exchange(body) as chunks:
-                is_draining = False
+                was_complete = False
                 async for chunk in chunks:
                     last = time.perf_counter()
                     reader.feed(chunk, last)
-                    if reader.is_complete and not is_draining:
-                        is_draining = True
-                        limit.reschedule(loop.time() + DRAIN_S)
+                    if reader.is_complete is not was_complete:
+                        was_complete = reader.is_complete
+                        limit.reschedule(loop.time() + DRAIN_S if was_complete else deadline)
         except Failure:
             if not reader.is_complete:  # what breaks after the end takes nothing from the answer
                 raise

@@ -1,6 +1,7 @@
 """What one request says to a server that speaks OpenAI's protocol, in the body of its POST."""
 
 import json
+import re
 from collections.abc import Collection
 from dataclasses import replace
 from enum import StrEnum
@@ -9,6 +10,7 @@ from typing import Any
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.models.entries import OpenAIEntry
 from pytest_llmbench.models.openai.logprobs import LONGEST_CHOICE, TOKENS_TOLD, TOKENS_TOLD_OF_COMPLETIONS
+from pytest_llmbench.models.presets import preset_of
 from pytest_llmbench.values import PromptStyle, Request, Sampling
 
 PATHS = {"chat": "/chat/completions", "completions": "/completions"}
@@ -35,7 +37,12 @@ def extras_of(entry: OpenAIEntry, request: Request) -> frozenset[Extra]:
         Extra.SCHEMA: request.reply_schema is not None,
         Extra.LOGPROBS: bool(request.labels),
     }
-    return frozenset(extra for extra, is_wanted in wanted.items() if is_wanted and extra not in entry.extra_body)
+    refused = preset_of(entry.provider).refuses
+    return frozenset(
+        extra
+        for extra, is_wanted in wanted.items()
+        if is_wanted and extra not in entry.extra_body and extra not in refused
+    )
 
 
 def sends_stop(entry: OpenAIEntry, request: Request) -> bool:
@@ -44,7 +51,8 @@ def sends_stop(entry: OpenAIEntry, request: Request) -> bool:
     A chat model may reason, and a server that stops within the reasoning gives no answer; so there they are looked
     for here, behind the reasoning.  Entry and prompt style decide alone, so that all requests of a run are alike.
     """
-    return request.prompt.style is PromptStyle.COMPLETION or entry.reasoning == "none"
+    is_wanted = request.prompt.style is PromptStyle.COMPLETION or entry.reasoning == "none"
+    return is_wanted and "stop" not in entry.omit
 
 
 def request_body(entry: OpenAIEntry, request: Request) -> dict[str, Any]:
@@ -55,17 +63,20 @@ def request_body(entry: OpenAIEntry, request: Request) -> dict[str, Any]:
         "stop": (list(sampling.stop) or None) if sends_stop(entry, request) else None,
         "seed": sampling.seed,
     }
+    limits = {entry.max_tokens_field: sampling.most_tokens, "temperature": sampling.temperature}
     asked: dict[str, Any] = {"prompt": prompt.text}
     if prompt.style is PromptStyle.CHAT:
         asked = {"messages": [{"role": message.role, "content": message.content} for message in prompt.messages]}
     return {
         "model": entry.model,
         **asked,
-        entry.max_tokens_field: sampling.most_tokens,
-        "temperature": sampling.temperature,
-        **{key: value for key, value in optional.items() if value is not None},
+        **{key: value for key, value in {**limits, **optional}.items() if value is not None and not _omits(entry, key)},
         **entry.extra_body,
     }
+
+
+def _omits(entry: OpenAIEntry, key: str) -> bool:
+    return (key if key != entry.max_tokens_field else "max_tokens") in entry.omit
 
 
 def sent_body(entry: OpenAIEntry, request: Request, extras: Collection[Extra]) -> dict[str, Any]:
@@ -94,6 +105,28 @@ def most_output_tokens(request: Request) -> int:
         return request.sampling.most_tokens
     longest = max((len(label) for label in request.labels), default=0) + 1
     return min(LONGEST_CHOICE, longest)
+
+
+_REFUSING = re.compile(
+    r"unsupported|not (?:be )?support|does not support|unknown|unrecognized|not allowed|not permitted|extra_forbidden"
+    r"|deprecated|unexpected",
+    re.IGNORECASE,
+)
+
+
+def way_around(message: str) -> str:
+    """Name the keys of an entry that leave out the parameters a server refuses by its words; empty if it names none."""
+    if not _REFUSING.search(message):
+        return ""
+    keys = ("max_tokens", "temperature", "top_p", "stop", "seed")
+    refused = [key for key in keys if re.search(rf"(?<![\w-]){key}(?![\w-])", message)]
+    ways = []
+    if "max_tokens" in refused and "max_completion_tokens" in message:
+        refused.remove("max_tokens")
+        ways.append('max_tokens_field = "max_completion_tokens"')
+    if refused:
+        ways.insert(0, f"omit = {json.dumps(refused)}")
+    return f"; write {' and '.join(ways)} in its entry" if ways else ""
 
 
 def check_body(entry: OpenAIEntry) -> None:

@@ -14,12 +14,12 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from pytest_llmbench.models.label_forms import CHOICE
 from pytest_llmbench.models.transformers.batch import NOT_A_NUMBER, Batch, Halted, Kept, join
-from pytest_llmbench.models.transformers.label_scoring import LabelTokens, score_labels
+from pytest_llmbench.models.transformers.growing import Continuation, Growing, Row, TokenTexts
+from pytest_llmbench.models.transformers.label_scoring import score_labels
 from pytest_llmbench.models.transformers.prefixes import (
     WORTH_SHARING_TOKENS,
     Tokens,
@@ -29,9 +29,6 @@ from pytest_llmbench.models.transformers.prefixes import (
 )
 from pytest_llmbench.values import Sampling
 
-LEAD_TOKENS = 4
-"""Prompt tokens decoded along with an answer, so that a space at its beginning is kept."""
-
 WARM_UP_TOKENS = 16
 
 PASS_TOKENS = 48
@@ -39,33 +36,6 @@ PASS_TOKENS = 48
 
 GPU_PASS_TOKENS = 4096
 """The same on a GPU, which computes many tokens in the time of starting a pass."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """A prompt to be continued by at most `max_tokens` tokens; `seed` is of this row alone.
-
-    The probability of `labels` is reported too; with `picks_label` nothing else is done.
-    """
-
-    tokens: Tokens
-    max_tokens: int
-    sampling: Sampling
-    seed: int
-    labels: LabelTokens | None = None
-    picks_label: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Continuation:
-    """What followed a row's prompt. Seconds count from when the shared beginning was there."""
-
-    text: str
-    n_tokens: int
-    finish_reason: str
-    ttft_s: float | None
-    latency_s: float
-    label_logprobs: Mapping[str, float] | None = None
 
 
 class Decoder:
@@ -94,7 +64,7 @@ class Decoder:
         timeout_s: float | None = None,
     ):
         self._network = network
-        self._tokenizer = tokenizer
+        self._texts = TokenTexts(tokenizer)
         self._eos = eos
         self._cache_argument = cache_argument
         self._is_sharing = is_sharing
@@ -160,7 +130,7 @@ class Decoder:
             return
         # Beside a generated answer the labels are an observation, and in no time.
         started += self._clock() - scoring
-        growing = [_Growing(index, row, self._tokenizer, self._eos) for index, row in enumerate(rows)]
+        growing = [Growing(index, row, self._texts, self._eos) for index, row in enumerate(rows)]
         while not halt.is_set():
             tokens = _choose(batch.logits, growing)
             elapsed_s = self._clock() - started
@@ -226,77 +196,7 @@ def _chosen(logprobs: Mapping[str, float], elapsed_s: float) -> Continuation:
     )
 
 
-class _Growing:
-    """A row and what has followed it so far."""
-
-    def __init__(self, index: int, row: Row, tokenizer: Any, eos: frozenset[int]):
-        self.index = index
-        self.sampling = row.sampling
-        self.tokens: list[int] = []
-        self.finish_reason: str | None = None
-        self.generator: Any = None
-        if row.sampling.temperature > 0:
-            import torch
-
-            self.generator = torch.Generator().manual_seed(row.seed)
-        self._max_tokens = row.max_tokens
-        self._lead = list(row.tokens[-LEAD_TOKENS:])
-        self._tokenizer = tokenizer
-        # A special token is in no decoded text, so as a stop string it is looked for by its id.
-        added = tokenizer.get_added_vocab()
-        self._ends = eos | {added[stop] for stop in row.sampling.stop if stop in added}
-        self._stop = tuple(stop for stop in row.sampling.stop if stop)
-        # A token is at least a byte, so so many tokens hold the longest stop string wherever it ends.
-        self._window = max((len(stop.encode()) for stop in self._stop), default=0) + 2 * LEAD_TOKENS
-        self._ttft_s = 0.0
-
-    def take(self, token: int, elapsed_s: float) -> None:
-        """Append a token; decide whether it is the last."""
-        if not self.tokens:
-            self._ttft_s = elapsed_s
-        self.tokens.append(token)
-        if token in self._ends or self._has_stop():
-            self.finish_reason = "stop"
-        elif len(self.tokens) == self._max_tokens:
-            self.finish_reason = "length"
-
-    def continuation(self, elapsed_s: float, label_logprobs: Mapping[str, float] | None) -> Continuation:
-        """Return the finished text, cut before the first stop string."""
-        is_ended = self.tokens[-1] in self._ends
-        text = self._text(self.tokens[:-1] if is_ended else self.tokens)
-        cut = min((place for stop in self._stop if (place := text.find(stop)) >= 0), default=len(text))
-        return Continuation(
-            text=text[:cut],
-            n_tokens=len(self.tokens),
-            finish_reason=str(self.finish_reason),
-            ttft_s=self._ttft_s,
-            latency_s=elapsed_s,
-            label_logprobs=label_logprobs,
-        )
-
-    def _has_stop(self) -> bool:
-        if not self._stop:
-            return False
-        if len(self.tokens) > self._window:
-            # The whole text is only read where its end looks like it.
-            tail = self._decoded(self.tokens[-self._window :])
-            if not any(stop in tail for stop in self._stop):
-                return False
-        text = self._text(self.tokens)
-        return any(stop in text for stop in self._stop)
-
-    def _text(self, tokens: list[int]) -> str:
-        # Tokenizers of the SentencePiece kind drop the space before the first token they decode.
-        lead = self._decoded(self._lead)
-        whole = self._decoded(self._lead + tokens)
-        return whole.removeprefix(lead) if whole.startswith(lead) else self._decoded(tokens)
-
-    def _decoded(self, tokens: list[int]) -> str:
-        text: str = self._tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return text
-
-
-def _choose(logits: Any, rows: Sequence[_Growing]) -> list[int]:
+def _choose(logits: Any, rows: Sequence[Growing]) -> list[int]:
     """Choose each row's next token from the logits [R, V].
 
     Raises:

@@ -10,7 +10,9 @@ from typing import Any
 
 from pytest_llmbench.errors import ModelFault
 from pytest_llmbench.models.base import STOPPED, Identity, Opened
-from pytest_llmbench.models.transformers.decoding import Decoder, Row
+from pytest_llmbench.models.reasoning import Setting, marks_of
+from pytest_llmbench.models.transformers.decoding import Decoder
+from pytest_llmbench.models.transformers.growing import Row
 from pytest_llmbench.models.transformers.label_scoring import LabelTokens, choice_tokens
 from pytest_llmbench.models.transformers.libraries import Broken, attempt, quiet_libraries
 from pytest_llmbench.models.transformers.prefixes import Tokens, fill_batches, group_by_beginning
@@ -53,6 +55,7 @@ class TransformersModel(Opened):
         on_close: called once when the model is closed.
         clock: seconds from anywhere, for the times of answers.
         timeout_s: for one request; None for no limit.
+        reasoning: what marks reasoning in its texts.
     """
 
     def __init__(
@@ -65,7 +68,9 @@ class TransformersModel(Opened):
         on_close: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.perf_counter,
         timeout_s: float | None = None,
+        reasoning: Setting = "auto",
     ):
+        self._marks = marks_of(reasoning)
         self.identity = identity
         self.concurrency = concurrency
         self._loaded: Loaded | None = loaded
@@ -173,7 +178,7 @@ class TransformersModel(Opened):
         labels = self._tokens_of_choices(request, tokenizer)
         if isinstance(labels, Broken):
             return AnswerError(cause=f"The labels cannot be scored: {labels.message}")
-        max_tokens = request.sampling.max_tokens
+        max_tokens = request.sampling.most_tokens
         n_needed = len(tokens) + (labels.longest - 1 if labels is not None else 0)
         if self._context is not None:
             if n_needed > self._context and not request.picks_label:
@@ -194,6 +199,7 @@ class TransformersModel(Opened):
             seed=_seed(request),
             labels=labels,
             picks_label=request.picks_label,
+            marks=self._marks,
         )
 
     def _tokens_of_choices(self, request: Request, tokenizer: Any) -> LabelTokens | Broken | None:
@@ -261,6 +267,8 @@ class TransformersModel(Opened):
                 output_tokens=continuation.n_tokens,
                 latency_s=continuation.latency_s,
                 ttft_s=continuation.ttft_s,
+                ttfa_s=continuation.ttfa_s,
+                reasoning_tokens=continuation.reasoning_tokens,
                 concurrency=len(batch),
                 label_logprobs=continuation.label_logprobs,
             )

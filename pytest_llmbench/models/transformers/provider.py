@@ -206,6 +206,7 @@ def _open(
         is_sharing=is_sharing,
         on_close=lambda: torch.set_num_threads(threads_before),
         timeout_s=settings.timeout_s,
+        reasoning=entry.reasoning,
     )
     model.warm_up()
     return model

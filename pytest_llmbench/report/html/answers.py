@@ -18,6 +18,7 @@ _SILENT = frozenset({"expected", "labels", "positive", "strict", "lenient", "len
 """Parts that repeat the explanation, or that the section of labels sums up."""
 
 _PART_CHARACTERS = 400
+_REASONING_CHARACTERS = 4000
 
 Packed = dict[str, Any]
 
@@ -39,6 +40,8 @@ def packed_sample(sample: Sample, *, is_old: bool = False) -> Packed:
             "k": None if sample.format_ok is not False else 1,
             "l": None if sample.latency_s is None else round(sample.latency_s, 4),
             "t": None if sample.ttft_s is None else round(sample.ttft_s, 4),
+            "f": None if sample.ttfa_s in (None, sample.ttft_s) else round(sample.ttfa_s or 0.0, 4),
+            "y": None if sample.reasoning is None else clipped(sample.reasoning, _REASONING_CHARACTERS),
             "n": sample.output_tokens,
             "c": sample.concurrency if sample.concurrency and sample.concurrency > 1 else None,
             "z": sample.finish_reason if sample.finish_reason not in (None, "stop") else None,

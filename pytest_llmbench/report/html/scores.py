@@ -104,6 +104,9 @@ def _badges(line: Line) -> list[Badge]:
         tone = Tone.GOOD if rate >= _FORMAT_GOOD else Tone.WARN if rate >= _FORMAT_FAIR else Tone.BAD
         where = link(f="format" if rate < 1 else "all", s=line.suite, m=line.role)
         found.append(Badge(text=f"format {percent(rate, line.answered)}", tone=tone, link=where))
+    if line.cut_off:
+        where = link(f="all", s=line.suite, m=line.role)
+        found.append(Badge(text=f"cut off {line.cut_off} of {line.samples}", tone=Tone.WARN, link=where))
     if line.errors:
         where = link(f="errors", s=line.suite, m=line.role)
         found.append(Badge(text=counted(line.errors, "error"), tone=Tone.BAD, link=where))

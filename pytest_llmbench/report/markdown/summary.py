@@ -18,7 +18,14 @@ from pytest_llmbench.report.markdown.gate import VERDICT_HEAD, verdict_rows
 from pytest_llmbench.report.safe_text import clipped
 from pytest_llmbench.report.sentences import deciding_sample, gate_sentences, min_score_sentences
 from pytest_llmbench.report.terminal.gate import asked_text
-from pytest_llmbench.report.terminal.scoreboard import Line, reused_line, scoreboard, scoreboard_cells, times_left_out
+from pytest_llmbench.report.terminal.scoreboard import (
+    Line,
+    cut_off_lines,
+    reused_line,
+    scoreboard,
+    scoreboard_cells,
+    times_left_out,
+)
 from pytest_llmbench.results.records import Record, Run, Sample
 from pytest_llmbench.values import Outcome
 
@@ -110,7 +117,7 @@ def _gate_blocks(ruling: RunRuling) -> Iterator[Block]:
 
 def _score_block(board: Sequence[Line], records: Sequence[Record]) -> Block:
     titles, rows = scoreboard_cells(board)
-    remarks = [text for text in (times_left_out(board), reused_line(records)) if text]
+    remarks = [text for text in (times_left_out(board), reused_line(records), *cut_off_lines(board, records)) if text]
     return Block(
         before=("", *table_head(titles, numbers=titles[2:])),
         rows=tuple(table_row(map(_name, cells)) for cells in rows),

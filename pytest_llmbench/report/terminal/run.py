@@ -33,6 +33,8 @@ def _prompt_lines(prompt: Prompt) -> Iterator[str]:
 
 
 def _sample_lines(sample: Sample, which: str) -> Iterator[str]:
+    if sample.reasoning is not None:
+        yield from _block(f"reasoning{which}", sample.reasoning)
     if sample.answer is not None:
         yield from _block(f"answer{which}", sample.answer)
     if sample.outcome is Outcome.ERROR:
@@ -43,12 +45,20 @@ def _sample_lines(sample: Sample, which: str) -> Iterator[str]:
             yield from _block(f"{label}{which}", text)
     times = [
         f"{seconds(value)} {word}"
-        for value, word in ((sample.latency_s, "total"), (sample.ttft_s, "to the first token"))
+        for value, word in (
+            (sample.latency_s, "total"),
+            (sample.ttft_s, "to the first token"),
+            (sample.ttfa_s if sample.ttfa_s != sample.ttft_s else None, "to the first token of the answer"),
+        )
         if value
     ]
     tokens = [
         counted(count, f"{word} token")
-        for count, word in ((sample.input_tokens, "input"), (sample.output_tokens, "output"))
+        for count, word in (
+            (sample.input_tokens, "input"),
+            (sample.output_tokens, "output"),
+            (sample.reasoning_tokens, "reasoning"),
+        )
         if count
     ]
     if times or tokens:

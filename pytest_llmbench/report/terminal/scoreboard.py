@@ -14,7 +14,7 @@ from pytest_llmbench.report.safe_text import on_one_line, visible
 from pytest_llmbench.report.terminal.layout import Span, Style, Styled, folded, plain, table
 from pytest_llmbench.results.records import Record
 from pytest_llmbench.stats import mean, quantile, wilson_interval
-from pytest_llmbench.values import Outcome
+from pytest_llmbench.values import CUT_OFF, Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +23,7 @@ class Line:
 
     The times are those of `timed` answers, all measured at `concurrency` (None where that is not known);
     `measured` answers have a time in all. `errors` counts the cases that have a sample without an answer.
+    Of `samples` with an answer, `cut_off` ended at their limit of tokens.
     """
 
     suite: str
@@ -41,6 +42,8 @@ class Line:
     timed: int
     measured: int
     errors: int
+    samples: int
+    cut_off: int
 
 
 def scoreboard(records: Sequence[Record]) -> tuple[Line, ...]:
@@ -78,6 +81,8 @@ def _line(suite: str, role: str, records: Sequence[Record]) -> Line:
         timed=len(timed),
         measured=len(measured),
         errors=sum(record.has_error for record in records),
+        samples=len(samples),
+        cut_off=sum(sample.finish_reason == CUT_OFF for sample in samples),
     )
 
 
@@ -169,6 +174,31 @@ def times_left_out(lines: Sequence[Line]) -> str:
         if line.timed < line.measured
     ]
     return visible(f"Latencies count only answers measured at the usual load: {', '.join(parts)}.") if parts else ""
+
+
+_MANY_CUT_OFF = 0.2
+"""The share of answers that were cut off from which on the scoreboard names the key to raise."""
+
+
+def cut_off_lines(lines: Sequence[Line], records: Sequence[Record]) -> list[str]:
+    """Count the answers that ended at their limit of tokens, a line a suite and role that has some."""
+    reasoned = {
+        (record.suite, record.role)
+        for record in records
+        for sample in record.samples
+        if sample.finish_reason == CUT_OFF and sample.reasoning
+    }
+    found = []
+    for line in lines:
+        if not line.cut_off:
+            continue
+        text = f"{line.suite} / {line.role}: cut off {line.cut_off:,} of {line.samples:,}"
+        if line.cut_off >= _MANY_CUT_OFF * line.samples:
+            is_reasoning = (line.suite, line.role) in reasoned
+            key = "reasoning_tokens in the model's entry" if is_reasoning else "max_tokens in the sampling of the suite"
+            text += f" answers at their limit of tokens; raise {key}"
+        found.append(visible(f"{text}."))
+    return found
 
 
 def reused_line(records: Sequence[Record]) -> str:

@@ -79,7 +79,12 @@ def _facts_of(sampling: Sampling) -> Mapping[str, Json]:
     return facts
 
 
-_LATER_KEYS: Mapping[str, Json] = {"reasoning": "auto"}
+_LATER_KEYS: Mapping[str, Json] = {
+    "reasoning": "auto",
+    "omit": [],
+    "api_version": None,
+    "merge_adapter": None,
+}
 """Keys that entries had later, with their usual value: with it the digest is that of earlier releases."""
 
 
@@ -87,6 +92,6 @@ def entry_key(entry: Entry) -> str:
     """Give the digest of an entry, without how its model is asked and what it costs."""
     keys = entry.model_dump(mode="json", exclude={"concurrency", "price", "sampling", "reasoning_tokens"})
     for key, usual in _LATER_KEYS.items():
-        if keys.get(key) == usual:
+        if key in keys and keys[key] == usual:
             del keys[key]
     return hashlib.sha256(json.dumps(keys, sort_keys=True).encode()).hexdigest()

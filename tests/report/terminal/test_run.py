@@ -99,3 +99,16 @@ def test_nothing_of_a_file_acts_on_the_terminal(place: str) -> None:
 
     assert not set(text) & set(hostile) - set("[2J")
     assert r"\x1b[2J\x9b\u202e" in text
+
+
+def test_reasoning_is_told_before_the_answer() -> None:
+    """Reasoning, its tokens, and the time to the first token of the answer stand in the story where there are any."""
+    sample = replace(SAMPLE, reasoning="Rome?\nNo.", reasoning_tokens=5, ttfa_s=0.2)
+
+    found = lines(replace(RECORD, samples=(sample,)))
+
+    assert found[1:6] == ["-- reasoning", "   Rome?", "   No.", "-- answer", "   Paris."]
+    assert (
+        "   0.25s total, 20ms to the first token, 0.20s to the first token of the answer, 9 input tokens, "
+        "2 output tokens, 5 reasoning tokens"
+    ) in found

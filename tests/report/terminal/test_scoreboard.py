@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from pytest_llmbench.report.junit import case_properties
 from pytest_llmbench.report.terminal.layout import Style, plain
 from pytest_llmbench.report.terminal.scoreboard import (
+    cut_off_lines,
     reason_lines,
     scoreboard,
     scoreboard_cells,
@@ -223,3 +224,42 @@ def test_reasons_are_counted_by_suite_and_model() -> None:
         "clickbait llama-13b: 2 correct, 1 format, 1 error",
         "jokes llama-13b: 1 correct",
     ]
+
+
+# -- answers that were cut off
+
+
+def cut(*, reasoning: str | None = None, finish_reason: str = "length") -> Sample:
+    answer = Answer(text="x", finish_reason=finish_reason, reasoning=reasoning)
+    return graded_sample(answer, Grade(score=0.0, passed=False, reason="unparsed", explanation=""))
+
+
+@pytest.mark.parametrize(
+    ("n_cut", "reasoning", "said"),
+    [
+        (0, None, []),
+        (1, None, ["clickbait / llama-13b: cut off 1 of 6."]),
+        (
+            2,
+            None,
+            [
+                "clickbait / llama-13b: cut off 2 of 6 answers at their limit of tokens; "
+                "raise max_tokens in the sampling of the suite."
+            ],
+        ),
+        (
+            6,
+            "hm",
+            [
+                "clickbait / llama-13b: cut off 6 of 6 answers at their limit of tokens; "
+                "raise reasoning_tokens in the model's entry."
+            ],
+        ),
+    ],
+)
+def test_answers_that_were_cut_off(n_cut: int, reasoning: str | None, said: list[str]) -> None:
+    """Answers that ended at their limit are counted; from a fifth on, the key to raise is named."""
+    samples = [cut(reasoning=reasoning)] * n_cut + [cut(finish_reason="stop")] * (6 - n_cut)
+    records = [record("a", *samples)]
+
+    assert cut_off_lines(scoreboard(records), records) == said

@@ -64,6 +64,7 @@ function facts(sample) {
   if (sample.q && sample.q.i) found.push("instance " + sample.q.i);
   if (sample.l !== undefined) found.push(seconds(sample.l) + (sample.c ? " with " + sample.c + " at a time" : ""));
   if (sample.t !== undefined) found.push("first token " + seconds(sample.t));
+  if (sample.f !== undefined) found.push("first token of the answer " + seconds(sample.f));
   if (sample.n !== undefined) found.push(sample.n + (sample.n === 1 ? " token" : " tokens"));
   if (sample.z) found.push(sample.z === "length" ? "cut off at max_tokens" : "ended by " + sample.z);
   if (sample.k) found.push("bad format");
@@ -94,6 +95,7 @@ function sampleOf(one, cell, at, index) {
     cell.n.length > 1 ? element("p", {}, head) : null,
     element("p", { class: "reason" }, element("strong", {}, sample.w || sample.o), sample.x ? " " + sample.x : ""),
     was ? dim("before: " + (old.w || old.o) + ". " + (old.x || old.e || "")) : null,
+    sample.y ? element("details", {}, element("summary", {}, "the reasoning"), box(sample.y)) : null,
     texts(sample, old),
     points(sample),
     reading(sample.q),

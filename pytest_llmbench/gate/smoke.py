@@ -1,0 +1,91 @@
+"""The rule of a suite with `gate: smoke`: what must pass does, case by case, nothing statistical."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from pytest_llmbench.gate.comparison import Comparison, Kind, SuitePairs, suite_info
+from pytest_llmbench.gate.rule import Verdict
+from pytest_llmbench.results.records import Record, Run
+from pytest_llmbench.values import GateKind, Outcome
+
+METHOD = "smoke"
+"""The rule's name in the JSON of a suite."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmokeRuling:
+    """How many cases of a suite the candidate has, how many of them pass, and each breach of the rule in a clause."""
+
+    cases: int
+    passed: int
+    breaches: tuple[str, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """Any breach is a loss."""
+        return Verdict.WORSE if self.breaches else Verdict.NO_WORSE
+
+
+def is_smoke(run: Run, suite: str) -> bool:
+    """Whether a suite is to be held to the rule, as a run knows it."""
+    info = suite_info(run.facts, suite)
+    return info is not None and info.gate is GateKind.SMOKE
+
+
+def rule_smoke(comparison: Comparison, suite: SuitePairs) -> SmokeRuling:
+    """Hold the candidate's cases of a suite to the rule.
+
+    A case that passed in the baseline must pass, and so must one that is new, was changed, or has an error; with
+    several samples, all of them.  A case that the baseline had and the suite's file no longer holds is a breach, one
+    that was not selected is none.
+    """
+    old = _of_suite(comparison.baseline, suite.suite, suite.baseline_role)
+    new = _of_suite(comparison.candidate, suite.suite, suite.role)
+    return SmokeRuling(
+        cases=len(new),
+        passed=sum(map(_passes, new.values())),
+        breaches=(*_failing(old, new), *_missing(comparison.candidate, suite.suite, old, new)),
+    )
+
+
+def _of_suite(run: Run, suite: str, role: str) -> dict[str, Record]:
+    return {record.case: record for record in run.records if (record.suite, record.role) == (suite, role)}
+
+
+def _passes(record: Record) -> bool:
+    return record.outcome is Outcome.PASSED and not record.has_error
+
+
+def _failing(old: Mapping[str, Record], new: Mapping[str, Record]) -> Iterator[str]:
+    for case, record in new.items():
+        if _passes(record):
+            continue
+        before = old.get(case)
+        if record.has_error:
+            yield f"{case} has an error"
+        elif before is None:
+            yield f"{case} is new and fails"
+        elif before.case_sha256 != record.case_sha256:
+            yield f"{case} was changed and fails"
+        elif _passes(before):
+            yield f"{case} passed and now fails"
+
+
+def _missing(candidate: Run, suite: str, old: Mapping[str, Record], new: Mapping[str, Record]) -> Iterator[str]:
+    info = suite_info(candidate.facts, suite)
+    held = None if info is None else info.cases
+    if held is not None:
+        yield from (f"{case} is no longer in the suite" for case in old if case not in new and case not in held)
+
+
+def smoke_suites_of_candidate_alone(comparison: Comparison) -> Iterator[SuitePairs]:
+    """Give the smoke suites that only the candidate has: all their cases are new."""
+    pairs = {(suite.suite, suite.role) for suite in comparison.suites}
+    for suite, role in dict.fromkeys((record.suite, record.role) for record in comparison.candidate.records):
+        if (suite, role) not in pairs and is_smoke(comparison.candidate, suite):
+            yield SuitePairs(suite=suite, role=role, baseline_role=role, pairs=())
+
+
+def is_let_off(suite: SuitePairs) -> bool:
+    """Whether a suite was weakened and that is not allowed; then it counts in spite of `gate: advice`."""
+    return any(difference.kind is Kind.GATE for difference in suite.blocked_by)
