@@ -29,13 +29,7 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_llmbench.plugin.activate import activate
 
         activate(config)
+    else:
+        from pytest_llmbench.plugin.no_model import NoModel
 
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests of cases where no model is named."""
-    if config.pluginmanager.has_plugin("llmbench-session"):
-        return
-    left_out = [item for item in items if item.get_closest_marker("llm_suite")]
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if not item.get_closest_marker("llm_suite")]
+        config.pluginmanager.register(NoModel(config), "llmbench-nomodel")

@@ -10,7 +10,7 @@ from pytest_llmbench.plugin.internals.xdist import Place, is_other_worker
 from pytest_llmbench.plugin.nodes import ITEM, CaseFunction, SuiteFile, SuiteWarning, load_for, mark
 from pytest_llmbench.plugin.session import LlmSession
 from pytest_llmbench.runner.runner import Item
-from pytest_llmbench.suites.loader import may_be_suite
+from pytest_llmbench.suites.files import SUFFIXES, may_be_suite
 from pytest_llmbench.suites.registry import NOT_A_SUITE
 
 
@@ -22,7 +22,7 @@ class Collection:
 
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> SuiteFile | None:
         """Collect suite files."""
-        if file_path.suffix not in (".yaml", ".yml") or not may_be_suite(file_path):
+        if file_path.suffix not in SUFFIXES or not may_be_suite(file_path):
             return None
         file: SuiteFile = SuiteFile.from_parent(parent, path=file_path)
         file.runner = self._session.runner

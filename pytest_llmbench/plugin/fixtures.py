@@ -1,4 +1,4 @@
-"""The fixtures of cases: what was asked, what came back, how it was graded."""
+"""The fixtures of a case: the case, the answer and its grade, the model, the database."""
 
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,7 @@ class NoAnswer(Exception):
 def _llm_result(request: pytest.FixtureRequest) -> Result:
     node = request.node
     if ITEM not in node.stash:
-        message = f'{node.name} asks for a case, but is of no suite; mark it @pytest.mark.llm_suite("FILE").'
+        message = f'{node.name} uses a llm_ fixture but belongs to no suite; add @pytest.mark.llm_suite("FILE").'
         pytest.fail(message, pytrace=False)
     result: Result = node.stash[RESULT]
     if result.shown is None:
@@ -59,7 +59,7 @@ def llm_grade(_llm_result: Result) -> Grade:
 
 @pytest.fixture
 def llm_model(request: pytest.FixtureRequest, _llm_result: Result) -> SharedModel:
-    """Give the opened model; what it is asked beyond the plan is not recorded."""
+    """Give the opened model; what a test sends it itself is not recorded."""
     return request.config.stash[RUNNER].model(request.node.stash[ITEM])
 
 

@@ -23,6 +23,7 @@ from pytest_llmbench.models.validation import FROM_TEXT, Share, chief_error, tol
 from pytest_llmbench.suites import yaml12
 from pytest_llmbench.suites.case_keys import cut_texts, misplaced, unused_inputs
 from pytest_llmbench.suites.data_files import Row, read_rows
+from pytest_llmbench.suites.files import is_suite_text
 from pytest_llmbench.suites.prompts import PromptTemplate, TemplateFault, compile_template
 from pytest_llmbench.values import Case, GateKind, Json, Prompt, PromptStyle, Sampling, Suite, Trust
 
@@ -69,24 +70,6 @@ class LoadedSuite:
     templates: Mapping[PromptStyle, PromptTemplate]
     prompts: Mapping[PromptStyle, Mapping[str, Prompt]]
     findings: tuple[Finding, ...] = ()
-
-
-_CLAIMS = ("suite", "grader")
-
-
-def is_suite_text(text: str) -> bool:
-    """Return, after a cheap look, whether a YAML text claims to be a suite: `suite` and `grader` at its top level."""
-    return all(re.search(rf"""(?m)^(\s*(---)?\s*\{{?\s*|.*,\s*)["']?{key}["']?\s*:""", text) for key in _CLAIMS)
-
-
-def may_be_suite(path: Path) -> bool:
-    """Return, after a cheap look, whether a file claims to be a suite, in whatever encoding: loading may refuse it."""
-    try:
-        content = path.read_bytes()
-    except OSError:
-        return False
-    encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
-    return is_suite_text(content.decode(encoding, "replace"))
 
 
 def load_suite(path: Path, kinds: Mapping[str, GraderKind] = MappingProxyType({})) -> LoadedSuite | None:

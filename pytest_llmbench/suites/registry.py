@@ -5,7 +5,8 @@ from pathlib import Path
 
 from pytest_llmbench.errors import SuiteFault, UsageFault
 from pytest_llmbench.grading.base import Finding, Grader, GraderKind, Judging, Severity
-from pytest_llmbench.suites.loader import LoadedSuite, load_suite, may_be_suite
+from pytest_llmbench.suites.files import may_be_suite
+from pytest_llmbench.suites.loader import LoadedSuite, load_suite
 
 NOT_A_SUITE = "this is not a suite file; it needs `suite` and `grader` at its top level."
 """What is wrong with a file that was named as a suite and is none."""

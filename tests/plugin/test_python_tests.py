@@ -155,7 +155,7 @@ def test_a_fixture_outside_a_suite_says_what_to_do(project: Project) -> None:
 
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(
-        ['*test_a asks for a case, but is of no suite; mark it @pytest.mark.llm_suite("FILE").']
+        ['*test_a uses a llm_ fixture but belongs to no suite; add @pytest.mark.llm_suite("FILE").']
     )
     assert "fixtures.py" not in result.stdout.str()
 

@@ -306,19 +306,6 @@ def test_on_a_narrow_terminal_nothing_of_the_summary_is_wider(
     assert [line for line in shown if len(line) > width and not line.startswith("WRONG ")] == []
 
 
-def test_without_a_model_nothing_is_collected(project: Project) -> None:
-    """Without --llm-model suites are left alone, marked tests are deselected, and nothing is printed."""
-    pytester = project()
-    pytester.makepyfile(
-        'import pytest\n@pytest.mark.llm_suite("cases/capitals.yaml")\ndef test_a(llm_grade): pass\ndef test_b(): pass'
-    )
-
-    result = pytester.runpytest("--strict-markers")
-
-    result.assert_outcomes(passed=1, deselected=1)
-    result.stdout.no_fnmatch_line("*llmbench:*")
-
-
 def test_models_may_be_named_in_the_ini_file(project: Project) -> None:
     """The ini twin `llm_model` names models; a TARGET's path is relative to the ini file."""
     pytester = project()

@@ -7,7 +7,8 @@ import duckdb
 import pytest
 
 from pytest_llmbench.errors import SuiteFault
-from pytest_llmbench.suites.loader import LoadedSuite, is_suite_text, load_suite, may_be_suite
+from pytest_llmbench.suites.files import is_suite_text, may_be_suite
+from pytest_llmbench.suites.loader import LoadedSuite, load_suite
 from pytest_llmbench.values import Message, PromptStyle, Sampling
 
 PROMPT = 'prompt: {completion: "Q: {{ question }}\\nA:"}'
@@ -253,7 +254,7 @@ FAULTS = {
     "unknown key": (
         SUITE + "threshold: 1\n",
         'suite.yaml:7: a suite with grader "exact" has no key "threshold"; its keys are: '
-        "cases, data, grader, ignore_case, prompt, sampling, suite, trust.",
+        "cases, data, gate, grader, ignore_case, prompt, sampling, suite, trust.",
     ),
     "unknown grader": (
         SUITE.replace("exact", "exakt"),
