@@ -20,7 +20,8 @@ MAX_ERRORS = 0.02
 class GateSettings:
     """What is tolerated: `margin` is a share of score, `latency_margin` a ratio, None where latency is not gated.
 
-    `people` are the human verdicts by which graders are trusted, in suites that ask for trust.
+    `people` are the annotations by which graders are trusted, in suites that ask for trust. `prefix` stands before
+    the names of the options where these were read, as messages are to show them.
     """
 
     margin: float = 0.05
@@ -28,6 +29,11 @@ class GateSettings:
     allowed: frozenset[Kind] = frozenset()
     people: tuple[Annotation, ...] = ()
     max_errors: float = MAX_ERRORS
+    prefix: str = "--"
+
+    def way_to_allow(self, kinds: Iterable[Kind]) -> str:
+        """Give the options that let the gate compare runs that differ in these."""
+        return " ".join(f"{self.prefix}allow-different {kind}" for kind in dict.fromkeys(kinds))
 
 
 def parse_margin(text: str, option: str = "--margin") -> float:
@@ -108,4 +114,5 @@ def gate_settings(
         else parse_latency_margin(latency_margin, f"{prefix}latency-margin"),
         allowed=parse_allowed(allowed, f"{prefix}allow-different"),
         max_errors=MAX_ERRORS if max_errors is None else parse_max_errors(max_errors, f"{prefix}max-errors"),
+        prefix=prefix,
     )

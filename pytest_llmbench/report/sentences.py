@@ -9,6 +9,7 @@ from pytest_llmbench.gate.latency import LatencyComparison, Ratio
 from pytest_llmbench.gate.min_score import MinScoreRuling
 from pytest_llmbench.gate.power import Power
 from pytest_llmbench.gate.rule import Verdict
+from pytest_llmbench.gate.settings import GateSettings
 from pytest_llmbench.report.format import (
     counted,
     digits_for,
@@ -45,7 +46,7 @@ def gate_sentences(gate: Gate, *, is_verbose: bool) -> Iterator[Sentence]:
     for together in gate.together:
         yield _pooled_sentence(together, gate, has_roles=has_roles)
     for latency in gate.latency:
-        yield from _latency_sentences(latency, gate.settings.latency_margin, has_roles=has_roles)
+        yield from _latency_sentences(latency, gate.settings, has_roles=has_roles)
     for name, texts in (
         ("not compared", [left_out_text(entry, entry.role) for entry in gate.comparison.left_out]),
         ("note", list(gate.comparison.notes)),
@@ -89,11 +90,11 @@ def _suite_sentence(ruling: SuiteRuling, gate: Gate, *, has_roles: bool, is_verb
     return Sentence(
         name=suite_name(ruling.pairs.suite, ruling.pairs.role, has_roles),
         verdict=ruling.verdict,
-        text=_advice(ruling.doubt) + _sentence(ruling, gate.settings.margin),
+        text=_advice(ruling.doubt) + _sentence(ruling, gate.settings),
         details=(
             *_doubt_lines(ruling.doubt),
             *_noise_lines(ruling, gate.settings.margin),
-            *_details(ruling, len(gate.suites), is_verbose=is_verbose),
+            *_details(ruling, gate, is_verbose=is_verbose),
         ),
     )
 
@@ -105,14 +106,16 @@ def _noise_lines(ruling: SuiteRuling, margin: float) -> Iterator[str]:
         yield f"a margin of {margin_points(margin)} points is below the noise floor: {apart}"
 
 
-def _sentence(ruling: SuiteRuling, margin: float) -> str:
+def _sentence(ruling: SuiteRuling, settings: GateSettings) -> str:
+    margin = settings.margin
     if ruling.smoke is not None:
         passed = f"{ruling.smoke.passed} of {counted(ruling.smoke.cases, 'case')} pass"
         return f"smoke: {passed}; what passed before and what is new must"
     if not ruling.pairs.pairs:
         return "no case in common"
     if ruling.blocked_by:
-        return f"{counted(len(ruling.pairs.pairs), 'case')} cannot be compared"
+        way_out = settings.way_to_allow(difference.kind for difference in ruling.blocked_by)
+        return f"{counted(len(ruling.pairs.pairs), 'case')} cannot be compared without {way_out}"
     scores, delta, interval = (ruling.baseline_score, ruling.candidate_score), ruling.delta, ruling.interval
     if scores[0] is None or scores[1] is None or delta is None or interval is None:
         return _no_answers(ruling)
@@ -160,10 +163,10 @@ def _rounded(count: int) -> str:
     return f"{-(-count // step) * step:,}"
 
 
-def _details(ruling: SuiteRuling, suites: int, *, is_verbose: bool) -> Iterator[str]:
+def _details(ruling: SuiteRuling, gate: Gate, *, is_verbose: bool) -> Iterator[str]:
     yield from _left_out_lines(ruling)
     for difference in ruling.pairs.differences:
-        way_out = f"blocks the comparison; --allow-different {difference.kind} compares anyway"
+        way_out = f"blocks the comparison; {gate.settings.way_to_allow([difference.kind])} compares anyway"
         how = "allowed" if difference.is_allowed else way_out
         yield f"{difference.text} ({how})"
     yield from () if ruling.smoke is None else ruling.smoke.breaches
@@ -176,7 +179,7 @@ def _details(ruling: SuiteRuling, suites: int, *, is_verbose: bool) -> Iterator[
     if ruling.is_real_drop:
         yield "the loss is statistically significant but within the margin"
     if ruling.is_corrected:
-        count = counted(suites, "suite")
+        count = counted(len(gate.suites), "suite")
         yield f"on its own this would count as worse; among {count}, one drop like this can be chance"
     if ruling.verdict is Verdict.TOO_FEW_CASES and ruling.advice is not None:
         yield from power_lines(ruling.advice, ruling.units, "cluster" if ruling.has_clusters else "case")
@@ -272,12 +275,12 @@ def _pooled_sentence(pooled: PooledRuling, gate: Gate, *, has_roles: bool) -> Se
     )
 
 
-def _latency_sentences(ruling: LatencyRuling, margin: float | None, *, has_roles: bool) -> Iterator[Sentence]:
-    facts = ruling.facts
+def _latency_sentences(ruling: LatencyRuling, settings: GateSettings, *, has_roles: bool) -> Iterator[Sentence]:
+    facts, margin = ruling.facts, settings.latency_margin
     name = suite_name("latency", facts.role, has_roles)
     if facts.total is None:
         details = tuple(
-            f"{refusal.text} (--allow-different {refusal.kind} compares anyway)"
+            f"{refusal.text} ({settings.way_to_allow([refusal.kind])} compares anyway)"
             for refusal in facts.refusals
             if not refusal.is_allowed
         )

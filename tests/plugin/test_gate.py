@@ -961,3 +961,21 @@ def test_a_usage_error_stands_in_the_step_summary(
     page = step.read_text()
     assert page.startswith("before\n## llmbench: usage error\n\n")
     assert words in page.replace("\\", "")  # what Markdown would read is escaped
+
+
+# -- what a pull request may change
+
+
+@pytest.mark.parametrize("options", [[], ["-q"]])
+def test_a_changed_prompt_is_inconclusive_and_names_what_allows_it(gated: GateProject, options: list[str]) -> None:
+    """Exit 8, also with -q, and with the option that the output names it is compared all the same."""
+    pytester = gated(new={"wrong": range(10)})
+    path = pytester.path / "cases" / "sums.yaml"
+    path.write_text(path.read_text().replace("{{ question }}", "Sum: {{ question }}"))
+
+    result = run_new(pytester, *options)
+    allowed = run_new(pytester, *options, "--llm-allow-different=prompt")
+
+    assert (result.ret, allowed.ret) == (8, 0)
+    assert any("--llm-allow-different prompt" in line for line in gate_lines(result))
+    assert gate_lines(result)[-1] == "verdict: inconclusive"

@@ -140,7 +140,7 @@ def test_what_blocks_is_said_with_the_way_out() -> None:
     allowed = lines(gate_of(old, new, GateSettings(allowed=frozenset({Kind.PROMPT}))))
 
     assert blocked == [
-        "nl2sql  inconclusive  60 cases cannot be compared",
+        "nl2sql  inconclusive  60 cases cannot be compared without --allow-different prompt",
         "  60 of 60 cases have another prompt of the same style (blocks the comparison; --allow-different prompt compares anyway)",
         "verdict: inconclusive",
     ]
