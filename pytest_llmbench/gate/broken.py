@@ -32,7 +32,9 @@ def _broken(run: Run) -> Iterator[str]:
     for records in _by_suite(run.records):
         if all(record.samples and not record.answered for record in records):
             errors = [sample.error or "" for record in records for sample in record.samples]
-            if not any(error.startswith(NOT_ASKED) for error in errors):
+            # some were asked before a cost limit was reached, say, and none was answered
+            errors = [error for error in errors if not error.startswith(NOT_ASKED)]
+            if errors:
                 has_others = any(r.answered for r in run.records if r.role == records[0].role)
                 if has_others and records[0].suite in advice:
                     continue

@@ -137,8 +137,9 @@ def join(baseline: Run, candidate: Run, allowed: Iterable[Kind] = ()) -> Compari
         sides = _Sides(baseline, candidate, old_role, new_role, permitted)
         for suite in dict.fromkeys(suite for suite, _ in (*old[old_role], *new[new_role])):
             found = sides.suite(suite, _of_suite(old[old_role], suite), _of_suite(new[new_role], suite))
-            # a suite of which each side was given other cases is as one that only one side has
-            if found.pairs or any(entry.why is Why.OTHER_DIGEST for entry in found.left_out):
+            # a suite of which each side was given other cases is as one that only one side has, unless it was weakened
+            is_weakened = any(difference.kind is Kind.GATE for difference in found.differences)
+            if found.pairs or is_weakened or any(entry.why is Why.OTHER_DIGEST for entry in found.left_out):
                 suites.append(found)
             else:
                 left_out += found.left_out

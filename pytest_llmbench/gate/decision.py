@@ -12,7 +12,7 @@ from pytest_llmbench.errors import LlmbenchError
 from pytest_llmbench.gate.answer_agreement import Agreement, agreement
 from pytest_llmbench.gate.baselines import Baseline, pool
 from pytest_llmbench.gate.broken import TooManyErrors, too_many_errors, why_broken
-from pytest_llmbench.gate.comparison import Comparison, Difference, Pair, SuitePairs, join
+from pytest_llmbench.gate.comparison import Comparison, Difference, Kind, Pair, SuitePairs, join, suite_info
 from pytest_llmbench.gate.latency import LatencyComparison, Ratio, compare_latency
 from pytest_llmbench.gate.min_score import MinScore, MinScoreRuling, rule_min_scores
 from pytest_llmbench.gate.power import Power, power_of
@@ -36,10 +36,10 @@ from pytest_llmbench.gate.smoke import (
     is_let_off,
     is_smoke,
     rule_smoke,
-    smoke_suites_of_candidate_alone,
+    smoke_suites_of_one_run,
 )
 from pytest_llmbench.results.grader_agreement import untrusted_graders
-from pytest_llmbench.results.records import Record, Run
+from pytest_llmbench.results.records import Record, Run, SuiteInfo
 from pytest_llmbench.stats import holm, mean
 from pytest_llmbench.values import GateKind
 
@@ -152,8 +152,11 @@ def decide(comparison: Comparison, settings: GateSettings) -> Gate:
     doubted = untrusted_suites((comparison.baseline, comparison.candidate), settings)
     smoke = {
         (suite.suite, suite.role): _smoke_ruling(comparison, suite, settings)
-        for suite in (*comparison.suites, *smoke_suites_of_candidate_alone(comparison))
-        if is_smoke(comparison.candidate, suite.suite) and not suite.blocked_by
+        for suite in (
+            *(suite for suite in comparison.suites if is_smoke(comparison.candidate, suite.suite)),
+            *smoke_suites_of_one_run(comparison),
+        )
+        if not suite.blocked_by
     }
     judged = [
         (suite, units_of(suite.pairs))
@@ -211,11 +214,21 @@ def _with_notes(comparison: Comparison, excess: Sequence[TooManyErrors], setting
 
 
 def untrusted_suites(runs: Sequence[Run], settings: GateSettings) -> dict[str, str]:
-    """Give the suites of the last run that are advice only, by their own words or for their grader, and why."""
+    """Give the suites of the last run that are advice only, by their own words or for their grader, and why.
+
+    A `trust:` that the first of two runs did not have, or had with other numbers, lets off nothing until that is
+    allowed: it would switch the gate off unseen.
+    """
     records = [record for run in runs for record in run.records]
     suites = runs[-1].facts.suites
+    if len(runs) > 1 and Kind.GATE not in settings.allowed:
+        suites = tuple(_with_trust_of(suite_info(runs[0].facts, suite.suite), suite) for suite in suites)
     advice = {suite.suite: "its file says `gate: advice`" for suite in suites if suite.gate is GateKind.ADVICE}
     return {**untrusted_graders(records, suites, settings.people), **advice}
+
+
+def _with_trust_of(old: SuiteInfo | None, new: SuiteInfo) -> SuiteInfo:
+    return new if old is None or new.trust is None else replace(new, trust=old.trust)
 
 
 def _with_alarms(claims: Sequence[Claims]) -> list[tuple[Claims, bool]]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from pytest_llmbench.gate.comparison import Comparison, Kind, SuitePairs, suite_info
+from pytest_llmbench.gate.comparison import Comparison, Kind, SuitePairs, role_pairs, suite_info
 from pytest_llmbench.gate.rule import Verdict
 from pytest_llmbench.results.records import Record, Run
 from pytest_llmbench.values import GateKind, Outcome
@@ -27,7 +27,7 @@ class SmokeRuling:
 
 
 def is_smoke(run: Run, suite: str) -> bool:
-    """Whether a suite is to be held to the rule, as a run knows it."""
+    """Tell whether a suite is held to the rule, as a run knows it."""
     info = suite_info(run.facts, suite)
     return info is not None and info.gate is GateKind.SMOKE
 
@@ -36,8 +36,8 @@ def rule_smoke(comparison: Comparison, suite: SuitePairs) -> SmokeRuling:
     """Hold the candidate's cases of a suite to the rule.
 
     A case that passed in the baseline must pass, and so must one that is new, was changed, or has an error; with
-    several samples, all of them.  A case that the baseline had and the suite's file no longer holds is a breach, one
-    that was not selected is none.
+    several samples, all of them.  A case that the baseline had and the suite's file no longer holds is a breach, and so
+    is a suite that is gone; what was not selected is none.
     """
     old = _of_suite(comparison.baseline, suite.suite, suite.baseline_role)
     new = _of_suite(comparison.candidate, suite.suite, suite.role)
@@ -73,19 +73,41 @@ def _failing(old: Mapping[str, Record], new: Mapping[str, Record]) -> Iterator[s
 
 def _missing(candidate: Run, suite: str, old: Mapping[str, Record], new: Mapping[str, Record]) -> Iterator[str]:
     info = suite_info(candidate.facts, suite)
-    held = None if info is None else info.cases
+    if info is None:
+        yield f"the suite is gone, with the {len(old)} cases that the baseline had"
+        return
+    held = info.cases
     if held is not None:
         yield from (f"{case} is no longer in the suite" for case in old if case not in new and case not in held)
 
 
-def smoke_suites_of_candidate_alone(comparison: Comparison) -> Iterator[SuitePairs]:
-    """Give the smoke suites that only the candidate has: all their cases are new."""
-    pairs = {(suite.suite, suite.role) for suite in comparison.suites}
-    for suite, role in dict.fromkeys((record.suite, record.role) for record in comparison.candidate.records):
-        if (suite, role) not in pairs and is_smoke(comparison.candidate, suite):
-            yield SuitePairs(suite=suite, role=role, baseline_role=role, pairs=())
+def smoke_suites_of_one_run(comparison: Comparison) -> Iterator[SuitePairs]:
+    """Give the smoke suites that are not compared: all cases of the candidate's are new, the baseline's are gone.
+
+    A suite of the baseline that is still found where it was, and of which no case was selected, is not among them.
+    """
+    baseline, candidate = comparison.baseline, comparison.candidate
+    compared = {(suite.suite, suite.role) for suite in comparison.suites}
+    for old_role, role in role_pairs(_roles(baseline), _roles(candidate)):
+        own = dict.fromkeys(record.suite for record in candidate.records if record.role == role)
+        gone = (name for name in _suites_gone(baseline, candidate, old_role) if name not in own)
+        for suite in (*(name for name in own if is_smoke(candidate, name)), *gone):
+            if (suite, role) not in compared:
+                yield SuitePairs(suite=suite, role=role, baseline_role=old_role, pairs=())
+
+
+def _roles(run: Run) -> list[str]:
+    return list(dict.fromkeys(record.role for record in run.records))
+
+
+def _suites_gone(baseline: Run, candidate: Run, role: str) -> Iterator[str]:
+    collected = candidate.facts.collected
+    for suite in dict.fromkeys(record.suite for record in baseline.records if record.role == role):
+        info = suite_info(baseline.facts, suite)
+        if info is not None and collected is not None and info.gate is GateKind.SMOKE and collected.lacks(info):
+            yield suite
 
 
 def is_let_off(suite: SuitePairs) -> bool:
-    """Whether a suite was weakened and that is not allowed; then it counts in spite of `gate: advice`."""
+    """Tell whether a suite was weakened and that is not allowed; then it counts in spite of `gate: advice`."""
     return any(difference.kind is Kind.GATE for difference in suite.blocked_by)

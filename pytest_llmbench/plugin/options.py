@@ -82,6 +82,7 @@ def run_settings(config: pytest.Config) -> RunSettings:
     }
     return RunSettings(
         root=config.rootpath,
+        paths=_searched_paths(config),
         samples=samples or 1,
         limit=limit,
         reasoning_tokens=_count(config, "llm_reasoning_tokens"),
@@ -93,6 +94,16 @@ def run_settings(config: pytest.Config) -> RunSettings:
         options=options,
         answers=_answers(config),
     )
+
+
+def _searched_paths(config: pytest.Config) -> tuple[str, ...] | None:
+    """Give the paths that are searched for tests, relative to the root directory; None where files are left out."""
+    option = config.option
+    if any(getattr(option, name, None) for name in ("lf", "ignore", "ignore_glob")):
+        return None
+    folder, root = config.invocation_params.dir, config.rootpath
+    found = ((folder / argument.partition("::")[0]).resolve() for argument in config.args)
+    return tuple(path.relative_to(root).as_posix() for path in found if path.is_relative_to(root))
 
 
 def listed(config: pytest.Config, name: str) -> tuple[list[str], bool]:

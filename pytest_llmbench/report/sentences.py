@@ -111,11 +111,12 @@ def _sentence(ruling: SuiteRuling, settings: GateSettings) -> str:
     if ruling.smoke is not None:
         passed = f"{ruling.smoke.passed} of {counted(ruling.smoke.cases, 'case')} pass"
         return f"smoke: {passed}; what passed before and what is new must"
-    if not ruling.pairs.pairs:
-        return "no case in common"
     if ruling.blocked_by:
         way_out = settings.way_to_allow(difference.kind for difference in ruling.blocked_by)
-        return f"{counted(len(ruling.pairs.pairs), 'case')} cannot be compared without {way_out}"
+        cases = f"{counted(len(ruling.pairs.pairs), 'case')} " if ruling.pairs.pairs else ""
+        return f"{cases}cannot be compared without {way_out}"
+    if not ruling.pairs.pairs:
+        return "no case in common"
     scores, delta, interval = (ruling.baseline_score, ruling.candidate_score), ruling.delta, ruling.interval
     if scores[0] is None or scores[1] is None or delta is None or interval is None:
         return _no_answers(ruling)

@@ -143,6 +143,22 @@ class JudgeInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Collected:
+    """What a run found before cases were selected: the names of the suites below `paths`.
+
+    The paths are relative to the root directory, with `/`; "." is all of it.
+    """
+
+    paths: tuple[str, ...]
+    suites: tuple[str, ...]
+
+    def lacks(self, suite: SuiteInfo) -> bool:
+        """Tell whether a suite that another run had below these paths was not found there."""
+        is_below = any(path == "." or f"{suite.path}/".startswith(f"{path}/") for path in self.paths)
+        return is_below and suite.suite not in self.suites
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunInfo:
     """What a run was made with.
 
@@ -158,6 +174,8 @@ class RunInfo:
     judge: JudgeInfo | None = None
     broken: Mapping[str, str] = field(default_factory=dict)
     """Why a model could not be asked, or not any more, by role."""
+    collected: Collected | None = None
+    """None where files were left out by an option (`--lf`, `--ignore`), and in files that do not hold it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

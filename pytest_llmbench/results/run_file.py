@@ -15,7 +15,17 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 from pytest_llmbench.errors import RunFileFault
 from pytest_llmbench.models.base import Identity
 from pytest_llmbench.results.json_values import strict_json
-from pytest_llmbench.results.records import JudgeInfo, Machine, ModelInfo, Record, Run, RunInfo, Sample, SuiteInfo
+from pytest_llmbench.results.records import (
+    Collected,
+    JudgeInfo,
+    Machine,
+    ModelInfo,
+    Record,
+    Run,
+    RunInfo,
+    Sample,
+    SuiteInfo,
+)
 from pytest_llmbench.values import AsTyped, GateKind, Json, Message, Outcome, Prompt, Sampling, Trust
 
 if TYPE_CHECKING:
@@ -165,6 +175,7 @@ class _Block:
     prompts: Mapping[str, str | tuple[Message, ...]] = field(default_factory=dict)
     expected: Mapping[str, str] = field(default_factory=dict)
     broken: Mapping[str, str] = field(default_factory=dict)
+    collected: Collected | None = None
 
 
 def block_to_json(run: Run) -> JsonObject:
@@ -188,6 +199,7 @@ def run_info_to_json(facts: RunInfo) -> JsonObject:
         "prompts": {digest: prompt_to_json(prompt) for digest, prompt in facts.prompts.items()},
         "expected": dict(facts.expected),
         **({"broken": dict(facts.broken)} if facts.broken else {}),
+        **({} if facts.collected is None else {"collected": asdict(facts.collected)}),
     }
     return {name: strict_json(value) for name, value in found.items()}
 
@@ -240,6 +252,7 @@ def run_info_from_json(found: object) -> RunInfo:
         },
         expected=block.expected,
         broken=block.broken,
+        collected=block.collected,
     )
 
 
@@ -274,7 +287,15 @@ def merged_run_info(several: Sequence[RunInfo]) -> RunInfo:
         expected={digest: text for facts in several for digest, text in facts.expected.items()},
         judge=_merged_judge([facts.judge for facts in several if facts.judge is not None]),
         broken={role: cause for facts in several for role, cause in facts.broken.items()},
+        collected=_merged_collected([facts.collected for facts in several if facts.collected is not None]),
     )
+
+
+def _merged_collected(several: Sequence[Collected]) -> Collected | None:
+    if not several:
+        return None
+    suites = dict.fromkeys(suite for collected in several for suite in collected.suites)
+    return replace(several[0], suites=tuple(suites))
 
 
 def _merged_judge(several: Sequence[JudgeInfo]) -> JudgeInfo | None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from pytest_llmbench.grading.base import GraderKind
 from pytest_llmbench.models.base import Identity
 from pytest_llmbench.models.catalog import ModelSpec
-from pytest_llmbench.results.records import JudgeInfo, ModelInfo, Record, RunInfo, SuiteInfo
+from pytest_llmbench.results.records import Collected, JudgeInfo, ModelInfo, Record, RunInfo, SuiteInfo
 from pytest_llmbench.runner.calls import SharedModel, first_fatal
 from pytest_llmbench.runner.grade import ItemGrader, Result
 from pytest_llmbench.runner.judge import Judge
@@ -201,6 +201,9 @@ class Runner:
             expected=self._item_grader.expected,
             judge=self._judge_facts(),
             broken=dict(self._broken),
+            collected=None
+            if self.settings.paths is None
+            else Collected(paths=self.settings.paths, suites=self.suites.names),
         )
 
     def _judge_facts(self) -> JudgeInfo | None:

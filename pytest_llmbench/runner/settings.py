@@ -25,12 +25,14 @@ class AnswersSettings:
 class RunSettings:
     """The settings of a run.
 
-    `root` is the project's root directory; `limit` the number of cases a suite; `answers` is None for a run
+    `root` is the project's root directory; `paths` are those that are searched for suites, relative to it, None where
+    files in them are left out; `limit` the number of cases a suite; `answers` is None for a run
     without a store; `n_checked` answers of each model are asked again alone; the rest is described at the options in
     docs/options.md.
     """
 
     root: Path
+    paths: tuple[str, ...] | None = None
     samples: int = 1
     limit: int | None = None
     reasoning_tokens: int | None = None

@@ -50,6 +50,11 @@ class SuiteRegistry:
             self._loaded[path] = loaded
         return self._loaded[path]
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the suites loaded so far."""
+        return tuple(loaded.suite.name for loaded in self._loaded.values() if loaded is not None)
+
     def check(self, loaded: LoadedSuite) -> tuple[Finding, ...]:
         """Let the grader of a suite check it quickly, once a suite: the check before a run.
 

@@ -90,3 +90,10 @@ def test_more_errors_than_the_share_are_too_many(errors: int, cases: int, most: 
     records = [record(f"c{i}", "HTTP 500" if i < errors else None) for i in range(cases)]
 
     assert bool(too_many_errors(run(*records), most)) is is_too_many
+
+
+def test_errors_before_a_cost_limit_are_the_cause() -> None:
+    """Where some were asked in vain and the others not at all, the model could not be asked, and the error is named."""
+    dead = record("a", f"{NOT_ASKED}--llm-max-cost"), record("b", "Connection refused.")
+
+    assert why_broken(run(*dead)) == "gpt could not be asked (Connection refused)"

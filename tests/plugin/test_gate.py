@@ -795,8 +795,9 @@ def test_a_suite_whose_grader_nobody_trusts_is_advice_only(gated: GateProject) -
     """Its verdict is shown as advice, in every output, and decides nothing; `llmbench compare` says the same."""
     pytester = gated(new={"wrong": range(40)})
     ask_for_trust(pytester)
+    allowed = "--llm-allow-different=gate"
 
-    result = run_new(pytester, "--benchmark-json=new.json", "--junitxml=run.xml", "--llm-min-score=0.9")
+    result = run_new(pytester, "--benchmark-json=new.json", "--junitxml=run.xml", "--llm-min-score=0.9", allowed)
 
     assert result.ret == 8
     result.stdout.fnmatch_lines(
@@ -811,7 +812,15 @@ def test_a_suite_whose_grader_nobody_trusts_is_advice_only(gated: GateProject) -
     assert gate["suites"][0]["advice_only"].startswith("nobody has judged")
     assert gate["min_scores"][0]["advice_only"].startswith("nobody has judged")
     assert 'name="llmbench.advice_only.sums[new]"' in (pytester.path / "run.xml").read_text()
-    assert main(["compare", "base.json", "new.json"]) == 8
+    assert main(["compare", "base.json", "new.json", "--allow-different=gate"]) == 8
+
+
+def test_trust_cannot_be_asked_for_unseen(gated: GateProject) -> None:
+    """A pull request that adds `trust:` to a suite does not make it advice only: its loss is exit 1 all the same."""
+    pytester = gated(new={"wrong": range(40)})
+    ask_for_trust(pytester)
+
+    assert run_new(pytester).ret == 1
 
 
 def test_a_grader_that_people_agree_with_gates(gated: GateProject) -> None:
@@ -820,13 +829,13 @@ def test_a_grader_that_people_agree_with_gates(gated: GateProject) -> None:
     ask_for_trust(pytester)
     write_verdicts(pytester)
 
-    result = run_new(pytester, "--benchmark-json=new.json")
+    result = run_new(pytester, "--benchmark-json=new.json", "--llm-allow-different=gate")
 
     assert result.ret == 1
     result.stdout.no_fnmatch_line("*advice only*")
-    assert main(["compare", "base.json", "new.json"]) == 1
+    assert main(["compare", "base.json", "new.json", "--allow-different=gate"]) == 1
     pytester.path.joinpath("nothing.jsonl").touch()
-    assert main(["compare", "base.json", "new.json", "--verdicts", "nothing.jsonl"]) == 8
+    assert main(["compare", "base.json", "new.json", "--verdicts=nothing.jsonl", "--allow-different=gate"]) == 8
 
 
 def test_a_verdict_that_cannot_be_read_is_told(gated: GateProject) -> None:
@@ -964,6 +973,112 @@ def test_a_usage_error_stands_in_the_step_summary(
 
 
 # -- what a pull request may change
+
+MUST = """\
+suite: must
+gate: smoke
+grader: exact
+prompt:
+  completion: "{{ question }}"
+cases:
+  - {id: c1, question: "1?", expected: "1"}
+  - {id: c2, question: "2?", expected: "2"}
+"""
+
+
+@pytest.fixture
+def two_suites(gated: GateProject) -> pytest.Pytester:
+    """Make the project with a smoke suite beside the other, in the baseline too; the candidate is as good."""
+    pytester = gated(new={})
+    (pytester.path / "cases" / "must.yaml").write_text(MUST)
+    made = pytester.runpytest("--llm-model", "base=new", "--llm-no-fail", "--benchmark-json=base.json", *FAST, "cases")
+    assert made.ret == 0
+    return pytester
+
+
+def gone(path: Path) -> None:
+    path.unlink()
+
+
+def renamed(path: Path) -> None:
+    path.write_text(MUST.replace("suite: must", "suite: other"))
+
+
+def no_suite(path: Path) -> None:
+    path.write_text(MUST.replace("suite: must", "name: must"))
+
+
+@pytest.mark.parametrize("edit", [gone, renamed, no_suite])
+def test_a_smoke_suite_that_is_gone_is_worse(
+    two_suites: pytest.Pytester, edit: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its file removed, renamed within, or no suite any more: 1, in the run and by its file."""
+    edit(two_suites.path / "cases" / "must.yaml")
+
+    result = run_new(two_suites, "--benchmark-json=new.json")
+
+    assert result.ret == 1
+    assert "  the suite is gone, with the 2 cases that the baseline had" in gate_lines(result)
+    capsys.readouterr()
+    assert main(["compare", "base.json", "new.json"]) == 1
+    assert "the suite is gone" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("-k", "sums"), ("--deselect=cases/must.yaml",), ("--ignore=cases/must.yaml",)],
+)
+def test_a_smoke_suite_that_was_not_selected_is_not_gone(
+    two_suites: pytest.Pytester, options: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What selection left out is named, and does not block, in the run and by its file."""
+    result = run_new(two_suites, "--benchmark-json=new.json", *options)
+
+    assert result.ret == 0
+    assert any("must [new]: 2 only in the baseline" in line for line in gate_lines(result))
+    capsys.readouterr()
+    assert main(["compare", "base.json", "new.json"]) == 0
+
+
+def test_a_smoke_suite_outside_of_the_given_paths_is_not_gone(two_suites: pytest.Pytester) -> None:
+    """A run of another suite's file says nothing of it, though its own file was removed."""
+    gone(two_suites.path / "cases" / "must.yaml")
+    options = ("--llm-model", "new", "--llm-baseline=base.json", *FAST)
+
+    assert two_suites.runpytest(*options, "cases/sums.yaml").ret == 0
+    assert two_suites.runpytest(*options, ".").ret == 1
+
+
+def test_a_smoke_suite_that_is_gone_is_worse_with_workers_too(two_suites: pytest.Pytester) -> None:
+    """With -n workers find the suites, and the controller decides."""
+    gone(two_suites.path / "cases" / "must.yaml")
+
+    assert run_new(two_suites, "-n1").ret == 1
+
+
+def test_a_smoke_suite_with_other_cases_only_is_worse(two_suites: pytest.Pytester) -> None:
+    """All its cases under new names: what the baseline had is gone, whatever the roles are called."""
+    path = two_suites.path / "cases" / "must.yaml"
+    path.write_text(
+        MUST.replace("id: c1", "id: c3").replace('"1', '"3').replace("id: c2", "id: c4").replace('"2', '"4')
+    )
+
+    result = run_new(two_suites)
+
+    assert result.ret == 1
+    assert "  c1 is no longer in the suite" in gate_lines(result)
+
+
+def test_a_suite_with_other_cases_only_cannot_be_weakened_unseen(two_suites: pytest.Pytester) -> None:
+    """`gate: advice` together with new names for all cases is inconclusive, as it is with the old ones."""
+    path = two_suites.path / "cases" / "must.yaml"
+    edited = MUST.replace("smoke", "advice").replace("id: c1", "id: c3").replace('"1', '"3')
+    path.write_text(edited.replace("id: c2", "id: c4").replace('"2', '"4'))
+
+    result = run_new(two_suites)
+
+    assert result.ret == 8
+    assert any(line.endswith(" cannot be compared without --llm-allow-different gate") for line in gate_lines(result))
 
 
 @pytest.mark.parametrize("options", [[], ["-q"]])
