@@ -70,7 +70,7 @@ CATCHING_ALL = {
     "models.http.provider": "as the other provider that keeps many requests in flight",
     "models.python.calls": "whatever an application raises, sys.exit() too, is the error of its case",
     "models.transformers.libraries": "libraries raise what they like when a model is opened, and each becomes a ModelFault",
-    "models.openai.provider": "whatever breaks one of many requests in flight becomes its own error",
+    "models.openai.model": "whatever breaks one of many requests in flight becomes its own error",
 }
 """Files that may catch everything, with their reason."""
 

@@ -146,8 +146,10 @@ class OpenAIEntry(Entry):
     def _with_preset(cls, table: Any) -> Any:
         if not isinstance(table, dict):
             return table
-        preset = preset_of(str(table.get("provider")))
-        return {**preset.keys, **table}
+        keys = dict(preset_of(str(table.get("provider"))).keys)
+        if table.get("serve") is not None:  # then the server has an address of its own
+            keys.pop("base_url", None)
+        return {**keys, **table}
 
 
 class RecordedEntry(Entry):
