@@ -329,7 +329,7 @@ def test_what_a_service_may_have_acted_on_is_sent_once(
 
 @pytest.mark.parametrize("status", [500, 503, 408])
 def test_retry_unsafe_allows_to_send_again(open_service: OpenService, openai_server: Any, status: int) -> None:
-    """An entry that says that repeating does no harm is asked again, and the attempts are counted."""
+    """A service for which repeating does no harm is asked again, and the attempts are counted."""
     openai_server.on("q", openai_server.refuse(status), openai_server.respond(200, {"answer": "ok"}))
 
     (answer,) = open_service(retry_unsafe=True).answer([asked("q")])

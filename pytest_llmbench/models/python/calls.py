@@ -221,7 +221,7 @@ class _Loop:
         self._loop.call_soon_threadsafe(self._begin, call)
 
     def cancel(self, call: _Call) -> bool:
-        """Cancel a call; tells whether the loop still responds."""
+        """Cancel a call; returns whether the loop still responds."""
         responded = threading.Event()
 
         def cancel() -> None:

@@ -58,8 +58,8 @@ class PythonModel(Opened):
     """An application in this process.
 
     Args:
-        entry: what the models file says.
-        settings: what the command line says.
+        entry: of the models file.
+        settings: of the command line.
         import_s: how long its import may take, if that is longer than a call may take.
 
     Raises:
