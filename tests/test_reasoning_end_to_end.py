@@ -57,6 +57,87 @@ def test_a_model_behind_an_api(tmp_path: Path, openai_server: Any) -> None:
     assert not any("stop" in received.body for received in openai_server.received)
 
 
+def write_gguf(path: Path, *script: str, template_end: str = "") -> None:
+    """Save what `make_reciter` does as GGUF: the tokens of the script, one after another, whatever is asked."""
+    import gguf
+    import numpy as np
+
+    words = [
+        "<unk>",
+        "<s>",
+        "</s>",
+        *(f"<0x{byte:02X}>" for byte in range(256)),
+        *(w.replace(" ", "▁") for w in script),
+    ]
+    n_others, n_words = len(words) - len(script), len(words)
+    size = -(-n_words // 32) * 32
+    kinds = gguf.TokenType
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_context_length(2048)
+    writer.add_embedding_length(size)
+    writer.add_block_count(1)
+    writer.add_feed_forward_length(32)
+    writer.add_head_count(1)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_dimension_count(size)
+    writer.add_vocab_size(n_words)
+    writer.add_tokenizer_model("llama")
+    writer.add_token_list(words)
+    writer.add_token_scores([0.0] * n_others + [-1.0] * len(script))
+    marks = [kinds.USER_DEFINED if word.startswith("<") else kinds.NORMAL for word in script]
+    writer.add_token_types([kinds.UNKNOWN, kinds.CONTROL, kinds.CONTROL, *[kinds.BYTE] * 256, *marks])
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    writer.add_unk_token_id(0)
+    writer.add_add_space_prefix(False)
+    messages = "{% for message in messages %}{{ message['content'] }}\n{% endfor %}"
+    writer.add_chat_template(messages + "{% if add_generation_prompt %}>" + template_end + "{% endif %}")
+    ones, nothing = np.ones(size, np.float32), np.zeros((size, size), np.float32)
+    following = np.zeros((n_words, size), np.float32)
+    following[n_others, :n_others] = 1
+    for place in range(n_others, n_words):
+        following[place + 1 if place + 1 < n_words else 2, place] = 1
+    tensors = {
+        "token_embd": np.eye(n_words, size, dtype=np.float32),
+        "output_norm": ones,
+        "output": following,
+        **dict.fromkeys(("blk.0.attn_norm", "blk.0.ffn_norm"), ones),
+        **{f"blk.0.attn_{name}": nothing for name in ("q", "k", "v", "output")},
+        **dict.fromkeys(("blk.0.ffn_gate", "blk.0.ffn_up"), nothing[:32]),
+        "blk.0.ffn_down": nothing[:, :32].copy(),
+    }
+    for name, values in tensors.items():
+        writer.add_tensor(f"{name}.weight", values)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+@pytest.mark.parametrize("is_opened_by_template", [False, True])
+def test_a_model_behind_llama_cpp(tmp_path: Path, is_opened_by_template: bool) -> None:
+    """So it does behind llama.cpp's server, whether the model or its template opens the reasoning."""
+    xllamacpp = pytest.importorskip("xllamacpp")
+    opening, end = ([], "<think>") if is_opened_by_template else (["<think>"], "")
+    script = (*opening, "It", " may\n", "be.", "</think>", "\n\n", "yes", "\n", " so")
+    write_gguf(tmp_path / "model.gguf", *script, template_end=end)
+    params = xllamacpp.CommonParams()
+    params.model.path = str(tmp_path / "model.gguf")
+    params.n_ctx = 4096
+    params.n_parallel = 2
+    params.cpuparams.n_threads = 1
+    params.warmup = False
+    params.port = 0
+    server = xllamacpp.Server(params)
+
+    entry = f'provider = "openai"\nmodel = "m"\nbase_url = "{server.listening_address}/v1"\nreasoning_tokens = 32\n'
+    _, samples = run(tmp_path, entry)
+
+    assert [(sample["answer"], sample["format_ok"]) for sample in samples] == [("yes", True)] * 3
+    assert {sample["reasoning"] for sample in samples} == {"It may\nbe."}
+    del server
+
+
 def test_cut_reasoning(tmp_path: Path, openai_server: Any) -> None:
     """Where the limit ends all reasoning, each answer is empty and says why, and the scoreboard names the key."""
     openai_server.usual = openai_server.stream("It may", key="reasoning_content", finish="length")

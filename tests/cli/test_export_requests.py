@@ -12,7 +12,7 @@ import pytest
 from pytest_llmbench.cli import main
 from pytest_llmbench.models.base import OpenSettings
 from pytest_llmbench.models.entries import OpenAIEntry
-from pytest_llmbench.models.openai.provider import OpenAIModel
+from pytest_llmbench.models.openai.model import OpenAIModel
 from pytest_llmbench.models.openai.request_body import request_body
 from pytest_llmbench.values import Message, Prompt, Request, Sampling
 

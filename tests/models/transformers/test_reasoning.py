@@ -107,3 +107,12 @@ def test_pair_of_the_entry(make_reciter: MakeReciter, tmp_path: Path) -> None:
     folder = make_reciter(tmp_path / "m", "(*", "no", "\n", "*)", "yes")
 
     assert ask(folder, tmp_path, reasoning=("(*", "*)"), stop=("\n",), max_tokens=9).text == "yes"
+
+
+def test_words_that_resemble_reasoning(make_reciter: MakeReciter, tmp_path: Path) -> None:
+    """A text that only begins as gpt-oss's reasoning does is cut at its stop string in the end."""
+    folder = make_reciter(tmp_path / "m", "analysis", ": yes", "\n", "no")
+
+    answer = ask(folder, tmp_path, stop=("\n",), max_tokens=9)
+
+    assert (answer.text, answer.reasoning, answer.finish_reason) == ("analysis: yes", None, "stop")
