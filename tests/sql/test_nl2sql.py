@@ -18,6 +18,8 @@ from pytest_llmbench.sql.result_sets import Table
 from pytest_llmbench.suites.loader import load_suite
 from pytest_llmbench.values import Answer, Grade, Suite
 
+pytestmark = pytest.mark.slow
+
 _DATA = json.loads((Path(__file__).parents[1] / "data" / "nl2sql-dev.json").read_text(encoding="utf-8"))
 _ITEMS: Mapping[str, list[dict[str, Any]]] = {
     name: [item for item in _DATA["items"] if item["db"] == name] for name in _DATA["databases"]

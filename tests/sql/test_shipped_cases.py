@@ -22,6 +22,8 @@ from pytest_llmbench.sql.protocol import Instance, Question
 from pytest_llmbench.sql.worker import shared_worker
 from pytest_llmbench.values import Reason
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 SUITE = ROOT / "cases" / "sql.yaml"
 DATABASES = ROOT / "fixtures" / "databases"
