@@ -65,7 +65,7 @@ def settings_of(options: argparse.Namespace, people: AnnotationFile | None = Non
     settings = GateSettings(margin=options.margin, latency_margin=options.latency_margin)
     if hasattr(options, "allow_different"):
         settings = replace(settings, allowed=frozenset(options.allow_different), max_errors=options.max_errors)
-    return settings if people is None else replace(settings, people=people.verdicts)
+    return settings if people is None else replace(settings, people=people.annotations)
 
 
 def add_annotations(parser: argparse.ArgumentParser) -> None:

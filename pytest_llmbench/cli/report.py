@@ -15,7 +15,7 @@ from pytest_llmbench.gate.settings import GateSettings
 from pytest_llmbench.report.files import check_target, write_target
 from pytest_llmbench.report.html.page import html_report
 from pytest_llmbench.report.html.subject import Subject
-from pytest_llmbench.results.grader_agreement import Findings, weigh
+from pytest_llmbench.results.grader_agreement import Findings, measure_agreement
 from pytest_llmbench.results.history import Entry, Filter, read_history
 from pytest_llmbench.results.records import Run
 
@@ -86,7 +86,7 @@ def subject_of(
         ruling = _ruling(Baseline(path=baseline, run=read_checked(baseline)), run, settings)
     else:
         ruling = _nearest(earlier, run, settings)
-    before = models[0] if models else names[ruling.asked.baselines[0].path] if ruling and ruling.gate else None
+    before = models[0] if models else names[ruling.requirements.baselines[0].path] if ruling and ruling.gate else None
     return Subject(
         name=names[shown],
         run=run,
@@ -99,8 +99,8 @@ def subject_of(
 
 
 def _ruling(baseline: Baseline, run: Run, settings: GateSettings) -> RunRuling:
-    asked = RunGate(baselines=(baseline,), settings=settings)
-    return RunRuling(asked=asked, gate=decide(join(baseline.run, run, settings.allowed), settings))
+    requirements = RunGate(baselines=(baseline,), settings=settings)
+    return RunRuling(requirements=requirements, gate=decide(join(baseline.run, run, settings.allowed), settings))
 
 
 def _nearest(earlier: Sequence[Path], run: Run, settings: GateSettings) -> RunRuling | None:
@@ -111,8 +111,8 @@ def _nearest(earlier: Sequence[Path], run: Run, settings: GateSettings) -> RunRu
         try:
             return _ruling(baseline, run, settings)
         except UsageFault as fault:
-            asked = RunGate(baselines=(baseline,), settings=settings)
-            first = first or RunRuling(asked=asked, refusal=f"{path.stem}: {fault}")
+            requirements = RunGate(baselines=(baseline,), settings=settings)
+            first = first or RunRuling(requirements=requirements, refusal=f"{path.stem}: {fault}")
     return first
 
 
@@ -123,4 +123,4 @@ def _history(files: Sequence[Path]) -> tuple[Entry, ...]:
 def _trust(settings: GateSettings, run: Run, ruling: RunRuling | None) -> Findings | None:
     """Measure the graders of what is shown, where people annotated it."""
     baseline = ruling.gate.comparison.baseline.records if ruling and ruling.gate else ()
-    return weigh([*baseline, *run.records], settings.people) if settings.people else None
+    return measure_agreement([*baseline, *run.records], settings.people) if settings.people else None

@@ -23,7 +23,7 @@ from typing import Protocol, TextIO
 from pytest_llmbench.cli.arguments import add_annotations
 from pytest_llmbench.cli.output import print_lines
 from pytest_llmbench.report.safe_text import clipped, visible
-from pytest_llmbench.results.annotations import Drawn, Said, add_annotation, annotation_on, answer_key, read_annotations
+from pytest_llmbench.results.annotations import Drawn, Mark, add_annotation, annotation_on, answer_key, read_annotations
 from pytest_llmbench.results.records import Record, Run, Sample
 from pytest_llmbench.results.run_file import read_run
 from pytest_llmbench.values import Outcome
@@ -33,7 +33,7 @@ BLOCK, INFORMATIVE_IN_BLOCK = 10, 3
 """Of each ten answers the first three are informative ones, while there are any."""
 
 _MAX_CHARACTERS = 4_000
-_MARK_KEYS = {"p": Said.PASS, "a": Said.PART, "f": Said.FAIL}
+_MARK_KEYS = {"p": Mark.PASS, "a": Mark.PART, "f": Mark.FAIL}
 _HINT = "[p]ass  p[a]rt  [f]ail  [s]kip  [n]ote  [q]uit"
 
 
@@ -154,7 +154,7 @@ def review(run: Run, path: Path, reviewer: Reviewer, write: Callable[[str], None
     known = read_annotations(path)
     for fault in known.faults:
         write(visible(fault))
-    done = {annotation.key for annotation in known.verdicts if annotation.by == by}
+    done = {annotation.key for annotation in known.annotations if annotation.by == by}
     all_candidates = candidates(run.records, seed)
     queue = [candidate for candidate in all_candidates if candidate.key not in done]
     annotated = skipped = 0
@@ -177,7 +177,7 @@ def review(run: Run, path: Path, reviewer: Reviewer, write: Callable[[str], None
     return Tally(annotated=annotated, skipped=skipped, left=len(queue) - annotated - skipped)
 
 
-def _decide(reviewer: Reviewer, write: Callable[[str], None]) -> tuple[Said | None, str] | None:
+def _decide(reviewer: Reviewer, write: Callable[[str], None]) -> tuple[Mark | None, str] | None:
     """Wait for a mark and its note; None and a note for a skip, None alone to stop."""
     note = ""
     write(_HINT)
@@ -215,9 +215,9 @@ def _block(label: str, text: str) -> Iterator[str]:
     yield from (f"   {line}".rstrip() for line in visible(clipped(text, _MAX_CHARACTERS)).split("\n"))
 
 
-def _reveal(candidate: Candidate, mark: Said) -> str:
+def _reveal(candidate: Candidate, mark: Mark) -> str:
     record, sample = candidate.record, candidate.sample
-    is_same = (mark is Said.PASS) == (sample.outcome is Outcome.PASSED)
+    is_same = (mark is Mark.PASS) == (sample.outcome is Outcome.PASSED)
     grade = f"{record.role}, {record.grader}: {sample.outcome} ({sample.reason}, score {sample.score or 0:.2f})"
     return visible(f"{mark}. {grade}{'' if is_same else ' - the grader disagrees'}: {sample.explanation}")
 

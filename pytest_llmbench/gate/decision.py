@@ -1,8 +1,8 @@
 """The gate: one verdict a suite, one for the whole, with known error rates.
 
-The rule of `verdicts.py` is applied to the differences of each suite's cases (or clusters of
+The rule of `rule.py` is applied to the differences of each suite's cases (or clusters of
 them), samples averaged first.  Samples that got no answer are unknown: the rule is applied with
-all of them against the candidate and all for it.  docs/gate.md tells what it promises.
+all of them against the candidate and all for it.  docs/gate.md describes what it promises.
 """
 
 from collections.abc import Iterable, Sequence
@@ -33,8 +33,8 @@ from pytest_llmbench.gate.score_test import interval
 from pytest_llmbench.gate.settings import GateSettings
 from pytest_llmbench.gate.smoke import (
     SmokeRuling,
-    is_let_off,
     is_smoke,
+    is_weakened,
     rule_smoke,
     smoke_suites_of_one_run,
 )
@@ -60,8 +60,8 @@ class SuiteRuling:
     Scores, `delta` and `interval` are shares; None where no case has an answer on both sides.
     `units` counts clusters, or cases where there are none. `error_cases` have a sample without an
     answer on either side. `is_real_drop` is a loss that is shown but lies inside the margin.
-    `is_corrected` says that it alarmed alone but not among all suites. `doubt` is why the suite's grader is
-    not trusted to gate it, so that the verdict is advice only; None where it is.
+    `is_corrected` is a loss that would count alone, but not among all suites. `why_advice_only` is why the
+    verdict does not count, as where the suite's grader is not trusted; None where it does.
     """
 
     pairs: SuitePairs
@@ -77,10 +77,10 @@ class SuiteRuling:
     is_real_drop: bool = False
     is_corrected: bool = False
     is_fractional: bool = False
-    advice: Power | None = None
+    power: Power | None = None
     agreement: Agreement | None = None
     blocked_by: tuple[Difference, ...] = ()
-    doubt: str | None = None
+    why_advice_only: str | None = None
     smoke: SmokeRuling | None = None
     """For a suite with `gate: smoke`, in place of all that is statistical."""
 
@@ -112,7 +112,7 @@ class LatencyRuling:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
-    """Everything the gate says about two runs.
+    """The result of the gate for two runs.
 
     `broken` is why nothing is judged, where a model could not be asked; `too_many_errors` are suites of the candidate,
     compared or not, whose missing answers leave open whether it may pass.
@@ -134,7 +134,7 @@ class Gate:
         """
         if self.broken is not None or self.comparison.candidate.stopped is not None:
             return Verdict.INCONCLUSIVE
-        verdicts = [suite.verdict for suite in self.suites if suite.doubt is None]
+        verdicts = [suite.verdict for suite in self.suites if suite.why_advice_only is None]
         for ruling in self.latency:
             verdicts += [verdict for verdict in (ruling.verdict, ruling.ttft_verdict) if verdict is not None]
         if self.too_many_errors:
@@ -149,7 +149,7 @@ class Gate:
 
 def decide(comparison: Comparison, settings: GateSettings) -> Gate:
     """Give the verdicts on two joined runs."""
-    doubted = untrusted_suites((comparison.baseline, comparison.candidate), settings)
+    untrusted = untrusted_suites((comparison.baseline, comparison.candidate), settings)
     smoke = {
         (suite.suite, suite.role): _smoke_ruling(comparison, suite, settings)
         for suite in (
@@ -164,9 +164,9 @@ def decide(comparison: Comparison, settings: GateSettings) -> Gate:
         if suite.pairs and not suite.blocked_by and (suite.suite, suite.role) not in smoke
     ]
     rulings: dict[tuple[str, str], SuiteRuling] = dict(smoke)
-    trusted = [entry for entry in judged if entry[0].suite not in doubted]
+    trusted = [entry for entry in judged if entry[0].suite not in untrusted]
     # what is advice only is no part of the family whose false alarms are bounded
-    families = [trusted, *([entry] for entry in judged if entry[0].suite in doubted)]
+    families = [trusted, *([entry] for entry in judged if entry[0].suite in untrusted)]
     for family in families:
         against = [claims_of(differences_of(units.against), settings.margin) for _, units in family]
         favour = [claims_of(differences_of(units.favour), settings.margin) for _, units in family]
@@ -174,14 +174,14 @@ def decide(comparison: Comparison, settings: GateSettings) -> Gate:
             rulings[suite.suite, suite.role] = _ruling(suite, units, tuple(ends), settings)
     found = [rulings.get((suite.suite, suite.role)) or _blocked(suite) for suite in comparison.suites]
     found += [ruling for ruling in smoke.values() if ruling.pairs not in comparison.suites]
-    excess = [one for one in too_many_errors(comparison.candidate, settings.max_errors) if one.suite not in doubted]
+    excess = [one for one in too_many_errors(comparison.candidate, settings.max_errors) if one.suite not in untrusted]
     return Gate(
         settings=settings,
         comparison=_with_notes(comparison, excess, settings),
         suites=tuple(
             replace(
                 _with_errors(ruling, excess, settings),
-                doubt=None if is_let_off(ruling.pairs) else doubted.get(ruling.pairs.suite),
+                why_advice_only=None if is_weakened(ruling.pairs) else untrusted.get(ruling.pairs.suite),
             )
             for ruling in found
         ),
@@ -214,7 +214,7 @@ def _with_notes(comparison: Comparison, excess: Sequence[TooManyErrors], setting
 
 
 def untrusted_suites(runs: Sequence[Run], settings: GateSettings) -> dict[str, str]:
-    """Give the suites of the last run that are advice only, by their own words or for their grader, and why.
+    """Give the suites of the last run that are advice only, by their own key or for their grader, and why.
 
     A `trust:` that the first of two runs did not have, or had with other numbers, lets off nothing until that is
     allowed: it would switch the gate off unseen.
@@ -223,7 +223,7 @@ def untrusted_suites(runs: Sequence[Run], settings: GateSettings) -> dict[str, s
     suites = runs[-1].facts.suites
     if len(runs) > 1 and Kind.GATE not in settings.allowed:
         suites = tuple(_with_trust_of(suite_info(runs[0].facts, suite.suite), suite) for suite in suites)
-    advice = {suite.suite: "its file says `gate: advice`" for suite in suites if suite.gate is GateKind.ADVICE}
+    advice = {suite.suite: "its file has `gate: advice`" for suite in suites if suite.gate is GateKind.ADVICE}
     return {**untrusted_graders(records, suites, settings.people), **advice}
 
 
@@ -232,7 +232,7 @@ def _with_trust_of(old: SuiteInfo | None, new: SuiteInfo) -> SuiteInfo:
 
 
 def _with_alarms(claims: Sequence[Claims]) -> list[tuple[Claims, bool]]:
-    """Say of each suite's claims whether its loss counts as shown among all suites."""
+    """Add to each suite's claims whether its loss counts as shown among all suites."""
     return list(zip(claims, holm([claim.alarm for claim in claims]), strict=True))
 
 
@@ -244,7 +244,7 @@ def _smoke_ruling(comparison: Comparison, suite: SuitePairs, settings: GateSetti
     smoke, units = rule_smoke(comparison, suite), units_of(suite.pairs)
     found = _ruling(suite, units, (), settings) if units.known else SuiteRuling(pairs=suite, verdict=smoke.verdict)
     return replace(
-        found, verdict=smoke.verdict, smoke=smoke, interval=None, advice=None, is_real_drop=False, is_corrected=False
+        found, verdict=smoke.verdict, smoke=smoke, interval=None, power=None, is_real_drop=False, is_corrected=False
     )
 
 
@@ -273,7 +273,7 @@ def _ruling(
         is_corrected=any(claims.is_down and not is_alarmed for claims, is_alarmed in ends)
         and verdict is Verdict.TOO_FEW_CASES,
         is_fractional=any(score not in (0, 1, None) for score in all_scores),
-        advice=power_of(suite, known, settings.margin) if scores else None,
+        power=power_of(suite, known, settings.margin) if scores else None,
         agreement=agreement(suite.pairs),
     )
 
@@ -334,7 +334,7 @@ def ratio_verdict(ratio: Ratio | None, margin: float) -> Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunGate:
-    """What is asked of a run: to be no worse than the first of the baselines, to reach the floors.
+    """The requirements of a run: to be no worse than the first of the baselines, to reach the floors.
 
     The other baselines are older runs of the same model, pooled where they qualify.
     """
@@ -346,13 +346,13 @@ class RunGate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRuling:
-    """What the gate says of a run.
+    """The result of the gate for a run.
 
     `gate` is None without a baseline; `refusal` is why nothing was judged at all, `is_broken` that a model could not
     be asked.
     """
 
-    asked: RunGate
+    requirements: RunGate
     gate: Gate | None = None
     floors: tuple[MinScoreRuling, ...] = ()
     refusal: str | None = None
@@ -366,7 +366,7 @@ class RunRuling:
         """
         if self.refusal is not None:
             return Verdict.INCONCLUSIVE
-        verdicts = [floor.verdict for floor in self.floors if floor.doubt is None]
+        verdicts = [floor.verdict for floor in self.floors if floor.why_advice_only is None]
         if self.gate is not None:
             # a minimum that is reached takes nothing from `better`
             verdicts = [self.gate.verdict, *(verdict for verdict in verdicts if verdict is Verdict.WORSE)]
@@ -378,29 +378,33 @@ class RunRuling:
         return 1 if self.is_broken else exit_status(self.verdict)
 
 
-def decide_run(run: Run, asked: RunGate, *, stopped: str | None = None) -> RunRuling:
+def decide_run(run: Run, requirements: RunGate, *, stopped: str | None = None) -> RunRuling:
     """Give the verdicts on a run.
 
     Args:
         run: all that was answered.
-        asked: what is asked of it.
+        requirements: what it must meet.
         stopped: why the run ended before its time; then it is not judged as if it were whole.
     """
     broken = why_broken(replace(run, stopped=stopped or run.stopped))
     if broken is not None:
-        return RunRuling(asked=asked, refusal=broken, is_broken=True)
+        return RunRuling(requirements=requirements, refusal=broken, is_broken=True)
     if stopped is None and not run.records:
         stopped = "no case was run"
     if stopped is not None:
-        return RunRuling(asked=asked, refusal=stopped)
+        return RunRuling(requirements=requirements, refusal=stopped)
     try:
-        gate = _compare(asked.baselines, run, asked.settings)
+        gate = _compare(requirements.baselines, run, requirements.settings)
     except LlmbenchError as fault:
-        return RunRuling(asked=asked, refusal=str(fault))
+        return RunRuling(requirements=requirements, refusal=str(fault))
     if gate is not None and gate.broken is not None:
-        return RunRuling(asked=asked, refusal=gate.broken, is_broken=True)
-    doubted = untrusted_suites([*(baseline.run for baseline in asked.baselines[:1]), run], asked.settings)
-    return RunRuling(asked=asked, gate=gate, floors=rule_min_scores(run.records, asked.floors, doubted))
+        return RunRuling(requirements=requirements, refusal=gate.broken, is_broken=True)
+    untrusted = untrusted_suites(
+        [*(baseline.run for baseline in requirements.baselines[:1]), run], requirements.settings
+    )
+    return RunRuling(
+        requirements=requirements, gate=gate, floors=rule_min_scores(run.records, requirements.floors, untrusted)
+    )
 
 
 def _compare(baselines: Sequence[Baseline], run: Run, settings: GateSettings) -> Gate | None:

@@ -45,7 +45,7 @@ def _number(text: str) -> float | None:
 class MinScoreRuling:
     """Whether a suite under a role reached its floor, samples without an answer counted as wrong.
 
-    `doubt` is why the suite's grader is not trusted to gate it, so that the verdict is advice only.
+    `why_advice_only` is why the verdict does not count, as where the suite's grader is not trusted; None where it does.
     """
 
     suite: str
@@ -53,7 +53,7 @@ class MinScoreRuling:
     floor: float
     score: float
     cases: int
-    doubt: str | None = None
+    why_advice_only: str | None = None
 
     @property
     def is_reached(self) -> bool:
@@ -66,7 +66,7 @@ class MinScoreRuling:
         return Verdict.NO_WORSE if self.is_reached else Verdict.WORSE
 
 
-NOTHING_DOUBTED: Mapping[str, str] = MappingProxyType({})
+ALL_TRUSTED: Mapping[str, str] = MappingProxyType({})
 
 
 def check_min_scores(floors: Sequence[MinScore], suites: Iterable[str]) -> None:
@@ -82,14 +82,14 @@ def check_min_scores(floors: Sequence[MinScore], suites: Iterable[str]) -> None:
 
 
 def rule_min_scores(
-    records: Sequence[Record], floors: Sequence[MinScore], doubted: Mapping[str, str] = NOTHING_DOUBTED
+    records: Sequence[Record], floors: Sequence[MinScore], untrusted: Mapping[str, str] = ALL_TRUSTED
 ) -> tuple[MinScoreRuling, ...]:
     """Hold each suite under each role against its floor: its own where it has one, else the nameless one.
 
     Args:
         records: of the run.
-        floors: what is asked.
-        doubted: why the graders of some suites are not trusted to gate them, by suite.
+        floors: the minimum scores.
+        untrusted: why some suites are advice only, by suite.
     """
     by_suite = {floor.suite: floor.score for floor in floors}
     groups: dict[tuple[str, str], list[float]] = {}
@@ -104,7 +104,7 @@ def rule_min_scores(
             floor=by_suite[suite] if suite in by_suite else by_suite[None],
             score=mean(scores),
             cases=len(scores),
-            doubt=doubted.get(suite),
+            why_advice_only=untrusted.get(suite),
         )
         for (suite, role), scores in groups.items()
     )

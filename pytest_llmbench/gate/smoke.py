@@ -108,6 +108,6 @@ def _suites_gone(baseline: Run, candidate: Run, role: str) -> Iterator[str]:
             yield suite
 
 
-def is_let_off(suite: SuitePairs) -> bool:
+def is_weakened(suite: SuitePairs) -> bool:
     """Tell whether a suite was weakened and that is not allowed; then it counts in spite of `gate: advice`."""
     return any(difference.kind is Kind.GATE for difference in suite.blocked_by)

@@ -1,7 +1,7 @@
 """The hooks of a session whose run is gated: against earlier runs, against minimum scores.
 
-The process that writes the benchmark JSON decides, under xdist the controller.  What is asked
-cannot be seen to fit the plan there, since only workers collect: they are sent the file.
+The process that writes the benchmark JSON decides, under xdist the controller.  Whether the
+baseline fits the plan cannot be checked there, since only workers collect: they are sent the file.
 """
 
 from collections.abc import Generator, Iterator, Sequence
@@ -23,7 +23,7 @@ from pytest_llmbench.plugin.options import usage_error
 from pytest_llmbench.plugin.reports import write
 from pytest_llmbench.plugin.session import LlmSession
 from pytest_llmbench.report.safe_text import visible
-from pytest_llmbench.report.terminal.gate import asked_text, ruling_json, ruling_lines, ruling_properties
+from pytest_llmbench.report.terminal.gate import requirements_text, ruling_json, ruling_lines, ruling_properties
 from pytest_llmbench.results.records import Run
 from pytest_llmbench.values import Outcome
 
@@ -45,8 +45,8 @@ def register_gate(session: LlmSession) -> None:
         people = options.annotations(config)
     except UsageFault as fault:
         raise usage_error(fault) from None
-    asked = RunGate(floors=floors, settings=replace(settings, people=people.verdicts))
-    hooks = GateHooks(session, asked, are_floors_given=are_given, unread_verdicts=people.faults)
+    requirements = RunGate(floors=floors, settings=replace(settings, people=people.annotations))
+    hooks = GateHooks(session, requirements, are_floors_given=are_given, unread_annotations=people.faults)
     config.pluginmanager.register(hooks, NAME)
 
 
@@ -55,21 +55,23 @@ class GateHooks:
 
     Args:
         session: of the run.
-        asked: what is asked, but for the baselines.
+        requirements: what the run must meet, but for the baselines.
         are_floors_given: the minimum scores are from the command line, so that each must hold a suite.
-        unread_verdicts: what could not be read of people's annotations.
+        unread_annotations: the lines of people's annotations that could not be read.
     """
 
-    def __init__(self, session: LlmSession, asked: RunGate, *, are_floors_given: bool, unread_verdicts: Sequence[str]):
+    def __init__(
+        self, session: LlmSession, requirements: RunGate, *, are_floors_given: bool, unread_annotations: Sequence[str]
+    ):
         self.config = session.config
-        self.asked = asked
+        self.requirements = requirements
         self._session = session
         self._are_floors_given = are_floors_given
-        self._unread_verdicts = unread_verdicts
+        self._unread_annotations = unread_annotations
         self._errors = 0
         self._small_suites: list[str] = []
 
-    # -- before anything is asked
+    # -- before the first request
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
@@ -84,17 +86,17 @@ class GateHooks:
             found = options.baselines(self.config, lambda: self._session.benchmarks.storage_folder)
         except LlmbenchError as fault:
             raise usage_error(fault) from None
-        self.asked = replace(self.asked, baselines=found)
+        self.requirements = replace(self.requirements, baselines=found)
         if found:
             BaselineFile.register(self.config, found[0].path)
 
     def pytest_report_header(self) -> str:
         """Show what the run is compared with."""
-        return f"llmbench gate: {asked_text(self.asked)}"
+        return f"llmbench gate: {requirements_text(self.requirements)}"
 
-    @pytest.hookimpl(tryfirst=True)  # before the terminal asks what to show of the collection
+    @pytest.hookimpl(tryfirst=True)  # before the terminal collects what to show of the collection
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """See that what is asked fits the plan, before any model is called."""
+        """Check that the requirements fit the plan, before any model is called."""
         option = session.config.option
         if option.collectonly or (session.testsfailed and not option.continue_on_collection_errors):
             return
@@ -103,14 +105,14 @@ class GateHooks:
             return
         try:
             if self._are_floors_given:
-                check_min_scores(self.asked.floors, [case.suite for case in planned])
+                check_min_scores(self.requirements.floors, [case.suite for case in planned])
             for baseline in self._newest():
                 check_plan(baseline, planned)
         except LlmbenchError as fault:
             self._session.refuse(str(fault))
             return
-        if self.asked.baselines:
-            self._small_suites = list(_small_suites(session, self.asked.settings.margin))
+        if self.requirements.baselines:
+            self._small_suites = list(_small_suites(session, self.requirements.settings.margin))
 
     def pytest_report_collectionfinish(self) -> list[str]:
         """Show which suites could not pass an unchanged model."""
@@ -120,7 +122,7 @@ class GateHooks:
         if is_worker(self.config):
             path = BaselineFile.of_worker(self.config)
             return () if path is None else read_baselines([path])
-        return self.asked.baselines[:1]
+        return self.requirements.baselines[:1]
 
     # -- the end
 
@@ -138,7 +140,7 @@ class GateHooks:
         is_run = not (option.collectonly or getattr(option, "setupplan", False) or is_worker(self.config))
         if not is_run or exitstatus not in _DECIDED or self._session.workers.refusal is not None:
             return (yield)
-        ruling = decide_run(self._run(), self.asked, stopped=self._session.stopped(session, exitstatus))
+        ruling = decide_run(self._run(), self.requirements, stopped=self._session.stopped(session, exitstatus))
         self._session.ruling = ruling
         add_suite_properties(self.config, ruling_properties(ruling))
         if exitstatus == pytest.ExitCode.TESTS_FAILED and 0 < session.testsfailed == self._errors:
@@ -153,7 +155,11 @@ class GateHooks:
     def _run(self) -> Run:
         run = self._session.run
         has_latency = any(record.latencies_s for record in run.records)
-        return replace(run, machine=self._session.benchmarks.machine) if has_latency and self.asked.baselines else run
+        return (
+            replace(run, machine=self._session.benchmarks.machine)
+            if has_latency and self.requirements.baselines
+            else run
+        )
 
     @pytest.hookimpl(trylast=True)
     def pytest_benchmark_update_json(self, output_json: dict[str, Any]) -> None:
@@ -164,7 +170,7 @@ class GateHooks:
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Show the verdicts, the overall one last, and which annotations could not be read."""
-        for fault in self._unread_verdicts:
+        for fault in self._unread_annotations:
             terminalreporter.write_line(visible(f"llmbench: {fault}"), red=True)
         if self._session.ruling is None:
             return

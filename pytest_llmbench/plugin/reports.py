@@ -31,7 +31,7 @@ from pytest_llmbench.report.terminal.scoreboard import (
     scoreboard_table,
     times_left_out,
 )
-from pytest_llmbench.results.grader_agreement import weigh
+from pytest_llmbench.results.grader_agreement import measure_agreement
 from pytest_llmbench.results.records import Run
 
 NAME = "llmbench-outputs"
@@ -185,9 +185,9 @@ class HtmlReport:
         from pytest_llmbench.report.html.subject import Subject
 
         ruling, trust = self._session.ruling, None
-        if ruling is not None and ruling.asked.settings.people:
-            trust = weigh(self._session.run.records, ruling.asked.settings.people)
-        before = ruling.asked.baselines[0].path.stem if ruling and ruling.gate else None
+        if ruling is not None and ruling.requirements.settings.people:
+            trust = measure_agreement(self._session.run.records, ruling.requirements.settings.people)
+        before = ruling.requirements.baselines[0].path.stem if ruling and ruling.gate else None
         return html_report(
             Subject(name="this run", run=self._run(), before=before, ruling=ruling, trust=trust, stopped=stopped)
         )

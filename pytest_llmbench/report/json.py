@@ -52,12 +52,12 @@ def floor_json(floor: MinScoreRuling) -> JsonObject:
         "score": _rounded(floor.score),
         "cases": floor.cases,
         "reached": floor.is_reached,
-        "advice_only": floor.doubt,
+        "advice_only": floor.why_advice_only,
     }
 
 
 def _suite(ruling: SuiteRuling) -> JsonObject:
-    advice, pairs = ruling.advice, ruling.pairs.pairs
+    advice, pairs = ruling.power, ruling.pairs.pairs
     is_undecided = ruling.verdict is Verdict.TOO_FEW_CASES
     return {
         "suite": ruling.pairs.suite,
@@ -66,7 +66,7 @@ def _suite(ruling: SuiteRuling) -> JsonObject:
         "verdict": ruling.verdict,
         "method": METHOD if ruling.smoke is None else SMOKE_METHOD,
         "breaches": [] if ruling.smoke is None else list(ruling.smoke.breaches),
-        "advice_only": ruling.doubt,
+        "advice_only": ruling.why_advice_only,
         "baseline_score": _rounded(ruling.baseline_score),
         "candidate_score": _rounded(ruling.candidate_score),
         "delta": _rounded(ruling.delta),

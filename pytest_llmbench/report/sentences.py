@@ -63,19 +63,19 @@ def min_score_sentences(floors: Sequence[MinScoreRuling]) -> Iterator[Sentence]:
         yield Sentence(
             name=suite_name(floor.suite, floor.role, has_roles),
             verdict=floor.verdict,
-            text=f"{_advice(floor.doubt)}minimum score {percent(floor.floor)} {word}: {percent(floor.score)} on "
-            f"{counted(floor.cases, 'case')} (errors count as wrong)",
-            details=tuple(_doubt_lines(floor.doubt)),
+            text=f"{_advice(floor.why_advice_only)}minimum score {percent(floor.floor)} {word}: "
+            f"{percent(floor.score)} on {counted(floor.cases, 'case')} (errors count as wrong)",
+            details=tuple(_advice_lines(floor.why_advice_only)),
         )
 
 
-def _advice(doubt: str | None) -> str:
-    return "" if doubt is None else "(advice only) "
+def _advice(why: str | None) -> str:
+    return "" if why is None else "(advice only) "
 
 
-def _doubt_lines(doubt: str | None) -> Iterator[str]:
-    if doubt is not None:
-        yield f"advice only, not part of the overall verdict: {doubt}"
+def _advice_lines(why: str | None) -> Iterator[str]:
+    if why is not None:
+        yield f"advice only, not part of the overall verdict: {why}"
 
 
 # -- suites
@@ -90,9 +90,9 @@ def _suite_sentence(ruling: SuiteRuling, gate: Gate, *, has_roles: bool, is_verb
     return Sentence(
         name=suite_name(ruling.pairs.suite, ruling.pairs.role, has_roles),
         verdict=ruling.verdict,
-        text=_advice(ruling.doubt) + _sentence(ruling, gate.settings),
+        text=_advice(ruling.why_advice_only) + _sentence(ruling, gate.settings),
         details=(
-            *_doubt_lines(ruling.doubt),
+            *_advice_lines(ruling.why_advice_only),
             *_noise_lines(ruling, gate.settings.margin),
             *_details(ruling, gate, is_verbose=is_verbose),
         ),
@@ -150,7 +150,7 @@ def _cases(ruling: SuiteRuling) -> str:
 
 
 def _needed(ruling: SuiteRuling, margin: float) -> str:
-    power, unit = ruling.advice, "clusters" if ruling.has_clusters else "cases"
+    power, unit = ruling.power, "clusters" if ruling.has_clusters else "cases"
     goal = f"a {margin_points(margin)}-point margin"
     if power is None or power.units_needed is None:
         return f"No number of {unit} up to 100,000 would be enough for {goal}."
@@ -182,8 +182,8 @@ def _details(ruling: SuiteRuling, gate: Gate, *, is_verbose: bool) -> Iterator[s
     if ruling.is_corrected:
         count = counted(len(gate.suites), "suite")
         yield f"on its own this would count as worse; among {count}, one drop like this can be chance"
-    if ruling.verdict is Verdict.TOO_FEW_CASES and ruling.advice is not None:
-        yield from power_lines(ruling.advice, ruling.units, "cluster" if ruling.has_clusters else "case")
+    if ruling.verdict is Verdict.TOO_FEW_CASES and ruling.power is not None:
+        yield from power_lines(ruling.power, ruling.units, "cluster" if ruling.has_clusters else "case")
     for word, moved in (("worse", ruling.worse), ("better", ruling.better)):
         if moved:
             yield f"{len(moved)} got {word}: {_ids([case.case for case in moved], is_verbose)}"

@@ -121,7 +121,7 @@ def _cell(column: Column, records: Sequence[Record]) -> str:
         return "errors only" if records else "-"
     errors = sum(record.has_error for record in records)
     parts = [percent(mean(scores)), *([counted(errors, "error")] if errors else [])]
-    parts += [f"{r.verdict}{' (advice only)' if r.doubt else ''}" for r in _rulings(column, records[0])]
+    parts += [f"{r.verdict}{' (advice only)' if r.why_advice_only else ''}" for r in _rulings(column, records[0])]
     return ", ".join(parts)
 
 

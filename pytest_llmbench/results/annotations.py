@@ -1,8 +1,8 @@
-"""What people say of answers: a file of JSON lines, kept and reviewed like code.
+"""The annotations of answers by people: a file of JSON lines, kept and reviewed like code.
 
-A verdict belongs to a case as it was judged and to the very text of an answer, so it survives
+An annotation belongs to a case as it was judged and to the very text of an answer, so it survives
 re-runs and renamed models, and never leaks onto a changed answer.  The file is only ever added to;
-of several verdicts of one person on one answer the last counts.
+of several by one person on one answer the last counts.
 """
 
 import hashlib
@@ -18,17 +18,20 @@ from pytest_llmbench.results.records import Record
 
 DEFAULT_FILE = Path("verdicts.jsonl")
 
+_JSON_NAMES = {"mark": "verdict"}
+"""The names in the file of fields that are called otherwise here."""
 
-class Said(StrEnum):
-    """What a person says of an answer."""
 
-    PASS = "pass"  # noqa: S105 - a verdict, no password
+class Mark(StrEnum):
+    """The mark that a person gives an answer; `verdict` in the file."""
+
+    PASS = "pass"  # noqa: S105 - a mark, no password
     PART = "part"
     FAIL = "fail"
 
 
 class Drawn(StrEnum):
-    """How an answer came before a person: by chance, or chosen by what the grader said of it."""
+    """How an answer came before a person: by chance, or chosen by its grade."""
 
     RANDOM = "random"
     CHOSEN = "chosen"
@@ -36,9 +39,9 @@ class Drawn(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Annotation:
-    """One person's verdict on one answer.
+    """One person's mark for one answer.
 
-    `key` is the digest of case and answer, `at` an ISO time, `drawn` None where nobody said how the answer was
+    `key` is the digest of case and answer, `at` an ISO time, `drawn` None where it is not known how the answer was
     chosen.
     """
 
@@ -47,7 +50,7 @@ class Annotation:
     suite: str
     answer_sha256: str
     answer: str
-    verdict: Said
+    mark: Mark
     by: str
     at: str
     note: str = ""
@@ -56,14 +59,14 @@ class Annotation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnnotationFile:
-    """What a file of verdicts holds: those that count, in the order written, and what could not be read."""
+    """The content of a file of annotations: those that count, in the order written, and what could not be read."""
 
-    verdicts: tuple[Annotation, ...]
+    annotations: tuple[Annotation, ...]
     faults: tuple[str, ...]
 
 
 def answer_key(case_sha256: str, answer: str) -> str:
-    """Give the digest that a verdict on this answer to this case is known by."""
+    """Give the digest that an annotation of this answer to this case is known by."""
     return _sha256(f"{case_sha256}\n{answer}")
 
 
@@ -76,15 +79,15 @@ def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def annotation_on(record: Record, answer: str, said: Said, *, by: str, at: str, note: str, drawn: Drawn) -> Annotation:
-    """Make the verdict on one answer of a record."""
+def annotation_on(record: Record, answer: str, mark: Mark, *, by: str, at: str, note: str, drawn: Drawn) -> Annotation:
+    """Make the annotation of one answer of a record."""
     return Annotation(
         key=answer_key(record.case_sha256, answer),
         case=record.case,
         suite=record.suite,
         answer_sha256=answer_sha256(answer),
         answer=answer,
-        verdict=said,
+        mark=mark,
         by=by,
         at=at,
         note=note,
@@ -92,13 +95,14 @@ def annotation_on(record: Record, answer: str, said: Said, *, by: str, at: str, 
     )
 
 
-def add_annotation(path: Path, verdict: Annotation) -> None:
-    """Write one verdict behind the others; the file is made where there is none.
+def add_annotation(path: Path, annotation: Annotation) -> None:
+    """Write one annotation behind the others; the file is made where there is none.
 
     Raises:
         UsageFault: it cannot be written.
     """
-    line = json.dumps({name: getattr(verdict, name) for name in Annotation.__dataclass_fields__}, ensure_ascii=False)
+    written = {_JSON_NAMES.get(name, name): getattr(annotation, name) for name in Annotation.__dataclass_fields__}
+    line = json.dumps(written, ensure_ascii=False)
     try:
         with path.open("a+b") as file:
             if file.tell():
@@ -123,7 +127,7 @@ def named_annotations(path: Path) -> AnnotationFile:
 
 
 def read_annotations(path: Path) -> AnnotationFile:
-    """Read a file of verdicts; a line that is none is left out and named, and a missing file is empty.
+    """Read a file of annotations; a line that is none is left out and named, and a missing file is empty.
 
     Raises:
         UsageFault: the file is there and cannot be read.
@@ -138,13 +142,13 @@ def read_annotations(path: Path) -> AnnotationFile:
         if not line.strip():
             continue
         try:
-            verdict = _from_json(json.loads(line))
+            annotation = _from_json(json.loads(line))
         except ValueError as fault:
-            faults.append(f"{path}:{number}: this line is no verdict and is left out: {_cause(fault)}.")
+            faults.append(f"{path}:{number}: this line is not an annotation and is left out: {_cause(fault)}.")
         else:
-            counted.pop((verdict.key, verdict.by), None)
-            counted[verdict.key, verdict.by] = verdict
-    return AnnotationFile(verdicts=tuple(counted.values()), faults=tuple(faults))
+            counted.pop((annotation.key, annotation.by), None)
+            counted[annotation.key, annotation.by] = annotation
+    return AnnotationFile(annotations=tuple(counted.values()), faults=tuple(faults))
 
 
 def _cause(fault: ValueError) -> str:
@@ -155,18 +159,18 @@ def _cause(fault: ValueError) -> str:
 
 def _from_json(found: Any) -> Annotation:
     if not isinstance(found, Mapping):
-        raise ValueError("no object")
+        raise ValueError("not an object")
     for name in ("key", "case", "suite", "answer_sha256", "answer", "by", "at"):
         if not isinstance(found.get(name), str):
-            raise ValueError(f'it has no "{name}"' if name not in found else f'its "{name}" is no text')
+            raise ValueError(f'it has no "{name}"' if name not in found else f'its "{name}" is not a text')
     if answer_sha256(found["answer"]) != found["answer_sha256"]:
-        raise ValueError('its "answer" was changed: it does not fit "answer_sha256"')
-    if found.get("verdict") not in tuple(Said):
-        raise ValueError(f'its "verdict" is {json.dumps(found.get("verdict"))}; it must be {", ".join(Said)}')
+        raise ValueError('its "answer" was changed: it does not match "answer_sha256"')
+    if found.get("verdict") not in tuple(Mark):
+        raise ValueError(f'its "verdict" is {json.dumps(found.get("verdict"))}; it must be {", ".join(Mark)}')
     drawn = found.get("drawn")
     return Annotation(
         **{name: found[name] for name in ("key", "case", "suite", "answer_sha256", "answer", "by", "at")},
-        verdict=Said(found["verdict"]),
+        mark=Mark(found["verdict"]),
         note=str(found.get("note") or ""),
         drawn=Drawn(drawn) if drawn in tuple(Drawn) else None,
     )

@@ -1,7 +1,7 @@
 """How far the graders of runs agree with people, and so how far they can be trusted. Pure functions.
 
-A person's `part` is no pass, as the grader's part marks are none.  Several people on one answer are one verdict: that
-of the most; where they tie there is none.  Only the random share counts (see `review.py`).
+A person's `part` is no pass, as the grader's partial scores are none.  Several people on one answer count as one: the
+majority's mark; where they tie there is none.  Only the random share counts (see `review.py`).
 
 Source: Cohen's kappa (1960) with a percentile bootstrap; the corrected rate is that of Rogan and Gladen (1978).
 """
@@ -11,7 +11,7 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from pytest_llmbench.results.annotations import Annotation, Drawn, Said, answer_key
+from pytest_llmbench.results.annotations import Annotation, Drawn, Mark, answer_key
 from pytest_llmbench.results.records import Record, Sample, SuiteInfo
 from pytest_llmbench.stats import mean, quantile
 from pytest_llmbench.values import Outcome, Trust
@@ -24,16 +24,16 @@ _RESAMPLES = 2_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """What a grader and people said of one answer."""
+    """One answer, with its grade and the annotation of people."""
 
     record: Record
     sample: Sample
-    verdict: Annotation
+    annotation: Annotation
 
     @property
     def people_pass(self) -> bool:
         """Whether people call the answer right."""
-        return self.verdict.verdict is Said.PASS
+        return self.annotation.mark is Mark.PASS
 
     @property
     def grader_passes(self) -> bool:
@@ -43,12 +43,12 @@ class Pair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraderAgreement:
-    """How a grader fares in one suite against people; `grader` names the judge model too, where one was asked.
+    """The agreement of a grader with people in one suite; `grader` names the judge model too, where it has one.
 
     `tpr` is the share of the answers people pass that the grader passes, `tnr` that of those people do
     not pass that it fails; None where there are none.  `kappa` is None where people and grader together
-    said one thing only.  `not_random` are verdicts left out for how they were chosen; `is_all_used` says
-    that none was marked as chosen at random, and all count.
+    gave one mark only.  `not_random` counts annotations left out for how they were chosen; `is_all_used` is true where
+    none was marked as chosen at random, and all count.
     """
 
     suite: str
@@ -69,7 +69,7 @@ class GraderAgreement:
 
     @property
     def is_enough(self) -> bool:
-        """Whether that is enough to say anything."""
+        """Whether that is enough for a statement."""
         return self.n >= ENOUGH
 
     @property
@@ -83,24 +83,24 @@ class GraderAgreement:
         return tuple(pair for pair in self.pairs if pair.people_pass != pair.grader_passes)
 
     def corrected(self, pass_rate: float) -> float | None:
-        """Give the pass rate people would have found, by the grader's errors; None if it tells nothing."""
+        """Give the pass rate people would have found, by the grader's errors; None if these leave it open."""
         if self.tpr is None or self.tnr is None or self.tpr + self.tnr <= 1:
             return None
         return min(1.0, max(0.0, (pass_rate + self.tnr - 1) / (self.tpr + self.tnr - 1)))
 
-    def meets(self, asked: Trust) -> bool:
-        """Tell whether the grader may gate a suite that asks for this."""
+    def meets(self, required: Trust) -> bool:
+        """Return whether the grader may gate a suite that requires this."""
         if not self.is_enough or self.kappa_interval is None or self.tnr is None:
             return False
-        return self.kappa_interval[0] >= asked.kappa and self.tnr >= asked.tnr
+        return self.kappa_interval[0] >= required.kappa and self.tnr >= required.tnr
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
-    """What runs and verdicts have to say together: the graders, and the verdicts that fit no answer.
+    """The result of comparing grades with annotations: the graders, and the annotations that match no answer.
 
     `older` are of cases that are in the runs with another answer or another form of the case, `foreign` of other
-    cases, `tied` answers on which people are of two minds.
+    cases, `tied` answers on which people tie.
     """
 
     graders: tuple[GraderAgreement, ...]
@@ -109,9 +109,9 @@ class Findings:
     tied: int
 
 
-def weigh(records: Sequence[Record], verdicts: Iterable[Annotation]) -> Findings:
-    """Set the grades of records against the verdicts on the same answers."""
-    # one answer may have been judged by several graders, as by patterns and by a model
+def measure_agreement(records: Sequence[Record], annotations: Iterable[Annotation]) -> Findings:
+    """Compare the grades of records with the annotations of the same answers."""
+    # one answer may have several graders, such as patterns and a judge model
     answers: dict[str, dict[str, tuple[Record, Sample]]] = {}
     for record in records:
         for sample in record.answered:
@@ -120,29 +120,29 @@ def weigh(records: Sequence[Record], verdicts: Iterable[Annotation]) -> Findings
     cases = {(record.suite, record.case) for record in records}
     by_key: dict[str, list[Annotation]] = {}
     lost: Counter[str] = Counter()
-    for verdict in verdicts:
-        if verdict.key in answers:
-            by_key.setdefault(verdict.key, []).append(verdict)
+    for annotation in annotations:
+        if annotation.key in answers:
+            by_key.setdefault(annotation.key, []).append(annotation)
         else:
-            lost["older" if (verdict.suite, verdict.case) in cases else "foreign"] += 1
-    settled = {key: _settled(several) for key, several in by_key.items()}
+            lost["older" if (annotation.suite, annotation.case) in cases else "foreign"] += 1
+    majorities = {key: _majority(several) for key, several in by_key.items()}
     pairs = [
-        Pair(record=record, sample=sample, verdict=verdict)
-        for key, verdict in settled.items()
-        if verdict is not None
+        Pair(record=record, sample=sample, annotation=annotation)
+        for key, annotation in majorities.items()
+        if annotation is not None
         for record, sample in answers[key].values()
     ]
     groups = sorted({_group(pair.record) for pair in pairs})
     return Findings(
-        graders=tuple(_trust(group, pairs, records) for group in groups),
+        graders=tuple(_agreement_of(group, pairs, records) for group in groups),
         older=lost["older"],
         foreign=lost["foreign"],
-        tied=sum(verdict is None for verdict in settled.values()),
+        tied=sum(annotation is None for annotation in majorities.values()),
     )
 
 
 def grader_name(record: Record) -> str:
-    """Give the name of what judged a record: its grader, and the judge model where one was asked."""
+    """Give the name of what graded a record: its grader, and the judge model where it has one."""
     judges = (sample.parts.get("judge") for sample in record.samples)
     judge = next((judge for judge in judges if isinstance(judge, str)), None)
     return record.grader if judge is None else f"{record.grader} by {judge}"
@@ -152,20 +152,20 @@ def _group(record: Record) -> tuple[str, str]:
     return record.suite, grader_name(record)
 
 
-def _settled(several: Sequence[Annotation]) -> Annotation | None:
-    passes = [verdict for verdict in several if verdict.verdict is Said.PASS]
-    others = [verdict for verdict in several if verdict.verdict is not Said.PASS]
+def _majority(several: Sequence[Annotation]) -> Annotation | None:
+    passes = [annotation for annotation in several if annotation.mark is Mark.PASS]
+    others = [annotation for annotation in several if annotation.mark is not Mark.PASS]
     if len(passes) == len(others):
         return None
     return max(passes, others, key=len)[-1]
 
 
-def _trust(group: tuple[str, str], pairs: Sequence[Pair], records: Sequence[Record]) -> GraderAgreement:
+def _agreement_of(group: tuple[str, str], pairs: Sequence[Pair], records: Sequence[Record]) -> GraderAgreement:
     suite, grader = group
     own = [pair for pair in pairs if _group(pair.record) == group]
-    drawn = [pair for pair in own if pair.verdict.drawn is Drawn.RANDOM]
+    drawn = [pair for pair in own if pair.annotation.drawn is Drawn.RANDOM]
     used = drawn or own
-    said = [(pair.people_pass, pair.grader_passes) for pair in used]
+    marks = [(pair.people_pass, pair.grader_passes) for pair in used]
     rates: dict[str, list[bool]] = {}
     for record in records:
         if _group(record) == group:
@@ -177,48 +177,51 @@ def _trust(group: tuple[str, str], pairs: Sequence[Pair], records: Sequence[Reco
         pairs=tuple(used),
         not_random=len(own) - len(used),
         is_all_used=not drawn,
-        kappa=kappa(said),
-        kappa_interval=kappa_interval(said),
-        tpr=_share([grader for people, grader in said if people]),
-        tnr=_share([not grader for people, grader in said if not people]),
+        kappa=kappa(marks),
+        kappa_interval=kappa_interval(marks),
+        tpr=_share([grader for people, grader in marks if people]),
+        tnr=_share([not grader for people, grader in marks if not people]),
         pass_rates=tuple((role, mean(passed)) for role, passed in rates.items() if passed),
     )
 
 
 def untrusted_graders(
-    records: Sequence[Record], suites: Iterable[SuiteInfo], verdicts: Sequence[Annotation]
+    records: Sequence[Record], suites: Iterable[SuiteInfo], annotations: Sequence[Annotation]
 ) -> dict[str, str]:
-    """Say which suites' graders may not gate them, and why: those that people were not shown to agree with enough.
+    """Give the suites whose graders may not gate them, and why: those not shown to agree with people enough.
 
     Args:
         records: the answers to be gated by, and those compared with.
-        suites: what the run knows of its suites; only those that ask for trust are looked at.
-        verdicts: of people.
+        suites: what the run knows of its suites; only those with `trust` are looked at.
+        annotations: of people.
     """
-    asking = {suite.suite: suite.trust for suite in suites if suite.trust is not None}
-    if not asking:
+    required = {suite.suite: suite.trust for suite in suites if suite.trust is not None}
+    if not required:
         return {}
-    found = {trust.suite: trust for trust in weigh(_of_last_grader(records, asking), verdicts).graders}
-    reasons = ((suite, _doubt(found.get(suite), asked)) for suite, asked in asking.items())
+    found = {
+        agreement.suite: agreement
+        for agreement in measure_agreement(_of_last_grader(records, required), annotations).graders
+    }
+    reasons = ((suite, _why_untrusted(found.get(suite), trust)) for suite, trust in required.items())
     return {suite: reason for suite, reason in reasons if reason is not None}
 
 
 def _of_last_grader(records: Sequence[Record], suites: Container[str]) -> list[Record]:
-    """Leave the records of these suites that were judged as the last of them was."""
+    """Leave the records of these suites that were graded as the last of them was."""
     of_suites = [record for record in records if record.suite in suites]
     last = {record.suite: grader_name(record) for record in of_suites}
     return [record for record in of_suites if grader_name(record) == last[record.suite]]
 
 
-def _doubt(found: GraderAgreement | None, asked: Trust) -> str | None:
-    wanted = f"the suite asks for kappa from {asked.kappa:.2f} and TNR {asked.tnr:.0%}"
+def _why_untrusted(found: GraderAgreement | None, required: Trust) -> str | None:
+    wanted = f"the suite requires a kappa of {required.kappa:.2f} or more and a TNR of {required.tnr:.0%}"
     if found is None:
-        return f"nobody has judged these answers (llmbench review RUN.json), and {wanted}"
-    if found.meets(asked):
+        return f"these answers have no annotations (write some with llmbench review RUN.json), and {wanted}"
+    if found.meets(required):
         return None
     if not found.is_enough:
-        return f"people have judged only {found.n} of these answers ({ENOUGH} are needed), and {wanted}"
-    low = "undefined" if found.kappa_interval is None else f"from {found.kappa_interval[0]:.2f}"
+        return f"only {found.n} of these answers have annotations ({ENOUGH} are needed), and {wanted}"
+    low = "undefined" if found.kappa_interval is None else f"{found.kappa_interval[0]:.2f} at the least"
     tnr = "unknown" if found.tnr is None else f"{found.tnr:.0%}"
     return f"its grader agrees too little with people: kappa {low}, TNR {tnr}, and {wanted}"
 
@@ -228,7 +231,7 @@ def _share(are_right: Sequence[bool]) -> float | None:
 
 
 def kappa(pairs: Sequence[tuple[bool, bool]]) -> float | None:
-    """Give Cohen's kappa of two raters; None of no pairs, or where both say one thing only."""
+    """Give Cohen's kappa of two raters; None of no pairs, or where both give one mark only."""
     return _kappa([pairs.count(cell) for cell in _CELLS])
 
 

@@ -65,8 +65,8 @@ def test_one_key_is_a_verdict(tmp_path: Path, key: str, verdict: str) -> None:
     """The verdict is in the file with the answer, the person and the case."""
     session(run_of(record(1, "It is a pun.", 1.0)), key, tmp_path / "v.jsonl")
 
-    (found,) = read_annotations(tmp_path / "v.jsonl").verdicts
-    assert (found.verdict, found.answer, found.by, found.case) == (verdict, "It is a pun.", "ann", "case-1")
+    (found,) = read_annotations(tmp_path / "v.jsonl").annotations
+    assert (found.mark, found.answer, found.by, found.case) == (verdict, "It is a pun.", "ann", "case-1")
 
 
 @pytest.mark.parametrize("keys", ["n half of it\na", "n\nhalf of it\na", "xn half of it\nzza"])
@@ -74,8 +74,8 @@ def test_a_note_goes_with_the_verdict(tmp_path: Path, keys: str) -> None:
     """It is typed as a line, in the same or the next one; keys that mean nothing do nothing."""
     session(run_of(record(1, "It is a pun.", 1.0)), keys, tmp_path / "v.jsonl")
 
-    (found,) = read_annotations(tmp_path / "v.jsonl").verdicts
-    assert (found.verdict, found.note) == ("part", "half of it")
+    (found,) = read_annotations(tmp_path / "v.jsonl").annotations
+    assert (found.mark, found.note) == ("part", "half of it")
 
 
 def test_a_session_goes_on_where_the_last_one_stopped(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_a_session_goes_on_where_the_last_one_stopped(tmp_path: Path) -> None:
     second, said = session(run, "p", path)
 
     assert (first, second.annotated, second.left) == (Tally(annotated=2, skipped=1, left=5), 1, 5)
-    assert [verdict.answer for verdict in read_annotations(path).verdicts] == [order[0], order[2], order[1]]
+    assert [verdict.answer for verdict in read_annotations(path).annotations] == [order[0], order[2], order[1]]
     assert f"1/6  jokes/case-{order[1].split()[1]}" in said
 
 
@@ -108,7 +108,7 @@ def test_another_person_judges_the_same_answers(tmp_path: Path) -> None:
     tally, _ = session(run, "f", tmp_path / "v.jsonl", by="bob")
 
     assert tally.annotated == 1
-    assert len(read_annotations(tmp_path / "v.jsonl").verdicts) == 2
+    assert len(read_annotations(tmp_path / "v.jsonl").annotations) == 2
 
 
 def test_the_same_answer_to_a_case_comes_once_and_errors_never() -> None:
@@ -180,7 +180,7 @@ def test_lines_that_cannot_be_read_are_named_before_the_first_answer(tmp_path: P
     tally, said = session(run_of(record(1, "a", 1.0)), "p", path)
 
     assert tally.annotated == 1
-    assert said.startswith(f"{path}:1: this line is no verdict")
+    assert said.startswith(f"{path}:1: this line is not an annotation")
 
 
 @contextmanager

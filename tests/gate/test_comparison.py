@@ -625,7 +625,7 @@ def test_a_verdict_of_people_that_cannot_be_read_is_told(
 
     found = capsys.readouterr()
     assert found.out == told
-    assert found.err.startswith("llmbench: verdicts.jsonl:1: this line is no verdict and is left out: not JSON")
+    assert found.err.startswith("llmbench: verdicts.jsonl:1: this line is not an annotation and is left out: not JSON")
 
 
 def test_a_difference_is_allowed_from_the_command_line(tmp_path: Path) -> None:

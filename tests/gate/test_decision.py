@@ -17,7 +17,7 @@ from pytest_llmbench.gate.power import planned_margin
 from pytest_llmbench.gate.rule import Verdict
 from pytest_llmbench.gate.settings import GateSettings, parse_allowed, parse_latency_margin, parse_margin
 from pytest_llmbench.models.base import Identity
-from pytest_llmbench.results.annotations import Annotation, Drawn, Said, annotation_on
+from pytest_llmbench.results.annotations import Annotation, Drawn, Mark, annotation_on
 from pytest_llmbench.results.records import Machine, ModelInfo, Record, Run, RunInfo, Sample, SuiteInfo
 from pytest_llmbench.suites.registry import SuiteRegistry
 from pytest_llmbench.values import Outcome, Sampling, Trust
@@ -183,7 +183,7 @@ def test_all_errors_say_nothing() -> None:
     found = only(gate_of(scored([1.0] * 30), scored([None] * 30)))
 
     assert found.verdict is Verdict.INCONCLUSIVE
-    assert (found.baseline_score, found.delta, found.advice) == (None, None, None)
+    assert (found.baseline_score, found.delta, found.power) == (None, None, None)
 
 
 def test_what_is_blocked_is_inconclusive_and_the_other_suites_keep_their_verdict() -> None:
@@ -234,7 +234,7 @@ def test_at_temperature_0_more_samples_cannot_help() -> None:
 
     cold, warm = (decide(join(run(old, temperature=t), run(new, temperature=t)), GateSettings()) for t in (0.0, 0.7))
 
-    assert [only(gate).advice.can_samples_help for gate in (cold, warm)] == [False, True]  # type: ignore[union-attr]
+    assert [only(gate).power.can_samples_help for gate in (cold, warm)] == [False, True]  # type: ignore[union-attr]
 
 
 def test_with_several_samples_the_number_that_would_settle_it_is_known() -> None:
@@ -246,7 +246,7 @@ def test_with_several_samples_the_number_that_would_settle_it_is_known() -> None
 
     gate = decide(join(*(run(side, temperature=1.0) for side in sides)), GateSettings())
 
-    advice = only(gate).advice
+    advice = only(gate).power
     assert advice is not None
     assert advice.are_samples_known
     assert advice.samples_needed in (8, 16)
@@ -272,7 +272,7 @@ def asking(records: Iterable[Record], *suites: str) -> Run:
 
 def people_say(records: Sequence[Record]) -> tuple[Annotation, ...]:
     """Have people say of each answer what its grader says."""
-    said = ((one, Said.PASS if one.outcome is Outcome.PASSED else Said.FAIL) for one in records)
+    said = ((one, Mark.PASS if one.outcome is Outcome.PASSED else Mark.FAIL) for one in records)
     return tuple(
         annotation_on(one, one.samples[0].answer or "", word, by="ann", at="", note="", drawn=Drawn.RANDOM)
         for one, word in said
@@ -290,9 +290,9 @@ def test_a_suite_whose_grader_nobody_trusts_is_advice_only() -> None:
 
     jokes, sums = gate.suites
     assert (jokes.verdict, sums.verdict) == (Verdict.WORSE, Verdict.NO_WORSE)
-    assert jokes.doubt is not None
-    assert jokes.doubt.startswith("nobody has judged these answers")
-    assert sums.doubt is None
+    assert jokes.why_advice_only is not None
+    assert jokes.why_advice_only.startswith("these answers have no annotations")
+    assert sums.why_advice_only is None
     assert (gate.verdict, gate.exit_status) == (Verdict.NO_WORSE, 0)
     assert gate.together == ()
 
@@ -315,7 +315,7 @@ def test_a_grader_that_people_agree_with_gates() -> None:
 
     gate = decide(join(run(old), asking(new, "s")), GateSettings(people=people_say(old)))
 
-    assert (only(gate).doubt, gate.verdict) == (None, Verdict.WORSE)
+    assert (only(gate).why_advice_only, gate.verdict) == (None, Verdict.WORSE)
 
 
 def test_advice_takes_no_share_of_the_alarms_of_others() -> None:
@@ -336,9 +336,9 @@ def test_a_minimum_score_by_a_grader_that_nobody_trusts_is_advice_only() -> None
     """Missed or reached, it decides nothing."""
     records = scored([1.0, 0.0])
 
-    (floor,) = rule_min_scores(records, [MinScore(suite="s", score=0.9)], {"s": "nobody has judged these answers"})
+    (floor,) = rule_min_scores(records, [MinScore(suite="s", score=0.9)], {"s": "these answers have no annotations"})
 
-    assert (floor.is_reached, floor.doubt) == (False, "nobody has judged these answers")
+    assert (floor.is_reached, floor.why_advice_only) == (False, "these answers have no annotations")
 
 
 # -- latency

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pytest_llmbench.cli import main
-from pytest_llmbench.results.annotations import Drawn, Said, add_annotation, annotation_on
+from pytest_llmbench.results.annotations import Drawn, Mark, add_annotation, annotation_on
 from pytest_llmbench.results.run_file import read_run
 from pytest_llmbench.values import Outcome
 
@@ -785,7 +785,7 @@ def ask_for_trust(pytester: pytest.Pytester) -> None:
 def write_verdicts(pytester: pytest.Pytester) -> None:
     """Write what a person says of the baseline's answers: what the grader says."""
     for record in read_run(pytester.path / "base.json").records:
-        said = Said.PASS if record.outcome is Outcome.PASSED else Said.FAIL
+        said = Mark.PASS if record.outcome is Outcome.PASSED else Mark.FAIL
         answer = record.samples[0].answer or ""
         verdict = annotation_on(record, answer, said, by="ann", at="", note="", drawn=Drawn.RANDOM)
         add_annotation(pytester.path / "verdicts.jsonl", verdict)
@@ -803,14 +803,14 @@ def test_a_suite_whose_grader_nobody_trusts_is_advice_only(gated: GateProject) -
     result.stdout.fnmatch_lines(
         [
             "sums     worse         (advice only) 90.0% -> 60.0% right on 100 cases *",
-            "  advice only, not part of the overall verdict: nobody has judged these answers (llmbench review RUN.json), and the suite *",
+            "  advice only, not part of the overall verdict: these answers have no annotations (write some with llmbench review RUN.json), and the suite *",
             "sums     worse         (advice only) minimum score 90.0% missed: 60.0% on 100 cases (errors count as wrong)",
             "verdict: inconclusive",
         ]
     )
     gate = block(pytester.path / "new.json")["gate"]
-    assert gate["suites"][0]["advice_only"].startswith("nobody has judged")
-    assert gate["min_scores"][0]["advice_only"].startswith("nobody has judged")
+    assert gate["suites"][0]["advice_only"].startswith("these answers have no annotations")
+    assert gate["min_scores"][0]["advice_only"].startswith("these answers have no annotations")
     assert 'name="llmbench.advice_only.sums[new]"' in (pytester.path / "run.xml").read_text()
     assert main(["compare", "base.json", "new.json", "--allow-different=gate"]) == 8
 
@@ -847,7 +847,7 @@ def test_a_verdict_that_cannot_be_read_is_told(gated: GateProject) -> None:
 
     result = run_new(pytester)
 
-    result.stdout.fnmatch_lines([f"llmbench: {path}:1: this line is no verdict and is left out: not JSON *"])
+    result.stdout.fnmatch_lines([f"llmbench: {path}:1: this line is not an annotation and is left out: not JSON *"])
 
 
 # -- how a suite takes part

@@ -258,7 +258,7 @@ def test_junit_has_each_verdict_that_counts_and_that_on_all_suites() -> None:
     new = [*scored([1.0] * 70, latency_s=1.0, ttft_s=0.9), *scored([1.0] * 70, "jokes", latency_s=1.0, ttft_s=0.9)]
     settings = GateSettings(latency_margin=1.5)
 
-    ruling = RunRuling(asked=RunGate(settings=settings), gate=gate_of(old, new, settings))
+    ruling = RunRuling(requirements=RunGate(settings=settings), gate=gate_of(old, new, settings))
 
     assert dict(ruling_properties(ruling)) == {
         "llmbench.verdict": "worse",

@@ -9,7 +9,7 @@ from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.results.annotations import (
     Annotation,
     Drawn,
-    Said,
+    Mark,
     add_annotation,
     answer_key,
     answer_sha256,
@@ -17,14 +17,16 @@ from pytest_llmbench.results.annotations import (
 )
 
 
-def verdict(answer: str = "Dough is money.", said: Said = Said.PASS, *, by: str = "ann", note: str = "") -> Annotation:
+def annotation(
+    answer: str = "Dough is money.", mark: Mark = Mark.PASS, *, by: str = "ann", note: str = ""
+) -> Annotation:
     return Annotation(
         key=answer_key("digest", answer),
         case="dough",
         suite="jokes",
         answer_sha256=answer_sha256(answer),
         answer=answer,
-        verdict=said,
+        mark=mark,
         by=by,
         at="2026-01-02T03:04:05+00:00",
         note=note,
@@ -32,11 +34,11 @@ def verdict(answer: str = "Dough is money.", said: Said = Said.PASS, *, by: str 
     )
 
 
-def test_a_verdict_is_one_line_with_all_its_fields(tmp_path: Path) -> None:
+def test_a_annotation_is_one_line_with_all_its_fields(tmp_path: Path) -> None:
     """People read and review the file, so the text stands as it is and the fields have their names."""
     path = tmp_path / "verdicts.jsonl"
 
-    add_annotation(path, verdict("Dé «dough»", note="well said"))
+    add_annotation(path, annotation("Dé «dough»", note="well put"))
 
     (line,) = path.read_text(encoding="utf-8").splitlines()
     assert "Dé «dough»" in line
@@ -49,7 +51,7 @@ def test_a_verdict_is_one_line_with_all_its_fields(tmp_path: Path) -> None:
         "verdict": "pass",
         "by": "ann",
         "at": "2026-01-02T03:04:05+00:00",
-        "note": "well said",
+        "note": "well put",
         "drawn": "random",
     }
 
@@ -59,70 +61,73 @@ def test_every_text_comes_back_as_it_was(tmp_path_factory: pytest.TempPathFactor
     """Control characters, line separators and lone surrogates are kept, on one line."""
     path = tmp_path_factory.mktemp("verdicts") / "verdicts.jsonl"
 
-    add_annotation(path, verdict(answer, note=note))
+    add_annotation(path, annotation(answer, note=note))
 
-    assert read_annotations(path).verdicts == (verdict(answer, note=note),)
+    assert read_annotations(path).annotations == (annotation(answer, note=note),)
     assert path.read_bytes().count(b"\n") == 1
 
 
 def test_the_key_hangs_on_case_and_answer() -> None:
-    """Neither a changed case nor a changed answer inherits a verdict."""
+    """Neither a changed case nor a changed answer inherits an annotation."""
     keys = {answer_key("a", "x"), answer_key("b", "x"), answer_key("a", "y"), answer_key("a\nx", "")}
 
     assert len(keys) == 4
 
 
-def test_the_last_verdict_of_a_person_counts(tmp_path: Path) -> None:
-    """Who thinks again adds a line; other people's verdicts on the answer stand beside it."""
+def test_the_last_annotation_of_a_person_counts(tmp_path: Path) -> None:
+    """Who thinks again adds a line; other people's annotations of the answer stay."""
     path = tmp_path / "verdicts.jsonl"
-    for said, by in ((Said.PASS, "ann"), (Said.PART, "bob"), (Said.FAIL, "ann")):
-        add_annotation(path, verdict(said=said, by=by))
+    for mark, by in ((Mark.PASS, "ann"), (Mark.PART, "bob"), (Mark.FAIL, "ann")):
+        add_annotation(path, annotation(mark=mark, by=by))
 
     found = read_annotations(path)
 
-    assert [(v.by, v.verdict) for v in found.verdicts] == [("bob", "part"), ("ann", "fail")]
+    assert [(v.by, v.mark) for v in found.annotations] == [("bob", "part"), ("ann", "fail")]
     assert len(path.read_text().splitlines()) == 3
 
 
 def test_a_line_cut_off_does_not_take_the_next_one_with_it(tmp_path: Path) -> None:
-    """After a crash in the middle of a line the next verdict begins a line of its own."""
+    """After a crash in the middle of a line the next annotation begins a line of its own."""
     path = tmp_path / "verdicts.jsonl"
     path.write_text('{"key": "1')
 
-    add_annotation(path, verdict())
+    add_annotation(path, annotation())
 
     found = read_annotations(path)
-    assert found.verdicts == (verdict(),)
+    assert found.annotations == (annotation(),)
     assert found.faults == (
-        f"{path}:1: this line is no verdict and is left out: not JSON (Unterminated string starting at).",
+        f"{path}:1: this line is not an annotation and is left out: not JSON (Unterminated string starting at).",
     )
 
 
-GOOD = {name: getattr(verdict(), name) for name in Annotation.__dataclass_fields__}
+GOOD = {
+    **{name: getattr(annotation(), name) for name in Annotation.__dataclass_fields__ if name != "mark"},
+    "verdict": "pass",
+}
 
 
 @pytest.mark.parametrize(
     ("line", "cause"),
     [
-        (b"[]", "no object"),
+        (b"[]", "not an object"),
         (b"pass", "not JSON (Expecting value)"),
         (b'{"answer": "\xff"}', "not UTF-8"),
         (json.dumps({k: v for k, v in GOOD.items() if k != "by"}).encode(), 'it has no "by"'),
-        (json.dumps({**GOOD, "case": 7}).encode(), 'its "case" is no text'),
+        (json.dumps({**GOOD, "case": 7}).encode(), 'its "case" is not a text'),
         (json.dumps({**GOOD, "verdict": "good"}).encode(), 'its "verdict" is "good"; it must be pass, part, fail'),
         (json.dumps({**GOOD, "verdict": ["pass"]}).encode(), 'its "verdict" is ["pass"]; it must be pass, part, fail'),
-        (json.dumps({**GOOD, "answer": "!"}).encode(), 'its "answer" was changed: it does not fit "answer_sha256"'),
+        (json.dumps({**GOOD, "answer": "!"}).encode(), 'its "answer" was changed: it does not match "answer_sha256"'),
     ],
 )
-def test_a_line_that_is_no_verdict_is_named_and_left_out(tmp_path: Path, line: bytes, cause: str) -> None:
+def test_a_line_that_is_no_annotation_is_named_and_left_out(tmp_path: Path, line: bytes, cause: str) -> None:
     """File, line and cause; the lines around it count."""
     path = tmp_path / "verdicts.jsonl"
     path.write_bytes(json.dumps(GOOD).encode() + b"\n\n" + line + b"\n")
 
     found = read_annotations(path)
 
-    assert found.verdicts == (verdict(),)
-    assert found.faults == (f"{path}:3: this line is no verdict and is left out: {cause}.",)
+    assert found.annotations == (annotation(),)
+    assert found.faults == (f"{path}:3: this line is not an annotation and is left out: {cause}.",)
 
 
 def test_what_others_leave_out_is_not_needed(tmp_path: Path) -> None:
@@ -130,15 +135,15 @@ def test_what_others_leave_out_is_not_needed(tmp_path: Path) -> None:
     path = tmp_path / "verdicts.jsonl"
     path.write_text(json.dumps({**{k: v for k, v in GOOD.items() if k not in ("note", "drawn")}, "points": []}))
 
-    (found,) = read_annotations(path).verdicts
+    (found,) = read_annotations(path).annotations
 
     assert (found.note, found.drawn) == ("", None)
 
 
 def test_a_missing_file_is_empty_and_an_unwritable_one_a_fault(tmp_path: Path) -> None:
-    """The first review makes the file; a folder in its place is said to be none."""
-    assert read_annotations(tmp_path / "none.jsonl").verdicts == ()
+    """The first review makes the file; a folder in its place is refused."""
+    assert read_annotations(tmp_path / "none.jsonl").annotations == ()
     with pytest.raises(UsageFault, match="cannot be written"):
-        add_annotation(tmp_path, verdict())
+        add_annotation(tmp_path, annotation())
     with pytest.raises(UsageFault, match="cannot be read"):
         read_annotations(tmp_path)

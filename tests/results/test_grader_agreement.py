@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 import factories
 from pytest_llmbench.errors import SuiteFault
 from pytest_llmbench.report.terminal.trust import trust_lines
-from pytest_llmbench.results.annotations import Annotation, Drawn, Said, answer_key, answer_sha256
+from pytest_llmbench.results.annotations import Annotation, Drawn, Mark, answer_key, answer_sha256
 from pytest_llmbench.results.grader_agreement import (
     Findings,
     GraderAgreement,
     kappa,
     kappa_interval,
+    measure_agreement,
     untrusted_graders,
-    weigh,
 )
 from pytest_llmbench.results.records import Record, Run, RunInfo, SuiteInfo
 from pytest_llmbench.results.run_file import block_to_json, run_info_from_json, run_info_to_json
@@ -29,13 +29,13 @@ PAIRS = st.lists(st.tuples(st.booleans(), st.booleans()), max_size=30)
 
 
 def record(case: int, passed: bool, *, role: str = "m", digest: str | None = None) -> Record:
-    sample = factories.sample(float(passed), f"answer {case}", reason="missing-points", explanation="Said nothing.")
+    sample = factories.sample(float(passed), f"answer {case}", reason="missing-points", explanation="Mark nothing.")
     names = {"suite": "jokes", "role": role, "case_sha256": digest or f"digest-{case}", "grader": "key_points"}
     return factories.record(f"case-{case}", sample, **names)
 
 
 def verdict(
-    case: int, said: Said, *, by: str = "ann", drawn: Drawn | None = Drawn.RANDOM, answer: str | None = None
+    case: int, said: Mark, *, by: str = "ann", drawn: Drawn | None = Drawn.RANDOM, answer: str | None = None
 ) -> Annotation:
     text = answer or f"answer {case}"
     return Annotation(
@@ -44,7 +44,7 @@ def verdict(
         suite="jokes",
         answer_sha256=answer_sha256(text),
         answer=text,
-        verdict=said,
+        mark=said,
         by=by,
         at="",
         drawn=drawn,
@@ -56,9 +56,9 @@ def weighed(table: tuple[int, int, int, int]) -> GraderAgreement:
     cells = [(True, True), (True, False), (False, True), (False, False)]
     said = [cell for cell, count in zip(cells, table, strict=True) for _ in range(count)]
     records = [record(number, grader) for number, (_, grader) in enumerate(said)]
-    no = (Said.FAIL, Said.PART)
-    verdicts = [verdict(number, Said.PASS if people else no[number % 2]) for number, (people, _) in enumerate(said)]
-    (trust,) = weigh(records, verdicts).graders
+    no = (Mark.FAIL, Mark.PART)
+    verdicts = [verdict(number, Mark.PASS if people else no[number % 2]) for number, (people, _) in enumerate(said)]
+    (trust,) = measure_agreement(records, verdicts).graders
     return trust
 
 
@@ -102,7 +102,7 @@ def test_the_interval_holds_kappa_and_is_the_same_each_time() -> None:
 
 def test_part_is_no_pass() -> None:
     """A grader that passes what people call partly right is wrong there."""
-    found = weigh([record(1, True)], [verdict(1, Said.PART)]).graders[0]
+    found = measure_agreement([record(1, True)], [verdict(1, Mark.PART)]).graders[0]
 
     assert len(found.disagreements) == 1
 
@@ -120,16 +120,16 @@ def test_the_pass_rate_is_corrected_for_the_graders_errors() -> None:
 def test_only_the_random_share_counts() -> None:
     """Answers chosen for what the grader said would bend the figures; they are counted and left out."""
     records = [record(number, True) for number in range(4)]
-    random = [verdict(number, Said.PASS) for number in range(3)]
+    random = [verdict(number, Mark.PASS) for number in range(3)]
 
-    (found,) = weigh(records, [*random, verdict(3, Said.FAIL, drawn=Drawn.CHOSEN)]).graders
+    (found,) = measure_agreement(records, [*random, verdict(3, Mark.FAIL, drawn=Drawn.CHOSEN)]).graders
 
     assert (found.n, found.rate, found.not_random, found.is_all_used) == (3, 1, 1, False)
 
 
 def test_verdicts_nobody_drew_all_count_and_that_is_said() -> None:
     """A file written by hand has no random share; its figures come with a warning."""
-    findings = weigh([record(1, True)], [verdict(1, Said.PASS, drawn=None)])
+    findings = measure_agreement([record(1, True)], [verdict(1, Mark.PASS, drawn=None)])
 
     assert findings.graders[0].is_all_used
     assert "  no answer was drawn at random, so these figures may be biased" in [*trust_lines(findings)]
@@ -138,9 +138,9 @@ def test_verdicts_nobody_drew_all_count_and_that_is_said() -> None:
 def test_verdicts_on_other_answers_are_counted_and_left_out() -> None:
     """An older answer, an older form of a case and a case that was not run are not compared."""
     records = [record(1, True), record(2, True, digest="changed")]
-    verdicts = [verdict(1, Said.FAIL, answer="an older answer"), verdict(2, Said.PASS), verdict(9, Said.PASS)]
+    verdicts = [verdict(1, Mark.FAIL, answer="an older answer"), verdict(2, Mark.PASS), verdict(9, Mark.PASS)]
 
-    findings = weigh(records, verdicts)
+    findings = measure_agreement(records, verdicts)
 
     assert findings == Findings(graders=(), older=2, foreign=1, tied=0)
     assert [*trust_lines(findings, ["v.jsonl:3: broken"])] == [
@@ -153,17 +153,17 @@ def test_verdicts_on_other_answers_are_counted_and_left_out() -> None:
 
 def test_several_people_are_one_verdict() -> None:
     """The most decide; where they tie there is none."""
-    people = [verdict(1, Said.PASS, by=by) for by in ("ann", "bob")] + [verdict(1, Said.FAIL, by="eve")]
-    tied = [verdict(2, Said.PASS), verdict(2, Said.PART, by="bob")]
+    people = [verdict(1, Mark.PASS, by=by) for by in ("ann", "bob")] + [verdict(1, Mark.FAIL, by="eve")]
+    tied = [verdict(2, Mark.PASS), verdict(2, Mark.PART, by="bob")]
 
-    findings = weigh([record(1, True), record(2, True)], [*people, *tied])
+    findings = measure_agreement([record(1, True), record(2, True)], [*people, *tied])
 
     assert (findings.graders[0].n, findings.graders[0].rate, findings.tied) == (1, 1, 1)
 
 
 def test_few_verdicts_say_too_little() -> None:
     """Under 60 there is no kappa, only what the disagreements are."""
-    findings = weigh([record(1, True), record(2, False)], [verdict(1, Said.PASS), verdict(2, Said.PASS)])
+    findings = measure_agreement([record(1, True), record(2, False)], [verdict(1, Mark.PASS), verdict(2, Mark.PASS)])
 
     assert [*trust_lines(findings)] == [
         "jokes (key_points): 2 annotations, 50.0% agreement (1 of 2)",
@@ -273,7 +273,7 @@ PEOPLE_DIFFER = [(True, False)] * 40 + [(False, True)] * 40
 def people_and_records(said: list[tuple[bool, bool]]) -> tuple[list[Record], list[Annotation]]:
     """Give records and verdicts of (people pass, the grader passes)."""
     records = [record(number, grader) for number, (_, grader) in enumerate(said)]
-    verdicts = [verdict(number, Said.PASS if people else Said.FAIL) for number, (people, _) in enumerate(said)]
+    verdicts = [verdict(number, Mark.PASS if people else Mark.FAIL) for number, (people, _) in enumerate(said)]
     return records, verdicts
 
 
@@ -287,10 +287,13 @@ def facts(trust: Trust | None = ASKED) -> tuple[SuiteInfo, ...]:
         (PEOPLE_AGREE, None),
         (
             [],
-            "nobody has judged these answers (llmbench review RUN.json), and the suite asks for kappa from 0.40 and TNR 80%",
+            "these answers have no annotations (write some with llmbench review RUN.json), and the suite requires a kappa of 0.40 or more and a TNR of 80%",
         ),
-        (PEOPLE_AGREE[:10], "people have judged only 10 of these answers (60 are needed), and the suite asks for "),
-        (PEOPLE_DIFFER, "its grader agrees too little with people: kappa from -1.00, TNR 0%, and the suite asks for "),
+        (PEOPLE_AGREE[:10], "only 10 of these answers have annotations (60 are needed), and the suite requires "),
+        (
+            PEOPLE_DIFFER,
+            "its grader agrees too little with people: kappa -1.00 at the least, TNR 0%, and the suite requires ",
+        ),
         ([(True, True)] * 80, "its grader agrees too little with people: kappa undefined, TNR unknown, and "),
     ],
 )
@@ -317,9 +320,9 @@ def test_a_judge_model_is_another_grader_than_the_patterns() -> None:
     """The same answers, judged twice, are weighed twice: patterns and each judge under a name of their own."""
     records = [record(number, True) for number in range(3)]
     again = [judged_by(record(number, False), "gpt") for number in range(3)]
-    verdicts = [verdict(number, Said.PASS) for number in range(3)]
+    verdicts = [verdict(number, Mark.PASS) for number in range(3)]
 
-    found = weigh([*records, *again], verdicts).graders
+    found = measure_agreement([*records, *again], verdicts).graders
 
     assert [(trust.grader, trust.n, trust.rate) for trust in found] == [
         ("key_points", 3, 1.0),
@@ -334,7 +337,7 @@ def test_a_judge_earns_its_own_trust() -> None:
 
     assert untrusted_graders([*judged, *records], facts(), verdicts) == {}
     assert untrusted_graders([*records, *judged], facts(), verdicts)["jokes"].startswith(
-        "nobody has judged these answers"
+        "these answers have no annotations"
     )
 
 

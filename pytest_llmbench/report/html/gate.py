@@ -158,17 +158,17 @@ def _sentence(ruling: RunRuling) -> str:
     if ruling.refusal is not None:
         return f"Not judged: {ruling.refusal}"
     gate, verdict = ruling.gate, ruling.verdict
-    missed = [floor for floor in ruling.floors if not floor.is_reached and floor.doubt is None]
+    missed = [floor for floor in ruling.floors if not floor.is_reached and floor.why_advice_only is None]
     if gate is None or (missed and gate.verdict is not Verdict.WORSE):
         return "A minimum score is missed." if missed else "Every minimum score is reached."
     if gate.comparison.candidate.stopped is not None:
         return f"The candidate run is incomplete: {gate.comparison.candidate.stopped}"
-    if all(suite.doubt is not None for suite in gate.suites):
+    if all(suite.why_advice_only is not None for suite in gate.suites):
         is_timed = any(latency.verdict is not None for latency in gate.latency)
         gated = f"only latency is gated: {verdict}" if is_timed else "nothing is gated"
         return f"Every suite is advice only, because its grader is not trusted to gate it; {gated}."
     names = ", ".join(
-        _name(suite, gate) for suite in _ordered(gate) if suite.verdict is verdict and suite.doubt is None
+        _name(suite, gate) for suite in _ordered(gate) if suite.verdict is verdict and suite.why_advice_only is None
     )
     margin = f"{margin_points(gate.settings.margin)} points"
     undecided = f"a loss of more than {margin} is neither proven nor ruled out in {names}" if names else "latency"
@@ -202,7 +202,7 @@ def _row(ruling: SuiteRuling, sentence: Sentence, scale: Scale, margin: float) -
         worse=len(ruling.worse),
         better=len(ruling.better),
         errors=len(ruling.error_cases),
-        is_advice=ruling.doubt is not None,
+        is_advice=ruling.why_advice_only is not None,
         sentence=sentence,
     )
 

@@ -17,7 +17,7 @@ from pytest_llmbench.report.markdown.fitting import Block, fitted
 from pytest_llmbench.report.markdown.gate import VERDICT_HEAD, verdict_rows
 from pytest_llmbench.report.safe_text import clipped
 from pytest_llmbench.report.sentences import deciding_sample, gate_sentences, min_score_sentences
-from pytest_llmbench.report.terminal.gate import asked_text
+from pytest_llmbench.report.terminal.gate import requirements_text
 from pytest_llmbench.report.terminal.scoreboard import (
     Line,
     cut_off_lines,
@@ -79,7 +79,7 @@ def _head(board: Sequence[Line], run: Run, ruling: RunRuling | None, stopped: st
         yield f"## llmbench: {_scores(board)}"
     if ruling is not None:
         yield ""
-        yield _sentence(f"{_names(run)}, {asked_text(ruling.asked)}.")
+        yield _sentence(f"{_names(run)}, {requirements_text(ruling.requirements)}.")
     if stopped is not None and (ruling is None or ruling.refusal is None):
         yield ""
         yield _sentence(f"{stopped[:1].upper()}{stopped[1:]}.")

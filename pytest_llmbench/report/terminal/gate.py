@@ -16,18 +16,18 @@ from pytest_llmbench.report.terminal.layout import Span, Style, Styled, folded, 
 from pytest_llmbench.results.run_file import JsonObject
 
 
-def asked_text(asked: RunGate) -> str:
+def requirements_text(requirements: RunGate) -> str:
     """Say in a line what a run is compared with."""
     parts = []
-    if asked.baselines:
-        newest, *older = asked.baselines
+    if requirements.baselines:
+        newest, *older = requirements.baselines
         parts.append(f"against {_baseline_text(newest)}")
         if older:
             parts.append(f"pooled with {counted(len(older), 'older run')}")
-        parts.append(f"margin {margin_points(asked.settings.margin)} points")
-        if asked.settings.latency_margin is not None:
-            parts.append(f"latency margin x{asked.settings.latency_margin:g}")
-    for floor in asked.floors:
+        parts.append(f"margin {margin_points(requirements.settings.margin)} points")
+        if requirements.settings.latency_margin is not None:
+            parts.append(f"latency margin x{requirements.settings.latency_margin:g}")
+    for floor in requirements.floors:
         parts.append(f"minimum score {'' if floor.suite is None else f'of {floor.suite} '}{percent(floor.score)}")
     return visible(", ".join(parts))
 
@@ -69,7 +69,7 @@ def ruling_json(ruling: RunRuling) -> JsonObject:
         "not_judged": ruling.refusal,
         "baselines": [
             {"file": str(baseline.path), "datetime": baseline.run.datetime, "commit": baseline.run.commit}
-            for baseline in ruling.asked.baselines
+            for baseline in ruling.requirements.baselines
         ],
         "min_scores": [floor_json(floor) for floor in ruling.floors],
     }
@@ -80,12 +80,12 @@ def ruling_properties(ruling: RunRuling) -> Iterator[tuple[str, str]]:
     yield "llmbench.verdict", ruling.verdict
     if ruling.refusal is not None:
         yield "llmbench.not_judged", ruling.refusal
-    for baseline in ruling.asked.baselines:
+    for baseline in ruling.requirements.baselines:
         yield "llmbench.baseline", str(baseline.path)
     for suite in () if ruling.gate is None else ruling.gate.suites:
         yield f"llmbench.verdict.{suite.pairs.suite}[{suite.pairs.role}]", suite.verdict
-        if suite.doubt is not None:
-            yield f"llmbench.advice_only.{suite.pairs.suite}[{suite.pairs.role}]", suite.doubt
+        if suite.why_advice_only is not None:
+            yield f"llmbench.advice_only.{suite.pairs.suite}[{suite.pairs.role}]", suite.why_advice_only
     for together in () if ruling.gate is None else ruling.gate.together:
         yield f"llmbench.verdict.together[{together.role}]", together.verdict
     for latency in () if ruling.gate is None else ruling.gate.latency:

@@ -47,10 +47,10 @@ def _grader_lines(found: GraderAgreement) -> Iterator[str]:
 
 
 def _disagreement(pair: Pair) -> Iterator[str]:
-    annotation, sample = pair.verdict, pair.sample
+    annotation, sample = pair.annotation, pair.sample
     note = f" ({annotation.note})" if annotation.note else ""
     yield visible(
-        f"  {pair.record.suite}/{pair.record.case}: {annotation.by}: {annotation.verdict}{note}; "
+        f"  {pair.record.suite}/{pair.record.case}: {annotation.by}: {annotation.mark}{note}; "
         f"grader: {sample.outcome} ({sample.reason}, score {sample.score or 0:.2f})"
     )
     answer = " ".join(clipped(sample.answer or "", _SHOWN_CHARACTERS).split())

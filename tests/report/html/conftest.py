@@ -69,8 +69,8 @@ class World:
     def compared(self, old: Run, new: Run, **others: Any) -> Subject:
         """Judge a run against another."""
         settings = GateSettings()
-        asked = RunGate(baselines=(Baseline(path=Path("old.json"), run=old),), settings=settings)
-        ruling = RunRuling(asked=asked, gate=decide(join(old, new), settings))
+        requirements = RunGate(baselines=(Baseline(path=Path("old.json"), run=old),), settings=settings)
+        ruling = RunRuling(requirements=requirements, gate=decide(join(old, new), settings))
         return Subject(name="new", run=new, before="old", ruling=ruling, **others)
 
     def judged(self, *, cases: int = 80, lost: int = 20, won: int = 4) -> Subject:

@@ -12,7 +12,7 @@ from pytest_llmbench.cli import main
 from pytest_llmbench.report.html.page import html_report
 from pytest_llmbench.report.html.subject import Subject
 from pytest_llmbench.report.safe_text import visible
-from pytest_llmbench.results.annotations import Drawn, Said, answer_key, read_annotations
+from pytest_llmbench.results.annotations import Drawn, Mark, answer_key, read_annotations
 
 pytestmark = pytest.mark.slow
 
@@ -423,13 +423,13 @@ def test_verdicts_are_saved_as_the_command_reads_them(
     download.value.save_as(path)
 
     found = read_annotations(path)
-    assert (path.name, found.faults, len(found.verdicts)) == ("verdicts.jsonl", (), len(texts))
-    for place, (verdict, (case, text)) in enumerate(zip(found.verdicts, texts.items(), strict=True)):
+    assert (path.name, found.faults, len(found.annotations)) == ("verdicts.jsonl", (), len(texts))
+    for place, (verdict, (case, text)) in enumerate(zip(found.annotations, texts.items(), strict=True)):
         assert (verdict.case, verdict.suite, verdict.answer) == (case, "sql", text)
         assert verdict.key == answer_key(f"sql-{case}", text)
-        assert (verdict.verdict, verdict.by, verdict.drawn) == (Said(words[place % 3]), "Ann Ü. Müller", Drawn.CHOSEN)
+        assert (verdict.mark, verdict.by, verdict.drawn) == (Mark(words[place % 3]), "Ann Ü. Müller", Drawn.CHOSEN)
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", verdict.at)
-    assert found.verdicts[1].note == 'a "note", with , and ; \\ and ü'
+    assert found.annotations[1].note == 'a "note", with , and ; \\ and ü'
     assert main(["agreement", str(write_run(run)), "--verdicts", str(path)]) == 0
     assert capsys.readouterr().out.startswith(f"sql (exact): {len(texts)} annotations, ")
     assert tab.faults == []

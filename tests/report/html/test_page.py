@@ -106,7 +106,7 @@ def test_a_run_alone_has_no_verdict(world: Any, page_of: Any) -> None:
 
 def test_a_refusal_says_why_nothing_was_judged(world: Any, page_of: Any) -> None:
     """A run that ended early, or has nothing in common with the one before, is inconclusive for that reason."""
-    ruling = RunRuling(asked=RunGate(settings=GateSettings()), refusal="the run ended before its time (Ctrl-C)")
+    ruling = RunRuling(requirements=RunGate(settings=GateSettings()), refusal="the run ended before its time (Ctrl-C)")
     banner = page_of(Subject(name="n", run=world.run([world.record("a")]), ruling=ruling)).tree.one(
         "section", id="verdict"
     )
@@ -119,7 +119,7 @@ def test_a_run_that_was_stopped_is_inconclusive_for_that_reason(world: Any, page
     """What its file answered may look fine, and says nothing about the rest."""
     before, now = (world.run([world.record(str(number)) for number in range(80)]) for _ in range(2))
     now = replace(now, stopped="the run ended before its time (stopping after 1 failures)")
-    ruling = RunRuling(asked=RunGate(settings=GateSettings()), gate=decide(join(before, now), GateSettings()))
+    ruling = RunRuling(requirements=RunGate(settings=GateSettings()), gate=decide(join(before, now), GateSettings()))
     banner = page_of(Subject(name="n", run=now, before="base", ruling=ruling)).tree.one("section", id="verdict")
 
     assert banner.one("h2").words == "◐ Inconclusive"
@@ -137,9 +137,9 @@ def test_where_every_suite_is_advice_only_that_is_said(
     run = world.run([world.record(f"c{place}", world.sample(latency_s=0.5, concurrency=1)) for place in range(80)])
     settings = GateSettings(latency_margin=latency_margin)
     gate = decide(join(run, run), settings)
-    gate = replace(gate, suites=tuple(replace(suite, doubt="nobody has judged") for suite in gate.suites))
+    gate = replace(gate, suites=tuple(replace(suite, why_advice_only="nobody has judged") for suite in gate.suites))
 
-    page = page_of(Subject(name="n", run=run, ruling=RunRuling(asked=RunGate(settings=settings), gate=gate)))
+    page = page_of(Subject(name="n", run=run, ruling=RunRuling(requirements=RunGate(settings=settings), gate=gate)))
 
     assert page.tree.one("section", id="verdict").all("p")[0].words == (
         f"Every suite is advice only, because its grader is not trusted to gate it; {judged}."
@@ -153,7 +153,7 @@ def test_where_every_suite_is_advice_only_that_is_said(
 def test_minimum_scores_alone_are_a_verdict(world: Any, page_of: Any, score: float, word: str, sentence: str) -> None:
     """A run that must reach a score says whether it did."""
     floor = MinScoreRuling(suite="sql", role="m", floor=0.8, score=score, cases=10)
-    ruling = RunRuling(asked=RunGate(settings=GateSettings()), floors=(floor,))
+    ruling = RunRuling(requirements=RunGate(settings=GateSettings()), floors=(floor,))
 
     banner = page_of(Subject(name="n", run=world.run([world.record("a")]), ruling=ruling)).tree.one(
         "section", id="verdict"

@@ -14,8 +14,8 @@ from pytest_llmbench.report.html.format import came_out, percent, points, stamp
 from pytest_llmbench.report.html.prompts import Wording, frame, prompt_text
 from pytest_llmbench.report.html.subject import Subject, link
 from pytest_llmbench.report.html.svg import Scale, log_scale, tag
-from pytest_llmbench.results.annotations import Annotation, Drawn, Said, answer_key, answer_sha256
-from pytest_llmbench.results.grader_agreement import weigh
+from pytest_llmbench.results.annotations import Annotation, Drawn, Mark, answer_key, answer_sha256
+from pytest_llmbench.results.grader_agreement import measure_agreement
 from pytest_llmbench.values import Message, Prompt
 
 # -- prompts
@@ -201,11 +201,11 @@ def test_graders_are_told_with_the_verdicts_of_people(world: Any, page_of: Any) 
         verdicts.append(
             Annotation(
                 key=answer_key(f"jokes-c{place}", text), case=f"c{place}", suite="jokes", answer=text,
-                answer_sha256=answer_sha256(text), verdict=Said.PASS if people else Said.FAIL, by="ann", at="",
+                answer_sha256=answer_sha256(text), mark=Mark.PASS if people else Mark.FAIL, by="ann", at="",
                 drawn=Drawn.RANDOM,
             )
         )  # fmt: skip
-    subject = Subject(name="n", run=world.run(records), trust=weigh(records, verdicts))
+    subject = Subject(name="n", run=world.run(records), trust=measure_agreement(records, verdicts))
 
     trust = page_of(subject).tree.one("section", id="trust")
 
@@ -220,10 +220,10 @@ def test_few_verdicts_say_too_little(world: Any, page_of: Any) -> None:
     record = world.record("a", world.sample("x"), suite="jokes")
     verdict = Annotation(
         key=hashlib.sha256(b"jokes-a\nx").hexdigest(), case="a", suite="jokes", answer="x",
-        answer_sha256=answer_sha256("x"), verdict=Said.PASS, by="ann", at="",
+        answer_sha256=answer_sha256("x"), mark=Mark.PASS, by="ann", at="",
     )  # fmt: skip
 
-    subject = Subject(name="n", run=world.run([record]), trust=weigh([record], [verdict]))
+    subject = Subject(name="n", run=world.run([record]), trust=measure_agreement([record], [verdict]))
 
     row = page_of(subject).tree.one("section", id="trust").one("tbody").words
     assert row.endswith(

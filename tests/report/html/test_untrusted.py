@@ -11,7 +11,7 @@ import pytest
 from pytest_llmbench.report.html.page import html_report
 from pytest_llmbench.report.html.subject import Subject
 from pytest_llmbench.report.safe_text import visible
-from pytest_llmbench.results.grader_agreement import weigh
+from pytest_llmbench.results.grader_agreement import measure_agreement
 from pytest_llmbench.results.history import Entry
 from pytest_llmbench.results.records import Machine
 from pytest_llmbench.values import Prompt
@@ -46,7 +46,7 @@ def hostile(world: Any, text: str) -> Subject:
         )
         for place in range(2)
     )  # fmt: skip
-    return replace(subject, name=name, before=name, history=entries, trust=weigh(new, ()))
+    return replace(subject, name=name, before=name, history=entries, trust=measure_agreement(new, ()))
 
 
 @pytest.fixture(scope="module")

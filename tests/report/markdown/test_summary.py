@@ -39,8 +39,8 @@ def run(records: Iterable[Record], **expected: str) -> Run:
 
 def ruled(old: Iterable[Record], new: Run, *floors: MinScore, settings: GateSettings | None = None) -> RunRuling:
     baseline = Baseline(path=Path("base.json"), run=run(old))
-    asked = RunGate(baselines=(baseline,), floors=floors, settings=settings or GateSettings())
-    return decide_run(new, asked)
+    requirements = RunGate(baselines=(baseline,), floors=floors, settings=settings or GateSettings())
+    return decide_run(new, requirements)
 
 
 RIGHT = [record(f"c{i}", sample()) for i in range(70)]
@@ -122,9 +122,9 @@ def test_each_verdict_has_its_sign(new: list[Record], headline: str) -> None:
 def test_a_missed_minimum_score_is_a_verdict() -> None:
     """Without a baseline the wrong answers are told, for nothing changed against anything."""
     made = run([record("c0", sample(passed=False)), *RIGHT[1:]])
-    asked = RunGate(floors=(MinScore(suite=None, score=0.999),), settings=GateSettings())
+    requirements = RunGate(floors=(MinScore(suite=None, score=0.999),), settings=GateSettings())
 
-    page = summary(made, decide_run(made, asked))
+    page = summary(made, decide_run(made, requirements))
 
     assert "## ❌ llmbench: worse" in page
     assert "| capitals | worse | minimum score 99.9% missed: 98.6% on 70 cases (errors count as wrong) |" in page
@@ -142,12 +142,12 @@ def test_what_blocks_a_comparison_is_said() -> None:
     assert Kind.PROMPT in page
 
 
-@pytest.mark.parametrize("ruling", [None, RunRuling(asked=RunGate(settings=GateSettings()))])
+@pytest.mark.parametrize("ruling", [None, RunRuling(requirements=RunGate(settings=GateSettings()))])
 def test_a_run_that_was_stopped_says_so(ruling: RunRuling | None) -> None:
     """What is not whole must not be read as if it were, and the reason stands there once."""
     why = "the run ended before its time (interrupted)"
     made = run(RIGHT[:3])
-    judged = None if ruling is None else decide_run(made, ruling.asked, stopped=why)
+    judged = None if ruling is None else decide_run(made, ruling.requirements, stopped=why)
 
     page = summary(made, judged, stopped=why)
 
