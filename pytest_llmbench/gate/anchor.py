@@ -11,7 +11,7 @@ from pytest_llmbench.results.records import Run
 
 
 def check_anchor(name: str, run: Run, verdict: str | None) -> None:
-    """See that a run is whole, without errors, and not one that the gate refused.
+    """Check that a run is whole, without errors, and not one that the gate refused.
 
     Args:
         name: of its file.
@@ -28,9 +28,9 @@ def check_anchor(name: str, run: Run, verdict: str | None) -> None:
 
 def _hindrances(run: Run, verdict: str | None) -> Iterator[str]:
     if not run.records:
-        yield "it has no record; run all suites"
+        yield "it has no records; run all suites"
     if run.stopped is not None:
-        yield f"it is not whole ({run.stopped}); run it to its end"
+        yield f"it ended early ({run.stopped}); run it to its end"
     broken = why_broken(run)
     if broken is not None:
         yield f"{broken}; run it again"
@@ -46,11 +46,11 @@ def _hindrances(run: Run, verdict: str | None) -> Iterator[str]:
             share = f"{count} of the {info.n_cases} cases"
             yield f'only {share} of suite "{suite}" were run under "{role}"; run all of them'
     if verdict == "worse":
-        yield "its gate found it worse than the baseline it had"
+        yield "its gate found it worse than its baseline"
 
 
 def check_poolable(named: Sequence[tuple[str, Run]]) -> None:
-    """See that runs are of one model, asked and graded in one way, so that they may be one anchor.
+    """Check that runs are of one model, prompted and graded in one way, so that they may be one anchor.
 
     Raises:
         UsageFault: two differ; the message names in what.

@@ -53,7 +53,7 @@ def newest_first(runs: Sequence[Run]) -> tuple[Run, ...]:
 
 
 def pool(comparison: Comparison, older: Sequence[Run]) -> Comparison:
-    """Add the answers of older runs of the baseline where they qualify, and say where they do not.
+    """Add the answers of older runs of the baseline where they qualify, and note where they do not.
 
     Raises:
         UsageFault: a record in an older run has an impossible score, or a case is there twice.
@@ -64,7 +64,7 @@ def pool(comparison: Comparison, older: Sequence[Run]) -> Comparison:
         past = _past(comparison.baseline, suite, indexed)
         notes = list(past.refusals)
         if past.answers and _has_drifted(suite, past):
-            notes.append("today's baseline differs from its own past: older runs are not pooled")
+            notes.append("older runs are not pooled: the baseline's scores differ from theirs by more than chance")
         elif past.answers:
             notes.append(_pooled_text(suite, past))
             suite = _with_past(suite, past)
@@ -108,28 +108,28 @@ _NONE_QUALIFIES = "it has no case of this suite that is the same and was answere
 
 
 def _refusal(today: Run, old: Run, suite: SuitePairs, old_role: str) -> str | None:
-    """Say why a whole run does not count for a suite; None if it does."""
+    """Give why a whole run does not count for a suite; None if it does."""
     now, was = model_info(today.facts, suite.baseline_role), model_info(old.facts, old_role)
     if now is None or was is None:
-        return "it does not name the model it met"
+        return "it does not record its model"
     if was.model != now.model:
-        return f"it met another entry ({was.model}, not {now.model})"
+        return f"its entry differs ({was.model}, not {now.model})"
     if differences := identity_differences(was.identity, now.identity):
-        return f"it met another model ({', '.join(differences)})"
+        return f"its model differs ({', '.join(differences)})"
     if now.sampling.get(suite.suite) != was.sampling.get(suite.suite):
-        return "it has another sampling"
+        return "its sampling differs"
     graders = suite_info(today.facts, suite.suite), suite_info(old.facts, suite.suite)
     if graders[0] is None or graders[1] is None:
-        return "it does not name the grader it had"
+        return "it does not record its grader"
     if (graders[0].grader, graders[0].grader_version) != (graders[1].grader, graders[1].grader_version):
-        return "it has another grader"
+        return "its grader differs"
     if judge_differences(today.facts, old.facts, suite.suite):
-        return "it has another judge"
+        return "its judge differs"
     return None
 
 
 def difference_of_runs(today: Run, old: Run) -> str | None:
-    """Give the first difference by which two runs are not of one model, asked and graded in one way; None if none."""
+    """Give the first difference by which two runs are not of one model, prompted and graded alike; None if none."""
     old_roles, roles = ({record.role for record in run.records} for run in (old, today))
     if old_roles != roles:
         return f"it has the roles {', '.join(sorted(old_roles))}, not {', '.join(sorted(roles))}"
@@ -145,7 +145,7 @@ def difference_of_runs(today: Run, old: Run) -> str | None:
 
 
 def _qualifies(old: Record, today: Record) -> bool:
-    """Tell whether the answers of one old record count; one with an error does not, it may have lost the hard ones."""
+    """Return whether the answers of one old record count; not with an error, which may have hit the hard ones."""
     is_same = (old.case_sha256, old.prompt_sha256, old.grader) == (
         today.case_sha256,
         today.prompt_sha256,
@@ -155,7 +155,7 @@ def _qualifies(old: Record, today: Record) -> bool:
 
 
 def _has_drifted(suite: SuitePairs, past: _Past) -> bool:
-    """Ask the gate's own test whether today's baseline differs from its past, either way."""
+    """Apply the gate's own test to whether today's baseline differs from its past, either way."""
     differences = count_differences(
         pair.baseline.score - mean([sample.score or 0.0 for sample in past.answers[pair.baseline.case]])
         for pair in suite.pairs
@@ -188,7 +188,7 @@ class Baseline:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedCase:
-    """A case that is about to be put to the model of a role."""
+    """A planned case, with the role of its model."""
 
     role: str
     suite: str
@@ -219,18 +219,18 @@ def read_baselines(paths: Sequence[Path]) -> tuple[Baseline, ...]:
     """
     twice = [path for path, count in Counter(path.resolve() for path in paths).items() if count > 1]
     if twice:
-        raise UsageFault(f"{twice[0]}: this baseline is named twice; a run has nothing to add to itself.")
+        raise UsageFault(f"{twice[0]}: this baseline is named twice; name each run once.")
     by_run = [Baseline(path=path, run=read_checked(path), older=read_pooled(path)) for path in paths]
     empty = [baseline.path for baseline in by_run if not baseline.run.records]
     if empty:
-        raise RunFileFault(f"{empty[0]}: this run has no record; nothing can be compared with it.")
+        raise RunFileFault(f"{empty[0]}: this run has no records to compare with; run its suites again.")
     refuse_copies([(str(baseline.path), baseline.run) for baseline in by_run])
     order = newest_first([baseline.run for baseline in by_run])
     return tuple(sorted(by_run, key=lambda baseline: [run is baseline.run for run in order].index(True)))
 
 
 def check_plan(baseline: Baseline, planned: Iterable[PlannedCase]) -> None:
-    """See that a baseline has something to say about what is about to be asked.
+    """Check that a baseline has a case in common with the plan.
 
     Raises:
         UsageFault: no role of theirs pairs, or they share no case.
@@ -248,8 +248,8 @@ def check_plan(baseline: Baseline, planned: Iterable[PlannedCase]) -> None:
         changed += len(common)
     if changed:
         raise UsageFault(
-            f"{baseline.path} shares no case with this run: {changed} were changed since (another digest). "
-            "Run the baseline's model again on the suites as they are."
+            f"{baseline.path} shares no case with this run: {changed} were changed since (their digests differ). "
+            "Run the baseline's model again on the present suites."
         )
     names = ", ".join(sorted({suite for of_role in known.values() for suite, _ in of_role}))
     raise UsageFault(f"{baseline.path} shares no case with this run; it has the suites: {names}.")

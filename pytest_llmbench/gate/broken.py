@@ -1,6 +1,6 @@
 """What of a run is broken, so that it is not judged: a model that could not be asked, a suite without any answer.
 
-What was not asked on purpose (a cost limit, a run stopped by -x) is not broken.
+Requests left out on purpose (a cost limit, a run stopped by -x) is not broken.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ def _broken(run: Run) -> Iterator[str]:
     for role, cause in run.facts.broken.items():
         yield _clause(names.get(role, role), cause)
     if run.stopped is not None:
-        return  # what was not reached says nothing of the model
+        return  # what was not reached is no fault of the model
     advice = {suite.suite for suite in run.facts.suites if suite.gate is GateKind.ADVICE}
     for records in _by_suite(run.records):
         if all(record.samples and not record.answered for record in records):

@@ -29,7 +29,7 @@ _LEAST_LATENCY_MARGIN = 1.05  # at 1 a gate would ask for a faster model
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SuiteNoise:
-    """What one suite shows of a model against itself. Shares of score, unless said otherwise.
+    """The noise of a model in one suite. Shares of score, unless stated otherwise.
 
     `flip_rate` is the share of cases whose score differs between two runs; `noise_floor` how far two
     runs' scores differ in 9 of 10 cases; `smallest_drop` the smallest true loss a gate finds, and the
@@ -54,7 +54,7 @@ class SuiteNoise:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LatencyNoise:
-    """What the runs show of latency under one role: the noise between runs, and the ratio to tolerate.
+    """The noise of latency under one role between runs, and the ratio to tolerate.
 
     `widest` is the largest ratio of any two of the runs.
     """
@@ -81,18 +81,17 @@ def calibrate(runs: Sequence[Run], settings: GateSettings) -> Calibration:
         UsageFault: under two runs, runs of several models or without a common case; a record has an impossible score.
     """
     if len(runs) < 2:
-        raise UsageFault("name at least two runs of the same model; three or more tell the noise of latency too.")
+        raise UsageFault("name at least two runs of the same model, or three to measure the noise of latency, too.")
     reused = sum(record.has_reused for run in runs for record in run.records)
     runs = [_answered_anew(run) for run in _as_one_role(runs)]
     if not all(run.records for run in runs):
         raise UsageFault(
-            "a run has only answers that an earlier one gave, which say nothing about noise; make it again with "
-            "--llm-reuse none."
+            "one run has only reused answers, from which no noise can be measured; repeat it with --llm-reuse none."
         )
     comparisons = [join(old, new) for old, new in list(combinations(runs, 2))[:_MAX_PAIRS]]
     changed = [*dict.fromkeys(_model_warnings(comparisons))]
     if reused:
-        changed.append(f"{reused} cases with answers of an earlier run are left out: they say nothing about noise")
+        changed.append(f"{reused} cases with reused answers are left out, since no noise can be measured on them")
     keys = dict.fromkeys((suite.suite, suite.role) for comparison in comparisons for suite in comparison.suites)
     suites = tuple(found for suite, role in keys if (found := _suite_noise(suite, role, comparisons, len(runs))))
     latency = tuple(_latency_noise(runs, comparisons))
@@ -100,7 +99,7 @@ def calibrate(runs: Sequence[Run], settings: GateSettings) -> Calibration:
 
 
 def _as_one_role(runs: Sequence[Run]) -> list[Run]:
-    """Give the runs with the role of the first, where each has one alone: its name says nothing of the model."""
+    """Give the runs with the role of the first, where each has one alone: its name does not matter."""
     roles = [{record.role for record in run.records} for run in runs]
     if any(len(own) != 1 for own in roles):
         return list(runs)
@@ -135,7 +134,7 @@ def _model_warnings(comparisons: Sequence[Comparison]) -> Iterator[str]:
             changed = identity_differences(was.identity, now.identity) if was and now else ()
             if others := [name for name in changed if name not in REPORTED]:
                 raise UsageFault(
-                    f'the runs met different models as "{suite.role}" ({", ".join(others)}); calibrate compares a '
+                    f'the runs used different models as "{suite.role}" ({", ".join(others)}); calibrate compares a '
                     "model with itself. To judge one against the other: llmbench compare."
                 )
             for name in changed:
@@ -143,14 +142,14 @@ def _model_warnings(comparisons: Sequence[Comparison]) -> Iterator[str]:
 
 
 def _refuse_other_settings(was: ModelInfo, now: ModelInfo, suite: str) -> None:
-    """See that two runs met one entry of the models file with one sampling.
+    """Check that two runs met one entry of the models file with one sampling.
 
     Raises:
         UsageFault: they did not; what moved between them is no noise.
     """
     if was.model != now.model:
         raise UsageFault(
-            f'the runs met different entries as "{now.role}" ({was.model}, {now.model}); calibrate compares a model '
+            f'the runs used different entries as "{now.role}" ({was.model}, {now.model}); calibrate compares a model '
             "with itself. To compare the two: llmbench compare."
         )
     if was.sampling.get(suite) != now.sampling.get(suite):
@@ -205,20 +204,20 @@ def _is_as_concurrent(pairs: SuitePairs) -> bool:
 
 
 def _text_rate(found: Iterator[SuitePairs]) -> float | None:
-    rates = [told.text_rate for pairs in found if (told := agreement(pairs.pairs))]
+    rates = [agreed.text_rate for pairs in found if (agreed := agreement(pairs.pairs))]
     return mean(rates) if rates else None
 
 
 def _latency_noise(runs: Sequence[Run], comparisons: Sequence[Comparison]) -> Iterator[LatencyNoise]:
-    told: dict[str, LatencyComparison] = {}
+    first: dict[str, LatencyComparison] = {}
     widest: dict[str, float] = {}
     for comparison in comparisons:
         for facts in compare_latency(comparison, frozenset()):
             if facts.total is not None:
-                told.setdefault(facts.role, facts)
+                first.setdefault(facts.role, facts)
                 ratio = max(facts.total.median, 1 / facts.total.median)
                 widest[facts.role] = max(ratio, widest.get(facts.role, 1.0))
-    for role, facts in told.items():
+    for role, facts in first.items():
         noise = run_noise(runs, role) or RunNoise(log_sd=ASSUMED_RUN_NOISE)
         # what the interval spans beyond the noise, then the bad luck of four runs in five
         span = noise.allowance
@@ -240,18 +239,18 @@ def _warnings(suites: Sequence[SuiteNoise], latency: Sequence[LatencyNoise], set
     for suite in suites:
         if settings.margin < suite.noise_floor:
             yield (
-                f"{suite.suite} [{suite.role}]: a margin of {settings.margin * 100:g} points lies below the noise "
-                f"floor of {suite.noise_floor * 100:.1f}: a gate at it will hardly ever decide; take more cases, "
-                "or a wider margin"
+                f"{suite.suite} [{suite.role}]: a margin of {settings.margin * 100:g} points is below the noise "
+                f"floor of {suite.noise_floor * 100:.1f}: a gate with it will hardly ever decide; add cases, "
+                "or use a wider margin"
             )
     for found in latency:
         if found.widest > found.noise.allowed_ratio:
             yield (
                 f"latency [{found.role}]: two of these runs differ by {found.widest:.2f}x, more than their noise "
-                "explains; was the machine busy with other work?"
+                "explains; the machine may have been busy with other work"
             )
         if settings.latency_margin is not None and settings.latency_margin < found.noise.allowed_ratio:
             yield (
-                f"latency [{found.role}]: a margin of {settings.latency_margin:g}x lies below the noise floor of "
+                f"latency [{found.role}]: a margin of {settings.latency_margin:g}x is below the noise floor of "
                 f"{found.noise.allowed_ratio:.2f}x: two runs of the same model differ as much"
             )

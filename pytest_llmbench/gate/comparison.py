@@ -5,6 +5,7 @@ is named, and a difference that would make the comparison another one than it se
 prompt of the same style, another grader, judge or number of samples) blocks it unless allowed.
 """
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -14,7 +15,7 @@ from math import isfinite
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.results.identity import graders_without_judge, judge_differences
 from pytest_llmbench.results.records import ModelInfo, Record, Run, RunInfo, Sample, SuiteInfo
-from pytest_llmbench.values import GateKind
+from pytest_llmbench.values import GateKind, Sampling
 
 
 class Kind(StrEnum):
@@ -63,7 +64,7 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """A difference that blocks unless it is allowed, said in a sentence."""
+    """A difference that blocks unless it is allowed; `text` describes it."""
 
     kind: Kind
     text: str
@@ -74,10 +75,10 @@ class Difference:
 class SuitePairs:
     """What two runs have in common of one suite under one role.
 
-    `role` is the candidate's; `notes` are differences that only are to be known; `pooled` are the
+    `role` is the candidate's; `notes` are differences that do not block; `pooled` are the
     dates of the earlier runs of the baseline that gave answers, and `noise_floor` is how far two such
     runs lie apart (a share; None without any).
-    `can_samples_help` is whether either model samples at a temperature over 0; None where nobody tells.
+    `can_samples_help` is whether either model samples at a temperature over 0; None where that is unknown.
     """
 
     suite: str
@@ -102,7 +103,7 @@ class Comparison:
     """Two runs joined.
 
     `left_out` holds the suites and roles that only one of them has; `baselines` are all of the
-    baseline's runs, the one compared first, for what their spread tells.
+    baseline's runs, the one compared first, for the spread between them.
     """
 
     baseline: Run
@@ -169,21 +170,21 @@ def index(run: Run) -> dict[str, dict[Key, Record]]:
         key = (record.suite, record.case)
         where = f'case "{record.case}" of suite "{record.suite}" under "{record.role}"'
         if key in of_role:
-            raise UsageFault(f"{where} is in the run twice; a comparison can count it but once.")
+            raise UsageFault(f"{where} is in the run twice; run its suite file or its Python test, not both.")
         for score in (record.score, *(sample.score for sample in record.samples)):
             if score is not None and not (isinstance(score, int | float) and isfinite(score) and 0 <= score <= 1):
-                raise UsageFault(f"{where} has the score {score}; scores lie in 0..1: its grader is wrong.")
+                raise UsageFault(f"{where} has the score {score}; scores must lie in 0..1; correct its grader.")
         of_role[key] = record
     return found
 
 
 def is_same_run(one: Run, other: Run) -> bool:
-    """Tell whether two runs are one, read from copies of its file."""
+    """Return whether two runs are one, read from copies of its file."""
     return bool(one.datetime) and one.datetime == other.datetime and one.records == other.records
 
 
 def refuse_copies(named: Sequence[tuple[str, Run]]) -> None:
-    """See that no run counts twice.
+    """Check that no run counts twice.
 
     Args:
         named: runs, each with the name of its file.
@@ -193,11 +194,11 @@ def refuse_copies(named: Sequence[tuple[str, Run]]) -> None:
     """
     for (name, run), (other_name, other) in combinations(named, 2):
         if is_same_run(run, other):
-            raise UsageFault(f"{other_name}: this is the same run as {name}; a run has nothing to add to itself.")
+            raise UsageFault(f"{other_name}: this is the same run as {name}; name each run once.")
 
 
 def role_in(run: Run, role: str) -> str:
-    """Give the only role of a run, whatever its name; else the one asked for."""
+    """Give the only role of a run, whatever its name; else the given one."""
     roles = {record.role for record in run.records}
     return roles.pop() if len(roles) == 1 else role
 
@@ -215,12 +216,12 @@ def only_role(run: Run, role: str) -> Run:
 
 
 def model_info(facts: RunInfo, role: str) -> ModelInfo | None:
-    """Give what a run knows of the model of a role."""
+    """Give what a run records about the model of a role."""
     return next((model for model in facts.models if model.role == role), None)
 
 
 def suite_info(facts: RunInfo, suite: str) -> SuiteInfo | None:
-    """Give what a run knows of a suite."""
+    """Give what a run records about a suite."""
     return next((known for known in facts.suites if known.suite == suite), None)
 
 
@@ -232,7 +233,7 @@ def role_pairs(old: Sequence[str], new: Sequence[str]) -> list[tuple[str, str]]:
     """
     if not old or not new:
         side = "baseline" if not old else "candidate"
-        raise UsageFault(f"the {side} has no record at all; nothing can be compared.")
+        raise UsageFault(f"the {side} has no records, so nothing can be compared; run it again.")
     if len(old) == len(new) == 1:
         return [(old[0], new[0])]
     common = [(role, role) for role in old if role in new]
@@ -297,36 +298,35 @@ class _Sides:
                 text = f"{count} of {len(pairs)} cases have {what}"
                 yield Difference(kind=kind, text=text, is_allowed=kind in self.allowed)
 
-        yield from difference(Kind.PROMPT, _has_other_prompt, "another prompt of the same style")
-        yield from difference(Kind.SAMPLES, _has_other_samples, "another number of samples")
+        yield from difference(Kind.PROMPT, _has_other_prompt, "a different prompt of the same style")
+        yield from difference(Kind.SAMPLES, _has_other_samples, "a different number of samples")
         old, new = suite_info(self.baseline.facts, suite), suite_info(self.candidate.facts, suite)
         versions = (old.grader_version, new.grader_version) if old and new else (0, 0)
         if versions[0] != versions[1]:
-            text = f"the grader has version {versions[1]}, in the baseline it had {versions[0]}"
+            text = f"grader version differs: {versions[0]} -> {versions[1]}"
             yield Difference(kind=Kind.GRADER, text=text, is_allowed=Kind.GRADER in self.allowed)
         else:
             yield from difference(
-                Kind.GRADER, lambda pair: pair.baseline.grader != pair.candidate.grader, "another grader"
+                Kind.GRADER, lambda pair: pair.baseline.grader != pair.candidate.grader, "a different grader"
             )
         if weakened := _weakened_gate(self.baseline, self.candidate, suite):
             yield Difference(kind=Kind.GATE, text=weakened, is_allowed=Kind.GATE in self.allowed)
         parts = judge_differences(self.baseline.facts, self.candidate.facts, suite)
         if parts:
-            what, without_judge = f"another judge ({', '.join(parts)})", graders_without_judge()
+            what, without_judge = f"a different judge ({', '.join(parts)})", graders_without_judge()
             yield from difference(Kind.JUDGE, lambda pair: pair.candidate.grader not in without_judge, what)
 
     def _notes(self, suite: str, pairs: Sequence[Pair]) -> Iterator[str]:
         styles = sum(pair.baseline.prompt_style != pair.candidate.prompt_style for pair in pairs)
         if styles:
             first = next(pair for pair in pairs if pair.baseline.prompt_style != pair.candidate.prompt_style)
-            yield f"another prompt style: {first.baseline.prompt_style}, now {first.candidate.prompt_style}"
+            yield f"prompt style differs: {first.baseline.prompt_style} -> {first.candidate.prompt_style}"
         old, new = (model_info(run.facts, role) for run, role in self._runs())
         if old and new and suite in old.sampling and suite in new.sampling:
             was, now = old.sampling[suite], new.sampling[suite]
             changed = [name for name in was.__slots__ if getattr(was, name) != getattr(now, name)]
             if changed:
-                words = ", ".join(f"{name} {getattr(was, name)!r}, now {getattr(now, name)!r}" for name in changed)
-                yield f"another sampling: {words}"
+                yield f"sampling differs: {', '.join(_change(name, was, now) for name in changed)}"
         reused = sum(pair.has_reused for pair in pairs)
         if reused:
             yield f"{reused} of {len(pairs)} cases have a reused answer"
@@ -349,7 +349,17 @@ def _weakened_gate(baseline: Run, candidate: Run, suite: str) -> str | None:
     old, new = suite_info(baseline.facts, suite), suite_info(candidate.facts, suite)
     if old is None or new is None or _STRICTNESS.index(new.gate) >= _STRICTNESS.index(old.gate):
         return None
-    return f"the suite is gated by `{new.gate}`, in the baseline by `{old.gate}`"
+    return f"gate differs: `{old.gate}` -> `{new.gate}`"
+
+
+def _change(name: str, was: Sampling, now: Sampling) -> str:
+    """Describe a key in which samplings differ, as "temperature 0 -> 1.3" or "no seed -> seed 5"."""
+    values = getattr(was, name), getattr(now, name)
+    old, new = (f"{value:g}" if isinstance(value, float) else json.dumps(value) for value in values)
+    if all(value not in (None, ()) for value in values):
+        return f"{name} {old} -> {new}"
+    sides = zip(values, (old, new), strict=True)
+    return " -> ".join(f"no {name}" if value in (None, ()) else f"{name} {text}" for value, text in sides)
 
 
 def _has_other_prompt(pair: Pair) -> bool:
@@ -363,7 +373,7 @@ def _has_other_samples(pair: Pair) -> bool:
 
 def _run_notes(baseline: Run, candidate: Run) -> tuple[str, ...]:
     stopped = [
-        f"the {side} is not whole: {run.stopped}"
+        f"the {side} ended early: {run.stopped}"
         for side, run in (("candidate", candidate), ("baseline", baseline))
         if run.stopped is not None
     ]
@@ -371,6 +381,6 @@ def _run_notes(baseline: Run, candidate: Run) -> tuple[str, ...]:
 
 
 def _nothing_in_common(suites: Sequence[SuitePairs], left_out: Sequence[LeftOut]) -> str:
-    told = [*(entry for suite in suites for entry in suite.left_out), *left_out]
-    words = "; ".join(f"{entry.suite}: {len(entry.cases)} {entry.why}" for entry in told[:5])
+    entries = [*(entry for suite in suites for entry in suite.left_out), *left_out]
+    words = "; ".join(f"{entry.suite}: {len(entry.cases)} {entry.why}" for entry in entries[:5])
     return f"the runs have no case in common ({words}). Run both on the same suite files."

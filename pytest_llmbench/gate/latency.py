@@ -56,10 +56,10 @@ class RunNoise:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LatencyComparison:
-    """What two runs tell of the latency under one role.
+    """The latency of two runs under one role, compared.
 
     `total` is request to last token, `ttft` to the first; each None where not measured on both
-    sides.  `refusals` say why the times must not be compared; then there is no ratio.
+    sides.  `refusals` are why the times must not be compared; then there is no ratio.
     """
 
     role: str
@@ -152,7 +152,7 @@ def _widest(comparison: Comparison, role: str) -> float:
 
 
 def _gpu(run: Run, role: str) -> str | None:
-    """Name the GPU a local model ran on, where it is told."""
+    """Name the GPU a local model ran on, where it is recorded."""
     facts = model_info(run.facts, role)
     gpu = None if facts is None else facts.identity.settings.get("gpu")
     return gpu if isinstance(gpu, str) else None
@@ -188,7 +188,7 @@ def _concurrency(records: Iterable[Record]) -> int | None:
 
 
 def _is_timed(sample: Sample) -> bool:
-    """Tell whether a sample was really answered in this run."""
+    """Return whether a sample was really answered in this run."""
     return sample.outcome is not Outcome.ERROR and not sample.reused and sample.latency_s is not None
 
 

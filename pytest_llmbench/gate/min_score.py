@@ -70,7 +70,7 @@ ALL_TRUSTED: Mapping[str, str] = MappingProxyType({})
 
 
 def check_min_scores(floors: Sequence[MinScore], suites: Iterable[str]) -> None:
-    """See that every named suite is among those that are run.
+    """Check that every named suite is among those that are run.
 
     Raises:
         UsageFault: one is not; a misspelt name would be a floor that never holds anything.
@@ -78,7 +78,9 @@ def check_min_scores(floors: Sequence[MinScore], suites: Iterable[str]) -> None:
     run = set(suites)
     missing = [floor.suite for floor in floors if floor.suite is not None and floor.suite not in run]
     if missing:
-        raise UsageFault(f'there is no suite "{missing[0]}" to hold to a minimum score; run: {", ".join(sorted(run))}.')
+        raise UsageFault(
+            f'there is no suite "{missing[0]}" to hold to a minimum score; this run has: {", ".join(sorted(run))}.'
+        )
 
 
 def rule_min_scores(

@@ -22,10 +22,10 @@ _SAMPLES = (2, 4, 8, 16, 32)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Power:
-    """What would let a suite decide.
+    """The power of a suite: what would let it decide.
 
-    `smallest_margin` is a share; `units_needed` counts cases (or clusters) that would settle it at the
-    asked margin, None if 100,000 would not; both for a chance of 80% where nothing changed.
+    `smallest_margin` is a share; `units_needed` counts cases (or clusters) that would be enough for the
+    margin, None if 100,000 would not; both for a chance of 80% where nothing changed.
     `can_samples_help` is False at temperature 0, None where that is not known; `samples_needed` is how
     many samples a case would do, known only where there are several, None if none would.
     """
@@ -38,7 +38,7 @@ class Power:
 
 
 def power_of(suite: SuitePairs, differences: Differences, margin: float) -> Power:
-    """Say what a compared suite can decide, from how much its cases moved."""
+    """Give what a compared suite can decide, from how much its cases moved."""
     samples = min((len(pair.candidate.answered) for pair in suite.pairs if pair.candidate.answered), default=0)
     is_known = bool(suite.can_samples_help) and samples > 1
     return Power(
@@ -75,7 +75,7 @@ def _scaled(differences: Differences, factor: float) -> Differences:
 
 
 def planned(cases: int, samples: int, margin: float, *, is_greedy: bool) -> Power:
-    """Say what a suite can be expected to decide, before anything is asked.
+    """Give what a suite can be expected to decide, before any request.
 
     Args:
         cases: of the suite.
@@ -116,5 +116,5 @@ def too_small(suite: Suite, margin: float) -> str | None:
         return None
     return (
         f'suite "{suite.name}" has {units} cases and cannot pass an unchanged model at a margin of {margin * 100:g} '
-        f"points: give it {needed} or more, or write `gate: smoke` into it (every case that passed must pass)."
+        f"points: add cases up to {needed} or more, or set `gate: smoke` (every case that passed must pass)."
     )

@@ -2,7 +2,7 @@
 
 On the mean difference of the score, candidate minus baseline: `better` if it is shown to lie over 0;
 else `no worse` if it is shown to lie over minus the margin; else `worse` if it is shown to lie
-under 0; else `too few cases`.  `score_test.py` says how a mean is shown to lie over a bound.
+under 0; else `too few cases`.  `score_test.py` has how a mean is shown to lie over a bound.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,7 +20,7 @@ METHOD = "score-t/1"
 
 
 class Verdict(StrEnum):
-    """What the gate says."""
+    """The verdicts of the gate."""
 
     BETTER = "better"
     NO_WORSE = "no worse"
@@ -68,7 +68,7 @@ class Claims:
 
 
 def claims_of(differences: Differences, margin: float) -> Claims:
-    """Say what the differences of one suite's units show."""
+    """Give the claims that the differences of one suite's units allow."""
     n = round(differences.n)
     if n < MIN_UNITS:
         return Claims(False, False, False, (0.0, 1))

@@ -1,7 +1,7 @@
 """The score test of the gate: evidence that the mean of bounded differences lies above a null.
 
 Each unit (a case, or a cluster of them) gives one difference in -1..1, candidate minus baseline.
-The question asked is: how noisy would these data be if the mean really were the null?  The
+The question is: how noisy would these data be if the mean really were the null?  The
 answer is the variance under the likeliest distribution that has that mean, lives on the
 differences seen and on -1, and so leaves room for total losses that this sample happened not
 to show.  For won / lost / tied it is the statistic of Tango (1998); the likelihood is that of
@@ -23,7 +23,7 @@ POWER = 0.80
 """The chance of passing an unchanged model that the planning numbers promise."""
 
 _MANY = 200  # distinct differences; above, they are rounded to 0.001 before they are counted
-_STEPS = 60  # of halving: further than a float tells apart
+_STEPS = 60  # of halving: beyond the precision of a float
 _MAX_CASES = 100_000
 
 
@@ -84,7 +84,7 @@ def _tilt(shifted: list[tuple[float, float]], worst: float) -> float:
     def balance(tilt: float) -> float:
         return sum(count * x / (1 + tilt * x) for x, count in shifted)
 
-    # a little inside: at 1 / worst a total loss that was seen would weigh without end
+    # a little inside: at 1 / worst a total loss that was seen would have infinite weight
     low, high = 0.0, (1 - 1e-12) / max(worst, 1e-12)
     if balance(high) > 0:
         return high
@@ -121,7 +121,7 @@ def _lower_end(differences: Differences, quantile: float) -> float:
 
 
 MIN_UNITS = 3
-"""Below, nothing can be said about a mean."""
+"""Below, nothing can be shown of a mean."""
 
 
 def silence_floor(margin: float, error_rate: float = (1 - CONFIDENCE) / 2) -> int:

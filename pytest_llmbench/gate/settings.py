@@ -1,4 +1,4 @@
-"""What the gate's options say, and floors of the score.
+"""The settings of the gate, read from its options.
 
 Pure functions, used by the command and by pytest's options.  Margins are given in points and kept
 as shares.
@@ -46,7 +46,7 @@ def parse_margin(text: str, option: str = "--margin") -> float:
     if points is None or not 0 < points < 100:
         message = f'{option} needs points of score above 0 and below 100, not "{text}"'
         if points == 0:
-            message += "; that nothing at all was lost cannot be shown"
+            message += "; a loss of nothing at all cannot be shown"
         raise UsageFault(f"{message}. The default is 5.")
     return points / 100
 

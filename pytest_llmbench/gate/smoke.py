@@ -27,13 +27,13 @@ class SmokeRuling:
 
 
 def is_smoke(run: Run, suite: str) -> bool:
-    """Tell whether a suite is held to the rule, as a run knows it."""
+    """Return whether a suite is held to the rule, as a run knows it."""
     info = suite_info(run.facts, suite)
     return info is not None and info.gate is GateKind.SMOKE
 
 
 def rule_smoke(comparison: Comparison, suite: SuitePairs) -> SmokeRuling:
-    """Hold the candidate's cases of a suite to the rule.
+    """Apply the rule to the candidate's cases of a suite.
 
     A case that passed in the baseline must pass, and so must one that is new, was changed, or has an error; with
     several samples, all of them.  A case that the baseline had and the suite's file no longer holds is a breach, and so
@@ -109,5 +109,5 @@ def _suites_gone(baseline: Run, candidate: Run, role: str) -> Iterator[str]:
 
 
 def is_weakened(suite: SuitePairs) -> bool:
-    """Tell whether a suite was weakened and that is not allowed; then it counts in spite of `gate: advice`."""
+    """Return whether a suite was weakened and that is not allowed; then it counts in spite of `gate: advice`."""
     return any(difference.kind is Kind.GATE for difference in suite.blocked_by)

@@ -1,4 +1,4 @@
-"""What a suite of labels says about a model beyond its score: confusion, baselines, probabilities.
+"""The measures of a suite of labels beyond its score: confusion, baselines, probabilities.
 
 Everything is read from the parts that the grader `yes_no` leaves in a record, and from the prompts sent.
 """
@@ -86,7 +86,7 @@ class LabelTable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Read:
-    """What a sample says, by its parts."""
+    """The reading of a sample, by its parts."""
 
     expected: str
     strict: str | None
@@ -157,13 +157,13 @@ def _labels(records: Sequence[Record]) -> tuple[tuple[str, ...], str]:
     seen: dict[str, None] = {}
     for record in records:
         for sample in record.answered:
-            told = sample.parts.get("labels")
-            if isinstance(told, Sequence) and not isinstance(told, str):
-                labels = tuple(map(str, told))
+            given = sample.parts.get("labels")
+            if isinstance(given, Sequence) and not isinstance(given, str):
+                labels = tuple(map(str, given))
                 positive = sample.parts.get("positive")
                 return labels, str(positive) if positive in labels else labels[0]
-            said = (sample.parts.get(name) for name in ("expected", "strict", "lenient"))
-            seen.update((label, None) for label in said if isinstance(label, str))
+            read = (sample.parts.get(name) for name in ("expected", "strict", "lenient"))
+            seen.update((label, None) for label in read if isinstance(label, str))
     labels = (*DEFAULT_LABELS, *sorted(seen.keys() - set(DEFAULT_LABELS)))
     return labels, labels[0]
 

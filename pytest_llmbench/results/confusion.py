@@ -1,6 +1,6 @@
 """How labels answered lie to labels expected: pure numbers, standard library only.
 
-An answer that says no label is wrong whatever was expected, and is no class of its own: nobody expects
+An answer without a label is wrong whatever was expected, and is no class of its own: nobody expects
 it, so it has no recall to average.
 
 Source: unparsed as a column of the confusion matrix as in openai/evals, whose MCC then adds it to the first
@@ -21,7 +21,7 @@ class Confusion:
     """How often each label was answered where each was expected.
 
     Shapes: `counts` has a row a label expected, and in each a column a label answered and one more, the
-    last, for answers that say no label.
+    last, for answers without a label.
     """
 
     labels: tuple[str, ...]
@@ -91,7 +91,7 @@ class Confusion:
         return 2 * self.counts[place][place] / marked if marked else None
 
     def rate(self, label: str) -> float:
-        """Give the share of all answers, also those without a label, that say this one."""
+        """Give the share of all answers, also those without a label, that give this one."""
         return self.answered[self.labels.index(label)] / self.n
 
 

@@ -114,12 +114,12 @@ def _listed(paths: Sequence[Path]) -> str:
 
 
 def _why(path: Path) -> str:
-    """Say which file cannot be used, and why."""
+    """Name a file that cannot be used, and why."""
     try:
         read_run(path)
     except RunFileFault as fault:
         return str(fault)
-    return f"{path}: it has no record that can be read."
+    return f"{path}: it has no readable record."
 
 
 # -- the query
@@ -186,7 +186,7 @@ FROM loaded
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """An entry, the digests of what it was measured with, and the judge that may have graded, as its run tells it."""
+    """An entry, the digests of what it was measured with, and the judge that may have graded, as its run records it."""
 
     entry: Entry
     made_of: dict[str, Any]
@@ -207,8 +207,8 @@ def _rows(files: Sequence[Path]) -> tuple[list[_Row], list[Path]]:
         found = _query(good) if good else []
     bad = {row[0] for row in found if row[-1]}
     found = [row for row in found if row[0] not in bad]
-    told = {row[0] for row in found}
-    return [_row(row) for row in found], [path for path in files if str(path) not in told]
+    readable = {row[0] for row in found}
+    return [_row(row) for row in found], [path for path in files if str(path) not in readable]
 
 
 def _can_be_read(path: Path) -> bool:
@@ -288,12 +288,12 @@ def _changes(before: _Row, now: _Row) -> Iterator[str]:
 
 
 def _is_change(before: object, now: object) -> bool:
-    """Tell whether two facts differ; where nothing was measured, or nobody says, there is none to differ."""
+    """Return whether two facts differ; one that was not measured, or not recorded, does not."""
     return None not in (before, now) and before != now
 
 
 def _is_another_judge(before: str | None, now: str | None, suite: str) -> bool:
-    """Tell whether two runs had a suite judged in other ways, by the rule of a comparison."""
+    """Return whether two runs had different judges for a suite, by the rule of a comparison."""
     return before != now and bool(judge_differences(_judge_facts(before), _judge_facts(now), suite))
 
 

@@ -1,4 +1,4 @@
-"""In what the models and the judges of two runs differ, by what a run says of them."""
+"""In what the models and the judges of two runs differ, as recorded in them."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
@@ -23,7 +23,7 @@ def identity_differences(old: Identity, new: Identity) -> tuple[str, ...]:
 
 
 def judge_differences(old: RunInfo, new: RunInfo, suite: str) -> tuple[str, ...]:
-    """Name what differs in how two runs had a suite judged; empty if nothing does, or neither asked a judge.
+    """Name what differs in how two runs had a suite judged; empty if nothing does, or neither had a judge.
 
     A server's name for its model counts only where both runs know it, which takes a new reply.
     """

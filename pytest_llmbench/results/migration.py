@@ -15,7 +15,7 @@ from pytest_llmbench.results.run_file import SCHEMA, JsonObject, read_run_file, 
 
 
 def migrate_file(source: Path, target: Path) -> bool:
-    """Write a run file in the present schema; tells whether it was in an earlier one.
+    """Write a run file in the present schema; return whether it was in an earlier one.
 
     Raises:
         RunFileFault: it cannot be read or written, or is no run.

@@ -153,7 +153,7 @@ class Collected:
     suites: tuple[str, ...]
 
     def lacks(self, suite: SuiteInfo) -> bool:
-        """Tell whether a suite that another run had below these paths was not found there."""
+        """Return whether a suite that another run had below these paths was not found there."""
         is_below = any(path == "." or f"{suite.path}/".startswith(f"{path}/") for path in self.paths)
         return is_below and suite.suite not in self.suites
 

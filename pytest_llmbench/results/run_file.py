@@ -95,7 +95,7 @@ def _first_cause(fault: "ValidationError") -> str:
         *outer, name = place
         return f'{_path(outer) if outer else "it"} has no "{name}"'
     if not place:
-        return "it is no object"
+        return "it is not an object"
     expected = _EXPECTED.get(first["type"], first["msg"]).format(**first.get("ctx", {}))
     return f"{_path(place)} is {json.dumps(first['input'], default=str)[:_LONGEST_SHOWN]} and {expected}"
 
@@ -339,7 +339,7 @@ def read_run_file(path: Path) -> JsonObject:
 
 def _checked(path: Path, found: Any) -> JsonObject:
     if not isinstance(found, dict) or not isinstance(found.get("benchmarks"), list):
-        raise RunFileFault(f"{path}: this is no benchmark JSON; write one with pytest --benchmark-json.")
+        raise RunFileFault(f"{path}: this is not a benchmark JSON; write one with pytest --benchmark-json.")
     block = found.get("llmbench")
     if not isinstance(block, dict) or not isinstance(block.get("schema"), int):
         raise RunFileFault(
@@ -362,14 +362,14 @@ def _load(path: Path) -> Any:
     except OSError as fault:
         raise RunFileFault(f"{path}: this file cannot be read: {fault.strerror}.") from None
     except UnicodeDecodeError:
-        raise RunFileFault(f"{path}: this is no benchmark JSON: it is not UTF-8.") from None
+        raise RunFileFault(f"{path}: this is not a benchmark JSON: it is not UTF-8.") from None
     except json.JSONDecodeError as fault:
         message = f"{path}:{fault.lineno}: this is not JSON, or it was cut off: {fault.msg}."
         raise RunFileFault(message) from None
     except ValueError as fault:
-        raise RunFileFault(f"{path}: this is no benchmark JSON: {fault}.") from None
+        raise RunFileFault(f"{path}: this is not a benchmark JSON: {fault}.") from None
     except RecursionError:
-        raise RunFileFault(f"{path}: this is no benchmark JSON: it is nested too deep.") from None
+        raise RunFileFault(f"{path}: this is not a benchmark JSON: it is nested too deep.") from None
 
 
 def read_run(path: Path) -> Run:

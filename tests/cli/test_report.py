@@ -140,7 +140,7 @@ def test_verdicts_of_people_are_read_where_they_are(folder: Path, capsys: pytest
     main(["report", str(run), "-o", "report.html"])
 
     assert 'id="trust"' in (folder / "report.html").read_text()
-    assert capsys.readouterr().err.startswith("llmbench: verdicts.jsonl:2: this line is no verdict")
+    assert capsys.readouterr().err.startswith("llmbench: verdicts.jsonl:2: this line is not an annotation")
 
 
 def test_without_verdicts_nothing_is_said_of_trust(folder: Path) -> None:

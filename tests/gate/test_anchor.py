@@ -56,7 +56,7 @@ def with_facts(**changes: Any) -> Run:
 
 REFUSED: Mapping[str, tuple[Run, str | None, str]] = {
     "an error": (replace(RUN, records=(RECORD, BROKEN)), None, "1 of its cases have an error (b)"),
-    "stopped": (replace(RUN, stopped="-x"), None, "it is not whole (-x)"),
+    "stopped": (replace(RUN, stopped="-x"), None, "it ended early (-x)"),
     "limited": (with_facts(options={"limit": 3}), None, "--llm-limit 3 left cases out"),
     "selected": (with_facts(suites=(replace(SUITE, n_cases=9),)), None, 'only 1 of the 9 cases of suite "s" were run'),
     "worse": (RUN, "worse", "its gate found it worse"),
@@ -83,14 +83,14 @@ def test_a_whole_run_is_taken(verdict: str | None) -> None:
 OTHERS: Mapping[str, tuple[Run, str]] = {
     "weights": (
         with_facts(models=(replace(MODEL, identity=replace(MODEL.identity, weights="w")),)),
-        "it met another model (weights) in suite s",
+        "its model differs (weights) in suite s",
     ),
     "sampling": (
         with_facts(models=(replace(MODEL, sampling={"s": Sampling(max_tokens=5)}),)),
-        "it has another sampling",
+        "its sampling differs",
     ),
     "entry": (replace(RUN, records=(replace(RECORD, model="llama"),)), 'its model "m" is the entry llama, not gpt'),
-    "grader": (with_facts(suites=(replace(SUITE, grader_version=2),)), "it has another grader in suite s"),
+    "grader": (with_facts(suites=(replace(SUITE, grader_version=2),)), "its grader differs in suite s"),
     "role": (replace(RUN, records=(replace(RECORD, role="n"),)), "it has the roles n, not m"),
 }
 

@@ -54,7 +54,7 @@ def test_a_margin_below_the_noise_floor_warns_and_a_wider_one_does_not() -> None
 
     (warning,) = calibrate(runs, SETTINGS).warnings
 
-    assert warning.startswith("s [m]: a margin of 5 points lies below the noise floor of ")
+    assert warning.startswith("s [m]: a margin of 5 points is below the noise floor of ")
     assert calibrate(runs, GateSettings(margin=0.4)).warnings == ()
 
 
@@ -101,7 +101,7 @@ def test_three_runs_tell_the_noise_of_latency() -> None:
     (latency,) = found.latency
     assert latency.noise.runs == 3
     assert latency.noise.log_sd == pytest.approx(0.1, abs=0.005)
-    assert found.warnings[-1].startswith("latency [m]: a margin of 1.25x lies below the noise floor of 1.5")
+    assert found.warnings[-1].startswith("latency [m]: a margin of 1.25x is below the noise floor of 1.5")
     assert latency.margin > latency.noise.allowed_ratio
 
 
@@ -112,8 +112,8 @@ def test_runs_further_apart_than_their_noise_warn() -> None:
     (latency,) = found.latency
     assert (latency.noise.runs, latency.widest, latency.margin) == (0, pytest.approx(1.8), 1.8)
     assert found.warnings[-1] == (
-        "latency [m]: two of these runs differ by 1.80x, more than their noise explains; was the machine busy with "
-        "other work?"
+        "latency [m]: two of these runs differ by 1.80x, more than their noise explains; the machine may have been "
+        "busy with other work"
     )
     assert "  these runs differ by up to x1.80" in calibration_lines(found)
 
@@ -149,7 +149,7 @@ def test_answers_of_an_earlier_run_say_nothing_about_noise() -> None:
     found = calibrate([runs[0], again(10)], SETTINGS)
 
     assert found.suites[0].cases == 30
-    assert found.warnings[0] == "10 cases with answers of an earlier run are left out: they say nothing about noise"
+    assert found.warnings[0] == "10 cases with reused answers are left out, since no noise can be measured on them"
     with pytest.raises(UsageFault, match="--llm-reuse none"):
         calibrate([runs[0], again(40)], SETTINGS)
 
@@ -183,7 +183,7 @@ def test_another_sampling_or_entry_is_wrong_usage() -> None:
 
     with pytest.raises(UsageFault, match='the runs differ in the sampling of suite "s" under "m"'):
         calibrate([one, warm], SETTINGS)
-    with pytest.raises(UsageFault, match=r'the runs met different entries as "m" \(m, example\)'):
+    with pytest.raises(UsageFault, match=r'the runs used different entries as "m" \(m, example\)'):
         calibrate([one, other], SETTINGS)
 
 
@@ -193,7 +193,7 @@ def test_one_run_or_two_models_are_wrong_usage() -> None:
 
     with pytest.raises(UsageFault, match="name at least two runs of the same model"):
         calibrate([one], SETTINGS)
-    with pytest.raises(UsageFault, match=r'the runs met different models as "m" \(weights\)'):
+    with pytest.raises(UsageFault, match=r'the runs used different models as "m" \(weights\)'):
         calibrate([one, run([1.0] * 5, weights="other")], SETTINGS)
     with pytest.raises(UsageFault, match="no case in common"):
         calibrate([one, replace(one, records=tuple(replace(r, case=f"x{r.case}") for r in one.records))], SETTINGS)

@@ -159,7 +159,7 @@ def test_runs_without_a_common_case_are_refused_with_what_each_has() -> None:
         join(run(*cases("a")), run(*cases("b")))
     with pytest.raises(UsageFault, match="changed between the runs"):
         join(run(*cases("a")), run(record("a", case_sha256="other")))
-    with pytest.raises(UsageFault, match="the baseline has no record at all"):
+    with pytest.raises(UsageFault, match="the baseline has no records"):
         join(run(), run(*cases("a")))
 
 
@@ -172,7 +172,9 @@ def test_a_case_that_is_there_twice_is_refused() -> None:
 @pytest.mark.parametrize("score", [nan, 1.5, -0.1, float("inf")])
 def test_an_impossible_score_is_refused_by_name(score: float) -> None:
     """A score that is no number in 0..1 would spoil every mean in silence."""
-    with pytest.raises(UsageFault, match=r'case "a" of suite "s" under "m" has the score .*; scores lie in 0\.\.1'):
+    with pytest.raises(
+        UsageFault, match=r'case "a" of suite "s" under "m" has the score .*; scores must lie in 0\.\.1'
+    ):
         join(run(record("a", score)), run(*cases("a")))
 
 
@@ -182,9 +184,9 @@ def test_an_impossible_score_is_refused_by_name(score: float) -> None:
 @pytest.mark.parametrize(
     ("kind", "changed", "text"),
     [
-        (Kind.PROMPT, record("a", prompt_sha256="q"), "1 of 1 cases have another prompt of the same style"),
-        (Kind.GRADER, record("a", grader="regex"), "1 of 1 cases have another grader"),
-        (Kind.SAMPLES, record("a", 1.0, 1.0), "1 of 1 cases have another number of samples"),
+        (Kind.PROMPT, record("a", prompt_sha256="q"), "1 of 1 cases have a different prompt of the same style"),
+        (Kind.GRADER, record("a", grader="regex"), "1 of 1 cases have a different grader"),
+        (Kind.SAMPLES, record("a", 1.0, 1.0), "1 of 1 cases have a different number of samples"),
     ],
 )
 def test_a_difference_that_changes_what_is_compared_blocks_unless_allowed(
@@ -203,9 +205,7 @@ def test_another_grader_version_blocks() -> None:
     """The same answer may get another grade by a newer grader."""
     found = only_suite(join(run(record("a")), run(record("a"), version=2)))
 
-    assert [(d.kind, d.text) for d in found.blocked_by] == [
-        (Kind.GRADER, "the grader has version 2, in the baseline it had 1")
-    ]
+    assert [(d.kind, d.text) for d in found.blocked_by] == [(Kind.GRADER, "grader version differs: 1 -> 2")]
 
 
 @pytest.mark.parametrize(("grader", "blocks"), [("my.judged:grade", True), ("exact", False)])
@@ -261,8 +261,8 @@ def test_another_prompt_style_or_sampling_is_told_and_does_not_block() -> None:
 
     assert found.blocked_by == ()
     assert found.notes == (
-        "another prompt style: chat, now completion",
-        "another sampling: temperature 0.0, now 0.7",
+        "prompt style differs: chat -> completion",
+        "sampling differs: temperature 0 -> 0.7",
     )
     assert found.can_samples_help
 
@@ -287,9 +287,9 @@ def test_older_runs_of_the_same_incumbent_count_as_baseline_answers() -> None:
 @pytest.mark.parametrize(
     ("old", "why"),
     [
-        (incumbent(1, 1, date="old", weights="other"), "it met another model (weights)"),
-        (incumbent(1, 1, date="old", temperature=0.5), "it has another sampling"),
-        (incumbent(1, 1, date="old", version=3), "it has another grader"),
+        (incumbent(1, 1, date="old", weights="other"), "its model differs (weights)"),
+        (incumbent(1, 1, date="old", temperature=0.5), "its sampling differs"),
+        (incumbent(1, 1, date="old", version=3), "its grader differs"),
     ],
 )
 def test_an_old_run_that_does_not_qualify_is_left_out_and_told(old: Run, why: str) -> None:
@@ -351,7 +351,9 @@ def test_a_past_that_differs_from_today_is_not_pooled() -> None:
     comparison = pool(join(today, incumbent(*[1.0] * 40, date="new")), [old])
 
     assert comparison.pooled_runs == 0
-    assert only_suite(comparison).notes == ("today's baseline differs from its own past: older runs are not pooled",)
+    assert only_suite(comparison).notes == (
+        "older runs are not pooled: the baseline's scores differ from theirs by more than chance",
+    )
 
 
 def test_the_newest_of_several_baselines_is_the_one_compared() -> None:
@@ -557,7 +559,7 @@ def test_no_run_counts_twice(tmp_path: Path, capsys: Readable, twin: str) -> Non
         ('{"benchmarks": [', ":1: this is not JSON, or it was cut off: "),
         ('{"benchmarks": []}', ": this is a plain pytest-benchmark file; "),
         ('{"benchmarks": [], "llmbench": {"schema": 99}}', ": this file has schema 99, "),
-        ("[]", ": this is no benchmark JSON; "),
+        ("[]", ": this is not a benchmark JSON; "),
     ],
 )
 def test_a_file_that_is_no_run_is_wrong_usage(tmp_path: Path, capsys: Readable, content: str, message: str) -> None:

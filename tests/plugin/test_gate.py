@@ -332,7 +332,7 @@ def test_two_files_get_the_verdict_that_the_run_got(gated: GateProject, capsys: 
 
     assert main(["compare", "base.json", "new.json", "--margin", "15"]) == 8
     told = capsys.readouterr().out
-    assert "the candidate is not whole: the run ended before its time (stopping after 1 failures)" in told
+    assert "the candidate ended early: the run ended before its time (stopping after 1 failures)" in told
     assert told.splitlines()[-1] == "verdict: inconclusive"
 
 
@@ -628,7 +628,10 @@ PLAIN = {"benchmarks": [], "datetime": "2026-01-01"}
             {**PLAIN, "llmbench": {"schema": 99}},
             "new.json: this file has schema 99, this pytest-llmbench reads up to 2; update it.",
         ),
-        ({**PLAIN, "llmbench": {"schema": 1}}, "new.json: this run has no record; nothing can be compared with it."),
+        (
+            {**PLAIN, "llmbench": {"schema": 1}},
+            "new.json: this run has no records to compare with; run its suites again.",
+        ),
     ],
     ids=["missing", "cut off", "plain", "newer", "empty"],
 )
@@ -654,8 +657,8 @@ def test_a_baseline_that_cannot_be_used_ends_the_run_before_it_begins(
         (('"suite": "sums"', '"suite": "other"'), "base.json shares no case with this run; it has the suites: other."),
         (
             ('"case_sha256": "', '"case_sha256": "0'),
-            "base.json shares no case with this run: 100 were changed since (another digest). Run the baseline's model "
-            "again on the suites as they are.",
+            "base.json shares no case with this run: 100 were changed since (their digests differ). Run the baseline's model "
+            "again on the present suites.",
         ),
     ],
 )
@@ -691,7 +694,7 @@ def test_a_baseline_that_shares_no_case_ends_the_run_before_it_begins(
         (["--llm-margin=101"], '--llm-margin needs points of score above 0 and below 100, not "101"*'),
         (["--llm-latency-margin=1"], '--llm-latency-margin needs a ratio above 1, such as 1.25, not "1".'),
         (["--llm-min-score=80"], '--llm-min-score needs a share from 0 to 1, as 0.8 or SUITE=0.8, not "80".'),
-        (["--llm-min-score=sum=0.8"], 'there is no suite "sum" to hold to a minimum score; run: sums.'),
+        (["--llm-min-score=sum=0.8"], 'there is no suite "sum" to hold to a minimum score; this run has: sums.'),
         (["--llm-allow-different=all"], '--llm-allow-different knows prompt, grader, *, not "all".'),
         (
             ["--llm-baseline=base.json", "--llm-model=second=base"],
@@ -925,9 +928,7 @@ def test_advice_counts_for_nothing_but_cannot_be_switched_on_unseen(gated: GateP
     allowed = run_new(pytester, "--llm-allow-different=gate")
 
     assert unseen.ret == 8
-    assert any(
-        "the suite is gated by `advice`, in the baseline by `statistical`" in line for line in gate_lines(unseen)
-    )
+    assert any("gate differs: `statistical` -> `advice`" in line for line in gate_lines(unseen))
     assert allowed.ret == 8
     assert any(line.startswith("sums     worse         (advice only) ") for line in gate_lines(allowed))
 
@@ -940,7 +941,7 @@ def test_a_suite_that_cannot_pass_is_named_at_the_start(gated: GateProject) -> N
 
     (line,) = [line for line in result.outlines if "cannot pass an unchanged model" in line]
     assert line.startswith('llmbench gate: suite "sums" has 20 cases')
-    assert "give it 59 or more, or write `gate: smoke`" in line
+    assert "add cases up to 59 or more, or set `gate: smoke`" in line
 
 
 # -- usage errors in a CI step

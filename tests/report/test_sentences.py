@@ -132,10 +132,10 @@ def test_what_blocks_is_said_with_the_way_out() -> None:
 
     assert blocked == [
         "nl2sql  inconclusive  60 cases cannot be compared without --allow-different prompt",
-        "  60 of 60 cases have another prompt of the same style (blocks the comparison; --allow-different prompt compares anyway)",
+        "  60 of 60 cases have a different prompt of the same style (blocks the comparison; --allow-different prompt compares anyway)",
         "verdict: inconclusive",
     ]
-    assert allowed[1] == "  60 of 60 cases have another prompt of the same style (allowed)"
+    assert allowed[1] == "  60 of 60 cases have a different prompt of the same style (allowed)"
     assert allowed[-1] == "verdict: no worse"
 
 
@@ -350,7 +350,7 @@ def test_side_by_side_nothing_shrinks_in_silence_and_each_verdict_has_its_reason
         "c11 and 68 more"
     ] * 2
     assert (
-        "    80 of 80 cases have another prompt of the same style (blocks the comparison; --allow-different prompt compares anyway)"
+        "    80 of 80 cases have a different prompt of the same style (blocks the comparison; --allow-different prompt compares anyway)"
         in told[told.index("other against old: inconclusive") :]
     )
     assert "        candidate  other [different]" in side_by_side_lines(several, is_verbose=True)

@@ -251,7 +251,7 @@ def test_in_a_folder_what_is_no_run_is_left_out_and_named(tmp_path: Path) -> Non
     [
         ('{"benchmarks": []}', "this is a plain pytest-benchmark file"),
         ('{"benchmarks": [', "this is not JSON, or it was cut off"),
-        ("[]", "this is no benchmark JSON"),
+        ("[]", "this is not a benchmark JSON"),
     ],
 )
 def test_a_file_named_itself_must_be_a_run(tmp_path: Path, content: str, message: str) -> None:

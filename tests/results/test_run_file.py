@@ -379,13 +379,13 @@ BROKEN = {
     ),
     "no benchmarks": (
         {"benchmarks": None},
-        "run.json: this is no benchmark JSON; write one with pytest --benchmark-json.",
+        "run.json: this is not a benchmark JSON; write one with pytest --benchmark-json.",
     ),
     "a field is missing": (_without("suite"), 'run.json: the record of case "france" is broken: it has no "suite".'),
     "no case": (_without("case"), 'run.json: a record is broken: it has no "case".'),
     "no object": (
         {"benchmarks": [{"extra_info": {"llmbench": "x"}}]},
-        "run.json: a record is broken: it is no object.",
+        "run.json: a record is broken: it is not an object.",
     ),
     "no samples": (_broken(samples=[]), 'run.json: the record of case "france" is broken: it has no samples.'),
     "samples are a number": (
@@ -463,16 +463,16 @@ UNREADABLE = {
         b'{\n "benchmarks": [\n  {"name": "a"},\n',
         "run.json:4: this is not JSON, or it was cut off: Expecting value.",
     ),
-    "a list": (b"[]", "run.json: this is no benchmark JSON; write one with pytest --benchmark-json."),
-    "not UTF-8": (b'{"a": "\xff"}', "run.json: this is no benchmark JSON: it is not UTF-8."),
+    "a list": (b"[]", "run.json: this is not a benchmark JSON; write one with pytest --benchmark-json."),
+    "not UTF-8": (b'{"a": "\xff"}', "run.json: this is not a benchmark JSON: it is not UTF-8."),
     "an endless number": (
         b"1" * 5000,
-        "run.json: this is no benchmark JSON: Exceeds the limit (4300 digits) for integer string conversion: value has "
+        "run.json: this is not a benchmark JSON: Exceeds the limit (4300 digits) for integer string conversion: value has "
         "5000 digits; use sys.set_int_max_str_digits() to increase the limit.",
     ),
     "a bottomless list": (
         b"[" * 100_000,
-        "run.json: this is no benchmark JSON: it is nested too deep.",
+        "run.json: this is not a benchmark JSON: it is nested too deep.",
     ),
 }
 
