@@ -190,7 +190,8 @@ def _details(ruling: SuiteRuling, suites: int, *, is_verbose: bool) -> Iterator[
 
 def planned_power_lines(suite: str, cases: int, power: Power, margin: float) -> Iterator[str]:
     """Say before a run what a suite can be expected to decide at a margin."""
-    can = "can" if power.smallest_margin <= margin else "are mostly too few to"
+    few = "is" if cases == 1 else "are"
+    can = "can" if power.smallest_margin <= margin else f"{few} mostly too few to"
     yield visible(f"{suite}: {counted(cases, 'case')} {can} decide at a margin of {margin_points(margin)} points")
     yield from (f"  {line}" for line in power_lines(power, cases))
     if power.units_needed is not None and power.units_needed > cases:

@@ -1,5 +1,6 @@
 """The `llmbench` command: what it prints, and its exit status."""
 
+import importlib.metadata
 import json
 import os
 import subprocess
@@ -459,3 +460,12 @@ def test_schema_prints_the_published_one(capsys: pytest.CaptureFixture[str]) -> 
 
     assert status == 0
     assert capsys.readouterr().out == files("pytest_llmbench").joinpath("suite.schema.json").read_text(encoding="utf-8")
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    """`llmbench --version` names the installed version and ends with 0."""
+    with pytest.raises(SystemExit) as exit_:
+        main(["--version"])
+
+    assert exit_.value.code == 0
+    assert capsys.readouterr().out == f"pytest-llmbench {importlib.metadata.version('pytest-llmbench')}\n"
