@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import factories
 from pytest_llmbench.cli import COMMANDS, main
 from pytest_llmbench.results.records import Record, Run, RunInfo, error_sample, graded_sample
 from pytest_llmbench.results.run_file import block_to_json, record_to_json
@@ -19,18 +20,14 @@ from pytest_llmbench.values import Answer, AnswerError, Grade, Outcome, Prompt
 COMMAND = Path(sys.executable).parent / "llmbench"
 
 GRADE = Grade(score=1.0, passed=True, reason="correct", explanation="As expected.")
-FRANCE = Record(
+FRANCE = factories.record(
+    "france",
+    graded_sample(Answer(text="Paris", latency_s=0.25), GRADE),
     suite="capitals",
-    case="france",
-    case_sha256="",
-    model="gpt",
     role="old",
+    model="gpt",
     prompt_style="completion",
-    prompt_sha256="p",
-    grader="exact",
-    score=1.0,
-    outcome=Outcome.PASSED,
-    samples=(graded_sample(Answer(text="Paris", latency_s=0.25), GRADE),),
+    case_sha256="",
 )
 PERU = replace(
     FRANCE,
