@@ -17,7 +17,7 @@ from pytest_llmbench.results.run_file import JsonObject
 
 
 def requirements_text(requirements: RunGate) -> str:
-    """Say in a line what a run is compared with."""
+    """Describe in a line what a run is compared with."""
     parts = []
     if requirements.baselines:
         newest, *older = requirements.baselines
