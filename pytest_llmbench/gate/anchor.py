@@ -45,6 +45,13 @@ def _hindrances(run: Run, verdict: str | None) -> Iterator[str]:
         if info is not None and info.n_cases is not None and count < info.n_cases:
             share = f"{count} of the {info.n_cases} cases"
             yield f'only {share} of suite "{suite}" were run under "{role}"; run all of them'
+    if run.facts.collected is not None:
+        met = {record.suite for record in run.records}
+        yield from (
+            f'no case of suite "{suite}" was run; run all suites'
+            for suite in run.facts.collected.suites
+            if suite not in met
+        )
     if verdict == "worse":
         yield "its gate found it worse than its baseline"
 

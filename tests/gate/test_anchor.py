@@ -12,7 +12,7 @@ from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.gate.anchor import check_anchor, check_poolable
 from pytest_llmbench.gate.rule import PASSING, Verdict, rule
 from pytest_llmbench.models.base import Identity
-from pytest_llmbench.results.records import ModelInfo, Run, RunInfo, SuiteInfo, error_sample
+from pytest_llmbench.results.records import Collected, ModelInfo, Run, RunInfo, SuiteInfo, error_sample
 from pytest_llmbench.values import AnswerError, Outcome, Sampling
 
 SAMPLE = factories.sample()
@@ -37,6 +37,11 @@ REFUSED: Mapping[str, tuple[Run, str | None, str]] = {
     "worse": (RUN, "worse", "its gate found it worse"),
     "empty": (replace(RUN, records=()), None, "it has no record"),
     "no answer": (replace(RUN, records=(BROKEN,)), None, "gpt could not be asked (x)"),
+    "a suite left out": (
+        with_facts(collected=Collected(paths=("cases",), suites=("s", "must"))),
+        None,
+        'no case of suite "must" was run; run all suites',
+    ),
 }
 
 
