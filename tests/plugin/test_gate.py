@@ -1100,3 +1100,37 @@ def test_a_changed_prompt_is_inconclusive_and_names_what_allows_it(gated: GatePr
     assert (result.ret, allowed.ret) == (8, 0)
     assert any("--llm-allow-different prompt" in line for line in gate_lines(result))
     assert gate_lines(result)[-1] == "verdict: inconclusive"
+
+
+# -- a model that cannot be asked
+
+DEAD = [
+    pytest.param(
+        'provider = "openai"\nmodel = "x"\nbase_url = "http://127.0.0.1:9/v1"\nmax_retries = 0\n', id="a dead server"
+    ),
+    pytest.param(
+        'provider = "transformers"\nmodel = "./weights"\n', id="weights that do not load", marks=pytest.mark.slow
+    ),
+]
+
+
+@pytest.mark.parametrize("entry", DEAD)
+def test_a_model_that_cannot_be_asked_is_exit_1(gated: GateProject, entry: str) -> None:
+    """Neither undecided nor a pass: not judged, with the cause, under -q too."""
+    pytester = gated(cases=20)
+    models = pytester.path / "fixtures" / "models.toml"
+    models.write_text(f"{models.read_text()}[new]\n{entry}")
+    weights = pytester.path / "fixtures" / "weights"
+    weights.mkdir()
+    (weights / "config.json").write_text('{"model_type": "gpt2"}')
+    (weights / "model.safetensors").write_bytes(b"cut off")
+    suite = pytester.path / "cases" / "sums.yaml"
+    suite.write_text(
+        suite.read_text().replace("prompt:\n", 'prompt:\n  chat: [{role: user, content: "{{ question }}"}]\n')
+    )
+
+    result = run_new(pytester, "-q", "--llm-answers=off")
+
+    assert result.ret == 1
+    assert gate_lines(result)[0].startswith("not judged: new could not be asked (")
+    assert gate_lines(result)[-1] == "verdict: inconclusive"
