@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from pytest_llmbench.errors import SuiteFault
 from pytest_llmbench.grading.base import Finding, GraderKind, Severity
-from pytest_llmbench.grading.checks.grader import NAME, checks_kind
+from pytest_llmbench.grading.checks.grader import checks_kind
 from pytest_llmbench.grading.checks.registry import COMBINATIONS, KINDS, TEXT_KEYS
 from pytest_llmbench.grading.checks.tree import (
     CaseChecks,
@@ -22,7 +22,7 @@ from pytest_llmbench.grading.checks.tree import (
     read_check,
     short_form,
 )
-from pytest_llmbench.grading.registry import grader_kind
+from pytest_llmbench.grading.registry import CHECKS, grader_kind
 from pytest_llmbench.suites import yaml12
 from pytest_llmbench.suites.data_files import Row
 from pytest_llmbench.suites.prompts import TemplateFault, ValueTemplate
@@ -204,7 +204,7 @@ def digest(values: Mapping[str, Json], checks: CaseChecks) -> str:
         if key not in ("checks", "pass_score") and (key != "expected" or reads_expected)
     }
     short = short_form(checks)
-    content = [NAME, own, canonical_form(checks)] if short is None else [short[0], {**own, **short[1]}]
+    content = [CHECKS, own, canonical_form(checks)] if short is None else [short[0], {**own, **short[1]}]
     written = json.dumps(content, ensure_ascii=False, sort_keys=True, default=str)
     return hashlib.sha256(written.encode("utf-8", "surrogatepass")).hexdigest()
 

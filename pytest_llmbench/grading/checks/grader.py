@@ -9,12 +9,10 @@ from pytest_llmbench.grading.checks.base import Placed, Test
 from pytest_llmbench.grading.checks.outcome import graded
 from pytest_llmbench.grading.checks.registry import KINDS
 from pytest_llmbench.grading.checks.tree import CaseChecks, Check
+from pytest_llmbench.grading.registry import CHECKS
 from pytest_llmbench.models.entries import Strict
 from pytest_llmbench.models.validation import PositiveShare
 from pytest_llmbench.values import Answer, Case, Grade, Suite
-
-NAME = "checks"
-"""What stands as the grader of such a suite in a record."""
 
 
 class ChecksCase(Strict):
@@ -108,7 +106,7 @@ def checks_kind(kinds: Iterable[str], *, is_expected_text: bool) -> GraderKind:
     """
     used = frozenset(kinds)
     return GraderKind(
-        name=NAME,
+        name=CHECKS,
         case_fields=ChecksCase,
         suite_fields=ChecksSuite,
         build=build,
