@@ -9,13 +9,23 @@ LIMIT ?=
 # rows a batch of the local model
 ROWS ?= 64
 
-.PHONY: bench test check fresh format perf axe clean
+# processes that share the tests
+WORKERS ?= 2
+
+.PHONY: bench test test-fast check fresh format perf axe clean
 
 bench: $(VENV)/installed
 	$(BIN)/pytest --llm-model $(MODEL) --llm-no-fail $(if $(LIMIT),--llm-limit $(LIMIT)) --llm-concurrency $(ROWS) --benchmark-quiet --benchmark-json=bench.json -p no:cacheprovider cases/
 
+# Tests start hundreds of interpreters: each would compile the package anew where bytecode is not written.
+test test-fast: export PYTHONDONTWRITEBYTECODE =
+
 test: $(VENV)/installed
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal
+
+# all but what is marked slow: real models, torch, a browser, the full tables of SQL, scripts and pytest run whole
+test-fast: $(VENV)/installed
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not slow"
 
 check: $(VENV)/installed
 	$(BIN)/ruff format --check .

@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from itertools import cycle, islice
 from pathlib import Path
 
-from pytest_llmbench.grading.registry import BUILT_IN
 from pytest_llmbench.suites.loader import LoadedSuite, load_suite
 from pytest_llmbench.values import Answer, Case, PromptStyle
 
@@ -39,7 +38,7 @@ Judged = tuple[Case, Answer]
 
 def load(name: str) -> LoadedSuite:
     """Load a shipped suite."""
-    loaded = load_suite(ROOT / "cases" / f"{name}.yaml", lambda grader: BUILT_IN[grader], lambda _: ((), ()))
+    loaded = load_suite(ROOT / "cases" / f"{name}.yaml")
     if loaded is None:
         raise SystemExit(f"cases/{name}.yaml is no suite")
     return loaded

@@ -13,6 +13,7 @@ PARTS = (
     ("start.py",),
     ("sql_judge.py",),
     ("grading.py",),
+    ("reasoning.py",),
     ("report.py",),
     ("gate_speed.py",),
     ("api.py", "--full"),

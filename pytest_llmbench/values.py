@@ -133,6 +133,7 @@ class Request:
     `labels` are texts whose probability as the answer is wanted beside it, where the model can tell;
     with `picks_label` the likeliest of them is the answer, and nothing is generated.
     `reply_schema` is a JSON schema that the answer is to follow, where the model can be held to one.
+    `inputs` are the case's fields, for a model that takes them beside the prompt; empty for all others.
     `copy` counts the requests of one plan that have the same answer, as far as is known, from 0: at temperature 0
     those that are equal in all but suite and case.
     """
@@ -145,6 +146,7 @@ class Request:
     labels: tuple[str, ...] = ()
     picks_label: bool = False
     reply_schema: Mapping[str, Json] | None = None
+    inputs: Mapping[str, Json] = field(default_factory=dict)
     copy: int = 0
 
 
@@ -161,6 +163,7 @@ class Answer:
     `concurrency` is the number of requests in flight, or of rows in the batch, the time was measured under.
     `label_logprobs` is the natural logarithm of the probability of each of the request's labels as
     the answer; None where the model cannot tell.
+    `app` is what an application gave beside its text: `context`, `tools`, `cost_usd`, `data`.
     """
 
     text: str
@@ -177,6 +180,7 @@ class Answer:
     reasoning_tokens: int | None = None
     ttfa_s: float | None = None
     refusal: str | None = None
+    app: Mapping[str, Json] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -67,10 +68,20 @@ def harms() -> Harms:
     return lambda text: [ascii(one) for one in (*_ACTING.findall(text), *_LOG_COMMAND.findall(text))]
 
 
+# the summary of the CI job that runs the tests, and what makes a child of an xdist worker take itself for one
+_OF_THE_OUTER_RUN = (
+    "GITHUB_STEP_SUMMARY",
+    "PYTEST_XDIST_WORKER",
+    "PYTEST_XDIST_WORKER_COUNT",
+    "PYTEST_XDIST_TESTRUNUID",
+)
+
+
 @pytest.fixture(autouse=True)
-def _no_step_summary(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the runs that tests make out of the summary of the CI job that runs the tests."""
-    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+def _hidden_outer_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide the run of these tests from the runs that they make."""
+    for name in _OF_THE_OUTER_RUN:
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
@@ -166,6 +177,7 @@ class OpenAIServer:
     url: str = ""
     received: list[Received] = field(default_factory=list)
     behaviours: dict[str, list[Behaviour]] = field(default_factory=dict)
+    usual: Behaviour | None = None
     n_connections: int = 0
     n_in_flight: int = 0
     most_in_flight: int = 0
@@ -186,7 +198,7 @@ class OpenAIServer:
         with self.lock:
             n_before = self.prompts().count(received.prompt)
             self.received.append(received)
-        behaviours = self.behaviours.get(received.prompt, [self.stream("ok")])
+        behaviours = self.behaviours.get(received.prompt, [self.usual or self.stream("ok")])
         behaviours[min(n_before, len(behaviours) - 1)](handler)
 
     def events(
@@ -361,3 +373,69 @@ def serve_smollm2() -> ServeSmolLM2:
         return xllamacpp.Server(params)
 
     return serve
+
+
+SPOKEN = "{% for message in messages %}{{ message['content'] }} {% endfor %}{% if add_generation_prompt %}go{% endif %}"
+
+
+def _make_reciter(folder: Path, *script: str, template_end: str = "", special: Sequence[str] = ()) -> Path:
+    """Save a Llama that says these tokens one after another, whatever it is asked, and then ends.
+
+    Its layers add nothing and its embedding is one-hot, so that the next token depends on the last one alone.
+
+    Args:
+        folder: where to.
+        script: each token once.
+        template_end: what the chat template puts at a prompt's end.
+        special: those that are special tokens.
+    """
+    import torch  # not with this file, which every start of pytest here reads
+    import transformers
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+    from transformers.utils import logging
+
+    words = ["<unk>", "</s>", "go", *script]
+    size = len(words) + len(words) % 2
+    tokenizer = Tokenizer(models.WordLevel(vocab={word: place for place, word in enumerate(words)}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.decoder = decoders.Fuse()
+    tokenizer.add_tokens(
+        [AddedToken(word) for word in words if word.startswith(("<think", "[")) and word not in special]
+    )
+    tokenizer.add_special_tokens([AddedToken(word, special=True) for word in special])
+    wrapped = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, unk_token="<unk>", eos_token="</s>", extra_special_tokens=list(special)
+    )
+    wrapped.chat_template = SPOKEN + template_end
+    network = transformers.LlamaForCausalLM(
+        transformers.LlamaConfig(
+            vocab_size=size,
+            hidden_size=size,
+            intermediate_size=8,
+            num_hidden_layers=1,
+            num_attention_heads=1,
+            max_position_embeddings=4096,
+            bos_token_id=None,
+            eos_token_id=1,
+        )
+    )
+    said = [words.index(word) for word in ("go", *script)] + [1]
+    if template_end:
+        said.remove(2)
+    with torch.no_grad():
+        network.model.layers[0].self_attn.o_proj.weight.zero_()
+        network.model.layers[0].mlp.down_proj.weight.zero_()
+        network.model.embed_tokens.weight.copy_(torch.eye(size))
+        network.lm_head.weight.zero_()
+        for last, following in pairwise(said):
+            network.lm_head.weight[following, last] = 10
+    logging.disable_progress_bar()
+    network.save_pretrained(folder)
+    wrapped.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def make_reciter() -> Callable[..., Path]:
+    """Give what saves a local model that recites a script."""
+    return _make_reciter

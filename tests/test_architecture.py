@@ -48,10 +48,12 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
         ("torch", "transformers", "gguf", "peft", "safetensors", "accelerate", "huggingface_hub"),
         ("models.transformers",),
     ),
-    **dict.fromkeys(("openai", "anyio", "httpx2"), ("models.openai",)),
+    "openai": ("models.openai",),
+    **dict.fromkeys(("anyio", "httpx2"), ("models.openai", "models.http.client")),
     "duckdb": ("sql", "suites.data_files", "results.history"),
     "sqlglot": ("sql",),
-    "jinja2": ("suites.prompts", "report.html"),
+    # what is sent to a service is a template of the models file, below the rooms that know of suites
+    "jinja2": ("suites.prompts", "models.http.templates", "report.html"),
     "markupsafe": ("report.html",),
     "yaml": ("suites.yaml12",),
     **dict.fromkeys(("jsonschema", "referencing", "regex"), ("grading",)),
@@ -65,8 +67,10 @@ LATE = ("torch", "transformers", "gguf", "peft", "safetensors", "accelerate", "h
 CATCHING_ALL = {
     "errors": "the one place where whatever a model or a grader raises becomes a value",
     "grading.function": "whatever a user's module does when it is imported is the suite's fault",
+    "models.http.provider": "as the other provider that keeps many requests in flight",
+    "models.python.calls": "whatever an application raises, sys.exit() too, is the error of its case",
     "models.transformers.libraries": "libraries raise what they like when a model is opened, and each becomes a ModelFault",
-    "models.openai.provider": "whatever breaks one of many requests in flight becomes its own error",
+    "models.openai.model": "whatever breaks one of many requests in flight becomes its own error",
 }
 """Files that may catch everything, with their reason."""
 
@@ -95,6 +99,8 @@ def _imports(node: ast.AST, *, is_late: bool) -> Iterator[Import]:
         is_function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         is_for_types = isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
         for child in node.orelse if is_for_types else ast.iter_child_nodes(node):
+            if isinstance(child, ast.expr):  # holds no statement, and most of the nodes
+                continue
             yield from _imports(child, is_late=is_late or is_function)
 
 

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
+from dataclasses import fields
 from functools import cache
 from io import StringIO
 from pathlib import Path
@@ -13,7 +14,9 @@ from typing import Any
 import pytest
 
 from pytest_llmbench.cli import main
+from pytest_llmbench.grading.base import GraderKind
 from pytest_llmbench.grading.registry import BUILT_IN as GRADERS
+from pytest_llmbench.models.base import CountsTokens, HasBatchEntry, HasTraits, Traits
 from pytest_llmbench.models.catalog import BUILT_IN as PROVIDERS
 from pytest_llmbench.models.catalog import Catalog
 from pytest_llmbench.models.entries import Entry
@@ -198,6 +201,26 @@ def test_models_has_every_key_of_a_provider(provider: str) -> None:
     documented = {word for cell in first_cells(section(page("models.md"), provider)) for word in cell}
 
     assert documented == keys
+
+
+@pytest.mark.parametrize(
+    ("heading", "kind"),
+    [("Traits of a model", Traits), ("Fields of `GraderKind`", GraderKind)],
+    ids=["traits", "grader"],
+)
+def test_plugins_has_every_field(heading: str, kind: type[Traits | GraderKind]) -> None:
+    """What a provider or a grader of another package may state is in a table, with nothing that it may not."""
+    documented = {word for cell in first_cells(section(page("plugins.md"), heading)) for word in cell}
+
+    assert documented == {field.name for field in fields(kind)}
+
+
+def test_plugins_has_every_optional_method_of_a_provider() -> None:
+    """Each method that a provider may have beside the required ones is described."""
+    optional = {name for kind in (HasTraits, HasBatchEntry, CountsTokens) for name in vars(kind) if name[0] != "_"}
+
+    assert {"traits", "batch_entry", "token_counter"} <= optional
+    assert sorted(optional - code(page("plugins.md"))) == []
 
 
 RUN_SCHEMA = json.loads((ROOT / "tests" / "data" / "run.schema.json").read_text(encoding="utf-8"))

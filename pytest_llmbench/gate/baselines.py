@@ -112,14 +112,16 @@ def _refusal(today: Run, old: Run, suite: SuitePairs, old_role: str) -> str | No
     """Say why a whole run does not count for a suite; None if it does."""
     now, was = model_info(today.facts, suite.baseline_role), model_info(old.facts, old_role)
     if now is None or was is None:
-        return "it does not tell which model it met"
+        return "it does not name the model it met"
+    if was.model != now.model:
+        return f"it met another entry ({was.model}, not {now.model})"
     if differences := identity_differences(was.identity, now.identity):
         return f"it met another model ({', '.join(differences)})"
     if now.sampling.get(suite.suite) != was.sampling.get(suite.suite):
         return "it has another sampling"
     graders = suite_info(today.facts, suite.suite), suite_info(old.facts, suite.suite)
     if graders[0] is None or graders[1] is None:
-        return "it does not tell which grader it had"
+        return "it does not name the grader it had"
     is_same = is_same_grader(graders[0].grader, graders[1].grader)
     if not is_same or graders[0].grader_version != graders[1].grader_version:
         return "it has another grader"

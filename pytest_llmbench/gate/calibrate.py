@@ -20,7 +20,7 @@ from pytest_llmbench.gate.rule import differences_of, units_of
 from pytest_llmbench.gate.score_test import POWER, Differences, noise_floor, smallest_margin
 from pytest_llmbench.gate.settings import GateSettings
 from pytest_llmbench.results.identity import REPORTED, identity_differences
-from pytest_llmbench.results.records import Run
+from pytest_llmbench.results.records import ModelInfo, Run
 from pytest_llmbench.stats import mean
 
 _MAX_PAIRS = 45  # ten runs each with each
@@ -130,6 +130,8 @@ def _model_warnings(comparisons: Sequence[Comparison]) -> Iterator[str]:
         for suite in comparison.suites:
             was = model_info(comparison.baseline.facts, suite.baseline_role)
             now = model_info(comparison.candidate.facts, suite.role)
+            if was and now:
+                _refuse_other_settings(was, now, suite.suite)
             changed = identity_differences(was.identity, now.identity) if was and now else ()
             if others := [name for name in changed if name not in REPORTED]:
                 raise UsageFault(
@@ -138,6 +140,24 @@ def _model_warnings(comparisons: Sequence[Comparison]) -> Iterator[str]:
                 )
             for name in changed:
                 yield f"{suite.role}: {name} changed between the runs; what is noise here may be that change"
+
+
+def _refuse_other_settings(was: ModelInfo, now: ModelInfo, suite: str) -> None:
+    """See that two runs met one entry of the models file with one sampling.
+
+    Raises:
+        UsageFault: they did not; what moved between them is no noise.
+    """
+    if was.model != now.model:
+        raise UsageFault(
+            f'the runs met different entries as "{now.role}" ({was.model}, {now.model}); calibrate compares a model '
+            "with itself. To compare the two: llmbench compare."
+        )
+    if was.sampling.get(suite) != now.sampling.get(suite):
+        raise UsageFault(
+            f'the runs differ in the sampling of suite "{suite}" under "{now.role}"; calibrate compares a model with '
+            "itself, so run both with the same sampling."
+        )
 
 
 def _suite_noise(suite: str, role: str, comparisons: Sequence[Comparison], runs: int) -> SuiteNoise | None:

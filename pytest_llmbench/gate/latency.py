@@ -7,8 +7,9 @@ beside more or fewer others than most of their suite, such as the last, smaller 
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from math import exp, log, sqrt
 from statistics import NormalDist, median, stdev
 
@@ -82,8 +83,11 @@ def compare_latency(comparison: Comparison, allowed: frozenset[Kind]) -> tuple[L
     for role, baseline_role in dict.fromkeys((suite.role, suite.baseline_role) for suite in comparison.suites):
         groups = [suite.pairs for suite in comparison.suites if suite.role == role]
         pairs = [pair for group in groups for pair in group]
-        refusals = _refusals(comparison, (baseline_role, role), groups, allowed)
         noise = _measured_noise(comparison, baseline_role) or RunNoise(log_sd=ASSUMED_RUN_NOISE)
+        refusals = (
+            *_refusals(comparison, (baseline_role, role), groups, allowed),
+            *_load_refusals(comparison, baseline_role, noise, allowed),
+        )
         is_refused = any(not refusal.is_allowed for refusal in refusals)
         shown = () if is_refused else groups
         found.append(
@@ -124,6 +128,27 @@ def _refusals(
         text = f"machine: {new_gpu}, in the baseline {old_gpu}"
         found.append(Difference(kind=Kind.MACHINE, text=text, is_allowed=Kind.MACHINE in allowed))
     return tuple(found)
+
+
+def _load_refusals(
+    comparison: Comparison, role: str, noise: RunNoise, allowed: frozenset[Kind]
+) -> Iterator[Difference]:
+    """Find runs of the baseline that lie further apart than run-to-run noise: the machine had other work in one."""
+    widest = _widest(comparison, role)
+    if widest > noise.allowed_ratio:
+        text = f"load of the machine: runs of the baseline lie x{widest:.2f} apart, more than run-to-run noise explains"
+        yield Difference(kind=Kind.MACHINE, text=text, is_allowed=Kind.MACHINE in allowed)
+
+
+def _widest(comparison: Comparison, role: str) -> float:
+    """Give the largest ratio of two runs of the baseline's model that were measured alike; 1 of a single run."""
+    by_case = [_case_values(index(run).get(role_in(run, role), {})) for run in _alike(comparison, role)]
+    ratios = (
+        exp(abs(median(log(one[key] / other[key]) for key in common)))
+        for one, other in combinations(by_case, 2)
+        if (common := one.keys() & other.keys())
+    )
+    return max(ratios, default=1.0)
 
 
 def _gpu(run: Run, role: str) -> str | None:
@@ -232,15 +257,19 @@ def interval_of(log_ratios: Sequence[float], noise: RunNoise) -> tuple[float, fl
 
 def _measured_noise(comparison: Comparison, role: str) -> RunNoise | None:
     """Measure the run-to-run noise on the baseline's runs that are alike; None with under three."""
+    return run_noise(_alike(comparison, role), role)
+
+
+def _alike(comparison: Comparison, role: str) -> list[Run]:
+    """Give the baseline's runs that met its model of today, measured as today."""
     today = comparison.baseline
     known = model_info(today.facts, role)
-    alike = [
+    return [
         run
         for run in comparison.baselines
         if (facts := model_info(run.facts, role_in(run, role))) and known and facts.identity == known.identity
         if _is_measured_alike(run, today, role)
     ]
-    return run_noise(alike, role)
 
 
 def _is_measured_alike(run: Run, today: Run, role: str) -> bool:

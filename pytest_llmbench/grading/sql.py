@@ -1,15 +1,16 @@
-"""SQL answers, judged by what they return on databases made to tell near misses apart.
+"""SQL answers, evaluated by what they return on databases made to tell near misses apart.
 
-The case says what is right (`reference`), the suite names the database; what is judged and by which
-conventions is told in docs/sql.md.  The work is done in `pytest_llmbench.sql`, in a process of its own.
+A case has the `reference`, the suite names the database; docs/sql.md describes what is evaluated and by which
+conventions.  The work is done in `pytest_llmbench.sql`, in a process of its own.
 """
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
@@ -18,7 +19,7 @@ from pytest_llmbench.grading.answer_text import graded_unless_void
 from pytest_llmbench.grading.base import Finding, Graded, Grader, GraderKind, Severity
 from pytest_llmbench.models.validation import Switch, kept
 from pytest_llmbench.sql.translate.dialects import NAMES
-from pytest_llmbench.values import Answer, Case, Grade, Outcome, Reason, Suite
+from pytest_llmbench.values import Answer, Case, Grade, Outcome, PromptStyle, Reason, Suite
 
 if TYPE_CHECKING:
     from pytest_llmbench.sql.protocol import Database, Instance, Question, Trial
@@ -36,7 +37,7 @@ Query = Annotated[str, Field(json_schema_extra={"pattern": r"\S"})]
 
 
 class SqlCase(BaseModel):
-    """What a case may say.
+    """The fields of a case.
 
     `reference` is one DuckDB query or a list of accepted ones, `now()` in it the instance's moment.
     `ordered`: rows must come in the reference's order; by default they must where it has a top-level ORDER BY.
@@ -67,13 +68,19 @@ class SqlCase(BaseModel):
 
 
 class SqlSuite(BaseModel):
-    """What a suite may say: its database, the time an answer's queries have together, a dialect to try first."""
+    """The fields of a suite.
+
+    `database` is the folder of its data, `time_limit_s` the time that an answer's queries have together, `dialect`
+    one to try first.  `begins` is the word of the statement that the prompt ends in, SELECT or WITH: an answer goes on
+    behind it.  Left out, it is taken from the end of the completion template.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     database: str = Field(min_length=1, pattern=r"^[A-Za-z0-9._-]+$")
     time_limit_s: Annotated[float, Field(gt=0, le=600), kept(int, float)] = 2.0
     dialect: str | None = None
+    begins: Literal["SELECT", "WITH"] | None = None
 
     _dialect = field_validator("dialect")(_known_dialect)
 
@@ -87,24 +94,26 @@ def build(suite: Suite, root: Path) -> Grader:
     worker = shared_worker()
     worker.start_early()
     instances = files.build(_database(suite, root))
+    begins = rules.begins or _begun_word(suite)
 
     def grade(case: Case, answer: Answer) -> Grade:
-        """Judge one answer; a reference that cannot be judged by is a fault of the suite."""
+        """Evaluate one answer; a reference that cannot be used is a fault of the suite."""
+        question = _question(_case_rules(case), rules, instances, begins)
         try:
-            verdict = worker.judge(answer.text, _question(_case_rules(case), rules, instances))
+            evaluation = worker.evaluate(answer.text, question)
         except WorkerFaultError as fault:
             raise SuiteFault(
-                f'the reference of case "{case.id}" cannot be judged by: {fault}',
+                f'the reference of case "{case.id}" cannot be used: {fault}',
                 path=case.path,
                 line=case.line or None,
             ) from fault
-        is_correct = verdict.reason is Reason.CORRECT
+        is_correct = evaluation.reason is Reason.CORRECT
         return Grade(
             score=1.0 if is_correct else 0.0,
             passed=is_correct,
-            reason=verdict.reason,
-            explanation=verdict.explanation,
-            parts=verdict.parts,
+            reason=evaluation.reason,
+            explanation=evaluation.explanation,
+            parts=evaluation.parts,
         )
 
     return graded_unless_void(grade)
@@ -143,6 +152,13 @@ def check(suite: Suite, root: Path, *, is_thorough: bool) -> tuple[Finding, ...]
     if is_thorough and (sys.platform == "darwin" or find_spec("resource") is None):
         message = "this platform cannot limit the memory of the process that runs answers; see docs/sql.md"
         found.append(Finding(severity=Severity.ADVICE, message=message))
+    word = None if _suite_rules(suite).begins else _begun_word(suite)
+    if is_thorough and word is not None:
+        message = (
+            f"the completion prompt ends in {word}: an answer is read as what goes on behind it; "
+            f'confirm it with begins: "{word}" in the suite'
+        )
+        found.append(Finding(severity=Severity.ADVICE, message=message))
     if is_thorough and not any(finding.severity is Severity.ERROR for finding in found):
         found.extend(_mutant_findings(suite, instances))
     return tuple(found)
@@ -166,7 +182,16 @@ def _database(suite: Suite, root: Path) -> "Database":
     return find_database(_suite_rules(suite).database, suite_path=suite.path, root=root)
 
 
-def _question(case: SqlCase, suite: SqlSuite, instances: "tuple[Instance, ...]") -> "Question":
+def _begun_word(suite: Suite) -> str | None:
+    """Give the word of a statement that the completion template ends in."""
+    text = "".join(template for _, template in suite.prompt_source.get(PromptStyle.COMPLETION, ()))
+    word = re.search(r"\b(SELECT|WITH)\s*\Z", text)
+    return None if word is None else word.group(1)
+
+
+def _question(
+    case: SqlCase, suite: SqlSuite, instances: "tuple[Instance, ...]", begins: str | None = None
+) -> "Question":
     from pytest_llmbench.sql.protocol import Question
 
     return Question(
@@ -176,6 +201,7 @@ def _question(case: SqlCase, suite: SqlSuite, instances: "tuple[Instance, ...]")
         may_have_extra_columns=case.extra_columns,
         dialect=case.dialect or suite.dialect,
         limit_s=suite.time_limit_s,
+        begins=begins,
     )
 
 
@@ -201,17 +227,28 @@ def _reference_findings(
             f"{label} gives no row on instance {', '.join(empty)}; change the data so that an empty answer is wrong."
         )
         yield Finding(severity=grave, message=message, case=case.id)
+    if is_thorough and tried[0][0].is_loose:
+        message = (
+            f"{label} selects a column that nothing groups by; it is read as the group's value where it has only one, "
+            "else as NULL, or taken from the row of the only MIN or MAX"
+        )
+        yield Finding(severity=Severity.ADVICE, message=message, case=case.id)
+    way_out = "sort by more columns or change the data"
     for name, *trials in zip(names, *tried, strict=True):
-        told = _dependence(trials, is_ordered=_case_rules(case).ordered)
-        if told is not None:
-            way_out = "sort by more columns or change the data"
-            message = f"{label} gives {told} on instance {name} when the rows are put in differently: a tie; {way_out}."
-            yield Finding(severity=grave, message=message, case=case.id)
-            break
+        tie = trials[0].tie
+        what = _dependence(trials, is_ordered=_case_rules(case).ordered)
+        if tie is not None:
+            message = f"{label} has a tie on instance {name}: {tie}, and any of them is accepted; {way_out}."
+        elif what is not None:
+            message = f"{label} gives {what} on instance {name} when the rows are put in differently: a tie; {way_out}."
+        else:
+            continue
+        yield Finding(severity=grave, message=message, case=case.id)
+        break
 
 
 def _dependence(trials: "list[Trial]", *, is_ordered: bool | None) -> str | None:
-    """Say what depends on the order of the rows in the tables: what comes out, or its order where that counts."""
+    """Describe what depends on the order of the rows in the tables: what comes out, or its order where that counts."""
     if len({trial.rows_sha256 for trial in trials}) > 1:
         return "other rows"
     counts = trials[0].is_sorted if is_ordered is None else is_ordered
@@ -262,6 +299,7 @@ KIND = GraderKind(
     build=build,
     check=check,
     expected_text=expected_text,
+    version=2,
     reasons=(
         Reason.CORRECT,
         Reason.WRONG_RESULT,

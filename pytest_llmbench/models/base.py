@@ -41,12 +41,14 @@ class OpenSettings:
     """What the command line adds to an entry when a model is opened.
 
     `concurrency` and `timeout_s` are None where the entry or the provider decides;
-    `cache_dir` is where prepared weights may be kept.
+    `cache_dir` is where prepared weights may be kept; `root` is the project's root directory, from where its own
+    code is imported.
     """
 
     concurrency: int | None = None
     timeout_s: float | None = None
     cache_dir: Path = field(default_factory=lambda: Path.home() / ".cache" / "pytest-llmbench")
+    root: Path = field(default_factory=Path.cwd)
 
 
 class Model(Protocol):
@@ -131,6 +133,8 @@ class Traits:
     `is_api`: requests go to a server and wait there side by side; a label is picked by writing it.
     `takes_device`: it runs on an accelerator of its own where there are several, one a worker.
     `is_placed`: its entry itself names the devices it runs on.
+    `takes_inputs`: the case's own fields are sent to it, beside the prompt or in its place.
+    `is_unversioned`: the code behind it may change unseen, so that its answers are not stored.
     """
 
     is_local: bool = True
@@ -139,6 +143,8 @@ class Traits:
     is_api: bool = False
     takes_device: bool = False
     is_placed: bool = False
+    takes_inputs: bool = False
+    is_unversioned: bool = False
 
 
 @runtime_checkable

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from pytest_llmbench.errors import ModelsFileFault, UsageFault
 from pytest_llmbench.models.base import HasTraits, Provider, Traits
-from pytest_llmbench.models.entries import PATH, PATH_OR_ID, Entry
+from pytest_llmbench.models.entries import PATH, PATH_OR_ID, PATH_OR_MODULE, Entry
 from pytest_llmbench.models.presets import PRESETS
 from pytest_llmbench.models.validation import chief_error, known_keys, nearest_first, place, said
 
@@ -22,10 +22,13 @@ BUILT_IN = MappingProxyType(
         "transformers": "transformers.provider",
         "openai": "openai.provider",
         "recorded": "recorded",
+        "python": "python.provider",
+        "http": "http.provider",
         **dict.fromkeys(PRESETS, "openai.provider"),
     }
 )
 """Module below this package that holds PROVIDER, by provider."""
+_MODULE = re.compile(r"\w+(\.\w+)*")
 NAME_PATTERN = re.compile(r"[A-Za-z0-9._-]+")
 
 
@@ -168,6 +171,9 @@ def _entry(provider: Provider, table: Mapping[str, Any], folder: Path, where: st
     for key, value in table.items():
         if key in fields and isinstance(value, str):
             absolute[key] = _located(value, fields[key].metadata, folder)
+        elif key in fields and isinstance(value, list):
+            marks = fields[key].metadata
+            absolute[key] = [_located(one, marks, folder) if isinstance(one, str) else one for one in value]
     try:
         entry: Entry = provider.entry_type.model_validate(absolute)
     except ValidationError as fault:
@@ -189,4 +195,5 @@ def _located(value: str, marks: Sequence[object], folder: Path) -> str:
         and not value.startswith("package:")
         and (value.startswith((".", "/", "~")) or value.endswith(".gguf") or (folder / value).exists())
     )
+    is_path |= PATH_OR_MODULE in marks and (not _MODULE.fullmatch(value) or (folder / value).exists())
     return str((folder / Path(value).expanduser()).resolve()) if is_path else value

@@ -27,6 +27,9 @@ PATH_OR_ID = "path or id"
 PathOrIdText = Annotated[str, PATH_OR_ID]
 """A path if it starts with `.`, `/` or `~`, ends in `.gguf`, or exists beside the models file; else a hub id."""
 
+PATH_OR_MODULE = "path or module"
+"""Marks a list of names: a path if it exists beside the models file or is no name of a module, else a module."""
+
 
 class Strict(BaseModel):
     """A table with no other keys than those named."""
@@ -143,8 +146,10 @@ class OpenAIEntry(Entry):
     def _with_preset(cls, table: Any) -> Any:
         if not isinstance(table, dict):
             return table
-        preset = preset_of(str(table.get("provider")))
-        return {**preset.keys, **table}
+        keys = dict(preset_of(str(table.get("provider"))).keys)
+        if table.get("serve") is not None:  # then the server has an address of its own
+            keys.pop("base_url", None)
+        return {**keys, **table}
 
 
 class RecordedEntry(Entry):

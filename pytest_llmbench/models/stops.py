@@ -27,6 +27,10 @@ def cut_at_stop(text: str, stop: Iterable[str], marks: Marks | None, *, has_reas
     return None if place is None else text[: start + place]
 
 
+_LONGEST_BEGINNING = 400
+"""Characters: a longer text that is undecided is no beginning of a mark, and waits for a closing one."""
+
+
 class AnswerWatch:
     """Follows a growing text: whether its answer has begun, and whether a stop string has ended it.
 
@@ -45,6 +49,7 @@ class AnswerWatch:
         self._marks = marks
         self._stop = tuple(word for word in stop if word)
         self._is_patient = is_patient
+        self._is_waiting = False
         self.is_open = False
         self.is_behind = False
 
@@ -62,7 +67,7 @@ class AnswerWatch:
             has_reasoning: some came in a field of its own.
         """
         may_end = self._marks is not None and self._marks.may_end(tail)
-        if self.is_open and not may_end:
+        if (self.is_open or self._is_waiting) and not may_end:
             return
         if self.has_begun and not may_end and not any(word in tail for word in self._stop):
             return
@@ -72,6 +77,7 @@ class AnswerWatch:
         self.is_behind = has_reasoning or found.start > 0
         answer = found.text.lstrip() if self.is_behind else found.text
         is_undecided = self._marks is not None and self._marks.may_begin(text, found.start)
+        self._is_waiting = is_undecided and len(found.text.strip()) > _LONGEST_BEGINNING
         self.has_begun = bool(answer) and not found.is_open and not is_undecided
         may_stop = self.has_begun and (self.is_behind or not self._is_patient)
         self.is_ended = may_stop and first_stop(answer, self._stop) is not None

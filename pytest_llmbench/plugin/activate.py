@@ -15,6 +15,8 @@ from pytest_llmbench.plugin.record import RecordHooks
 from pytest_llmbench.plugin.reports import Summary, register_html_report, register_outputs
 from pytest_llmbench.plugin.run import RunHooks
 from pytest_llmbench.plugin.session import LlmSession
+from pytest_llmbench.plugin.usage_summary import NAME as USAGE_SUMMARY
+from pytest_llmbench.plugin.usage_summary import UsageSummary, write_usage_error
 from pytest_llmbench.plugin.xdist import ControllerHooks
 
 NAME = "llmbench-session"
@@ -26,6 +28,14 @@ def activate(config: pytest.Config) -> None:
     Raises:
         pytest.UsageError: a fault of an option or of the models file.
     """
+    try:
+        _activate(config)
+    except pytest.UsageError as fault:
+        write_usage_error(config, str(fault))
+        raise
+
+
+def _activate(config: pytest.Config) -> None:
     device = device_of(config)
     if device is not None:
         os.environ[VARIABLE] = device  # before anything asks torch for one
@@ -41,6 +51,7 @@ def activate(config: pytest.Config) -> None:
         config.pluginmanager.register(ControllerHooks(session), "llmbench-controllerhooks")
     for hooks in (Collection, RunHooks, Outcomes, RecordHooks, Summary):
         config.pluginmanager.register(hooks(session), f"llmbench-{hooks.__name__.lower()}")
+    config.pluginmanager.register(UsageSummary(session), USAGE_SUMMARY)
     register_gate(session)
     register_outputs(session)
     register_html_report(session)

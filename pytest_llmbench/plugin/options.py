@@ -89,7 +89,7 @@ def run_settings(config: pytest.Config) -> RunSettings:
         n_checked=_count(config, "llm_check_batching") or 0,
         is_only_planned=flag(config, "llm_plan"),
         is_bounded=bool(config.getoption("maxfail")) or bool(config.getoption("stepwise", False)),
-        open_settings=OpenSettings(concurrency=concurrency, timeout_s=timeout_s),
+        open_settings=OpenSettings(concurrency=concurrency, timeout_s=timeout_s, root=config.rootpath),
         options=options,
         answers=_answers(config),
     )

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from pytest_llmbench.errors import RunFileFault, UsageFault
-from pytest_llmbench.results.identity import graders_without_judge, judge_differences
-from pytest_llmbench.results.records import LARGEST, RunInfo
+from pytest_llmbench.results.identity import REPORTED, graders_without_judge, identity_differences, judge_differences
+from pytest_llmbench.results.records import LARGEST, ModelInfo, RunInfo
 from pytest_llmbench.results.run_file import SCHEMA, read_run, read_run_file, run_info_from_json
 from pytest_llmbench.stats import wilson_interval
 
@@ -27,7 +27,8 @@ class Entry:
     Rates are shares; `score` and `interval` leave errors out and are None if there is nothing else; `errors`
     counts the cases that have a sample without an answer.
     `breaks` names what changed since the entry before of the same suite and role, so that the
-    numbers are no longer of the same thing: `cases`, `prompts`, `grader` (or its judge), `machine`, `concurrency`.
+    numbers are no longer of the same thing: `cases`, `prompts`, `grader` (or its judge), `machine`, `concurrency`,
+    `model` (its entry, or what it is), `sampling`.
     `p50_s` is of the answers of this run measured beside as many others as most of it, `concurrency`.
     """
 
@@ -134,20 +135,20 @@ _COLUMNS = {
     "machine_info": 'STRUCT("system" VARCHAR, machine VARCHAR, cpu STRUCT(brand_raw VARCHAR, "count" INTEGER))',
     "benchmarks": f"STRUCT(extra_info STRUCT(llmbench STRUCT({_RECORD})))[]",
     "llmbench": f'STRUCT("schema" INTEGER, unmeasured STRUCT({_RECORD})[], '
-    "suites MAP(VARCHAR, STRUCT(grader_version INTEGER)), options JSON)",
+    "suites MAP(VARCHAR, STRUCT(grader_version INTEGER)), models JSON, options JSON)",
 }
 # in one pass: a record is summed up as soon as it is read, so that no two files are in memory whole
 _QUERY = """
 WITH records AS (
     SELECT filename, "datetime" AS moment, commit_info.id AS commit, machine_info::VARCHAR AS machine,
-        llmbench.suites AS suites, llmbench.options->'judge' AS judge,
+        llmbench.suites AS suites, llmbench.options->'judge' AS judge, llmbench.models::VARCHAR AS models,
         unnest(list_concat(
             [b.extra_info.llmbench FOR b IN benchmarks IF b.extra_info.llmbench IS NOT NULL],
             coalesce(llmbench.unmeasured, []))) AS r
     FROM read_json($files, format = 'unstructured', columns = {columns}, filename = true, maximum_object_size = {size})
     WHERE llmbench."schema" <= {schema}
 ), slim AS (
-    SELECT filename, moment, commit, machine, suites[r."suite"].grader_version AS grader_version,
+    SELECT filename, moment, commit, machine, models, suites[r."suite"].grader_version AS grader_version,
         r."suite" AS suite, r."role" AS role, r.model AS model, nullif(r.score, 'nan') AS score, r.grader AS grader,
         CASE WHEN NOT list_contains($without_judge, r.grader) THEN judge::VARCHAR END AS judge,
         list_contains([s.outcome FOR s IN r.samples], 'error') AS has_error,
@@ -169,7 +170,8 @@ WITH records AS (
         flatten(list(times)) AS times,
         sum(case_digest::HUGEINT) AS case_digest, sum(prompt_digest::HUGEINT) AS prompt_digest,
         (min(grader), max(grader), max(grader_version))::VARCHAR AS grader, any_value(machine) AS machine,
-        coalesce(bool_or(is_bad), false) AS is_bad, any_value(judge) AS judge
+        coalesce(bool_or(is_bad), false) AS is_bad, any_value(judge) AS judge,
+        any_value(models) AS models
     FROM slim GROUP BY filename, suite, role
 ), loaded AS (
     -- times measured beside as many others as most of the run: with others they are no one figure
@@ -177,7 +179,7 @@ WITH records AS (
 )
 SELECT filename, moment, commit, suite, role, model, cases, errors, score, answered, format_rate,
     list_aggregate([t.s FOR t IN times IF t.beside = beside], 'quantile_cont', 0.5), nullif(beside, 0),
-    case_digest, prompt_digest, grader, machine, judge, is_bad
+    case_digest, prompt_digest, grader, machine, judge, models, is_bad
 FROM loaded
 """
 
@@ -189,6 +191,7 @@ class _Row:
     entry: Entry
     made_of: dict[str, Any]
     judge: str | None
+    model: ModelInfo | None
 
 
 def _rows(files: Sequence[Path]) -> tuple[list[_Row], list[Path]]:
@@ -248,9 +251,18 @@ def _row(found: tuple[Any, ...]) -> _Row:
         p50_s=p50_s,
         concurrency=concurrency,
     )
-    *digests, judge = found[13:18]
+    *digests, judge, models = found[13:19]
     made_of = dict(zip(("cases", "prompts", "grader", "machine"), digests, strict=True))
-    return _Row(entry, {**made_of, "concurrency": concurrency}, judge)
+    return _Row(entry, {**made_of, "concurrency": concurrency}, judge, _model_of(models, role))
+
+
+def _model_of(models: str | None, role: str) -> ModelInfo | None:
+    """Read what a run knows of its model; None where it knows nothing that can be read."""
+    try:
+        facts = run_info_from_json({"models": json.loads(models or "{}")})
+    except ValueError:
+        return None
+    return next((model for model in facts.models if model.role == role), None)
 
 
 def _with_breaks(rows: Sequence[_Row]) -> Iterator[Entry]:
@@ -266,6 +278,13 @@ def _changes(before: _Row, now: _Row) -> Iterator[str]:
         is_judged_otherwise = name == "grader" and _is_another_judge(before.judge, now.judge, now.entry.suite)
         if is_judged_otherwise or _is_change(before.made_of[name], value):
             yield name
+    if before.entry.model != now.entry.model:
+        yield "model"
+    elif before.model is not None and now.model is not None:
+        if set(identity_differences(before.model.identity, now.model.identity)) - REPORTED:
+            yield "model"
+        if _is_change(*(row.model.sampling.get(row.entry.suite) for row in (before, now) if row.model is not None)):
+            yield "sampling"
 
 
 def _is_change(before: object, now: object) -> bool:

@@ -208,7 +208,7 @@ def graded_sample(answer: Answer, grade: Grade) -> Sample:
         reason=str(grade.reason),
         explanation=grade.explanation,
         format_ok=grade.format_ok,
-        parts=grade.parts,
+        parts={**grade.parts, **_of_app(answer)},
         **_of_answer(answer),
     )
 
@@ -222,6 +222,10 @@ def error_sample(error: AnswerError) -> Sample:
     """Make the sample of a request that got no answer."""
     nothing = Answer(text="", attempts=error.attempts, concurrency=error.concurrency)
     return _ungraded(error.cause, {**_of_answer(nothing), "answer": None})
+
+
+def _of_app(answer: Answer) -> dict[str, Json]:
+    return {"app": dict(answer.app)} if answer.app else {}
 
 
 def _ungraded(error: str, of_answer: dict[str, Any]) -> Sample:

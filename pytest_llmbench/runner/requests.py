@@ -19,7 +19,7 @@ from pytest_llmbench.runner.calls import SharedModel
 from pytest_llmbench.runner.recheck import recheck
 from pytest_llmbench.runner.settings import Item, RunSettings
 from pytest_llmbench.runner.slots import Ask, ModelPlan
-from pytest_llmbench.runner.store.keys import drawn_for, entry_key
+from pytest_llmbench.runner.store.keys import drawn_for, entry_key, inputs_sha256
 from pytest_llmbench.runner.store.model import StoredModel
 from pytest_llmbench.runner.store.store import AnswerStore
 from pytest_llmbench.values import Answer, AnswerError, Prompt, PromptStyle, Request, Sampling
@@ -121,7 +121,7 @@ class RequestBuilder:
             UsageFault: see `AnswerStore`.
         """
         answers = None if self.settings.is_only_planned else self.settings.answers
-        if self._store is None and answers is not None and not all(spec.traits.is_recorded for spec in specs):
+        if self._store is None and answers is not None and not all(_is_unstored(spec) for spec in specs):
             self._store = AnswerStore(
                 answers.path, reuse=answers.reuse, token=answers.token or uuid4().hex, is_owner=answers.is_owner
             )
@@ -142,7 +142,7 @@ class RequestBuilder:
     def through(self, spec: ModelSpec, model: Model) -> Model:
         """Put before a model what the run has: its budget, and before that the answer store."""
         model = self._priced(spec, model)
-        if self._store is None or spec.traits.is_recorded:
+        if self._store is None or _is_unstored(spec):
             return model
         stored = StoredModel(model, self._store.answers_of(model.identity, spec.role, entry_key(spec.entry)))
         return SeparatedModel(stored, spec.entry.reasoning)  # stores of earlier versions hold whole texts
@@ -182,7 +182,10 @@ class RequestBuilder:
             prompt, sampling = self.prompt(item), self.sampling(item)
             labels, picks_label = item.loaded.kind.labels(item.loaded.suite)
             drawn = drawn_for(item.loaded.suite.name, item.case.id, sampling)
-            equal = (item.spec.role, prompt, sampling, labels, picks_label, drawn)
+            inputs = item.case.inputs if item.spec.traits.takes_inputs else {}
+            # what tells them apart beside the prompt; inputs are JSON, and hold lists
+            own = inputs_sha256(inputs) if inputs else ""
+            equal = (item.spec.role, prompt, sampling, labels, picks_label, drawn, own)
             copy = copies[equal]
             copies[equal] += 1
             yield tuple(
@@ -195,6 +198,7 @@ class RequestBuilder:
                     sampling=sampling if sampling.seed is None else replace(sampling, seed=sampling.seed + sample),
                     labels=labels,
                     picks_label=picks_label,
+                    inputs=inputs,
                     copy=copy,
                 )
                 for sample in range(self.settings.samples)
@@ -246,6 +250,10 @@ class RequestBuilder:
                 "the next run asks only for what is missing."
             )
         return tuple(found)
+
+
+def _is_unstored(spec: ModelSpec) -> bool:
+    return spec.traits.is_recorded or spec.traits.is_unversioned
 
 
 def _requests_were(n: int) -> str:

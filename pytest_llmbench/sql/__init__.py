@@ -1,1 +1,1 @@
-"""From one SQL text to a judged result: extract, readings, guard, databases, worker, tables."""
+"""From one SQL text to its evaluation: extract, translate, guard, database, worker, result sets."""

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import duckdb
 
+from pytest_llmbench.sql.cells import plain
 from pytest_llmbench.sql.protocol import Instance, Schema
-from pytest_llmbench.sql.result_sets import Table, plain
+from pytest_llmbench.sql.result_sets import Table
 
 MAX_ROWS = 10_000
 """A result with more rows is compared no further."""
@@ -122,13 +123,14 @@ class Engine:
         rows = connection.execute("SELECT DISTINCT lower(function_name) FROM duckdb_functions()").fetchall()
         return frozenset(name for (name,) in rows)
 
-    def run(self, sql: str, instance: Instance, *, deadline: float) -> Table:
+    def run(self, sql: str, instance: Instance, *, deadline: float, has_single: bool = False) -> Table:
         """Run one checked query on an opened instance, on a cursor of its own.
 
         Args:
             sql: text that passed the gate, its moment put in.
             instance: opened before.
             deadline: when to stop, of time.monotonic.
+            has_single: the query computes with single precision (REAL).
 
         Raises `TooSlowError` or `FailedError`.
         """
@@ -137,7 +139,7 @@ class Engine:
         cursor = self._connections[instance.file][0].cursor()
         try:
             with self._alarm.set(cursor, deadline):
-                return _fetched(cursor, sql)
+                return _fetched(cursor, sql, has_single=has_single)
         except duckdb.InterruptException as stop:
             raise TooSlowError("time") from stop
         except (duckdb.OutOfMemoryException, MemoryError) as full:
@@ -150,7 +152,7 @@ class Engine:
             cursor.close()
 
 
-def _fetched(cursor: duckdb.DuckDBPyConnection, sql: str) -> Table:
+def _fetched(cursor: duckdb.DuckDBPyConnection, sql: str, *, has_single: bool) -> Table:
     """Run and bring the values to plain ones."""
     cursor.execute(sql)
     kinds = [str(column[1]) for column in cursor.description or ()]
@@ -161,11 +163,17 @@ def _fetched(cursor: duckdb.DuckDBPyConnection, sql: str) -> Table:
         columns = ", ".join(f"c{index}" for index in range(len(kinds)))
         cursor.execute(f"SELECT {casts} FROM ({sql}) AS result({columns})")  # noqa: S608 - checked text
     rows = cursor.fetchmany(MAX_ROWS + 1)
-    return Table(
-        names=names,
-        rows=tuple(tuple(map(plain, row)) for row in rows),
-        is_single=tuple(kind == "FLOAT" for kind in kinds),
-    )
+    if any("MAP(" in kind or "TUPLE(" in kind for kind in kinds):
+        types = [column[1] for column in cursor.description or ()]
+        cells = tuple(tuple(map(plain, row, types)) for row in rows)
+    else:
+        cells = tuple(tuple(map(plain, row)) for row in rows)
+    return Table(names=names, rows=cells, is_single=tuple(_is_single(kind, has_single=has_single) for kind in kinds))
+
+
+def _is_single(kind: str, *, has_single: bool) -> bool:
+    """Tell whether a column holds single precision: a REAL, or a DOUBLE made in a query that has one."""
+    return kind == "FLOAT" or (has_single and kind == "DOUBLE")
 
 
 def _naive(index: int, kind: str) -> str:
@@ -185,4 +193,8 @@ def _schema(connection: duckdb.DuckDBPyConnection) -> Schema:
     tables: dict[str, dict[str, str]] = {}
     for table, column, kind in rows:
         tables.setdefault(table, {})[column] = kind
-    return Schema(tables=tables)
+    keys = connection.execute(
+        "SELECT lower(table_name), constraint_column_names FROM duckdb_constraints() "
+        "WHERE constraint_type = 'PRIMARY KEY' AND schema_name = 'main'"
+    ).fetchall()
+    return Schema(tables=tables, primary_keys={table: tuple(map(str.lower, columns)) for table, columns in keys})

@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, time
+from decimal import Decimal
 from itertools import permutations
 
 from pytest_llmbench.sql import result_sets
-from pytest_llmbench.sql.result_sets import Assignment, Cell, Row, Table
+from pytest_llmbench.sql.cells import Cell, Entries, Row, Struct, is_same_row
+from pytest_llmbench.sql.result_sets import Assignment, Table
 from pytest_llmbench.values import Json
 
 MAX_SHOWN_ROWS = 3
@@ -72,16 +74,27 @@ def _shown(cell: Cell) -> Json:
         return cell if abs(cell) < 2**53 else str(cell)  # JSON readers keep no more digits
     if isinstance(cell, float):
         return float(cell) if cell - cell == 0 else str(cell)
+    if isinstance(cell, Decimal):
+        return str(cell) if len(cell.as_tuple().digits) > 15 else float(cell)
     if isinstance(cell, datetime):
         return cell.isoformat(sep=" ") if cell.time() != time() else cell.date().isoformat()
-    text = str(list(map(_shown, cell))) if isinstance(cell, tuple) else str(cell)
+    text = _nested(cell) if isinstance(cell, tuple | Struct | Entries) else str(cell)
     text = text.encode("utf-8", "backslashreplace").decode()
     return text if len(text) <= _MAX_SHOWN_CHARS else text[:_MAX_SHOWN_CHARS] + "…"
 
 
+def _nested(cell: "tuple[Cell, ...] | Struct | Entries") -> str:
+    """Write a list, a struct or a map."""
+    if isinstance(cell, Struct):
+        return str({name or str(place): _shown(item) for place, (name, item) in enumerate(cell.fields)})
+    if isinstance(cell, Entries):
+        return "MAP " + str({str(_shown(key)): _shown(item) for key, item in cell.items})
+    return str(list(map(_shown, cell)))
+
+
 def _out_of_place(got: Table, want: Table) -> tuple[list[Row], list[Row]]:
     """Give the rows that stand in another place, pairwise."""
-    pairs = [(other, one) for one, other in zip(got.rows, want.rows, strict=True) if one != other]
+    pairs = [(other, one) for one, other in zip(got.rows, want.rows, strict=True) if not is_same_row(one, other)]
     return [other for other, _ in pairs], [one for _, one in pairs]
 
 

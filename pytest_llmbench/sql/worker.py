@@ -1,9 +1,9 @@
-"""The parent's side of the worker process: start it, ask it, kill it when its time is up, start the next.
+"""The parent's side of the worker process: start it, give it tasks, kill it when its time is up, start the next.
 
 The process is a bare Python with this package, DuckDB and sqlglot: it imports neither the user's main
 module nor pytest, and its environment holds no keys.  The parent never runs model text.  Three ways a worker ends:
 killed here because an answer took longer than its limit and a second (`too-slow`); dead by itself or by
-another's hand, in which case the answer is asked once more and only a second death is its verdict; and replaced
+another's hand, in which case the answer is evaluated once more and only a second death counts; and replaced
 because a query made it large.  The next worker is started while a late answer is still waited for.
 """
 
@@ -30,7 +30,7 @@ GRACE_S = 1.0
 """How long after its limit an answer is killed: the worker stops most queries itself."""
 
 FAULT = 70
-"""The exit status of a worker that failed of itself (see cell.py, which is not imported here: it loads DuckDB)."""
+"""The exit status of a worker that failed of itself (see worker_main.py; importing it here would load DuckDB)."""
 
 _PREPARATION_S = 90.0  # opening the databases and running the references, on a slow machine
 _START_S = 60.0
@@ -39,7 +39,7 @@ _ENVIRONMENT = ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "T
 
 
 class WorkerFaultError(LlmbenchError):
-    """The worker cannot be started, or says that a reference cannot be judged by."""
+    """The worker cannot be started, or a reference cannot be used."""
 
 
 class _DeadError(Exception):
@@ -142,7 +142,7 @@ class _Child:
 
 
 class Worker:
-    """Asks a worker process and keeps one alive. Safe to use from several threads, one task at a time."""
+    """Gives tasks to a worker process and keeps one alive. Safe to use from several threads, one task at a time."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -160,20 +160,20 @@ class Worker:
         with self._lock:
             self._current()
 
-    def judge(self, answer: str, question: Question) -> Evaluation:
-        """Judge one answer."""
-        task = {"do": "judge", "answer": answer, "question": question.to_json()}
+    def evaluate(self, answer: str, question: Question) -> Evaluation:
+        """Evaluate one answer."""
+        task = {"do": "evaluate", "answer": answer, "question": question.to_json()}
         with self._turn():
             for attempt in (1, 2):
                 try:
-                    return self._judge(task, question)
+                    return self._evaluate(task, question)
                 except _DeadError as end:
                     status = end.args[0]
                     words = self._child.last_words if self._child is not None else ""
                     self._drop()
                     if status == FAULT:
                         raise WorkerFaultError(
-                            f"The judge itself failed on this answer ({words}); please report it."
+                            f"The SQL worker itself failed on this answer ({words}); please report it."
                         ) from end
                     is_cpu_limit = status == -getattr(signal, "SIGXCPU", 0)
                     if is_cpu_limit or attempt == 2:
@@ -209,18 +209,18 @@ class Worker:
     def _turn(self) -> Iterator[None]:
         """Let one task at a time be waited for; a process whose task was given up would answer out of turn."""
         with self._lock:
-            is_told = False
+            is_done = False
             try:
                 yield
-                is_told = True
+                is_done = True
             except WorkerFaultError:
-                is_told = True
+                is_done = True
                 raise
             finally:
-                if not is_told:  # Ctrl-C in the middle
+                if not is_done:  # Ctrl-C in the middle
                     self._drop()
 
-    def _judge(self, task: Mapping[str, Any], question: Question) -> Evaluation:
+    def _evaluate(self, task: Mapping[str, Any], question: Question) -> Evaluation:
         child = self._current()
         self._ask(child, task)
         try:
@@ -245,7 +245,7 @@ class Worker:
         if line.get("is_spent"):
             self._drop()
             self._current()
-        return Evaluation.from_json(_checked(line)["verdict"])
+        return Evaluation.from_json(_checked(line)["evaluation"])
 
     def _line(self, task: Mapping[str, Any], timeout_s: float) -> Mapping[str, Any]:
         """Ask for one line; a death or a delay is the fault of what was asked, which is the user's own."""
@@ -292,7 +292,7 @@ def _checked(line: dict[str, Any]) -> dict[str, Any]:
 
 
 def _died(status: int | None) -> Evaluation:
-    """Give the verdict of an answer that ended two workers."""
+    """Give the evaluation of an answer that ended two workers."""
     how = f"signal {-status}" if status is not None and status < 0 else f"status {status}"
     return Evaluation(
         reason=Reason.TOO_SLOW,

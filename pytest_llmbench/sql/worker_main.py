@@ -7,6 +7,7 @@ the middle of a query that nothing else stops.
 """
 
 import json
+import logging
 import os
 import queue
 import sys
@@ -40,16 +41,17 @@ def main() -> None:
     threading.Thread(target=_listen, args=(source, tasks), name="lifeline", daemon=True).start()
     confine()
     sys.excepthook = _end
-    judge = Evaluator()
-    _say(sink, {"ready": True})
+    logging.getLogger("sqlglot").disabled = True  # it reports to people what is a value here
+    evaluator = Evaluator()
+    _send(sink, {"ready": True})
     while True:
         task = json.loads(tasks.get())
         _release()
         try:
-            for message in _TASKS[task["do"]](judge, task):
-                _say(sink, message)
+            for message in _TASKS[task["do"]](evaluator, task):
+                _send(sink, message)
         except ReferenceFaultError as fault:
-            _say(sink, {"fault": str(fault)})
+            _send(sink, {"fault": str(fault)})
 
 
 def _end(kind: type[BaseException], fault: BaseException, trace: TracebackType | None) -> None:
@@ -110,7 +112,7 @@ def _listen(source: IO[bytes], tasks: "queue.SimpleQueue[bytes]") -> None:
     os._exit(0)
 
 
-def _say(sink: IO[str], message: dict[str, Any]) -> None:
+def _send(sink: IO[str], message: dict[str, Any]) -> None:
     sink.write(json.dumps(message) + "\n")
     sink.flush()
 
@@ -121,7 +123,7 @@ def _is_spent() -> bool:
 
 
 def _peak_bytes() -> int:
-    """Give the most memory the process has used; 0 where nothing tells."""
+    """Give the most memory the process has used; 0 where it is not known."""
     try:
         # not ru_maxrss: on Linux a new process takes over its parent's, and ours may have a model loaded
         with open("/proc/self/status", encoding="ascii", errors="replace") as status:
@@ -135,25 +137,26 @@ def _peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def _judge(judge: Evaluator, task: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Judge one answer: first the references are prepared, then the answer's time begins."""
+def _evaluate(evaluator: Evaluator, task: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Evaluate one answer: first the references are prepared, then the answer's time begins."""
     question = Question.from_json(task["question"])
-    references = judge.prepare(question)
+    references = evaluator.prepare(question)
     yield {"prepared": True}
     _allow(question.limit_s)
-    yield {"verdict": judge.verdict(task["answer"], question, references).to_json(), "is_spent": _is_spent()}
+    evaluation = evaluator.evaluate(task["answer"], question, references)
+    yield {"evaluation": evaluation.to_json(), "is_spent": _is_spent()}
 
 
-def _try(judge: Evaluator, task: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _try(evaluator: Evaluator, task: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Run one reference on some instances."""
     instances = tuple(Instance.from_json(instance) for instance in task["instances"])
-    yield {"trials": [asdict(trial) for trial in judge.trials(task["sql"], instances, task["limit_s"])]}
+    yield {"trials": [asdict(trial) for trial in evaluator.trials(task["sql"], instances, task["limit_s"])]}
 
 
-def _survive(judge: Evaluator, task: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _survive(evaluator: Evaluator, task: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Find the queries that no instance tells from the references."""
     question = Question.from_json(task["question"])
-    yield {"survivors": judge.survivors(task["queries"], question, judge.prepare(question))}
+    yield {"survivors": evaluator.survivors(task["queries"], question, evaluator.prepare(question))}
 
 
-_TASKS = {"judge": _judge, "try": _try, "survive": _survive}
+_TASKS = {"evaluate": _evaluate, "try": _try, "survive": _survive}

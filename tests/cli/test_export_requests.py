@@ -12,7 +12,7 @@ import pytest
 from pytest_llmbench.cli import main
 from pytest_llmbench.models.base import OpenSettings
 from pytest_llmbench.models.entries import OpenAIEntry
-from pytest_llmbench.models.openai.provider import OpenAIModel
+from pytest_llmbench.models.openai.model import OpenAIModel
 from pytest_llmbench.models.openai.request_body import request_body
 from pytest_llmbench.values import Message, Prompt, Request, Sampling
 
@@ -84,7 +84,7 @@ def exported(*options):
 
 
 def test_lines(project, capsys):
-    """A line has the custom id, the method, the path and all that is asked, without a key and without a stream."""
+    """A line has the custom id, the method, the path and all that is asked, without a key, a stream, and the stop strings of a chat."""
     lines = exported("--llm-model", "api", "--llm-limit", "2")
 
     assert capsys.readouterr().out == "wrote 2 requests of 1 suite to requests.jsonl\n"
@@ -102,7 +102,6 @@ def test_lines(project, capsys):
             "max_completion_tokens": 8,
             "temperature": 0.5,
             "top_p": 0.9,
-            "stop": ["\n"],
             "seed": 7,
             "top_k": 1,
         },

@@ -182,6 +182,18 @@ def test_runs_of_equal_times_are_recommended_a_margin_that_the_gate_takes() -> N
     assert found.margin == 1.05
 
 
+def test_another_sampling_or_entry_is_wrong_usage() -> None:
+    """What moves between two settings is no noise of a model against itself."""
+    one, warm = run([1.0] * 5), run([1.0] * 5, temperature=0.7)
+    (model,) = one.facts.models
+    other = replace(one, facts=replace(one.facts, models=(replace(model, model="example"),)))
+
+    with pytest.raises(UsageFault, match='the runs differ in the sampling of suite "s" under "m"'):
+        calibrate([one, warm], SETTINGS)
+    with pytest.raises(UsageFault, match=r'the runs met different entries as "m" \(m, example\)'):
+        calibrate([one, other], SETTINGS)
+
+
 def test_one_run_or_two_models_are_wrong_usage() -> None:
     """A calibration needs the same model twice."""
     one = run([1.0] * 5)

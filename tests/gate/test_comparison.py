@@ -62,7 +62,7 @@ def run(*records: Record, temperature: float = 0.0, version: int = 1, weights: s
     return Run(
         records=records,
         facts=RunInfo(
-            models=tuple(ModelInfo(role=role, model=role, identity=identity, sampling=sampling) for role in roles),
+            models=tuple(ModelInfo(role=role, model="gpt", identity=identity, sampling=sampling) for role in roles),
             suites=tuple(
                 SuiteInfo(suite=s, sha256="", grader="exact", grader_version=version, path="") for s in suites
             ),

@@ -532,6 +532,21 @@ def test_the_run_noise_is_measured_on_runs_that_were_measured_alike() -> None:
     assert noise_runs(records=tuple(timed(BASE_S, concurrency=8))) == 0
 
 
+def test_runs_of_the_baseline_far_apart_leave_latency_unjudged() -> None:
+    """Of two, one was measured beside other work: with which of them to compare is unknown, unless it is allowed."""
+    today, busy, candidate = (run(timed([value * factor for value in BASE_S])) for factor in (1.0, 1.4, 1.0))
+    comparison = replace(join(today, candidate), baselines=(today, busy))
+
+    (found,) = decide(comparison, GateSettings(latency_margin=1.25)).latency
+    (allowed,) = decide(comparison, GateSettings(latency_margin=1.25, allowed=frozenset({Kind.MACHINE}))).latency
+
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert [refusal.text for refusal in found.facts.refusals] == [
+        "load of the machine: runs of the baseline lie x1.40 apart, more than run-to-run noise explains"
+    ]
+    assert allowed.verdict is Verdict.NO_WORSE
+
+
 # -- options
 
 

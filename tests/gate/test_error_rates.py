@@ -150,6 +150,7 @@ def _binomial(n: int, k: int, p: float) -> float:
 
 @pytest.mark.parametrize("world", WORLDS)
 @pytest.mark.parametrize("n", SIZES)
+@pytest.mark.slow
 def test_error_rates_with_one_answer_a_case(world: World, n: int) -> None:
     """At a drop of the whole margin at most 6.5% pass, unchanged at most 5.5% are called worse; a larger drop passes less."""
     rates = [counted(world(1, drop), n) for drop in (0.0, 0.02, 0.05, 0.10)]
@@ -191,6 +192,7 @@ def share(verdicts: Sequence[Verdict], *wanted: Verdict) -> float:
 
 @pytest.mark.parametrize("world", [usual, decided])
 @pytest.mark.parametrize(("n", "pairs"), [(20, 3000), (100, 3000), (500, 1500), (2000, 800)])
+@pytest.mark.slow
 def test_error_rates_with_four_answers_a_case(world: World, n: int, pairs: int) -> None:
     """The bounds hold for means of four answers, within a standard error; a drop of twice the margin hardly ever passes."""
     noise = random.Random(f"{world.__name__} {n}")
@@ -207,6 +209,7 @@ def test_error_rates_with_four_answers_a_case(world: World, n: int, pairs: int) 
 
 @pytest.mark.parametrize("samples", [1, 4])
 @pytest.mark.parametrize(("n", "pairs"), [(20, 800), (100, 500), (500, 200), (2000, 50)])
+@pytest.mark.slow
 def test_lost_answers_never_raise_the_error_rates(n: int, pairs: int, samples: int) -> None:
     """With 5% of answers lost at random on both sides the verdict must hold with them all wrong and all right."""
     noise = random.Random(f"lost {n} {samples}")
@@ -228,6 +231,7 @@ def test_lost_answers_never_raise_the_error_rates(n: int, pairs: int, samples: i
     assert share(verdicts(0.0), Verdict.WORSE) <= MOST_ALARMED
 
 
+@pytest.mark.slow
 def test_several_suites_alarm_no_more_often_than_one() -> None:
     """Of five unchanged suites of 50 cases some suite alarms in at most 5.5% of runs, within a standard error."""
     noise, law, pairs = random.Random(5), usual(1, 0.0), 1500
@@ -260,6 +264,7 @@ def latency_verdicts(noise: random.Random, n: int, factor: float, pairs: int, ru
 @pytest.mark.parametrize(
     ("n", "pairs", "runs"), [(20, 3000, 0), (100, 2000, 0), (500, 800, 0), (2000, 250, 0), (100, 2000, 3)]
 )
+@pytest.mark.slow
 def test_error_rates_of_latency_with_noise_between_runs(n: int, pairs: int, runs: int) -> None:
     """A model 1.25 times as slow hardly ever passes at that margin, one as fast is hardly ever called worse."""
     noise = random.Random(f"latency {n} {runs}")

@@ -7,7 +7,7 @@ import pytest
 
 from pytest_llmbench.models.base import OpenSettings
 from pytest_llmbench.models.entries import OpenAIEntry
-from pytest_llmbench.models.openai.provider import OpenAIModel
+from pytest_llmbench.models.openai.model import OpenAIModel
 from pytest_llmbench.models.openai.retries import RetryPolicy
 from pytest_llmbench.values import Message, Prompt, Request, Sampling
 

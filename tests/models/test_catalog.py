@@ -108,13 +108,13 @@ FAULTS = {
         FILE.replace('"openai"', '"opnai"'),
         "chatgpt",
         'models.toml: [chatgpt]: there is no provider "opnai"; the known ones are: openai, anthropic, '
-        "openrouter, ollama, gemini, groq, azure, mistral, recorded, lmstudio, transformers, vllm.",
+        "openrouter, python, ollama, gemini, http, groq, azure, mistral, recorded, lmstudio, transformers, vllm.",
     ),
     "unknown provider of a target": (
         FILE,
         "hf:x",
-        '--llm-model "hf:x": there is no provider "hf"; the known ones are: anthropic, transformers, openai, recorded, '
-        "azure, ollama, vllm, lmstudio, openrouter, gemini, groq, mistral.",
+        '--llm-model "hf:x": there is no provider "hf"; the known ones are: http, python, anthropic, transformers, '
+        "openai, recorded, azure, ollama, vllm, lmstudio, openrouter, gemini, groq, mistral.",
     ),
     "missing key": (
         FILE.replace("model =", "# model ="),

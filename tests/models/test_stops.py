@@ -76,6 +76,24 @@ def test_white_space_first() -> None:
     assert watched("\nyes", 1) == [(False, False), (True, True), (True, True), (True, True)]
 
 
+def test_a_long_text_is_not_read_again_and_again() -> None:
+    """What may be gpt-oss's reasoning without its marks is read whole only until it is long, and at its end."""
+    watch = AnswerWatch(AUTO, ("\n",))
+    text, n_read = "analysis", 0
+
+    def whole() -> str:
+        nonlocal n_read
+        n_read += 1
+        return text
+
+    for piece in (*["it may\n"] * 1000, "assistantfinal", "yes", "\n"):
+        text += piece
+        watch.look(text[-watch.tail_characters :], whole)
+
+    assert watch.is_ended
+    assert n_read < 100
+
+
 def test_patience() -> None:
     """Where a model is known to reason, nothing ends a text before a closing mark."""
     text = "a\nb\n</think>\nyes\n"

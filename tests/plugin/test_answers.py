@@ -27,6 +27,9 @@ cases:
 """
 RIGHT = {"france": "Paris", "peru": "Lima", "kenya": "Nairobi"}
 QUIET = ("--benchmark-quiet",)
+ALONE = pytest.param((), id="one process")
+ONE_WORKER = pytest.param(("-n", "1"), id="xdist", marks=pytest.mark.slow)
+TWO_WORKERS = pytest.param(("-n", "2"), id="xdist", marks=pytest.mark.slow)
 
 MakeProject = Callable[..., pytest.Pytester]
 
@@ -181,6 +184,7 @@ def test_what_a_test_asks_itself_is_not_stored(make_project: MakeProject, openai
 # -- interrupted runs
 
 
+@pytest.mark.slow
 def test_kill_9_in_the_middle_loses_no_answer_and_asks_none_twice(
     make_project: MakeProject, openai_server: Any
 ) -> None:
@@ -204,7 +208,8 @@ def test_kill_9_in_the_middle_loses_no_answer_and_asks_none_twice(
     }
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["one process", "xdist"])
+@pytest.mark.parametrize("workers", [ALONE, ONE_WORKER])
+@pytest.mark.slow
 def test_ctrl_c_writes_what_arrived_and_the_next_run_asks_the_rest(
     make_project: MakeProject, openai_server: Any, workers: tuple[str, ...]
 ) -> None:
@@ -230,7 +235,8 @@ def test_ctrl_c_writes_what_arrived_and_the_next_run_asks_the_rest(
     assert sorted(openai_server.prompts()) == ["chile", "chile", "france", "france", "kenya", "peru"]
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["one process", "xdist"])
+@pytest.mark.parametrize("workers", [ALONE, TWO_WORKERS])
+@pytest.mark.slow
 def test_ctrl_c_before_anything_arrived_writes_a_file_too(
     make_project: MakeProject, openai_server: Any, workers: tuple[str, ...]
 ) -> None:
@@ -250,6 +256,7 @@ def test_ctrl_c_before_anything_arrived_writes_a_file_too(
 
 
 @pytest.mark.parametrize(("times", "is_kept"), [(1, True), (2, False)])
+@pytest.mark.slow
 def test_ctrl_c_while_a_case_is_graded_takes_no_record_away(
     make_project: MakeProject, times: int, *, is_kept: bool
 ) -> None:
@@ -336,7 +343,7 @@ def test_a_word_that_is_no_reuse_is_a_usage_error(make_project: MakeProject) -> 
     result.stderr.fnmatch_lines(['ERROR: --llm-reuse needs auto, all or none, not "some".'])
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["one process", "xdist"])
+@pytest.mark.parametrize("workers", [ALONE, TWO_WORKERS])
 def test_a_damaged_store_ends_the_run_before_anything_is_asked(
     make_project: MakeProject, openai_server: Any, workers: tuple[str, ...]
 ) -> None:
@@ -366,7 +373,8 @@ def test_a_store_in_a_folder_that_cannot_be_made_is_a_usage_error(
     assert openai_server.prompts() == []
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["one process", "xdist"])
+@pytest.mark.parametrize("workers", [ALONE, ONE_WORKER])
+@pytest.mark.slow
 def test_a_disk_that_is_full_in_the_middle_ends_the_store_but_not_the_run(
     make_project: MakeProject, openai_server: Any, workers: tuple[str, ...]
 ) -> None:
@@ -394,7 +402,7 @@ def test_a_disk_that_is_full_in_the_middle_ends_the_store_but_not_the_run(
     assert "the run went on without it, and what was answered since then is asked again by the next one." in told
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["one process", "xdist"])
+@pytest.mark.parametrize("workers", [ALONE, ONE_WORKER])
 def test_a_refused_key_ends_the_run_at_once(
     make_project: MakeProject, openai_server: Any, monkeypatch: pytest.MonkeyPatch, workers: tuple[str, ...]
 ) -> None:
@@ -417,7 +425,7 @@ def test_a_refused_key_ends_the_run_at_once(
     assert result.parseoutcomes()["errors"] <= 2
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["one process", "xdist"])
+@pytest.mark.parametrize("workers", [ALONE, ONE_WORKER])
 def test_a_key_refused_to_one_of_two_models_takes_nothing_from_the_other(
     make_project: MakeProject, openai_server: Any, workers: tuple[str, ...]
 ) -> None:
@@ -437,6 +445,7 @@ def test_a_key_refused_to_one_of_two_models_takes_nothing_from_the_other(
 # -- one run of several processes
 
 
+@pytest.mark.slow
 def test_a_run_of_several_workers_is_one_run(make_project: MakeProject, openai_server: Any) -> None:
     """Under xdist a run that finished is not continued, and one that was stopped is, whichever worker asked what."""
     pytester = make_project()
@@ -454,7 +463,7 @@ def test_a_run_of_several_workers_is_one_run(make_project: MakeProject, openai_s
 # -- asked again alone
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["one process", "xdist"])
+@pytest.mark.parametrize("workers", [ALONE, ONE_WORKER])
 def test_answers_are_asked_again_alone_and_differences_are_reported(
     make_project: MakeProject, openai_server: Any, workers: tuple[str, ...]
 ) -> None:

@@ -583,7 +583,7 @@ def test_the_newest_of_several_baselines_is_compared_and_the_older_pooled(gated:
     assert result.ret == 0
     result.stdout.fnmatch_lines(
         [
-            "llmbench gate: against base.json (base, 20*), 1 older run to pool, margin 5 points",
+            "llmbench gate: against base.json (base, 20*), pooled with 1 older run, margin 5 points",
             "  answers of 1 older run of the baseline are pooled",
         ]
     )
@@ -626,7 +626,7 @@ PLAIN = {"benchmarks": [], "datetime": "2026-01-01"}
         (PLAIN, "new.json: this is a plain pytest-benchmark file; only runs with --llm-model can be read here."),
         (
             {**PLAIN, "llmbench": {"schema": 99}},
-            "new.json: this file has schema 99, this pytest-llmbench reads up to 1; update it.",
+            "new.json: this file has schema 99, this pytest-llmbench reads up to 2; update it.",
         ),
         ({**PLAIN, "llmbench": {"schema": 1}}, "new.json: this run has no record; nothing can be compared with it."),
     ],
@@ -932,3 +932,32 @@ def test_a_suite_that_cannot_pass_is_named_at_the_start(gated: GateProject) -> N
     (line,) = [line for line in result.outlines if "cannot pass an unchanged model" in line]
     assert line.startswith('llmbench gate: suite "sums" has 20 cases')
     assert "give it 59 or more, or write `gate: smoke`" in line
+
+
+# -- usage errors in a CI step
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--llm-margin=0"], "needs points of score above 0"),
+        (["--llm-max-errors=2"], "--llm-max-errors needs a share from 0 to 1"),
+        (["--llm-baseline=gone.json"], "gone.json: there is no such file"),
+        (["--llm-min-score=other=0.5"], 'there is no suite "other"'),
+    ],
+)
+def test_a_usage_error_stands_in_the_step_summary(
+    gated: GateProject, monkeypatch: pytest.MonkeyPatch, options: list[str], words: str
+) -> None:
+    """Exit 4, from an option, the baseline or the plan, leaves its error where a CI shows the results."""
+    pytester = gated(cases=20, new={})
+    step = pytester.path / "step.md"
+    step.write_text("before\n")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(step))
+
+    result = run_new(pytester, *options)
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    page = step.read_text()
+    assert page.startswith("before\n## llmbench: usage error\n\n")
+    assert words in page.replace("\\", "")  # what Markdown would read is escaped

@@ -135,6 +135,7 @@ def xml_texts(path: Path) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("says", ["answers", "errors"])
+@pytest.mark.slow
 def test_what_a_model_says_acts_nowhere(
     hostile: pytest.Pytester, harms: Harms, capsys: pytest.CaptureFixture[str], says: str
 ) -> None:
@@ -167,6 +168,7 @@ def test_what_a_model_says_acts_nowhere(
 
 
 @pytest.mark.parametrize("traceback", ["auto", "line", "native"])
+@pytest.mark.slow
 def test_what_pytest_itself_tells_of_a_python_test_is_made_safe(
     hostile: pytest.Pytester, harms: Harms, traceback: str
 ) -> None:

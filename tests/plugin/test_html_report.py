@@ -60,6 +60,7 @@ def test_the_report_shows_the_gate_of_the_run(project: Project) -> None:
     assert "<title>llmbench: this run, too few cases</title>" in page(pytester.path / "report.html")
 
 
+@pytest.mark.slow
 def test_under_xdist_the_controller_writes_the_same(project: Project) -> None:
     """The cases, answers and grades are those of a run without workers."""
     pytester = project()

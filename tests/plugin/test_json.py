@@ -34,9 +34,16 @@ WHOLE_RUNS = {
     "a gate": (ANSWERS, ("--llm-min-score", "0.1")),
     "workers": (ANSWERS, ("-n", "2")),
 }
+SLOW_RUNS = ("workers",)
 
 
-@pytest.mark.parametrize(("answers", "options"), WHOLE_RUNS.values(), ids=WHOLE_RUNS)
+@pytest.mark.parametrize(
+    ("answers", "options"),
+    [
+        pytest.param(*run, id=name, marks=[pytest.mark.slow] if name in SLOW_RUNS else [])
+        for name, run in WHOLE_RUNS.items()
+    ],
+)
 def test_the_whole_file_is_of_the_format(
     project: Project,
     read_run_strictly: Callable[[Path], dict[str, Any]],
@@ -154,6 +161,7 @@ def test_the_file_has_a_line_for_each_benchmark(project: Project) -> None:
     assert lines[-1] == "}"
 
 
+@pytest.mark.slow
 def test_stock_compare_reads_the_files(project: Project) -> None:
     """`pytest-benchmark compare` shows the rows of two runs, errors left out."""
     pytester = project(ANSWERS)
@@ -193,6 +201,7 @@ def test_a_missing_folder_for_the_json_is_a_usage_error(project: Project) -> Non
         ("--benchmark-disable", {"passed": 1, "failed": 1, "errors": 1}, False),
     ],
 )
+@pytest.mark.slow
 def test_cases_are_benchmarks_to_pytest_benchmark(
     project: Project, option: str, outcomes: dict[str, int], *, has_file: bool
 ) -> None:
@@ -206,6 +215,7 @@ def test_cases_are_benchmarks_to_pytest_benchmark(
     assert (pytester.path / "run.json").exists() == has_file
 
 
+@pytest.mark.slow
 def test_xdist_writes_the_same_file(project: Project) -> None:
     """With -n 2 the same records stand in the same JSON."""
     pytester = project(ANSWERS)

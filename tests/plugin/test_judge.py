@@ -136,6 +136,7 @@ def test_a_judge_that_nobody_asks_needs_no_key(judged: Judged, monkeypatch: pyte
     result.assert_outcomes(failed=3)
 
 
+@pytest.mark.slow
 def test_under_xdist_the_same_is_written(judged: Judged) -> None:
     """Workers ask the judge too, and the file says the same of it."""
     pytester = judged()

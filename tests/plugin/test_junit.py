@@ -79,7 +79,9 @@ TOTALS = {
 }
 
 
-@pytest.mark.parametrize("options", [(), ("-n2",)], ids=["alone", "xdist"])
+@pytest.mark.parametrize(
+    "options", [pytest.param((), id="alone"), pytest.param(("-n2",), id="xdist", marks=pytest.mark.slow)]
+)
 def test_cases_and_suites_have_their_properties(project: Project, options: tuple[str, ...]) -> None:
     """Outcome, model, score, reason and latency of each case; the totals on the suite, under xdist too."""
     pytester = project(ANSWERS)

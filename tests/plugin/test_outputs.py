@@ -145,6 +145,7 @@ def test_collecting_alone_writes_nothing(project: Project) -> None:
     assert not (pytester.path / "summary.md").exists()
 
 
+@pytest.mark.slow
 def test_the_controller_of_workers_writes_it_once(project: Project) -> None:
     """Under xdist the page is that of a run without: same scores, same cases."""
     pytester = project(WRONG_PERU)

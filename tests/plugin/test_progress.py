@@ -16,6 +16,8 @@ from pathlib import Path
 import pyte
 import pytest
 
+pytestmark = pytest.mark.slow
+
 PROVIDER = '''
 import os
 from pathlib import Path

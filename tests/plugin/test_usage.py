@@ -212,6 +212,7 @@ def test_a_prompt_style_that_a_suite_lacks_is_a_usage_error(project: Project) ->
     one_suite.assert_outcomes(passed=1, deselected=2)
 
 
+@pytest.mark.slow
 def test_a_usage_error_of_a_worker_is_told_by_its_tests(project: Project) -> None:
     """With -n, where only workers know the plan, the run ends with the sentence, no traceback, and exit status 4 too."""
     pytester = project(suite=SUITE)
@@ -438,6 +439,7 @@ def test_a_bug_of_a_provider_is_an_error_of_each_case(project: Project) -> None:
     )
 
 
+@pytest.mark.slow
 def test_workers_end_a_run_whose_model_can_answer_nothing(project: Project) -> None:
     """With -n 2 each worker's first case is the ERROR, and the file has them."""
     pytester = project(suite=SUITE + "".join(f"  - {{id: c{n}, question: q, expected: e}}\n" for n in range(20)))
@@ -453,6 +455,7 @@ def test_workers_end_a_run_whose_model_can_answer_nothing(project: Project) -> N
     result.stdout.fnmatch_lines(["!* xdist.dsession.Interrupted: the weights are gone; fetch them. !*"])
 
 
+@pytest.mark.slow
 def test_workers_bring_half_characters_home(project: Project) -> None:
     """An answer that is no valid text reaches the file of a run with -n as it does without."""
     pytester = project([{"case": "france", "answer": "Pa\ud83dris", "latency_s": 1}], suite=SUITE)

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 PROVIDER = '''
 import json, os, signal
 from pathlib import Path

@@ -86,14 +86,20 @@ def _with_markdown_it(text: str) -> str:
     return MarkdownIt("gfm-like", {"html": True, "linkify": True}).render(text)
 
 
+def _page(html: str) -> Page:
+    reader = _Reader()
+    reader.feed(html)
+    reader.close()
+    return reader.page
+
+
 @pytest.fixture(params=[_with_github_s_parser, _with_markdown_it], ids=["cmark-gfm", "markdown-it"])
 def render(request: pytest.FixtureRequest) -> Render:
     """Render Markdown with everything on that could act: raw HTML, tables, links, footnotes."""
+    return lambda text: _page(request.param(text))
 
-    def rendered(text: str) -> Page:
-        reader = _Reader()
-        reader.feed(request.param(text))
-        reader.close()
-        return reader.page
 
-    return rendered
+@pytest.fixture
+def render_as_github() -> Render:
+    """Render a whole page with GitHub's parser alone."""
+    return lambda text: _page(_with_github_s_parser(text))

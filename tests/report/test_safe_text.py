@@ -81,22 +81,23 @@ def test_what_only_looks_like_a_command_stays(text: str) -> None:
     assert visible(text) == text
 
 
-def test_printed_json_is_the_same_json_and_does_nothing(payload: Any, harms: Harms) -> None:
+def test_printed_json_is_the_same_json_and_does_nothing(payloads: tuple[Any, ...], harms: Harms) -> None:
     """It is read back as it was, and may be looked at on a terminal and stand in a log."""
-    text = clipped(payload.text, 2000)
+    table = {clipped(payload.text, 2000): [clipped(payload.text, 2000)] for payload in payloads}
 
-    printed = printed_json({text: [text]})
+    printed = printed_json(table)
 
-    assert json.loads(printed) == {text: [text]}
-    assert harms(printed) == []
+    assert json.loads(printed) == table
+    assert [line for line in printed.splitlines() if harms(line)] == []
 
 
-def test_a_name_is_on_one_line(payload: Any, harms: Harms) -> None:
+def test_a_name_is_on_one_line(payloads: tuple[Any, ...], harms: Harms) -> None:
     """So that a cell of a table stays one."""
-    shown = on_one_line(payload.text)
+    for payload in payloads:
+        shown = on_one_line(payload.text)
 
-    assert "\n" not in shown
-    assert harms(shown) == []
+        assert "\n" not in shown, payload.name
+        assert harms(shown) == [], payload.name
 
 
 def test_a_long_text_is_cut_in_its_middle() -> None:

@@ -165,7 +165,7 @@ def test_another_judge_is_a_change_of_grader(
 
 
 def test_a_role_that_another_model_took_shows_its_models(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Where a role stays and its model changes, each line names its model; the numbers are of the same cases still."""
+    """Where a role stays and its model changes, each line names its model, and the change is marked."""
     write(tmp_path / "1.json", entry("a", True), date="2026-01-01")
     write(tmp_path / "2.json", {**entry("a", False), "model": "new"}, date="2026-01-02")
 
@@ -174,7 +174,34 @@ def test_a_role_that_another_model_took_shows_its_models(tmp_path: Path, capsys:
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "s m"
     assert [line.split()[0] for line in lines[1:]] == ["model", "m-name", "new"]
-    assert lines[3].endswith(" 0")
+    assert lines[3].endswith(" 0       model")
+
+
+def model(max_tokens: int = 4, **identity: Any) -> dict[str, Any]:
+    known = {"provider": "openai", "model": "gpt", **identity}
+    return {"m": {"model": "m-name", "identity": known, "sampling": {"s": {"max_tokens": max_tokens}}}}
+
+
+@pytest.mark.parametrize(
+    ("new", "breaks"),
+    [
+        (model(), ()),
+        (model(8), ("sampling",)),
+        (model(weights="w"), ("model",)),
+        (model(libraries={"openai": "4"}), ()),
+        ({}, ()),
+    ],
+    ids=["the same", "sampling", "weights", "a library", "unknown"],
+)
+def test_another_sampling_or_identity_is_a_break(tmp_path: Path, new: dict[str, Any], breaks: tuple[str, ...]) -> None:
+    """What the model is, and how it answers, is of the measurement; a library's version under it is not."""
+    for day, models in ((1, model()), (2, new)):
+        path = write(tmp_path / f"{day}.json", entry("a", True), date=f"2026-01-0{day}")
+        content = json.loads(path.read_text())
+        content["llmbench"]["models"] = models
+        path.write_text(json.dumps(content))
+
+    assert [run.breaks for run in read_history([tmp_path], Filter()).entries] == [(), breaks]
 
 
 def test_another_name_of_the_machine_is_no_break(tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def test_the_terminal_shows_the_table_below_the_scoreboard(pytester: pytest.Pyte
     pytester.path.joinpath("old.jsonl").write_text("".join(json.dumps(row) + "\n" for row in answers))
     pytester.makeini("[pytest]\n")
 
-    result = pytester.runpytest_subprocess("--llm-model", "old=recorded:old.jsonl", "--llm-no-fail", "cases")
+    result = pytester.runpytest("--llm-model", "old=recorded:old.jsonl", "--llm-no-fail", "cases")
 
     result.stdout.fnmatch_lines(
         [
@@ -122,7 +122,7 @@ def test_a_quiet_run_has_no_table(pytester: pytest.Pytester) -> None:
     )
     pytester.makeini("[pytest]\n")
 
-    result = pytester.runpytest_subprocess("-q", "--llm-model", "old=recorded:old.jsonl", "cases")
+    result = pytester.runpytest("-q", "--llm-model", "old=recorded:old.jsonl", "cases")
 
     result.stdout.no_fnmatch_line("*positive is*")
     assert result.ret == 0

@@ -2,12 +2,14 @@
 
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
 from pytest_llmbench.models.base import STOPPED, Identity, Opened
+from pytest_llmbench.models.separated import SeparatedModel
+from pytest_llmbench.runner.store.keys import request_key
 from pytest_llmbench.runner.store.model import StoredModel
 from pytest_llmbench.runner.store.store import AnswerStore, Reuse
 from pytest_llmbench.values import Answer, AnswerError, Arrived, Prompt, Request, Sampling
@@ -151,3 +153,25 @@ def test_closing_closes_the_model(store: AnswerStore) -> None:
     stored.close()
 
     assert (model.is_closed, stored.identity, stored.concurrency) == (True, IDENTITY, 4)
+
+
+def test_answers_of_earlier_versions(store: AnswerStore) -> None:
+    """A stored text that still holds its reasoning is found by its old key, and comes apart as a new one does."""
+    answers = store.answers_of(IDENTITY, "m")
+    answers.keep(answers.key(request("a")), Answer(text="<think>no</think>yes"))
+    model = SeparatedModel(StoredModel(Model(), answers))
+
+    (answer,) = model.answer(ABC[:1])
+
+    assert (answer.text, answer.reasoning) == ("yes", "no")  # type: ignore[union-attr]
+
+
+def test_keys_stay() -> None:
+    """The keys of answers that were stored before there was room for reasoning are those of today."""
+    asked = Request(
+        suite="s", case="c", sample=0, prompt=Prompt(text="p"), sampling=Sampling(max_tokens=4, stop=("\n",))
+    )
+    roomy = replace(asked, sampling=replace(asked.sampling, reasoning_tokens=8))
+
+    assert request_key("model", asked) == "51f0efb881ebd768a48e485a26127480bdafaedcd41e83f7e0e543155215ef30"
+    assert request_key("model", roomy) != request_key("model", asked)

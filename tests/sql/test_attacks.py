@@ -1,5 +1,6 @@
 """What is refused: nothing here may run. Each string goes through the whole judge, never to a plain DuckDB."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +131,13 @@ CATALOGUES = [
     "SELECT error('x')",
 ]
 _LISTED = yaml.safe_load((Path(__file__).parent / "attacks.yaml").read_text(encoding="utf-8"))
-ATTACKS = WRITES + FILES + SETTINGS + CATALOGUES + _LISTED["unsafe"]
+FAMILIES = {
+    "writes": WRITES,
+    "files": FILES,
+    "settings": SETTINGS,
+    "catalogues": CATALOGUES,
+    "listed": _LISTED["unsafe"],
+}
 MALFORMED = [
     *_LISTED["fails"],
     "SELECT COUNT(*) FROM (DELETE FROM events RETURNING *)",
@@ -155,22 +162,44 @@ HARMLESS = [
 ]
 
 
-@pytest.mark.parametrize("attack", ATTACKS)
-def test_attack_is_refused(judge: Any, attack: str) -> None:
-    """A statement that writes, reads elsewhere, changes settings or depends on chance is unsafe and does not run."""
-    grade = judge(attack, REFERENCE)
+@pytest.mark.parametrize(
+    "attacks",
+    [
+        pytest.param(attacks, id=family, marks=[pytest.mark.slow] if family == "listed" else [])
+        for family, attacks in FAMILIES.items()
+    ],
+)
+def test_attacks_are_refused_and_leave_nothing_behind(
+    judge: Any, subtests: pytest.Subtests, attacks: Sequence[str]
+) -> None:
+    """What writes, reads elsewhere, changes settings or hangs on chance is unsafe; the next answer is judged right."""
+    for attack in attacks:
+        with subtests.test(attack):
+            grade = judge(attack, REFERENCE)
 
-    assert (grade.reason, grade.passed) == ("unsafe", False), grade
-    assert "sql" not in grade.parts
+            assert (grade.reason, grade.passed) == ("unsafe", False), grade
+            assert "sql" not in grade.parts
+
+    grade = judge(NORMAL, REFERENCE)
+    assert grade.passed, grade
+    assert not list(Path("/tmp").glob("stolen*"))
 
 
-@pytest.mark.parametrize("attack", MALFORMED)
-def test_attack_that_is_not_even_sql_fails(judge: Any, attack: str) -> None:
+def test_the_attacks_are_many() -> None:
+    """At least 300, none twice."""
+    attacks = [attack for family in FAMILIES.values() for attack in family]
+
+    assert len(set(attacks)) == len(attacks) >= 300
+
+
+def test_attacks_that_are_not_even_sql_fail(judge: Any, subtests: pytest.Subtests) -> None:
     """What no dialect can read fails, whatever it was meant to do."""
-    grade = judge(attack, REFERENCE)
+    for attack in MALFORMED:
+        with subtests.test(attack):
+            grade = judge(attack, REFERENCE)
 
-    assert grade.reason in ("invalid", "no-sql", "wrong-result", "unsafe"), grade
-    assert not grade.passed
+            assert grade.reason in ("invalid", "no-sql", "wrong-result", "unsafe"), grade
+            assert not grade.passed
 
 
 @pytest.mark.parametrize("answer", HARMLESS)
@@ -179,18 +208,6 @@ def test_words_of_attacks_in_harmless_places_are_no_attack(judge: Any, answer: s
     grade = judge(answer, REFERENCE)
 
     assert grade.passed, grade
-
-
-def test_nothing_is_left_behind(judge: Any, events_root: Path) -> None:
-    """After every attack a normal answer is judged right and no file has appeared."""
-    for attack in ATTACKS:
-        judge(attack, REFERENCE)
-
-    grade = judge(NORMAL, REFERENCE)
-
-    assert grade.passed, grade
-    assert not list(Path("/tmp").glob("stolen*"))
-    assert len(ATTACKS) >= 300
 
 
 def test_attack_in_one_dialect_wins_over_a_harmless_reading_in_another(judge: Any) -> None:

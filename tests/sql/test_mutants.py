@@ -154,6 +154,7 @@ def shipped() -> tuple[Instance, ...]:
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["id"] for case in CASES])
+@pytest.mark.slow
 def test_no_separable_mutant_survives(case: dict[str, Any], shipped: tuple[Instance, ...]) -> None:
     """On the five shipped instances only those near misses pass that are listed as meaning the same."""
     survivors = alive(case, list(near_misses(case)), shipped)
@@ -161,6 +162,7 @@ def test_no_separable_mutant_survives(case: dict[str, Any], shipped: tuple[Insta
     assert survivors == set(LISTED["mutants"].get(case["id"], ()))
 
 
+@pytest.mark.slow
 def test_listed_mutants_mean_the_same_on_other_data(tmp_path: Path) -> None:
     """What is listed as meaning the same passes on dozens of other instances of the generator, too."""
     folder = tmp_path / "fixtures" / "databases" / "others"

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 LIMIT_S = 0.4
 REFERENCE = "SELECT COUNT(*) FROM events WHERE rpc_method = 'Login'"
 NORMAL = "SELECT SUM(rpc_method = 'Login') FROM events"

@@ -16,7 +16,8 @@ import pytest
 import sqlglot
 import yaml
 
-from pytest_llmbench.sql.result_sets import Table, matches, plain
+from pytest_llmbench.sql.cells import plain
+from pytest_llmbench.sql.result_sets import Table, matches
 
 ROOT = Path(__file__).parents[2]
 SUITE = ROOT / "cases" / "sql.yaml"

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 CASES: dict[str, dict[str, Any]] = {
     case["id"]: case for case in yaml.safe_load((ROOT / "cases" / "sql.yaml").read_text(encoding="utf-8"))["cases"]

@@ -22,6 +22,8 @@ from pytest_llmbench.sql.protocol import Instance, Question
 from pytest_llmbench.sql.worker import shared_worker
 from pytest_llmbench.values import Reason
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 SUITE = ROOT / "cases" / "sql.yaml"
 DATABASES = ROOT / "fixtures" / "databases"
@@ -216,7 +218,7 @@ def test_published_answer_gets_its_verdict(model: str) -> None:
     (line,) = file.read_text(encoding="utf-8").splitlines()
     case = next(case for case in CASES if case["id"] == json.loads(line)["case"])
 
-    verdict = shared_worker().judge(json.loads(line)["answer"], question(case))
+    verdict = shared_worker().evaluate(json.loads(line)["answer"], question(case))
 
     assert verdict.reason is Reason(PUBLISHED[model])
 

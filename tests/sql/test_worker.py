@@ -85,12 +85,12 @@ def question(events_root: Path) -> Question:
 
 def test_worker_killed_between_answers_is_replaced(worker: Worker, question: Question) -> None:
     """A worker that someone else killed is no answer's fault: the next is judged by another."""
-    worker.judge(NORMAL, question)
+    worker.evaluate(NORMAL, question)
     first = worker.pid
     assert first is not None
     psutil.Process(first).kill()
 
-    verdict = worker.judge(NORMAL, question)
+    verdict = worker.evaluate(NORMAL, question)
 
     assert verdict.reason == "correct"
     assert worker.pid != first
@@ -98,13 +98,13 @@ def test_worker_killed_between_answers_is_replaced(worker: Worker, question: Que
 
 def test_worker_killed_while_grading_grades_again(worker: Worker, question: Question) -> None:
     """An answer whose worker is killed from outside is asked once more and gets its own verdict."""
-    worker.judge(NORMAL, question)
+    worker.evaluate(NORMAL, question)
     victim = worker.pid
     assert victim is not None
     threading.Timer(0.3, psutil.Process(victim).kill).start()
 
-    verdict = worker.judge("SELECT COUNT(*) FROM range(1000000000000)", question)
-    after = worker.judge(NORMAL, question)
+    verdict = worker.evaluate("SELECT COUNT(*) FROM range(1000000000000)", question)
+    after = worker.evaluate(NORMAL, question)
 
     assert (verdict.reason, after.reason) == ("too-slow", "correct")
     assert worker.pid != victim
@@ -113,7 +113,7 @@ def test_worker_killed_while_grading_grades_again(worker: Worker, question: Ques
 def test_worker_killed_twice_while_grading_is_too_slow(worker: Worker, question: Question) -> None:
     """An answer that two workers do not survive has its verdict, and the next one is judged."""
     patient = replace(question, limit_s=5.0)
-    worker.judge(NORMAL, patient)
+    worker.evaluate(NORMAL, patient)
     stop = threading.Event()
 
     def kill_at_work() -> None:
@@ -127,11 +127,11 @@ def test_worker_killed_twice_while_grading_is_too_slow(worker: Worker, question:
     killer = threading.Thread(target=kill_at_work)
     killer.start()
     try:
-        verdict = worker.judge("SELECT COUNT(*) FROM range(1000000000000)", patient)
+        verdict = worker.evaluate("SELECT COUNT(*) FROM range(1000000000000)", patient)
     finally:
         stop.set()
         killer.join()
-    after = worker.judge(NORMAL, question)
+    after = worker.evaluate(NORMAL, question)
 
     assert (verdict.reason, after.reason) == ("too-slow", "correct")
     assert verdict.explanation.startswith("The process that ran it ended twice (")
@@ -139,23 +139,23 @@ def test_worker_killed_twice_while_grading_is_too_slow(worker: Worker, question:
 
 def test_answer_given_up_by_ctrl_c_is_not_taken_for_the_next(worker: Worker, question: Question) -> None:
     """Who interrupts the waiting for a verdict finds the next answers judged by another process, in turn."""
-    worker.judge(NORMAL, question)
+    worker.evaluate(NORMAL, question)
     threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]).start()
 
     with pytest.raises(KeyboardInterrupt):
-        worker.judge("SELECT COUNT(*) FROM range(1000000000000)", question)
+        worker.evaluate("SELECT COUNT(*) FROM range(1000000000000)", question)
 
     answers = (NORMAL, "SELECT 17", NORMAL)
-    assert [worker.judge(answer, question).reason for answer in answers] == ["correct", "wrong-result", "correct"]
+    assert [worker.evaluate(answer, question).reason for answer in answers] == ["correct", "wrong-result", "correct"]
 
 
 def test_answer_that_nothing_interrupts_is_killed(worker: Worker, question: Question) -> None:
     """What DuckDB's own limits do not stop is killed a second after its limit, and the next answer need not wait for a start."""
-    worker.judge(NORMAL, question)
+    worker.evaluate(NORMAL, question)
     start = time.monotonic()
 
-    verdict = worker.judge(SLOW, question)
-    worker.judge(NORMAL, question)
+    verdict = worker.evaluate(SLOW, question)
+    worker.evaluate(NORMAL, question)
     took_s = time.monotonic() - start
 
     assert verdict.reason == "too-slow"
@@ -167,7 +167,7 @@ def test_threads_take_turns(worker: Worker, question: Question) -> None:
     verdicts = []
 
     def ask() -> None:
-        verdicts.extend(worker.judge(NORMAL, question).reason for _ in range(5))
+        verdicts.extend(worker.evaluate(NORMAL, question).reason for _ in range(5))
 
     threads = [threading.Thread(target=ask) for _ in range(4)]
     for thread in threads:
@@ -180,14 +180,14 @@ def test_threads_take_turns(worker: Worker, question: Question) -> None:
 
 def test_closed_worker_leaves_nothing_behind_and_starts_again(worker: Worker, question: Question) -> None:
     """Closing ends the process and reaps it; another task would start another."""
-    worker.judge(NORMAL, question)
+    worker.evaluate(NORMAL, question)
     first = worker.pid
     assert first is not None
 
     worker.close()
 
     assert not psutil.pid_exists(first)
-    assert worker.judge(NORMAL, question).reason == "correct"
+    assert worker.evaluate(NORMAL, question).reason == "correct"
 
 
 def test_worker_has_neither_keys_nor_pytest(
@@ -196,7 +196,7 @@ def test_worker_has_neither_keys_nor_pytest(
     """The worker's environment holds none of the user's variables, and its command starts no module of the user's."""
     monkeypatch.setenv("OPENAI_API_KEY", "secret")
 
-    worker.judge(NORMAL, question)
+    worker.evaluate(NORMAL, question)
 
     assert worker.pid is not None
     process = psutil.Process(worker.pid)
@@ -207,7 +207,7 @@ def test_worker_has_neither_keys_nor_pytest(
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the limits of another process")
 def test_worker_has_limits(worker: Worker, question: Question) -> None:
     """Memory, CPU time, file size and core dumps of the worker are limited."""
-    worker.judge(NORMAL, question)
+    worker.evaluate(NORMAL, question)
     process = psutil.Process(worker.pid)
 
     limits = {name: process.rlimit(getattr(psutil, f"RLIMIT_{name}"))[0] for name in ("AS", "CPU", "FSIZE", "CORE")}
@@ -220,7 +220,7 @@ def test_worker_has_limits(worker: Worker, question: Question) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the limits of another process")
 def test_limits_of_an_answer_end_with_it(worker: Worker, question: Question) -> None:
     """References, and the near misses of them, are not stopped by what is left of the last answer's time and memory."""
-    worker.judge(NORMAL, question)
+    worker.evaluate(NORMAL, question)
 
     worker.trials(REFERENCE, question.instances, 1.0)
 
@@ -240,16 +240,16 @@ root = Path(sys.argv[1])
 instances = build(find_database("events", suite_path=root / "cases" / "sql.yaml", root=root))
 worker = shared_worker()
 question = Question(references=("SELECT COUNT(*) FROM events",), instances=instances, limit_s=30.0)
-print(worker.judge("SELECT COUNT(*) FROM events", question).reason, worker.pid, flush=True)
+print(worker.evaluate("SELECT COUNT(*) FROM events", question).reason, worker.pid, flush=True)
 if sys.argv[2] == "large":
     kept, first = bytearray(600 * 2**20), worker.pid
     kept[:: 4096] = b"x" * len(kept[:: 4096])
     worker.close()
-    worker.judge("SELECT COUNT(*) FROM events", question)
+    worker.evaluate("SELECT COUNT(*) FROM events", question)
     started = worker.pid
-    print(worker.judge("SELECT COUNT(*) FROM events", question).reason, started == worker.pid != first)
+    print(worker.evaluate("SELECT COUNT(*) FROM events", question).reason, started == worker.pid != first)
 if sys.argv[2] == "busy":
-    worker.judge("SELECT COUNT(*) FROM range(1000000000000)", question)
+    worker.evaluate("SELECT COUNT(*) FROM range(1000000000000)", question)
 """
 
 
@@ -307,6 +307,6 @@ def test_suites_with_other_limits_share_a_database(worker: Worker, question: Que
     """Two suites on one database, each with its own limit, take turns in one worker."""
     limits = (1.0, 0.5, 1.0)
 
-    verdicts = [worker.judge(NORMAL, replace(question, limit_s=limit)).reason for limit in limits]
+    verdicts = [worker.evaluate(NORMAL, replace(question, limit_s=limit)).reason for limit in limits]
 
     assert verdicts == ["correct"] * 3

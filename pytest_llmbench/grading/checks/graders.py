@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -19,6 +19,7 @@ from pytest_llmbench.grading.sql import SqlCase, SqlSuite
 from pytest_llmbench.models.validation import Share, kept
 from pytest_llmbench.values import Json, Suite
 
+_SQL_OPTIONS = frozenset(SqlSuite.model_fields) - {"dialect"}
 _PLAIN = frozenset({"name", "weight", "required"})
 
 
@@ -34,6 +35,7 @@ class SqlValue(SqlCase):
 
     database: str = Field(min_length=1, pattern=r"^[A-Za-z0-9._-]+$")
     time_limit_s: Annotated[float, Field(gt=0, le=600), kept(int, float)] = 2.0
+    begins: Literal["SELECT", "WITH"] | None = None
 
 
 class SqlFields(CheckFields):
@@ -68,7 +70,7 @@ def _label(one: Placed) -> Behind:
 def _sql(one: Placed) -> Behind:
     given = one.fields.sql.model_dump(exclude_unset=True)
     case_rules = SqlCase.model_validate({key: given[key] for key in given if key in SqlCase.model_fields})
-    options = {key: given[key] for key in given if key in ("database", "time_limit_s")}
+    options = {key: given[key] for key in given if key in _SQL_OPTIONS}
     return Behind(grader=SQL_GRADER, case_rules=case_rules, suite_rules=SqlSuite.model_validate(options))
 
 

@@ -7,7 +7,7 @@ from pytest_llmbench.models.openai.reply import BodyReader, EventReader, Reader,
 from pytest_llmbench.models.openai.request_body import sends_stop
 from pytest_llmbench.models.reasoning import Marks, separate
 from pytest_llmbench.models.stops import AnswerWatch, cut_at_stop
-from pytest_llmbench.values import Answer, Request
+from pytest_llmbench.values import CONTENT_FILTER, Answer, Request
 
 
 def reader_for(entry: OpenAIEntry, request: Request, marks: Marks | None) -> Reader:
@@ -27,13 +27,14 @@ def answer_of(request: Request, reply: Reply, marks: Marks | None) -> Answer:
         NoLabel: of the labels that are to be the answer none is told of.
     """
     logprobs = label_logprobs(steps_of(reply.logprobs), request.labels) if request.labels else None
-    text, finish_reason = reply.text, reply.finish_reason
+    text, finish_reason, refusal = reply.text, reply.finish_reason, reply.refusal
     if request.picks_label:
         text, finish_reason = likeliest(logprobs), CHOICE
-    elif reply.refusal is None:
+    elif reply.refusal is None or finish_reason == CONTENT_FILTER:
         has_reasoning = reply.reasoning is not None
         cut = cut_at_stop(text, request.sampling.stop, marks, has_reasoning=has_reasoning)
-        text, finish_reason = (text, finish_reason) if cut is None else (cut, "stop")
+        if cut is not None:  # a filter that ended what follows it has ended no answer
+            text, finish_reason, refusal = cut, "stop", None
         if separate(text, marks).start:  # what was told of are the first tokens of the reasoning
             logprobs = None
     return Answer(
@@ -41,7 +42,7 @@ def answer_of(request: Request, reply: Reply, marks: Marks | None) -> Answer:
         finish_reason=finish_reason,
         reasoning=reply.reasoning,
         reasoning_tokens=reply.reasoning_tokens,
-        refusal=reply.refusal,
+        refusal=refusal,
         input_tokens=reply.input_tokens,
         output_tokens=reply.output_tokens,
         label_logprobs=logprobs,

@@ -57,7 +57,7 @@ class Endpoint:
         path = urlsplit(self.url).path.rstrip("/")
         return None if path in USUAL_PATHS else f"sha256:{hashlib.sha256(path.encode()).hexdigest()[:16]}"
 
-    def masked(self, text: str) -> str:
+    def masked(self, text: str, *, length: int = MESSAGE_LENGTH) -> str:
         """Give a text of a server without the secrets it may have echoed, on one line, cut to a readable length."""
         parts = urlsplit(self.url)
         secrets = {*self.headers.values()}
@@ -68,7 +68,7 @@ class Endpoint:
         for secret in sorted(secrets - {""}, key=len, reverse=True):
             text = text.replace(secret, "***")
         line = " ".join(text.split())
-        return line if len(line) <= MESSAGE_LENGTH else line[: MESSAGE_LENGTH - 1] + "…"
+        return line if len(line) <= length else line[: length - 1] + "…"
 
 
 def endpoint_of(entry: OpenAIEntry) -> Endpoint:
@@ -88,7 +88,7 @@ def endpoint_of(entry: OpenAIEntry) -> Endpoint:
             f'Model "{entry.model}" has a base_url that is no web address; write one such as "http://127.0.0.1:8000/v1".'
         )
     _refuse_whole_path(entry, parts.path)
-    is_loopback = _is_loopback(parts.hostname or "")
+    is_loopback = is_loopback_host(parts.hostname or "")
     headers = {}
     for header, variable in entry.headers_env.items():
         headers[header] = _secret(variable)
@@ -166,7 +166,8 @@ def _secret(variable: str) -> str:
     return value
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback_host(host: str) -> bool:
+    """Tell whether a host is this machine's loopback."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -109,8 +109,8 @@ class EventReader:
     """
 
     def __init__(self, watch: AnswerWatch | None = None) -> None:
-        self.is_complete = False
         self.stopped_at: float | None = None
+        self._is_done = False
         self._watch = watch
         self._transcript = Transcript()
         self._fault: ReplyFault | None = None
@@ -121,6 +121,11 @@ class EventReader:
         self._payloads: list[bytes] = []  # those that are parsed at the end
         self._payload_times: list[float] = []
         self._others: list[bytes] = []  # lines that belong to no stream
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the server said that nothing more follows, or a stop string has ended the answer."""
+        return self._is_done or self.stopped_at is not None
 
     @property
     def text_at(self) -> float | None:
@@ -145,7 +150,7 @@ class EventReader:
             return
         payload = line[5:].strip()
         if payload == b"[DONE]":
-            self.is_complete = True
+            self._is_done = True
         elif payload and self.text_at is not None and self._watch is None and not self._is_error:
             self._payloads.append(payload)
             self._payload_times.append(at)
@@ -160,9 +165,6 @@ class EventReader:
             event = _parsed(payload)
             if self._is_error:
                 refuse_error({"error": event})
-            if self.stopped_at is not None:
-                self._transcript.take_about(as_table(event))
-                return
             self._transcript.take(event, at)
         except ReplyFault as fault:
             self._fault = None if self.stopped_at is not None else fault
@@ -171,8 +173,10 @@ class EventReader:
             has_reasoning = self._transcript.has_reasoning
             tail = self._transcript.tail(self._watch.tail_characters)
             self._watch.look(tail, self._transcript.text, has_reasoning=has_reasoning)
-            if self._watch.is_ended:
-                self.is_complete, self.stopped_at = True, at
+            if not self._watch.is_ended:  # not any more: what seemed an answer was reasoning
+                self.stopped_at = None
+            elif self.stopped_at is None:
+                self.stopped_at = at
 
     def reply(self) -> Reply:
         """Put the pieces together."""

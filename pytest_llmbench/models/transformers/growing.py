@@ -159,7 +159,7 @@ class Growing:
         return Continuation(
             text=text if cut is None else cut,
             n_tokens=len(self.tokens),
-            finish_reason=str(self.finish_reason),
+            finish_reason=str(self.finish_reason) if cut is None else "stop",
             ttft_s=self._ttft_s,
             latency_s=elapsed_s,
             # what was told of is the beginning of the reasoning

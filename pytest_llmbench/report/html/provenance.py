@@ -95,7 +95,10 @@ def _about_model(model: ModelInfo) -> Iterator[tuple[str, str]]:
 
 
 def _sampling(sampling: Sampling) -> str:
-    return ", ".join(f"{name} {_text(value)}" for name, value in asdict(sampling).items() if value not in (None, ()))
+    found = asdict(sampling)
+    if not sampling.reasoning_tokens:
+        del found["reasoning_tokens"]
+    return ", ".join(f"{name} {_text(value)}" for name, value in found.items() if value not in (None, ()))
 
 
 def _text(value: Json) -> str:

@@ -49,10 +49,17 @@ def request_key(model: str, request: Request) -> str:
         "is_choice": request.picks_label,
         "reply_schema": request.reply_schema,
     }
+    if request.inputs:  # none where the model is sent the prompt alone, as all were in earlier releases
+        facts["inputs"] = inputs_sha256(request.inputs)
     case = drawn_for(request.suite, request.case, request.sampling)
     if case is not None:
         facts["drawn_for"] = list(case)
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def inputs_sha256(inputs: Mapping[str, Json]) -> str:
+    """Give the digest of a case's inputs; their order is no part of it."""
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def drawn_for(suite: str, case: str, sampling: Sampling) -> tuple[str, str] | None:
@@ -72,7 +79,12 @@ def _facts_of(sampling: Sampling) -> Mapping[str, Json]:
     return facts
 
 
-_LATER_KEYS: Mapping[str, Json] = {"reasoning": "auto", "omit": [], "api_version": None}
+_LATER_KEYS: Mapping[str, Json] = {
+    "reasoning": "auto",
+    "omit": [],
+    "api_version": None,
+    "merge_adapter": None,
+}
 """Keys that entries had later, with their usual value: with it the digest is that of earlier releases."""
 
 

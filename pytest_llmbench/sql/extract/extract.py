@@ -8,12 +8,14 @@ new statement, never before a clause: dropping a WHERE that does not parse would
 """
 
 import html
-import json
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
+from pytest_llmbench.sql.extract import fences
 from pytest_llmbench.sql.extract.answer_marks import STOP, spoken
+from pytest_llmbench.sql.extract.envelope import envelope
+from pytest_llmbench.sql.extract.fences import Block
 from pytest_llmbench.sql.extract.statement_shapes import CHANGE, STATEMENT
 from pytest_llmbench.sql.extract.tokens import Kind, pieces
 
@@ -31,18 +33,18 @@ class Extraction:
     `candidates` are its texts, the longest first; a shorter one is meant for the case that none
     of the longer can be parsed.  Empty: it is longer than `MAX_STATEMENT_BYTES` and was not read.
     `change` is the keyword with which it, or a statement behind it in the same block, would change
-    something.
+    something; `is_change`: it is the statement itself.
     """
 
     candidates: tuple[str, ...]
     change: str | None = None
+    is_change: bool = False
 
 
 _TYPOGRAPHY = str.maketrans(
     {"“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "≥": ">=", "≤": "<=", "≠": "<>", "−": "-"}
     | dict(zip("（），；＝＜＞", "(),;=<>", strict=True))
 )
-_FENCE = re.compile(r"^[ \t>]*(`{3,}|~{3,})[ \t]*[\w+#.-]*[^\n`]*$", re.MULTILINE)
 _TAG = r"sql|query|answer|sql_query|final_answer|code"
 _BOXED = re.compile(r"\\boxed\{(?:\\(?:text|texttt|mathtt)\{)?([^{}]{0,9000})\}")
 _TAGGED = re.compile(rf"<({_TAG})\b[^<>]{{0,100}}>(.*?)(?:</\1\s*>|\Z)", re.IGNORECASE | re.DOTALL)
@@ -60,6 +62,15 @@ _INLINE = re.compile(rf"(?P<open>`)(?P<statement>{STATEMENT})", re.IGNORECASE)
 _PASSED = re.compile(rf"[=(,]\s*[rf]?(?P<open>\"{{3}}|'{{3}}|[\"'])\s*(?P<statement>{STATEMENT})", re.IGNORECASE)
 _SELECT = re.compile(r"(?P<open>)(?P<statement>\b(?:SELECT|select)\b)")
 _STATEMENT_LINE = re.compile(rf"\s*\(*(?:{STATEMENT})", re.IGNORECASE)
+_CLOSING_MARK = re.compile(
+    r"\[/\s*[A-Z_]{2,}\s*\]|\[END[_ ]?(?:OF[_ ])?(?:SQL|QUERY|ANSWER|CODE|STATEMENT)\]"
+    r"|\n\s*\[([A-Z_]+)\](?=(?s:.*)\[/\1\])"
+    r"|\\(?:begin|end)\{\w+\*?\}|\n'{3}[ \t]*(?=\n|\Z)",
+    re.IGNORECASE,
+)
+_OPENING_MARK = re.compile(
+    r"\[(?:(?:BEGIN|START)[_ ])?(?:OF[_ ])?(?:SQL|QUERY|ANSWER|CODE)\](?=\s*(?:SELECT|WITH)\b)", re.IGNORECASE
+)
 _GO_LINE = re.compile(r"^\s*GO\s*$", re.MULTILINE)
 
 _QUOTED = (Kind.STRING, Kind.DOUBLE, Kind.BACKTICK)
@@ -78,45 +89,71 @@ _PROSE = re.compile(
 _ENDS_OPEN = re.compile(
     r"(?:\b(?:union|all|except|intersect|minus|as|distinct|from|join|in|exists)|[(,]|\))\s*\Z", re.IGNORECASE
 )
-_SQL_KEYS = (
-    "sql",
-    "query",
-    "sql_query",
-    "sqlquery",
-    "statement",
-    "code",
-    "answer",
-    "result",
-    "output",
-    "response",
-    "arguments",
-)
 
 
-def extract(answer: str) -> Extraction | None:
-    """Find the statement an answer gives, or None where it gives none."""
+def extract(answer: str, *, tables: frozenset[str] = frozenset(), begins: str | None = None) -> Extraction | None:
+    """Find the statement an answer gives, or None where it gives none.
+
+    Args:
+        answer: what the model wrote.
+        tables: the names of the database's tables, in lower case.
+        begins: the word of the statement that the prompt ended in: SELECT or WITH.
+    """
     text = spoken(answer[:_MAX_ANSWER_CHARS])
     stop = STOP.search(text)
     # a heading before the query is no end
     for part in (text[: stop.start()], text) if stop else (text,):
-        for block, is_fenced in _blocks(part):
-            found = _first_statement(block, is_fenced=is_fenced)
-            if found is not None:
-                return found
+        found = _found(part, tables)
+        begun = None if begins is None else _begun(part, begins)
+        if begun is not None:
+            return replace(begun, candidates=begun.candidates + (found.candidates if found is not None else ()))
+        if found is not None:
+            return found
     return None
 
 
+def _begun(text: str, begins: str) -> Extraction | None:
+    """Read an answer as the rest of the statement that its prompt began; None where it begins one itself."""
+    leading = _without_comments(text).lstrip()
+    if not leading or _STATEMENT_LINE.match(leading) or leading[0] in "`~<{[" or fences.leading_text(text + "\n"):
+        return None
+    return _first_statement(f"{begins} {text}", is_fenced=False)
+
+
+def _found(text: str, tables: frozenset[str]) -> Extraction | None:
+    """Find the statement in a text: that of the fenced block which is the answer, else the first."""
+    text = _OPENING_MARK.sub("\n", text)
+    leading = fences.leading_text(text)
+    is_statement = _STATEMENT_LINE.match(_without_comments(leading)) is not None
+    fenced: list[tuple[Block, Extraction]] = []
+    for block in fences.blocks(text, leading if is_statement else ""):
+        inner = next((found for one in (*envelope(block.text), block.text) if (found := _fenced(one))), None)
+        if inner is not None and not fences.repeats_schema(block.text, tables):
+            fenced.append((block, inner))
+    queries = [block for block, found in fenced if not found.is_change]
+    announced = fences.announced_prose(text)
+    if announced is not None and not any(block.is_announced for block in queries):
+        return _first_statement(announced, is_fenced=False)
+    if queries:
+        answer = fences.chosen(queries)
+        # a change in a block before the answer would run before it
+        return next(found for block, found in fenced if found.is_change or block is answer)
+    if fenced:
+        return fenced[0][1]
+    for block_text, is_delimited in _blocks(text):
+        found = _first_statement(block_text, is_fenced=is_delimited)
+        if found is not None:
+            return found
+    return None
+
+
+def _fenced(block: str) -> Extraction | None:
+    return _first_statement(block, is_fenced=True)
+
+
 def _blocks(text: str) -> Iterator[tuple[str, bool]]:
-    """Yield the parts of an answer to look into, the most explicit first, each with whether it is delimited."""
-    fences = list(_FENCE.finditer(text))
-    leading = text[: fences[0].start()] if fences else ""
-    if _STATEMENT_LINE.match(_without_comments(leading)):
-        yield leading, True  # the prompt opened the fence, or the query stands before one
-    for opening, closing in _pairs(fences):
-        block = text[opening.end() : closing.start() if closing else len(text)]
-        yield from ((text, True) for text in _envelope(block))
-        yield block, True
-    yield from ((text, True) for text in _envelope(text))
+    """Yield the unfenced parts to look into, the most explicit first, each with whether it is delimited."""
+    yield from ((text, True) for text in envelope(text))
     for match in _TAGGED.finditer(text):
         yield match.group(2), True
     for match in _BOXED.finditer(text):
@@ -129,39 +166,6 @@ def _without_comments(text: str) -> str:
     while match := re.match(r"\s*(?:--[^\n]*(?:\n|\Z)|#[^\n]*(?:\n|\Z)|/\*.{0,2000}?\*/)", text, re.DOTALL):
         text = text[match.end() :]
     return text
-
-
-def _pairs(fences: Sequence[re.Match[str]]) -> Iterator[tuple[re.Match[str], re.Match[str] | None]]:
-    """Pair opening fence lines with their closing ones; the last may have none."""
-    waiting = iter(fences)
-    for opening in waiting:
-        yield opening, next((fence for fence in waiting if fence.group(1)[0] == opening.group(1)[0]), None)
-
-
-def _envelope(block: str) -> Iterator[str]:
-    """Yield the texts in the JSON object, array or string a block begins with, likely SQL first."""
-    stripped = block.strip()
-    if not stripped.startswith(("{", "[", '"')):
-        return
-    try:
-        value, _ = json.JSONDecoder(strict=False).raw_decode(stripped)
-    except (ValueError, RecursionError):
-        return
-    yield from _texts(value, depth=0)
-
-
-def _texts(value: object, *, depth: int) -> Iterator[str]:
-    """Yield the strings in a JSON value, known keys first; a string may be JSON again (tool arguments are)."""
-    if isinstance(value, str):
-        yield from _envelope(value) if depth and value.lstrip().startswith("{") else ()
-        yield value
-    elif isinstance(value, dict) and depth < 4:
-        named = {str(key).lower(): item for key, item in value.items()}
-        for key in sorted(named, key=lambda key: _SQL_KEYS.index(key) if key in _SQL_KEYS else len(_SQL_KEYS)):
-            yield from _texts(named[key], depth=depth + 1)
-    elif isinstance(value, list) and depth < 4:
-        for item in value:
-            yield from _texts(item, depth=depth + 1)
 
 
 def _first_statement(block: str, *, is_fenced: bool) -> Extraction | None:
@@ -184,7 +188,8 @@ def _first_statement(block: str, *, is_fenced: bool) -> Extraction | None:
         if brackets and "(" in brackets.group()
         else match.start("statement")
     )
-    region = _unescape(_closed_by(block[start : start + MAX_STATEMENT_BYTES + 500], opening))
+    region = _before_closing_mark(block[start : start + MAX_STATEMENT_BYTES + 500])
+    region = _unescape(_closed_by(region, opening))
     statement, rest = _cut_at_end(region)
     texts = [
         text
@@ -193,7 +198,19 @@ def _first_statement(block: str, *, is_fenced: bool) -> Extraction | None:
     ]
     change = CHANGE.match(_without_comments(statement).lstrip())
     keyword = change.group().split()[0].upper() if change else _change_in(rest, is_fenced=is_fenced)
-    return Extraction(candidates=tuple(texts), change=keyword)
+    return Extraction(candidates=tuple(texts), change=keyword, is_change=change is not None)
+
+
+def _before_closing_mark(region: str) -> str:
+    """End a statement at a mark that closes a block around it: [/SQL], [END_SQL], the end of a TeX block."""
+    marks = list(_CLOSING_MARK.finditer(region))
+    if not marks:
+        return region
+    quoted = [(piece.start, piece.start + len(piece.text)) for piece in pieces(region) if piece.kind in _QUOTED]
+    for mark in marks:
+        if not any(start <= mark.start() < end for start, end in quoted):
+            return region[: mark.start()]
+    return region
 
 
 def _closed_by(region: str, opening: str) -> str:
@@ -232,7 +249,7 @@ def _unescape(text: str) -> str:
 
 
 def _cut_at_end(region: str) -> tuple[str, str]:
-    """Split at the first semicolon outside strings and comments, or at a line that says GO."""
+    """Split at the first semicolon outside strings and comments, or at a line of GO."""
     for piece in pieces(region):
         if piece.kind is Kind.SIGN and piece.text == ";":
             return _trimmed(region[: piece.start]), region[piece.start + 1 :]

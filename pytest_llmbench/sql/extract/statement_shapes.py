@@ -1,4 +1,4 @@
-"""What the beginning of a statement looks like, told from prose that begins with the same word.
+"""What the beginning of a statement looks like, apart from prose that begins with the same word.
 
 "Select the users from ...", "Use the following", "With this query" and "From the table" begin
 sentences; a shape is the keyword with as much behind it as only SQL has.

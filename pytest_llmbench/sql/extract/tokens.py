@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 
 class Kind(StrEnum):
@@ -57,8 +58,14 @@ def pieces(text: str) -> Iterator[Piece]:
         yield Piece(Kind.STRING if kind in (None, "tag") else Kind(kind), match.group(), match.start())
 
 
+@lru_cache(maxsize=16)
+def cut(text: str) -> tuple[Piece, ...]:
+    """Give the pieces of a statement, which several steps look at one after the other."""
+    return tuple(pieces(text))
+
+
 def unquoted(piece: Piece) -> str:
-    """Give what a quoted piece says, without its quotes and escapes."""
+    """Give the content of a quoted piece, without its quotes and escapes."""
     if piece.kind is Kind.BACKTICK:
         return piece.text[1:-1]
     if piece.text.startswith("$"):

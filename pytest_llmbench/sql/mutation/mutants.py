@@ -13,7 +13,6 @@ Left out: dropping an ORDER BY that no LIMIT needs, since whether the rows then
 still come in order is the engine's luck and not a fact about the data.
 """
 
-import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -22,8 +21,6 @@ import sqlglot
 from sqlglot import exp
 
 from pytest_llmbench.sql.mutation import rules
-
-logging.getLogger("sqlglot").disabled = True  # what it reports to people is no fault here
 
 _DIALECT = "duckdb"
 
@@ -107,7 +104,7 @@ def _with_replacement(tree: exp.Expr, place: int, replacement: exp.Expr | None) 
 
 
 def _difference(original: str, changed: str) -> str:
-    """Tell what was changed in words of both texts, with a word or two around it."""
+    """Describe what was changed in words of both texts, with a word or two around it."""
     before, after = original.split(), changed.split()
     shortest = min(len(before), len(after))
     start = next((i for i in range(shortest) if before[i] != after[i]), shortest)

@@ -25,7 +25,7 @@ SUFFIX = ".trials.json"
 
 
 class TrialMemory:
-    """The trials on some instances; nothing is asked twice, in this process or a later one."""
+    """The trials on some instances; no reference is tried twice, in this process or a later one."""
 
     def __init__(self, instances: Sequence[Instance]) -> None:
         self._instances = instances
@@ -36,12 +36,12 @@ class TrialMemory:
         self._is_changed = False
         with suppress(OSError, ValueError):  # not there yet, or of a process that was cut off
             self._known = dict(json.loads(self._path.read_text(encoding="utf-8")))
-            os.utime(self._path)  # in use: see building.py
+            os.utime(self._path)  # in use: see database/build.py
 
     def trials(self, sql: str, limit_s: float) -> tuple[Trial, ...]:
         """Give what a reference does on each instance.
 
-        Raises `WorkerFaultError` if the worker cannot say.
+        Raises `WorkerFaultError` if the worker fails.
         """
         found = self._known.get(sql)
         if found is None:

@@ -27,7 +27,7 @@ NAMES = {
     "trino": "presto",
     "athena": "presto",
 }
-"""What `dialect:` in a suite or case may say, with the dialect it is read in."""
+"""The values of `dialect:` in a suite or case, with the dialect each is read in."""
 
 
 _WITHOUT_DOUBLE_COLON = frozenset({"mysql", "bigquery", "sqlite", "tsql", "oracle", "presto"})

@@ -14,11 +14,15 @@ from datetime import datetime
 from sqlglot import exp
 
 from pytest_llmbench.sql.protocol import Schema
+from pytest_llmbench.sql.translate.carried import spend
 from pytest_llmbench.sql.translate.tree import rewritten
 
 _MOMENT = "1999-12-31T23:58:59"  # a mark that no answer writes with a T, an odd minute and a year long gone
 _DAY = "1999-12-31T"
 _TIME = "T23:58:59"
+
+_NOW = exp.cast(exp.Literal.string(_MOMENT), "TIMESTAMP")  # made once: to build a type costs more than to copy it
+_TODAY = exp.cast(exp.Literal.string(_DAY), "DATE")
 
 _NOW_NAMES = frozenset(
     """
@@ -40,12 +44,12 @@ _WORDS = {"now": 0, "today": 0, "yesterday": -1, "tomorrow": 1}
 
 def now() -> exp.Expr:
     """Give the frozen moment as a naive timestamp."""
-    return exp.cast(exp.Literal.string(_MOMENT), "TIMESTAMP")
+    return _NOW.copy()
 
 
 def today() -> exp.Expr:
     """Give the day of the frozen moment."""
-    return exp.cast(exp.Literal.string(_DAY), "DATE")
+    return _TODAY.copy()
 
 
 def freeze(tree: exp.Expr, schema: Schema) -> exp.Expr:
@@ -65,12 +69,12 @@ def _frozen(node: exp.Expr, schema: Schema) -> exp.Expr:
     name = _name(node, schema)
     if isinstance(node, _NOW_NODES) or name in _NOW_NAMES:
         if isinstance(node.parent, exp.AtTimeZone):
-            return exp.cast(exp.Literal.string(_MOMENT), "TIMESTAMPTZ")  # the session's zone is UTC
-        return now()
+            return _clock(node, exp.cast(exp.Literal.string(_MOMENT), "TIMESTAMPTZ"))  # the session's zone is UTC
+        return _clock(node, now())
     if isinstance(node, _DATE_NODES) or name in _DATE_NAMES:
-        return today()
+        return _clock(node, today())
     if isinstance(node, _TIME_NODES) or name in _TIME_NAMES:
-        return exp.cast(exp.Literal.string(_TIME), "TIME")
+        return _clock(node, exp.cast(exp.Literal.string(_TIME), "TIME"))
     if name == "yesterday":
         return exp.Paren(this=exp.Sub(this=today(), expression=exp.Literal.number(1)))
     if name == "ago" and len(node.expressions) == 1:
@@ -80,6 +84,18 @@ def _frozen(node: exp.Expr, schema: Schema) -> exp.Expr:
     if isinstance(node, exp.Cast) and isinstance(node.this, exp.Literal) and node.this.is_string:
         return _frozen_literal(node, node.this.name.strip().lower())
     return node
+
+
+def _clock(node: exp.Expr, frozen: exp.Expr) -> exp.Expr:
+    """Give a clock's frozen value: NOW(6) has a precision, which changes nothing, CURRENT_DATE('Asia/Tokyo') a zone."""
+    argument = node.args.get("this") if not isinstance(node, exp.Anonymous | exp.Column) else None
+    argument = next(iter(node.expressions), argument) if isinstance(node, exp.Anonymous) else argument
+    if not isinstance(argument, exp.Literal):
+        return frozen
+    if not argument.is_string:
+        return spend(frozen, argument)
+    moment = exp.AtTimeZone(this=exp.cast(exp.Literal.string(_MOMENT), "TIMESTAMPTZ"), zone=argument.copy())
+    return exp.cast(moment, frozen.to) if isinstance(frozen, exp.Cast) else frozen
 
 
 def _name(node: exp.Expr, schema: Schema) -> str:

@@ -10,9 +10,9 @@ names in every reading, and a dotted path in them loses what stands before a kno
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pytest_llmbench.sql.extract.tokens import Kind, Piece, pieces, unquoted
+from pytest_llmbench.sql.extract.tokens import Kind, Piece, cut, unquoted
 from pytest_llmbench.sql.protocol import Schema
-from pytest_llmbench.sql.translate import to_char
+from pytest_llmbench.sql.translate import limits, to_char
 
 BACKTICK_DIALECTS = frozenset({"mysql", "bigquery", "spark", "clickhouse"})
 _BACKSLASH_DIALECTS = frozenset({"bigquery", "spark"})  # no doubled quote inside a string
@@ -37,7 +37,7 @@ class Spelled:
 def resolve(statement: str, schema: Schema) -> tuple[Spelled, ...]:
     """Decide for each quoted piece of a statement whether it is a name or a string."""
     # a comment is white space: SELECT/* all */user_id
-    found = [Piece(Kind.SPACE, " ", one.start) if one.kind is Kind.COMMENT else one for one in pieces(statement)]
+    found = [Piece(Kind.SPACE, " ", one.start) if one.kind is Kind.COMMENT else one for one in cut(statement)]
     solid = [index for index, piece in enumerate(found) if piece.kind is not Kind.SPACE]
     place = {index: order for order, index in enumerate(solid)}
 
@@ -75,7 +75,10 @@ def spell(spelled: Sequence[Spelled], dialect: str) -> str:
             out.append(quote + piece.text.replace(quote, quote * 2) + quote)
         else:
             out.append("'" + piece.text.replace("'", escaped) + "'")
-    return "".join(out)
+    text = "".join(out)
+    if dialect == "sqlite" and "%" in text:
+        return limits.in_brackets(text)
+    return limits.without_options(text) if dialect == "tsql" else text
 
 
 def _word(piece: Piece | None) -> str:

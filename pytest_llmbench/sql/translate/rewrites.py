@@ -12,7 +12,8 @@ from collections.abc import Callable
 from sqlglot import exp
 
 from pytest_llmbench.sql.protocol import Schema
-from pytest_llmbench.sql.translate import bare_columns, frozen_clock, text_rewrites, time_functions
+from pytest_llmbench.sql.translate import bare_columns, frozen_clock, mixed_types, text_rewrites, time_functions
+from pytest_llmbench.sql.translate.manner import Manner
 from pytest_llmbench.sql.translate.tree import (
     UnreadableError,
     bare,
@@ -27,10 +28,11 @@ from pytest_llmbench.sql.translate.tree import (
 )
 
 _COMPARISONS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE)
+_RECURSIVE_WITHOUT_A_WORD = frozenset({"tsql", "oracle"})
 _DAY_DIALECTS = frozenset({"oracle", "tsql"})
 
 
-def repair(tree: exp.Expr, dialect: str, schema: Schema) -> exp.Expr:
+def repair(tree: exp.Expr, dialect: str, schema: Schema, manner: Manner) -> exp.Expr:
     """Give the tree that means in DuckDB what the statement means in its dialect, with time frozen."""
     tree = rewritten(tree, lambda node: _unqualified(node, schema))
     tree = time_functions.repair(tree, dialect)
@@ -40,9 +42,22 @@ def repair(tree: exp.Expr, dialect: str, schema: Schema) -> exp.Expr:
         _without_dual(select, schema)
     for select in list(tree.find_all(exp.Select)):
         _ties_by_rank(select)
-        bare_columns.repair(select, dialect)
+        bare_columns.repair(select, dialect, schema, manner)
+    if dialect in _RECURSIVE_WITHOUT_A_WORD:
+        for common in tree.find_all(exp.With):
+            _recursive(common)
     known = with_aliases(tree, schema)
-    return rewritten(tree, lambda node: _repaired(node, dialect, known))
+    tree = rewritten(tree, lambda node: _repaired(node, dialect, known))
+    if dialect not in mixed_types.DIALECTS:
+        return tree
+    return rewritten(tree, lambda node: mixed_types.repair(node, dialect, known, manner))
+
+
+def _recursive(common: exp.With) -> None:
+    """Give the word RECURSIVE to a WITH that needs it: T-SQL and Oracle have none."""
+    for one in common.expressions:
+        if any(table.name.lower() == one.alias.lower() for table in one.this.find_all(exp.Table)):
+            common.set("recursive", True)
 
 
 def _unqualified(node: exp.Expr, schema: Schema) -> exp.Expr:
@@ -181,9 +196,15 @@ def _choice(node: exp.Expr, dialect: str, schema: Schema) -> exp.Expr:  # noqa: 
 
 
 def _collated(node: exp.Expr, dialect: str, schema: Schema) -> exp.Expr:  # noqa: ARG001 - same
-    """COLLATE utf8mb4_bin, Latin1_General_CS_AS: letter by letter, as DuckDB compares anyway."""
-    is_plain = re.search(r"^(?:c|posix|binary|ucs_basic)$|_(?:bin2?|cs)(?:_|$)", node.expression.name, re.IGNORECASE)
-    return node.this if is_plain else node
+    """COLLATE utf8mb4_bin: letter by letter, as DuckDB compares; Latin1_General_CI_AS: without regard to case."""
+    name = node.expression.name
+    if re.search(r"^(?:c|posix|binary|ucs_basic|database_default)$|_(?:bin2?|cs)(?:_|$)", name, re.IGNORECASE):
+        plain: exp.Expr = node.this
+        return plain
+    if re.search(r"_ci(?:_|$)", name, re.IGNORECASE):
+        ignores_accents = re.search(r"_ai(?:_|$)", name, re.IGNORECASE)
+        node.set("expression", exp.var("NOCASE.NOACCENT" if ignores_accents else "NOCASE"))
+    return node
 
 
 def _apply(join: exp.Expr, dialect: str, schema: Schema) -> exp.Expr:  # noqa: ARG001 - same

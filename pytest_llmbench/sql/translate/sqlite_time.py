@@ -59,20 +59,25 @@ def _moment(arguments: list[exp.Expr]) -> exp.Expr:
         return now()
     value, *modifiers = arguments
     is_now = isinstance(value, exp.Literal) and value.is_string and value.name.lower() in ("now", "subsec")
-    words = [_word(modifier) for modifier in modifiers]
-    if words[:1] == ["unixepoch"]:
-        moment, words = stamp(call("TO_TIMESTAMP", value)), words[1:]
+    if modifiers and _word(modifiers[0]) == "unixepoch":
+        moment, modifiers = stamp(call("TO_TIMESTAMP", value)), modifiers[1:]
     else:
         moment = now() if is_now else stamp(value)
-    for word in words:
-        moment = _modified(moment, word)
+    for modifier in modifiers:
+        word = _word(modifier)
+        moment = _computed(moment, modifier) if word is None else _modified(moment, word)
     return moment
 
 
-def _word(modifier: exp.Expr) -> str:
-    if isinstance(modifier, exp.Literal) and modifier.is_string:
-        return modifier.name.strip().lower()
-    raise UnreadableError("a date modifier that is not a plain text")
+def _word(modifier: exp.Expr) -> str | None:
+    """Give a modifier that is written out, None for one that is computed."""
+    return modifier.name.strip().lower() if isinstance(modifier, exp.Literal) and modifier.is_string else None
+
+
+def _computed(moment: exp.Expr, modifier: exp.Expr) -> exp.Expr:
+    """Apply a modifier that is put together: '-' || n || ' days'.  Only an amount of a unit can be; DuckDB reads it."""
+    written = call("REPLACE", exp.cast(modifier, "TEXT"), text("+"), text(""))
+    return exp.Paren(this=exp.Add(this=moment, expression=exp.cast(written, "INTERVAL")))
 
 
 def _modified(moment: exp.Expr, word: str) -> exp.Expr:

@@ -65,7 +65,7 @@ def _difference(node: exp.Expr, dialect: str) -> exp.Expr:
 
 
 def _make_interval(node: exp.Expr, dialect: str) -> exp.Expr:  # noqa: ARG001 - one signature for all
-    """make_interval(hours => 24): the keyword says the unit, not the place sqlglot puts it in."""
+    """make_interval(hours => 24): the keyword gives the unit, not the place sqlglot puts it in."""
     total: exp.Expr | None = None
     for place, value in list(node.args.items()):
         if value is None:

@@ -27,11 +27,15 @@ _PIECES = re.compile(
     r"""
     (?P<bare>FM|TM) | (?P<word>MONTH|MMMM|MON|DAY|DY) | (?P<number>D(?!D)|Q)
   | (?P<plain>YYYY|IYYY|YY|MM|DDD|DD|HH24|HH12|HH|MI|SS|AM|PM|ID|IW|FF6|FF|US)
-  | (?P<quoted>"[^"]*") | (?P<sign>[^A-Za-z0-9"]+|T(?=HH)) | (?P<unknown>.)
+  | (?P<quoted>"[^"]*") | (?P<sign>[^A-Za-z0-9"]+|T(?=HH))
+  | (?P<unsupported>SSSSS?|CC|J|RM|TZH|TZM|TZ|OF|MS|Y,YYY|IYY|IY|I|YYY|Y|WW|W|IDDD|BC|B\.C\.|AD|A\.D\.)
+  | (?P<modifier>TH|SP|FX|FF\d|RR+)
+  | (?P<letter>[0-9A-Za-z]) | (?P<unknown>.)
     """,
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )
 _NUMBER = re.compile(r"(?:FM)?[9]*(0*)(?:[.D]([09]+))?", re.IGNORECASE)
+_STRICT = frozenset({"oracle", "snowflake"})  # Postgres copies what is no pattern, YYYY-MM-01
 _WIDTH = 9  # of the longest name of a month or a day
 
 
@@ -63,12 +67,12 @@ def _parts(moment: exp.Expr, shape: str, dialect: str) -> Iterator[str | exp.Exp
     is_bare = False
     for piece in _PIECES.finditer(shape):
         kind, found = str(piece.lastgroup), piece.group()
-        if kind == "unknown":
+        if kind in ("unknown", "unsupported", "modifier") or (kind == "letter" and dialect in _STRICT):
             raise UnreadableError("TO_CHAR with this format")
         if kind == "bare":
             is_bare = True
             continue
-        if kind in ("quoted", "sign"):
+        if kind in ("quoted", "sign", "letter"):
             yield found.strip('"').replace("%", "%%")
             continue
         if kind == "plain":

@@ -1,6 +1,7 @@
 """Small readings and builders on syntax trees that the repairs share."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from sqlglot import exp
 
@@ -115,7 +116,7 @@ def with_aliases(tree: exp.Expr, schema: Schema) -> Schema:
             for name, found in kinds.items()
             if len(found) == 1 and (kind := next(iter(found))) and name not in schema.columns
         }
-        schema = Schema(tables={**schema.tables, "": moments | dict(schema.tables.get("", {}))})
+        schema = replace(schema, tables={**schema.tables, "": moments | dict(schema.tables.get("", {}))})
     return schema
 
 

@@ -1,6 +1,7 @@
 """What each kind of check accepts and refuses, on hand-made right, wrong and tricky answers."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -140,3 +141,18 @@ def test_rouge_l_is_the_f_measure_of_the_longest_common_subsequence(want: str, g
 def test_f1_reads_words_as_squad_does() -> None:
     """Case, punctuation and English articles do not count."""
     assert squad_words("The Cat's a-sat, AN  end.") == ["cats", "asat", "end"]
+
+
+def test_sql_is_run_on_the_database_of_the_check(grade: GradeBy, tmp_path: Path) -> None:
+    """Two checks of one case may have a database each; the grade of a query is that of the grader `sql`."""
+    for name, row in (("one", 1), ("two", 2)):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "schema.sql").write_text("CREATE TABLE t (x INTEGER NOT NULL);")
+        (folder / "a.sql").write_text(f"INSERT INTO t VALUES ({row});")
+        (folder / "database.toml").write_text("[instances.a]\nnow = 2024-03-15T12:00:00\n")
+    first = "{sql: {database: one, reference: SELECT 1}}"
+    second = "{sql: {database: two, reference: SELECT 2}}"
+
+    assert grade("SELECT x FROM t", first, second).passed
+    assert grade("SELECT 1", first, second).reason == "wrong-result"

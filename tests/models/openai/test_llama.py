@@ -101,7 +101,7 @@ def test_choices(openai_ask_llama, api, style, stream):
     prompt = question if api == "chat" else f"Q: {question}\nA:"
 
     (answer,), _ = openai_ask_llama(
-        prompt, style=style, entry={"api": api, "stream": stream}, fields={"choices": ("yes", "no"), "is_choice": True}
+        prompt, style=style, entry={"api": api, "stream": stream}, fields={"labels": ("yes", "no"), "picks_label": True}
     )
 
     shares = {choice: math.exp(logprob) for choice, logprob in answer.label_logprobs.items()}

@@ -54,6 +54,7 @@ def test_own_keys_come_first():
     assert endpoint_of(own).address == "http://gpu-box:11434/v1"
     assert own.omit == ("stop",)
     assert entry("mistral").omit == ("seed",)
+    assert entry("vllm", serve="vllm serve m --port {port}").base_url is None
 
 
 def test_models_file(tmp_path):

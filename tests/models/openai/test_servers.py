@@ -361,11 +361,27 @@ def test_stream_closed_at_a_stop(openai_server, ask):
 def test_usage_behind_a_stop(openai_server, ask):
     """Usage that follows a stop at once is taken along, and text that does is not."""
     usage = {"prompt_tokens": 3, "completion_tokens": 4}
-    openai_server.on("hello", openai_server.stream("yes\n", "</think>no", usage=usage))
+    openai_server.on("hello", openai_server.stream("yes\n", "no", usage=usage))
 
     answer = ask(stop=("\n",))
 
     assert (answer.text, answer.output_tokens) == ("yes", 4)
+
+
+def test_a_closing_mark_right_behind_a_stop(openai_server, ask):
+    """Where a closing mark follows at once, what seemed an answer was reasoning, and the stream is read on."""
+    openai_server.on("hello", openai_server.stream("it may be\n", "no</think>", "\n\nyes\n", "so", gap_s=0.02))
+
+    answer = ask(stop=("\n",))
+
+    assert (answer.text, answer.reasoning, answer.attempts) == ("yes", "it may be\nno", 1)
+
+
+def test_a_filter_behind_a_stop(openai_server, ask):
+    """A filter that ends what follows a stop string has ended no answer."""
+    openai_server.on("hello", openai_server.stream("yes\n", "ugh", finish="content_filter"))
+
+    assert (ask(stop=("\n",)).text, ask(stop=("\n",)).refusal) == ("yes", None)
 
 
 def test_reasoning_that_the_template_opened(openai_server, ask):

@@ -1,15 +1,10 @@
 """Local models that reason, on a network that recites: each token has one that follows it."""
 
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-import transformers
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-from transformers.utils import logging
 
 from pytest_llmbench.models.base import OpenSettings
 from pytest_llmbench.models.entries import TransformersEntry
@@ -17,59 +12,7 @@ from pytest_llmbench.models.separated import SeparatedModel
 from pytest_llmbench.models.transformers.provider import PROVIDER
 from pytest_llmbench.values import Answer, Message, Prompt, Request, Sampling
 
-SPOKEN = "{% for message in messages %}{{ message['content'] }} {% endfor %}{% if add_generation_prompt %}go{% endif %}"
-
-
-def make_reciter(folder: Path, *script: str, template_end: str = "", special: Sequence[str] = ()) -> Path:
-    """Save a Llama that says these tokens one after another, whatever it is asked, and then ends.
-
-    Its layers add nothing and its embedding is one-hot, so that the next token depends on the last one alone.
-
-    Args:
-        folder: where to.
-        script: each token once.
-        template_end: what the chat template puts at a prompt's end.
-        special: those that are special tokens.
-    """
-    words = ["<unk>", "</s>", "go", *script]
-    size = len(words) + len(words) % 2
-    tokenizer = Tokenizer(models.WordLevel(vocab={word: place for place, word in enumerate(words)}, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer.decoder = decoders.Fuse()
-    tokenizer.add_tokens(
-        [AddedToken(word) for word in words if word.startswith(("<think", "[")) and word not in special]
-    )
-    tokenizer.add_special_tokens([AddedToken(word, special=True) for word in special])
-    wrapped = transformers.PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, unk_token="<unk>", eos_token="</s>", extra_special_tokens=list(special)
-    )
-    wrapped.chat_template = SPOKEN + template_end
-    network = transformers.LlamaForCausalLM(
-        transformers.LlamaConfig(
-            vocab_size=size,
-            hidden_size=size,
-            intermediate_size=8,
-            num_hidden_layers=1,
-            num_attention_heads=1,
-            max_position_embeddings=4096,
-            bos_token_id=None,
-            eos_token_id=1,
-        )
-    )
-    said = [words.index(word) for word in ("go", *script)] + [1]
-    if template_end:
-        said.remove(2)
-    with torch.no_grad():
-        network.model.layers[0].self_attn.o_proj.weight.zero_()
-        network.model.layers[0].mlp.down_proj.weight.zero_()
-        network.model.embed_tokens.weight.copy_(torch.eye(size))
-        network.lm_head.weight.zero_()
-        for last, following in pairwise(said):
-            network.lm_head.weight[following, last] = 10
-    logging.disable_progress_bar()
-    network.save_pretrained(folder)
-    wrapped.save_pretrained(folder)
-    return folder
+MakeReciter = Callable[..., Path]
 
 
 def ask(folder: Path, tmp_path: Path, *, reasoning: Any = "auto", **sampling: Any) -> Answer:
@@ -87,7 +30,7 @@ THOUGHT = ("It", " may", " be.", "\n", "No.")
 
 
 @pytest.fixture
-def reasoner(tmp_path: Path) -> Path:
+def reasoner(make_reciter: MakeReciter, tmp_path: Path) -> Path:
     """Give a model that writes its marks itself."""
     return make_reciter(tmp_path / "m", "<think>", *THOUGHT, "</think>", "\n\n", "yes", "\n ", "and more")
 
@@ -120,7 +63,7 @@ def test_room(reasoner: Path, tmp_path: Path, sampling: dict[str, int], text: st
     assert (answer.reasoning or "").startswith("It may")
 
 
-def test_room_is_for_reasoning_alone(tmp_path: Path) -> None:
+def test_room_is_for_reasoning_alone(make_reciter: MakeReciter, tmp_path: Path) -> None:
     """A model that does not reason gets no longer answers by it."""
     folder = make_reciter(tmp_path / "m", "yes", " or", " no", " maybe")
 
@@ -130,7 +73,7 @@ def test_room_is_for_reasoning_alone(tmp_path: Path) -> None:
     assert answer.ttft_s == answer.ttfa_s
 
 
-def test_template_that_opens_the_reasoning(tmp_path: Path) -> None:
+def test_template_that_opens_the_reasoning(make_reciter: MakeReciter, tmp_path: Path) -> None:
     """A prompt that ends inside an opening mark makes the text begin in the reasoning."""
     end = "<think>\n"
     folder = make_reciter(tmp_path / "m", "<think>", *THOUGHT, "</think>", "yes", template_end=end)
@@ -143,7 +86,7 @@ def test_template_that_opens_the_reasoning(tmp_path: Path) -> None:
     assert cut.ttfa_s is None
 
 
-def test_marks_that_are_special_tokens(tmp_path: Path) -> None:
+def test_marks_that_are_special_tokens(make_reciter: MakeReciter, tmp_path: Path) -> None:
     """Special tokens are in no text, but marks of reasoning that are some are still known for what they are."""
     folder = make_reciter(tmp_path / "m", "[THINK]", *THOUGHT, "[/THINK]", "yes", special=("[THINK]", "[/THINK]"))
 
@@ -159,8 +102,17 @@ def test_none(reasoner: Path, tmp_path: Path) -> None:
     assert (answer.text, answer.reasoning) == ("<think>It may be.", None)
 
 
-def test_pair_of_the_entry(tmp_path: Path) -> None:
+def test_pair_of_the_entry(make_reciter: MakeReciter, tmp_path: Path) -> None:
     """An entry's own marks are known as well."""
     folder = make_reciter(tmp_path / "m", "(*", "no", "\n", "*)", "yes")
 
     assert ask(folder, tmp_path, reasoning=("(*", "*)"), stop=("\n",), max_tokens=9).text == "yes"
+
+
+def test_words_that_resemble_reasoning(make_reciter: MakeReciter, tmp_path: Path) -> None:
+    """A text that only begins as gpt-oss's reasoning does is cut at its stop string in the end."""
+    folder = make_reciter(tmp_path / "m", "analysis", ": yes", "\n", "no")
+
+    answer = ask(folder, tmp_path, stop=("\n",), max_tokens=9)
+
+    assert (answer.text, answer.reasoning, answer.finish_reason) == ("analysis: yes", None, "stop")

@@ -14,6 +14,8 @@ from pytest_llmbench.report.html.subject import Subject
 from pytest_llmbench.report.safe_text import visible
 from pytest_llmbench.results.annotations import Drawn, Said, answer_key, read_annotations
 
+pytestmark = pytest.mark.slow
+
 WIDTHS = (390, 820, 1280)
 
 

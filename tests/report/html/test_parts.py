@@ -182,6 +182,9 @@ def test_what_says_nothing_is_left_out(world: Any) -> None:
         )
     )
     assert (made["k"], made["z"], made["u"], made["m"]) == (1, "length", 1, [["distance", "0.25"]])
+    made = packed_sample(world.sample("x", reasoning="hm" * 9000, ttft_s=0.1, ttfa_s=0.7))
+    assert (made["y"][:4], len(made["y"]) < 5000, made["t"], made["f"]) == ("hmhm", True, 0.1, 0.7)
+    assert "f" not in packed_sample(world.sample("x", ttft_s=0.1, ttfa_s=0.1))
 
 
 # -- trust

@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from pytest_llmbench.report.html.page import html_report
 from pytest_llmbench.report.html.subject import Subject
 from pytest_llmbench.report.safe_text import visible
@@ -47,16 +49,23 @@ def hostile(world: Any, text: str) -> Subject:
     return replace(subject, name=name, before=name, history=entries, trust=weigh(new, ()))
 
 
-def test_no_payload_becomes_markup(world: Any, parsed: Any, payload: Any) -> None:
-    """The page has the same elements and attributes whatever the text is, and the data are the text itself."""
-    harmless = parsed(html_report(hostile(world, "harmless text")))
-    page = parsed(html_report(hostile(world, payload.text)))
+@pytest.fixture(scope="module")
+def pages(world: Any, payloads: tuple[Any, ...]) -> dict[str, str]:
+    """Make a page of each payload, by the payload's name."""
+    return {payload.name: html_report(hostile(world, payload.text)) for payload in payloads}
 
-    assert shape(page.tree) == shape(harmless.tree)
-    if page.data is not None:
-        case = page.data["cases"][0]
-        assert json.dumps(case["r"][0]["n"][0]["a"]) == json.dumps(payload.text)
-        assert json.dumps(case["c"]) == json.dumps(payload.text[:300])
+
+def test_no_payload_becomes_markup(world: Any, parsed: Any, payloads: tuple[Any, ...], pages: dict[str, str]) -> None:
+    """The page has the same elements and attributes whatever the text is, and the data are the text itself."""
+    harmless = shape(parsed(html_report(hostile(world, "harmless text"))).tree)
+    for payload in payloads:
+        page = parsed(pages[payload.name])
+
+        assert shape(page.tree) == harmless, payload.name
+        if page.data is not None:
+            case = page.data["cases"][0]
+            assert json.dumps(case["r"][0]["n"][0]["a"]) == json.dumps(payload.text), payload.name
+            assert json.dumps(case["c"]) == json.dumps(payload.text[:300]), payload.name
 
 
 def shape(tree: Any) -> Counter[str]:
@@ -71,22 +80,19 @@ def shape(tree: Any) -> Counter[str]:
     return found
 
 
-def test_nothing_hidden_is_left_in_the_page(world: Any, payload: Any) -> None:
+def test_nothing_hidden_is_left_in_the_page(pages: dict[str, str]) -> None:
     """No control character, no character that turns or hides text, no half character stands in the file."""
-    html = html_report(hostile(world, payload.text))
-
-    assert html.encode("utf-8")
-    left = {character for character in html if visible(character) != character}
-    assert left == set()
+    for name, html in pages.items():
+        assert html.encode("utf-8"), name
+        assert {character for character in set(html) if visible(character) != character} == set(), name
 
 
-def test_the_data_cannot_end_their_element(world: Any, payload: Any) -> None:
+def test_the_data_cannot_end_their_element(pages: dict[str, str]) -> None:
     """Between the tags of the data stands no character that HTML knows."""
-    html = html_report(hostile(world, payload.text))
-
-    held = re.search(
-        r'<script type="application/json" id="data" data-packing="\w+">(.*?)</script>\n<script>', html, re.S
-    )
-    assert held is not None
-    assert not set(held[1]) & set("<>&")
-    assert held[1].isascii()
+    for name, html in pages.items():
+        held = re.search(
+            r'<script type="application/json" id="data" data-packing="\w+">(.*?)</script>\n<script>', html, re.S
+        )
+        assert held is not None, name
+        assert not set(held[1]) & set("<>&"), name
+        assert held[1].isascii(), name

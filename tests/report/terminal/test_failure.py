@@ -240,12 +240,15 @@ def test_on_a_terminal_long_lines_are_folded_beside_their_labels(width: int) -> 
     assert folded[2].startswith("              ")
 
 
-def test_nothing_of_a_story_acts_however_it_is_folded(payload: Any, harms: Callable[[str], Sequence[str]]) -> None:
+def test_nothing_of_a_story_acts_however_it_is_folded(
+    payloads: tuple[Any, ...], harms: Callable[[str], Sequence[str]]
+) -> None:
     """A line that a log would obey may come to stand at the beginning of a line by folding."""
-    story = Story(heading=payload.text, rows=((payload.text[:50], payload.text),), path=Path("a.yaml"), line=3)
+    for payload in payloads:
+        story = Story(heading=payload.text, rows=((payload.text[:50], payload.text),), path=Path("a.yaml"), line=3)
 
-    for width in (None, 40, 80):
-        assert harms("\n".join(plain(line) for line in story.lines(width))) == []
+        for width in (None, 40, 80):
+            assert harms("\n".join(plain(line) for line in story.lines(width))) == [], payload.name
 
 
 def test_a_story_has_its_colours() -> None:

@@ -20,16 +20,20 @@ def entry(name: str, **others: Any) -> Entry:
 
 
 @pytest.mark.parametrize("form", ["text", "csv", "json"])
-def test_names_of_a_run_act_in_no_form(payload: Any, harms: Callable[[str], Sequence[str]], form: str) -> None:
-    """Two models of one role, so that the models are told too."""
-    text = payload.text[:500]
-    found = History(entries=(entry(text), entry(text, model="other")), left_out=())
+def test_names_of_a_run_act_in_no_form(
+    payloads: tuple[Any, ...], harms: Callable[[str], Sequence[str]], form: str
+) -> None:
+    """Two models of one role, so that the models are listed too."""
+    for payload in payloads:
+        text = payload.text[:500]
+        found = History(entries=(entry(text), entry(text, model="other")), left_out=())
 
-    told = "\n".join(history_lines(found, form))
+        shown = "\n".join(history_lines(found, form))
 
-    assert harms(told) == []
-    if form == "json":
-        assert json.loads(told)[0]["suite"] == text
-    if form == "csv":
-        assert [row["cases"] for row in csv.DictReader(told.splitlines())] == ["1", "1"]
-        assert not any(value.startswith(("=", "+", "-", "@")) for row in csv.reader(told.splitlines()) for value in row)
+        assert harms(shown) == [], payload.name
+        if form == "json":
+            assert json.loads(shown)[0]["suite"] == text, payload.name
+        if form == "csv":
+            assert [row["cases"] for row in csv.DictReader(shown.splitlines())] == ["1", "1"], payload.name
+            values = [value for row in csv.reader(shown.splitlines()) for value in row]
+            assert not any(value.startswith(("=", "+", "-", "@")) for value in values), payload.name

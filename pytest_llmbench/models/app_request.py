@@ -1,0 +1,36 @@
+"""What an application is sent of a request, whichever way it is asked."""
+
+from uuid import uuid4
+
+from pytest_llmbench.values import Json, Prompt, Request
+
+
+def last_user_message(prompt: Prompt) -> str:
+    """Give the text of a completion prompt, or the last message of the user in a chat."""
+    if prompt.text is not None:
+        return prompt.text
+    return next((message.content for message in reversed(prompt.messages) if message.role == "user"), "")
+
+
+def messages_of(prompt: Prompt) -> list[dict[str, str]]:
+    """Give all messages of a chat; the text of a completion prompt as one of the user."""
+    if prompt.text is not None:
+        return [{"role": "user", "content": prompt.text}]
+    return [{"role": message.role, "content": message.content} for message in prompt.messages]
+
+
+def new_session(request: Request) -> str:
+    """Make the name of a conversation that no other request, run or attempt has."""
+    return f"{request.suite}-{request.case}-{request.sample}-{uuid4().hex[:12]}"
+
+
+def sampling_of(request: Request) -> dict[str, Json]:
+    """Give how the answer is to be generated, as a table."""
+    sampling = request.sampling
+    return {
+        "max_tokens": sampling.max_tokens,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "stop": list(sampling.stop),
+        "seed": sampling.seed,
+    }

@@ -1,0 +1,1 @@
+"""The project's own service behind a URL as a model."""

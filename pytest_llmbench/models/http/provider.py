@@ -1,0 +1,250 @@
+"""An application as a model: a service behind a URL, asked over HTTP for each case.
+
+One event loop, run inside `answer()`, keeps the requests in flight, as for models behind OpenAI's protocol.
+"""
+
+import asyncio
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from pytest_llmbench.errors import ModelFault, UsageFault
+from pytest_llmbench.models.app_reply import AppReplyFault, answer_of
+from pytest_llmbench.models.app_request import last_user_message, messages_of, new_session, sampling_of
+from pytest_llmbench.models.base import STOPPED, Identity, Opened, OpenSettings, Traits
+from pytest_llmbench.models.http.client import Client
+from pytest_llmbench.models.http.endpoint import endpoint_of
+from pytest_llmbench.models.http.entry import HttpEntry
+from pytest_llmbench.models.http.reply import ReplyFault, reader_for
+from pytest_llmbench.models.http.templates import TemplateFault, compile_value
+from pytest_llmbench.models.openai.client import Failure
+from pytest_llmbench.models.openai.retries import Dispatch, Load, RetryPolicy, Tried
+from pytest_llmbench.values import Answer, AnswerError, Arrived, PromptStyle, Request
+
+CONCURRENCY = 16
+TIMEOUT_S = 120.0
+HALT_POLL_S = 0.05
+_MESSAGE_LENGTH = 500  # room for the beginning of a reply
+_ACCEPTED = {"none": "application/json", "sse": "text/event-stream", "text": "text/plain, */*"}
+
+
+class HttpProvider:
+    """Opens services behind a URL."""
+
+    entry_type = HttpEntry
+    target_field = "url"
+
+    def traits(self, entry: HttpEntry) -> Traits:
+        """Give the traits of a service: it takes the fields of the case, and its code may change unseen."""
+        return Traits(is_api=True, is_local=False, takes_inputs=True, is_unversioned=entry.version is None)
+
+    def prompt_style(self, entry: HttpEntry) -> PromptStyle | None:
+        """Take any style, unless the entry names one; look at the entry without sending anything.
+
+        Raises:
+            UsageFault: it contradicts itself, a template is none, or a variable is not set.
+        """
+        host = endpoint_of(entry).host
+        if entry.stream == "text" and entry.reply is not None:
+            raise UsageFault(
+                f'The service at {host} has stream = "text", where the whole reply is the answer: leave out reply, or '
+                "set another stream."
+            )
+        if entry.stream != "text" and entry.reply is None:
+            raise UsageFault(
+                f"The service at {host} needs the place of the answer in its replies: add "
+                'reply = { text = "$.answer" }, or stream = "text" where the whole reply is the answer.'
+            )
+        if entry.method == "GET" and entry.body is not None:
+            raise UsageFault(f'The service at {host} has a body, which method = "GET" cannot send; use query.')
+        try:
+            compile_value(entry.query, "query")
+            compile_value(entry.body, "body")
+        except TemplateFault as fault:
+            raise UsageFault(f"The service at {host}: {fault}.") from None
+        return None if entry.prompt_style == "auto" else PromptStyle(entry.prompt_style)
+
+    def open(self, entry: HttpEntry, settings: OpenSettings) -> "HttpModel":
+        """Make the client; nothing is sent yet."""
+        self.prompt_style(entry)
+        return HttpModel(entry, settings)
+
+
+class HttpModel(Opened):
+    """A service behind a URL.
+
+    Args:
+        entry: what the models file says.
+        settings: what the command line says.
+        policy: how long to wait before a failed request is sent again.
+    """
+
+    def __init__(self, entry: HttpEntry, settings: OpenSettings, policy: RetryPolicy | None = None):
+        self.concurrency = settings.concurrency or entry.concurrency or CONCURRENCY
+        self._entry = entry
+        self._policy = policy or RetryPolicy()
+        self._timeout_s = settings.timeout_s or entry.timeout_s or TIMEOUT_S
+        self._endpoint = endpoint_of(entry)
+        self._query = compile_value(entry.query, "query")
+        self._body = compile_value(entry.body, "body")
+        self._client = Client(self._endpoint, entry.method, is_repeatable=entry.retry_unsafe or entry.method == "GET")
+        self._runner: asyncio.Runner | None = asyncio.Runner(loop_factory=asyncio.new_event_loop)
+        self._lock = threading.Lock()  # answer() and close() may come from two threads
+        self._is_closing = threading.Event()
+        self._refusal: AnswerError | None = None
+        self.identity = self._identified()
+
+    def answer(
+        self, requests: Sequence[Request], *, arrived: Arrived | None = None, halt: threading.Event | None = None
+    ) -> tuple[Answer | AnswerError, ...]:
+        """Answer all requests, in the order given (see `Model.answer`).
+
+        After a refused key nothing more is sent, now or later: the rest is the same fatal error.
+        """
+        with self._lock:
+            if self._runner is None:
+                raise ModelFault(f"The service at {self._endpoint.host} is closed; open it again.")
+            return self._runner.run(self._answer(requests, arrived, halt))
+
+    def close(self) -> None:
+        """Stop what is in flight, and close the connections and the event loop."""
+        self._is_closing.set()
+        with self._lock:
+            if self._runner is not None:
+                self._runner.run(self._client.close())
+                self._runner.close()
+                self._runner = None
+
+    def _identified(self) -> Identity:
+        entry = self._entry
+        form = [entry.query, entry.body, entry.reply and entry.reply.model_dump()]
+        settings: dict[str, Any] = {"method": entry.method, "stream": entry.stream}
+        if self._endpoint.path_digest is not None:
+            settings["path"] = self._endpoint.path_digest
+        return Identity(
+            provider="http",
+            model=self._endpoint.host,
+            weights=entry.version,
+            template_sha256=hashlib.sha256(json.dumps(form, sort_keys=True, default=str).encode()).hexdigest(),
+            settings=settings,
+        )
+
+    async def _answer(
+        self, requests: Sequence[Request], arrived: Arrived | None, halt: threading.Event | None
+    ) -> tuple[Answer | AnswerError, ...]:
+        results: list[Answer | AnswerError | None] = [None] * len(requests)
+
+        def settle(index: int, result: Answer | AnswerError) -> None:
+            results[index] = result
+            if arrived is not None:
+                arrived(index, result)
+
+        async def attempt(index: int, attempts: int, in_flight: int) -> Tried:
+            result, tried = await self._attempt(requests[index], attempts, in_flight)
+            if isinstance(result, AnswerError) and result.is_fatal:
+                self._refusal = self._refusal or result
+                dispatch.drain()
+            if result is not None:
+                settle(index, result)
+            return tried
+
+        dispatch = Dispatch(attempt, len(requests), self.concurrency)
+        if self._refusal is None and not self._must_stop(halt):
+            watcher = asyncio.create_task(self._watch(dispatch, halt))
+            try:
+                await dispatch.run()
+            finally:
+                watcher.cancel()
+        for index, attempts in enumerate(dispatch.attempts):
+            if results[index] is None and self._refusal is not None:
+                settle(index, AnswerError(cause=self._refusal.cause, attempts=attempts, is_fatal=True))
+        return tuple(
+            result or AnswerError(cause=STOPPED, attempts=attempts)
+            for result, attempts in zip(results, dispatch.attempts, strict=True)
+        )
+
+    def _must_stop(self, halt: threading.Event | None) -> bool:
+        return self._is_closing.is_set() or (halt is not None and halt.is_set())
+
+    async def _watch(self, dispatch: Dispatch, halt: threading.Event | None) -> None:
+        while not self._must_stop(halt):
+            await asyncio.sleep(HALT_POLL_S)
+        dispatch.stop()
+
+    async def _attempt(
+        self, request: Request, attempts: int, in_flight: int
+    ) -> tuple[Answer | AnswerError | None, Tried]:
+        """Try once; gives the answer or the error, or neither where it is to be tried again."""
+        try:
+            answer = await self._exchange(request)
+            return replace(answer, attempts=attempts, concurrency=in_flight), Tried(load=Load.SERVED)
+        except Failure as fault:
+            failure = fault
+        except AppReplyFault as fault:
+            failure = Failure(f"the service {fault}")
+        except (ReplyFault, TemplateFault) as fault:
+            failure = Failure(self._endpoint.masked(str(fault), length=_MESSAGE_LENGTH))
+        except Exception as fault:  # whatever broke one of many requests in flight is its own error
+            failure = Failure(f"{type(fault).__name__}: {self._endpoint.masked(str(fault))}")
+        if failure.is_retryable and attempts <= self._entry.max_retries:
+            pause_s = self._policy.pause_s(attempts, failure.asked_pause_s)
+            return None, Tried(load=failure.load, again_in_s=pause_s)
+        cause = failure.cause if attempts == 1 else f"{failure.cause} ({attempts} attempts)"
+        error = AnswerError(cause=cause, attempts=attempts, concurrency=in_flight, is_fatal=failure.is_fatal)
+        return error, Tried(load=failure.load)
+
+    async def _exchange(self, request: Request) -> Answer:
+        """Send a request and read its answer.
+
+        Raises:
+            Failure: it could not be sent, or was refused, or took too long.
+            ReplyFault: what came back holds no answer.
+            AppReplyFault: what is at its paths is of the wrong kind.
+            TemplateFault: what is sent cannot be rendered for the case.
+        """
+        query, body = self._rendered(request)
+        reader = reader_for(self._entry)
+        sent = time.perf_counter()
+        try:
+            async with (
+                asyncio.timeout(self._timeout_s),
+                self._client.exchange(query, body, _ACCEPTED[self._entry.stream]) as (kind, pieces),
+            ):
+                if self._entry.reply is None and "html" in kind:
+                    raise Failure(f"the reply is a web page ({kind}), not a text")
+                async for piece in pieces:
+                    reader.feed(piece, time.perf_counter())
+        except TimeoutError:
+            raise Failure(
+                f"no complete answer within {self._timeout_s:g} s", is_retryable=self._client.is_repeatable
+            ) from None
+        last = time.perf_counter()
+        answer = answer_of(reader.given(), "reply")
+        ttft_s = None if reader.first_at is None else reader.first_at - sent
+        return replace(answer, latency_s=last - sent, ttft_s=ttft_s)
+
+    def _rendered(self, request: Request) -> tuple[Mapping[str, str], bytes | None]:
+        names = {
+            "prompt": last_user_message(request.prompt),
+            "messages": messages_of(request.prompt),
+            "sampling": sampling_of(request),
+            **request.inputs,
+            "_session": new_session(request),
+        }
+        query = {key: value if isinstance(value, str) else _json(value) for key, value in self._query(names).items()}
+        body = None if self._entry.body is None else _json(self._body(names)).encode()
+        return query, body
+
+
+def _json(value: Any) -> str:
+    try:
+        return json.dumps(value)
+    except (TypeError, ValueError, RecursionError) as fault:
+        raise TemplateFault(f"what is to be sent cannot be written as JSON: {fault}") from None
+
+
+PROVIDER = HttpProvider()

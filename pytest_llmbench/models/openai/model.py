@@ -1,0 +1,279 @@
+"""A model behind an API that speaks OpenAI's protocol.
+
+One event loop, run inside `answer()`, keeps the requests in flight; it and its connections live until
+`close()`.  Times are those of the attempt that succeeded: the first text after the sending, and
+the last byte.  Nothing is sent to warm a server up.
+"""
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from pytest_llmbench.errors import ModelFault
+from pytest_llmbench.models.base import STOPPED, Identity, Opened, OpenSettings
+from pytest_llmbench.models.entries import OpenAIEntry
+from pytest_llmbench.models.openai.answers import answer_began, answer_of, reader_for
+from pytest_llmbench.models.openai.client import Failure, OfficialClient, is_retried
+from pytest_llmbench.models.openai.endpoint import endpoint_of
+from pytest_llmbench.models.openai.logprobs import NoLabel
+from pytest_llmbench.models.openai.message import ReplyFault
+from pytest_llmbench.models.openai.request_body import PATHS, Extra, extras_of, sent_body, style_of
+from pytest_llmbench.models.openai.retries import Dispatch, Load, RetryPolicy, Tried
+from pytest_llmbench.models.openai.server import Server, served_name
+from pytest_llmbench.models.reasoning import marks_of
+from pytest_llmbench.values import CONTENT_FILTER, Answer, AnswerError, Arrived, Request
+
+CONCURRENCY = 16
+TIMEOUT_S = 120.0
+HALT_POLL_S = 0.05
+DRAIN_S = 0.1  # for the end of a stream that said it is complete, and the usage behind a stop; openai waits as long
+
+
+class OpenAIModel(Opened):
+    """An opened API.
+
+    Args:
+        entry: what the models file says.
+        settings: what the command line says.
+        policy: how long to wait before a failed request is sent again.
+        may_use_aiohttp: use it where it is installed.
+        server: closed with the model.
+    """
+
+    def __init__(
+        self,
+        entry: OpenAIEntry,
+        settings: OpenSettings,
+        policy: RetryPolicy | None = None,
+        *,
+        may_use_aiohttp: bool = True,
+        server: Server | None = None,
+    ):
+        self.concurrency = settings.concurrency or entry.concurrency or CONCURRENCY
+        self._entry = entry
+        self._server = server
+        self._policy = policy or RetryPolicy()
+        self._timeout_s = settings.timeout_s or entry.timeout_s or TIMEOUT_S
+        self._marks = marks_of(entry.reasoning)
+        self._endpoint = endpoint_of(entry)
+        self._client = OfficialClient(
+            self._endpoint, PATHS[entry.api], self.concurrency, may_use_aiohttp=may_use_aiohttp
+        )
+        self._runner: asyncio.Runner | None = asyncio.Runner(loop_factory=asyncio.new_event_loop)
+        self._lock = threading.Lock()  # answer() and close() may come from two threads
+        self._is_closing = threading.Event()
+        self._unknown: frozenset[Extra] = frozenset()
+        self._refusal: AnswerError | None = None
+        self._server_models: set[str] = set()
+        self._fingerprints: set[str] = set()
+
+    @property
+    def identity(self) -> Identity:
+        """What the entry says, and what the server has reported by now."""
+        settings: dict[str, Any] = {
+            "base_url": self._endpoint.host,
+            "api": self._entry.api,
+            "stream": self._entry.stream,
+            "max_tokens_field": self._entry.max_tokens_field,
+        }
+        if self._endpoint.path_digest is not None:  # a gateway may have a server behind each
+            settings["base_path"] = self._endpoint.path_digest
+        if self._entry.omit:
+            settings["omit"] = list(self._entry.omit)
+        if self._entry.api_version is not None:
+            settings["api_version"] = self._entry.api_version
+        if self._entry.extra_body:
+            settings["extra_body"] = dict(self._entry.extra_body)
+        if self._entry.serve is not None:  # its port is another each time
+            settings |= {"base_url": "served", "serve": served_name(self._entry.serve)}
+        if self._fingerprints:
+            settings["system_fingerprint"] = ", ".join(sorted(self._fingerprints))
+        return Identity(
+            provider=self._entry.provider,
+            model=self._entry.model,
+            server_model=", ".join(sorted(self._server_models)) or None,
+            libraries={"openai": self._client.version},
+            settings=settings,
+        )
+
+    def answer(
+        self, requests: Sequence[Request], *, arrived: Arrived | None = None, halt: threading.Event | None = None
+    ) -> tuple[Answer | AnswerError, ...]:
+        """Answer all requests, in the order given (see `Model.answer`).
+
+        After a refused key nothing more is sent, now or later: the rest is the same fatal error.
+        """
+        with self._lock:
+            if self._runner is None:
+                raise ModelFault(f'Model "{self._entry.model}" is closed; open it again.')
+            return self._runner.run(self._answer(requests, arrived, halt))
+
+    def close(self) -> None:
+        """Stop what is in flight, and close the connections and the event loop."""
+        self._is_closing.set()
+        with self._lock:
+            if self._runner is not None:
+                self._runner.run(self._client.close())
+                self._runner.close()
+                self._runner = None
+            if self._server is not None:
+                self._server.close()
+
+    async def _answer(
+        self, requests: Sequence[Request], arrived: Arrived | None, halt: threading.Event | None
+    ) -> tuple[Answer | AnswerError, ...]:
+        results: list[Answer | AnswerError | None] = [None] * len(requests)
+
+        def settle(index: int, result: Answer | AnswerError) -> None:
+            results[index] = result
+            if arrived is not None:
+                arrived(index, result)
+
+        async def attempt(index: int, attempts: int, in_flight: int) -> Tried:
+            result, tried = await self._attempt(requests[index], attempts, in_flight)
+            if isinstance(result, AnswerError) and result.is_fatal:
+                self._refusal = self._refusal or result
+                dispatch.drain()
+            if result is not None:
+                settle(index, result)
+            return tried
+
+        dispatch = Dispatch(attempt, len(requests), self.concurrency)
+        if self._refusal is None and not self._must_stop(halt):
+            await self._client.prepare()
+            watcher = asyncio.create_task(self._watch(dispatch, halt))
+            try:
+                await dispatch.run()
+            finally:
+                watcher.cancel()
+        for index, attempts in enumerate(dispatch.attempts):
+            if results[index] is None and self._refusal is not None:
+                settle(index, AnswerError(cause=self._refusal.cause, attempts=attempts, is_fatal=True))
+        return tuple(
+            result or AnswerError(cause=STOPPED, attempts=attempts)
+            for result, attempts in zip(results, dispatch.attempts, strict=True)
+        )
+
+    def _must_stop(self, halt: threading.Event | None) -> bool:
+        return self._is_closing.is_set() or (halt is not None and halt.is_set())
+
+    async def _watch(self, dispatch: Dispatch, halt: threading.Event | None) -> None:
+        while not self._must_stop(halt):
+            await asyncio.sleep(HALT_POLL_S)
+        dispatch.stop()
+
+    async def _attempt(
+        self, request: Request, attempts: int, in_flight: int
+    ) -> tuple[Answer | AnswerError | None, Tried]:
+        """Try once; gives the answer or the error, or neither where it is to be tried again."""
+        result = await self._try(request, attempts, in_flight)
+        if isinstance(result, Answer):
+            return result, Tried(load=Load.SERVED)
+        failure = result
+        end = None if self._server is None else self._server.end
+        if end is not None:  # nobody will answer any more
+            failure = Failure(end, is_fatal=True)
+        if failure.is_retryable and attempts <= self._entry.max_retries:
+            # llama.cpp's server, for one, closes after each streamed reply without saying so: what was sent before
+            # that was noticed goes out at once, on a new connection
+            is_at_once = failure.was_kept and attempts == 1
+            pause_s = 0.0 if is_at_once else self._policy.pause_s(attempts, failure.asked_pause_s)
+            return None, Tried(load=failure.load, again_in_s=pause_s)
+        cause = failure.cause if attempts == 1 else f"{failure.cause} ({attempts} attempts)"
+        error = AnswerError(cause=cause, attempts=attempts, concurrency=in_flight, is_fatal=failure.is_fatal)
+        return error, Tried(load=failure.load)
+
+    async def _try(self, request: Request, attempts: int, in_flight: int) -> Answer | Failure:
+        """Send a request with the extras its server is not known to refuse, and without those it now refuses.
+
+        Servers that do not know an extra say so in a 400, not all in words that can be understood.
+        """
+        extras = extras_of(self._entry, request) - self._unknown
+        result = await self._caught(request, attempts, in_flight, extras)
+        if isinstance(result, Answer) or not (extras and result.is_about_body):
+            return result
+        if blamed := result.blamed & extras:
+            self._unknown |= blamed
+            return await self._try(request, attempts, in_flight)
+        if doubtful := extras - {Extra.USAGE}:
+            plain = await self._caught(request, attempts, in_flight, extras - doubtful)
+            if isinstance(plain, Answer) or not plain.is_about_body:
+                self._unknown |= doubtful
+                return plain
+        return result
+
+    async def _caught(
+        self, request: Request, attempts: int, in_flight: int, extras: frozenset[Extra]
+    ) -> Answer | Failure:
+        try:
+            return await self._exchange(request, attempts, in_flight, extras)
+        except Failure as fault:
+            failure = fault
+        except NoLabel as fault:
+            return Failure(str(fault))
+        except ReplyFault as fault:
+            is_retryable = not fault.is_lasting and (fault.status is None or is_retried(fault.status))
+            message = self._endpoint.masked(str(fault))
+            failure = Failure(message, is_retryable=is_retryable, status=fault.status, refusal=fault.refusal)
+        except Exception as fault:  # the one place where whatever broke becomes the error of its request
+            return Failure(f"{type(fault).__name__}: {self._endpoint.masked(str(fault))}")
+        if failure.refusal is None:
+            return failure
+        return Answer(
+            text="",
+            finish_reason=CONTENT_FILTER,
+            refusal=self._endpoint.masked(failure.refusal),
+            concurrency=in_flight,
+            attempts=attempts,
+        )
+
+    async def _exchange(self, request: Request, attempts: int, in_flight: int, extras: frozenset[Extra]) -> Answer:
+        """Send a request and read its answer.
+
+        Raises:
+            Failure: it could not be sent, or was refused, or took too long.
+            ReplyFault: what came back holds no answer.
+        """
+        reader = reader_for(self._entry, request, self._marks)
+        body = self._body(request, extras)
+        loop = asyncio.get_running_loop()
+        sent = last = time.perf_counter()
+        deadline = loop.time() + self._timeout_s
+        try:
+            async with asyncio.timeout(self._timeout_s) as limit, self._client.exchange(body) as chunks:
+                was_complete = False
+                async for chunk in chunks:
+                    last = time.perf_counter()
+                    reader.feed(chunk, last)
+                    if reader.is_complete is not was_complete:
+                        was_complete = reader.is_complete
+                        limit.reschedule(loop.time() + DRAIN_S if was_complete else deadline)
+        except Failure:
+            if not reader.is_complete:  # what breaks after the end takes nothing from the answer
+                raise
+        except TimeoutError:
+            if not reader.is_complete:
+                raise Failure(f"no complete answer within {self._timeout_s:g} s", is_retryable=True) from None
+        reply = reader.reply()
+        if reply.server_model:
+            self._server_models.add(reply.server_model)
+        if reply.fingerprint:
+            self._fingerprints.add(reply.fingerprint)
+        answer = answer_of(request, reply, self._marks)
+        ttft_s = ttfa_s = None
+        if not request.picks_label and reader.text_at is not None:
+            answer_at = answer_began(reader, reply, self._marks)
+            ttft_s, ttfa_s = reader.text_at - sent, None if answer_at is None else answer_at - sent
+        last = last if reader.stopped_at is None else reader.stopped_at
+        return replace(
+            answer, latency_s=last - sent, ttft_s=ttft_s, ttfa_s=ttfa_s, concurrency=in_flight, attempts=attempts
+        )
+
+    def _body(self, request: Request, extras: frozenset[Extra]) -> bytes:
+        if request.prompt.style is not style_of(self._entry):
+            raise Failure(f'a {request.prompt.style} prompt cannot be sent to api = "{self._entry.api}"')
+        return json.dumps(sent_body(self._entry, request, extras)).encode()
