@@ -80,7 +80,8 @@ def suite_schema(kinds: Mapping[str, GraderKind]) -> dict[str, Any]:
                 "description": "How well the grader must agree with people before it may gate this suite.",
             },
         },
-        "allOf": [*(_for_grader(kind) for _, kind in sorted(kinds.items())), _FOR_FUNCTION, _for_checks()],
+        "allOf": [*(_for_grader(kind) for _, kind in sorted(kinds.items())), _FOR_FUNCTION],
+        **_for_checks(),
         "$defs": {"check": _check()},
     }
 
