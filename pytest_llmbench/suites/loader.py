@@ -354,8 +354,9 @@ class _Loader:
         expected = own.get("expected")
         inputs = {k: v for k, v in values.items() if k not in CASE_KEYS and k not in self.rule_names}
         rules = self._case_rules(row, case_id, own)
-        sha256 = _digest(self.kind.name, values, self.null_keys)
-        if self.checks is not None:
+        if self.checks is None:
+            sha256 = _digest(self.kind.name, values, self.null_keys)
+        else:
             fields = {**inputs, "id": case_id, **({"expected": expected} if "expected" in own else {})}
             pass_score = getattr(rules, "pass_score", None) or self.pass_score
             checks = self.checks.of_case(row, case_id, fields, pass_score)

@@ -14,12 +14,14 @@ from math import fsum
 from typing import Any
 
 from pytest_llmbench.errors import Caught, LlmbenchError, caught
-from pytest_llmbench.grading.answer_text import clip, is_empty, void_or
+from pytest_llmbench.grading.answer_text import clip, is_empty, is_refusal, void_or
 from pytest_llmbench.grading.checks.base import PathFields, Test
 from pytest_llmbench.grading.checks.json_path import NoValue, steps, value_at
-from pytest_llmbench.grading.checks.tree import CaseChecks, Check, names_of
+from pytest_llmbench.grading.checks.tree import CaseChecks, Check
 from pytest_llmbench.grading.json_answer import json_in, parse
 from pytest_llmbench.values import Answer, Case, Grade, Json, Reason
+
+_EMPTY = Grade(score=0.0, passed=False, reason=Reason.EMPTY, explanation="The answer is empty.")
 
 _UNREAD = frozenset({Reason.UNPARSED, Reason.EMPTY, Reason.REFUSAL})
 """Reasons of a test that could not read what it asks about: neither that nor its opposite is so."""
@@ -78,6 +80,16 @@ class _Reader:
     tests: Mapping[Check, Test]
     _json: dict[bool, object]
 
+    _is_refusal: bool | None = None
+
+    def voided(self, grade: Grade) -> Grade:
+        """Give the grade of a check, or that of a refusal if it failed and the answer is one."""
+        if grade.passed:
+            return grade
+        if self._is_refusal is None:
+            self._is_refusal = is_refusal(self.answer.text)
+        return void_or(grade, self.answer) if self._is_refusal else grade
+
     def value(self, *, fence: bool) -> Any:
         """Give the JSON of the answer; raises `ValueError` if it has none."""
         if fence not in self._json:
@@ -101,7 +113,8 @@ def graded(checks: CaseChecks, case: Case, answer: Answer, tests: Mapping[Check,
     Raises:
         LlmbenchError: a check broke on it, and no other one stands for it.
     """
-    reader = _Reader(case=case, answer=answer, tests=tests, _json={})
+    is_void = is_empty(answer.text)
+    reader = _Reader(case=case, answer=answer, tests={} if is_void else tests, _json={})
     tried = _all(checks.checks, checks.names, reader)
     broken = next((one for one in tried if one.is_counted and one.error is not None), None)
     if broken is not None:
@@ -110,7 +123,7 @@ def graded(checks: CaseChecks, case: Case, answer: Answer, tests: Mapping[Check,
     formats = [format_ok for one in tried if one.is_counted for format_ok in _formats(one)]
     parts: dict[str, Json] = {"checks": [one.part() for one in tried]}
     grade = replace(grade, format_ok=all(formats) if formats else None, parts=parts)
-    return void_or(grade, answer) if is_empty(answer.text) else grade
+    return void_or(grade, answer) if is_void else grade
 
 
 def _formats(tried: Tried) -> Iterator[bool]:
@@ -124,14 +137,14 @@ def _all(checks: Sequence[Check], names: Sequence[str], reader: _Reader) -> tupl
 
 def _tried(check: Check, name: str, reader: _Reader) -> Tried:
     if check.children:
-        children = _all(check.children, names_of(check.children), reader)
+        children = _all(check.children, check.child_names, reader)
         return _COMBINED[check.kind](check, name, children)
     found = _safely(lambda: _leaf(check, reader))
     if isinstance(found, str):
         return Tried(name=name, check=check, grade=None, error=found)
     is_unread = not found.passed and found.reason in _UNREAD
     # a refusal is none to a check that has read it, so this comes behind
-    return Tried(name=name, check=check, grade=void_or(found, reader.answer), is_unread=is_unread)
+    return Tried(name=name, check=check, grade=reader.voided(found), is_unread=is_unread)
 
 
 def _safely(test: Callable[[], Grade]) -> Grade | str:
@@ -145,8 +158,8 @@ def _safely(test: Callable[[], Grade]) -> Grade | str:
 
 def _leaf(check: Check, reader: _Reader) -> Grade:
     fields, answer, kind = check.fields, reader.answer, check.leaf_kind
-    if is_empty(answer.text):
-        return Grade(score=0.0, passed=False, reason=Reason.EMPTY, explanation="The answer is empty.")
+    if not reader.tests:
+        return _EMPTY
     if isinstance(fields, PathFields) and fields.path is not None:
         try:
             value = value_at(reader.value(fence=fields.fence), steps(fields.path))

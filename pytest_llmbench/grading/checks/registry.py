@@ -44,10 +44,19 @@ TEXT_KEYS = frozenset(
 class _Kinds(Mapping[str, CheckKind]):
     """The kinds, each imported when it is first used."""
 
+    def __init__(self) -> None:
+        self._imported: dict[str, CheckKind] = {}
+
     def __getitem__(self, name: str) -> CheckKind:
-        module, attribute = _PLACES[name]
-        kind: CheckKind = getattr(import_module(f"pytest_llmbench.grading.checks.{module}"), attribute)
+        kind = self._imported.get(name)
+        if kind is None:
+            module, attribute = _PLACES[name]
+            kind = getattr(import_module(f"pytest_llmbench.grading.checks.{module}"), attribute)
+            self._imported[name] = kind
         return kind
+
+    def __contains__(self, name: object) -> bool:
+        return name in _PLACES
 
     def __iter__(self) -> Iterator[str]:
         return iter(_PLACES)

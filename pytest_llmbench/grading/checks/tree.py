@@ -50,6 +50,7 @@ class Check:
     children: tuple["Check", ...] = ()
     canonical: Json = None
     short: Short | None = None
+    child_names: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -166,7 +167,8 @@ def _combination(
         raise CheckFault("a check is `required` or `advice`, not both; take one out.", (*place, "advice"))
     canonical = fields.model_dump(mode="json", exclude_defaults=True, exclude={"name"})
     canonical[kind] = [child.canonical for child in children]
-    return Check(kind=kind, fields=fields, children=children, canonical=canonical)
+    names = names_of(children)
+    return Check(kind=kind, fields=fields, children=children, canonical=canonical, child_names=names)
 
 
 def _listed(kind: str, inner: object, place: Place) -> list[tuple[object, Place]]:
