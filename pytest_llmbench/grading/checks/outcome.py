@@ -148,11 +148,15 @@ def _tried(check: Check, name: str, reader: _Reader) -> Tried:
 
 
 def _safely(test: Callable[[], Grade]) -> Grade | str:
-    """Give a grade, or the error in its place."""
-    try:
-        found = caught(test)
-    except LlmbenchError as fault:
-        return str(fault)
+    """Give a grade, or the error in its place; a message of our own is whole without a traceback."""
+
+    def tried() -> Grade | str:
+        try:
+            return test()
+        except LlmbenchError as fault:
+            return str(fault)
+
+    found = caught(tried)
     return f"{found.cause}\n{found.details}" if isinstance(found, Caught) else found
 
 

@@ -60,7 +60,8 @@ class Check:
         if self.kind == "not":
             return f"not {self.children[0].name}"
         if self.children:
-            return f"{self.kind} of {', '.join(child.name for child in self.children)}"
+            word = " or " if self.kind == "any" else " and "
+            return f"{self.kind} of {word.join(child.name for child in self.children)}"
         path = getattr(self.fields, "path", None)
         return self.kind if path is None else f"{self.kind} {path}"
 

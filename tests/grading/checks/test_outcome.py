@@ -169,3 +169,20 @@ def test_the_format_is_that_of_a_label(grade: GradeBy) -> None:
     assert grade("a", "{contains: a}").format_ok is None
     assert grade("no", "{label: no}", "{words: {max: 9}}").format_ok is True
     assert grade("It is no, I think.", "{label: no}").format_ok is False
+
+
+def test_a_combination_is_called_by_what_it_holds(grade: GradeBy) -> None:
+    """Its name has no comma, which divides names in a list of them."""
+    found = grade("a", "{any: [{equals: a}, {json: {}}]}", "{all: [{equals: a}, {contains: a}]}")
+
+    assert [check["name"] for check in found.parts["checks"]] == ["any of equals or json", "all of equals and contains"]
+
+
+def test_the_error_of_a_check_that_cannot_be_tried_has_no_traceback(grade: GradeBy) -> None:
+    """A message that says all stands alone; one of foreign code has its traceback behind it."""
+    with pytest.raises(LlmbenchError) as raised:
+        grade("a", "{finish: stop}")
+
+    assert str(raised.value) == (
+        'check "finish" could not be tried: the answer has no finish reason to check; this model or recording gives none'
+    )
