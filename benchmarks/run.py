@@ -14,6 +14,7 @@ PARTS = (
     ("sql_judge.py",),
     ("grading.py",),
     ("reasoning.py",),
+    ("application.py",),
     ("report.py",),
     ("gate_speed.py",),
     ("api.py", "--full"),

@@ -35,7 +35,8 @@ from pytest_llmbench.report.terminal.scoreboard import (
 from pytest_llmbench.results.grader_agreement import weigh
 from pytest_llmbench.results.records import Run
 
-NAME = "llmbench-outputs"
+SUMMARY_NAME = "llmbench-outputs"
+REPORT_NAME = "llmbench-html-report"
 
 STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
 """The variable in which GitHub names the file of a step's summary, to which each command of the step appends."""
@@ -58,7 +59,7 @@ def register_outputs(session: LlmSession) -> None:
     except UsageFault as fault:
         raise usage_error(fault) from None
     if path is not None:
-        config.pluginmanager.register(SummaryFile(session, path, is_asked=is_asked), NAME)
+        config.pluginmanager.register(SummaryFile(session, path, is_asked=is_asked), SUMMARY_NAME)
 
 
 def _target(config: pytest.Config) -> tuple[Path | None, bool]:
@@ -134,9 +135,6 @@ class SummaryFile:
             terminalreporter.write_line(f"llmbench summary: {self._path}")
 
 
-NAME = "llmbench-html-report"
-
-
 def register_html_report(session: LlmSession) -> None:
     """Register the writing of the report where one is asked for.
 
@@ -150,7 +148,7 @@ def register_html_report(session: LlmSession) -> None:
         check_target(target, "--llm-report")
     except UsageFault as fault:
         raise usage_error(fault) from None
-    session.config.pluginmanager.register(HtmlReport(session, target), NAME)
+    session.config.pluginmanager.register(HtmlReport(session, target), REPORT_NAME)
 
 
 class HtmlReport:

@@ -102,6 +102,7 @@ def test_the_workflow_may_read_and_no_more() -> None:
     assert yaml.safe_load(WORKFLOW)["permissions"] == {"contents": "read", "actions": "read"}
 
 
+@pytest.mark.slow
 def test_without_a_baseline_the_workflow_makes_the_first(folder: Path) -> None:
     """Wrong answers fail nothing, and the run may become the baseline."""
     status, output, _ = decide(folder, "incumbent")
@@ -132,6 +133,7 @@ def test_an_expired_baseline_lets_a_person_accept_another(folder: Path) -> None:
     assert bash(step("Fetch the baseline"), folder, **values, ACCEPT="true").returncode == 0
 
 
+@pytest.mark.slow
 def test_with_a_baseline_the_workflow_gates(folder: Path) -> None:
     """No worse passes, worse fails and is not accepted, undecided fails unless it is let pass, with a warning and its status told."""
     decide(folder, "incumbent")
@@ -224,6 +226,7 @@ def baseline(folder: Path, kept: list[str]) -> str:
         ("nobody", 4, "gate: pytest could not run (exit status 4)\n"),
     ],
 )
+@pytest.mark.slow
 def test_the_script_for_any_ci_gates_and_renews_nothing(
     folder: Path, baseline: str, model: str, status: int, said: str
 ) -> None:

@@ -8,22 +8,18 @@ from pathlib import Path
 
 import pytest
 
+import factories
 from pytest_llmbench.cli import main
 from pytest_llmbench.cli.report import subject_of
 from pytest_llmbench.gate.settings import GateSettings
 from pytest_llmbench.results.annotations import Drawn, Said, add_annotation, annotation_on
-from pytest_llmbench.results.records import Record, Run, RunInfo, graded_sample
+from pytest_llmbench.results.records import Record, Run, RunInfo
 from pytest_llmbench.results.run_file import block_to_json
-from pytest_llmbench.values import Answer, Grade, Outcome
 
 
 def record(case: str, score: float = 1.0, *, role: str = "m", suite: str = "sums") -> Record:
-    grade = Grade(score=score, passed=score == 1, reason="correct" if score == 1 else "different", explanation="")
-    return Record(
-        suite=suite, case=case, case_sha256=f"digest of {case}", model=role, role=role, prompt_style="chat",
-        prompt_sha256="p", grader="exact", score=score, outcome=Outcome.PASSED if score == 1 else Outcome.FAILED,
-        samples=(graded_sample(Answer(text=f"answer {score}"), grade),),
-    )  # fmt: skip
+    sample = factories.sample(score, f"answer {score}", reason="correct" if score == 1 else "different")
+    return factories.record(case, sample, suite=suite, role=role, case_sha256=f"digest of {case}")
 
 
 def write(path: Path, *records: Record, date: str = "2026-01-01") -> Path:

@@ -13,42 +13,20 @@ from typing import TextIO
 
 import pytest
 
+import factories
 from pytest_llmbench.cli.review import PipedKeys, Tally, TerminalKeys, candidates, keys_of, review
 from pytest_llmbench.results.annotations import Drawn, read_annotations
-from pytest_llmbench.results.records import Record, Run, RunInfo, Sample
+from pytest_llmbench.results.records import Record, Run, RunInfo
 from pytest_llmbench.values import Message, Outcome, Prompt
 
 
 def record(case: int, answer: str | None, score: float, *, role: str = "secret-model") -> Record:
     outcome = Outcome.ERROR if answer is None else Outcome.PASSED if score >= 0.75 else Outcome.FAILED
-    sample = Sample(
-        answer=answer,
-        outcome=outcome,
-        score=score,
-        reason="grader-word",
-        explanation="The grader's explanation.",
-        format_ok=None,
-        parts={},
-        latency_s=None,
-        ttft_s=None,
-        input_tokens=None,
-        output_tokens=None,
-        finish_reason=None,
-        concurrency=None,
+    sample = factories.sample(
+        score, answer, outcome=outcome, reason="grader-word", explanation="The grader's explanation."
     )
-    return Record(
-        suite="jokes",
-        case=f"case-{case}",
-        case_sha256=f"digest-{case}",
-        model=role,
-        role=role,
-        prompt_style="chat",
-        prompt_sha256="p",
-        grader="key_points",
-        score=score,
-        outcome=outcome,
-        samples=(sample,),
-    )
+    names = {"suite": "jokes", "role": role, "case_sha256": f"digest-{case}", "grader": "key_points"}
+    return factories.record(f"case-{case}", sample, **names, score=score, outcome=outcome)
 
 
 PROMPTS = {"p": Prompt(messages=(Message(role="system", content="Explain."), Message(role="user", content="A joke")))}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import factories
 from pytest_llmbench.errors import RunFileFault, UsageFault
 from pytest_llmbench.gate.baselines import Baseline, PlannedCase, check_plan, read_baselines
 from pytest_llmbench.results.records import Record, Run, RunInfo, Sample
@@ -19,10 +20,7 @@ RIGHT = Sample(
 
 
 def record(case: str, *, suite: str = "s", role: str = "m", digest: str = "d") -> Record:
-    return Record(
-        suite=suite, case=case, case_sha256=digest, model="m", role=role, prompt_style="chat", prompt_sha256="p",
-        grader="exact", score=1.0, outcome=Outcome.PASSED, samples=(RIGHT,),
-    )  # fmt: skip
+    return factories.record(case, suite=suite, role=role, model="m", case_sha256=digest)
 
 
 def baseline(*records: Record) -> Baseline:

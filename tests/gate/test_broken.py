@@ -4,40 +4,15 @@ from dataclasses import replace
 
 import pytest
 
+import factories
 from pytest_llmbench.gate.broken import too_many_errors, why_broken
-from pytest_llmbench.results.records import NOT_ASKED, Record, Run, RunInfo, Sample, error_sample
-from pytest_llmbench.values import AnswerError, Outcome
+from pytest_llmbench.results.records import NOT_ASKED, Record, Run, RunInfo, error_sample
+from pytest_llmbench.values import AnswerError
 
 
 def record(case: str, error: str | None = None, *, suite: str = "s") -> Record:
-    sample = Sample(
-        answer="x",
-        outcome=Outcome.PASSED,
-        score=1.0,
-        reason="correct",
-        explanation="",
-        format_ok=None,
-        parts={},
-        latency_s=None,
-        ttft_s=None,
-        input_tokens=None,
-        output_tokens=None,
-        finish_reason=None,
-        concurrency=None,
-    )
-    return Record(
-        suite=suite,
-        case=case,
-        case_sha256="c",
-        model="gpt",
-        role="m",
-        prompt_style="chat",
-        prompt_sha256="p",
-        grader="exact",
-        score=1.0 if error is None else None,
-        outcome=Outcome.PASSED if error is None else Outcome.ERROR,
-        samples=(sample if error is None else error_sample(AnswerError(cause=error)),),
-    )
+    made = factories.sample() if error is None else error_sample(AnswerError(cause=error))
+    return factories.record(case, made, suite=suite, model="gpt")
 
 
 def run(*records: Record) -> Run:

@@ -7,13 +7,14 @@ from dataclasses import replace
 
 import pytest
 
+import factories
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.gate.calibrate import calibrate
 from pytest_llmbench.gate.settings import GateSettings
 from pytest_llmbench.models.base import Identity
 from pytest_llmbench.report.terminal.calibration import calibration_lines
-from pytest_llmbench.results.records import ModelInfo, Record, Run, RunInfo, Sample, outcome_of
-from pytest_llmbench.values import Outcome, Sampling
+from pytest_llmbench.results.records import ModelInfo, Run, RunInfo
+from pytest_llmbench.values import Sampling
 
 
 def run(
@@ -21,17 +22,9 @@ def run(
 ) -> Run:
     records = []
     for place, score in enumerate(scores):
-        outcome = Outcome.PASSED if score == 1 else Outcome.FAILED
-        sample = Sample(
-            answer=f"answer {score}", outcome=outcome, score=score, reason=None, explanation=None, format_ok=None,
-            parts={}, latency_s=factor * (1 + place / 100), ttft_s=None, input_tokens=None, output_tokens=None,
-            finish_reason=None, concurrency=concurrency,
-        )  # fmt: skip
-        record = Record(
-            suite="s", case=f"c{place}", case_sha256="c", model="m", role="m", prompt_style="chat", prompt_sha256="p",
-            grader="exact", score=score, outcome=outcome_of([sample])[0], samples=(sample,),
-        )  # fmt: skip
-        records.append(record)
+        latency_s = factor * (1 + place / 100)
+        sample = factories.sample(score, f"answer {score}", latency_s=latency_s, concurrency=concurrency)
+        records.append(factories.record(f"c{place}", sample))
     identity = Identity(provider="recorded", model="m", weights=weights)
     facts = ModelInfo(role="m", model="m", identity=identity, sampling={"s": Sampling(temperature=temperature)})
     return Run(records=tuple(records), facts=RunInfo(models=(facts,)))

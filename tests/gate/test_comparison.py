@@ -1,13 +1,14 @@
 """Joining runs: what pairs, what is named as left out, what blocks, what is pooled, how far answers agree."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from math import nan
 from pathlib import Path
 
 import pytest
 
+import factories
 from pytest_llmbench.cli import main
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.gate.answer_agreement import agreement
@@ -28,30 +29,17 @@ from pytest_llmbench.results.records import (
     RunInfo,
     Sample,
     SuiteInfo,
-    outcome_of,
 )
 from pytest_llmbench.results.run_file import block_to_json, record_to_json
-from pytest_llmbench.values import Json, Outcome, Sampling
+from pytest_llmbench.values import Sampling
 
 
-def sample(
-    score: float | None, *, answer: str = "", parts: Mapping[str, Json] | None = None, reused: bool = False
-) -> Sample:
-    outcome = Outcome.ERROR if score is None else Outcome.PASSED if score == 1 else Outcome.FAILED
-    return Sample(
-        answer=answer, outcome=outcome, score=score, reason=None, explanation=None, format_ok=None, parts=parts or {},
-        latency_s=1.0, ttft_s=None, input_tokens=None, output_tokens=None, finish_reason=None, concurrency=1, reused=reused,
-    )  # fmt: skip
+def sample(score: float | None, *, answer: str = "", **others: object) -> Sample:
+    return factories.sample(score, answer, **{"latency_s": 1.0, "concurrency": 1, **others})
 
 
 def record(case: str, *scores: float | None, role: str = "m", suite: str = "s", **others: object) -> Record:
-    samples = tuple(sample(score) for score in scores or (1.0,))
-    outcome, score = outcome_of(samples)
-    made = Record(
-        suite=suite, case=case, case_sha256="c", model=role, role=role, prompt_style="chat", prompt_sha256="p",
-        grader="exact", score=score, outcome=outcome, samples=samples,
-    )  # fmt: skip
-    return replace(made, **others)  # type: ignore[arg-type]
+    return factories.record(case, *(sample(score) for score in scores or (1.0,)), role=role, suite=suite, **others)
 
 
 def run(*records: Record, temperature: float = 0.0, version: int = 1, weights: str = "w", date: str = "") -> Run:

@@ -8,6 +8,7 @@ from time import process_time
 
 import pytest
 
+import factories
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.gate.comparison import Comparison, Kind, join
 from pytest_llmbench.gate.decision import Gate, SuiteRuling, decide
@@ -17,30 +18,19 @@ from pytest_llmbench.gate.rule import Verdict
 from pytest_llmbench.gate.settings import GateSettings, parse_allowed, parse_latency_margin, parse_margin
 from pytest_llmbench.models.base import Identity
 from pytest_llmbench.results.annotations import Annotation, Drawn, Said, annotation_on
-from pytest_llmbench.results.records import Machine, ModelInfo, Record, Run, RunInfo, Sample, SuiteInfo, outcome_of
+from pytest_llmbench.results.records import Machine, ModelInfo, Record, Run, RunInfo, Sample, SuiteInfo
 from pytest_llmbench.suites.registry import SuiteRegistry
 from pytest_llmbench.values import Outcome, Sampling, Trust
 
 IDENTITY = Identity(provider="recorded", model="m")
 
 
-def sample(
-    score: float | None = 1.0, *, latency_s: float | None = None, tokens: int | None = None, **others: object
-) -> Sample:
-    outcome = Outcome.ERROR if score is None else Outcome.PASSED if score == 1 else Outcome.FAILED
-    made = Sample(
-        answer="", outcome=outcome, score=score, reason=None, explanation=None, format_ok=None, parts={},
-        latency_s=latency_s, ttft_s=None, input_tokens=None, output_tokens=tokens, finish_reason=None, concurrency=1,
-    )  # fmt: skip
-    return replace(made, **others)  # type: ignore[arg-type]
+def sample(score: float | None = 1.0, *, tokens: int | None = None, **others: object) -> Sample:
+    return factories.sample(score, "", **{"output_tokens": tokens, "concurrency": 1, **others})
 
 
 def record(case: str, samples: Sequence[Sample], *, suite: str = "s", cluster: str | None = None) -> Record:
-    outcome, score = outcome_of(samples)
-    return Record(
-        suite=suite, case=case, case_sha256="c", model="m", role="m", prompt_style="chat", prompt_sha256="p",
-        grader="exact", score=score, outcome=outcome, samples=tuple(samples), cluster=cluster,
-    )  # fmt: skip
+    return factories.record(case, *samples, suite=suite, cluster=cluster)
 
 
 def run(records: Iterable[Record], *, temperature: float = 0.0, date: str = "", machine: Machine | None = None) -> Run:

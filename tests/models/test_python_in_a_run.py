@@ -93,7 +93,7 @@ def test_answers_of_a_version_are_stored_until_it_changes(project: pytest.Pytest
 
 
 def test_a_plan_imports_nothing(project: pytest.Pytester) -> None:
-    """What would be asked is told of an application that cannot even be imported."""
+    """The requests are counted for an application that cannot even be imported."""
     write_entry(project)
     (project.path / "some_echo_app.py").write_text("raise RuntimeError")
 

@@ -248,6 +248,50 @@ def test_one_that_hangs_is_an_error_after_the_limit(open_app: OpenApp, function:
     assert text(good) == "good"
 
 
+def test_calls_beside_a_blocked_event_loop_are_errors(open_app: OpenApp) -> None:
+    """They are given up with it, and what comes behind them is answered by a new loop."""
+    model = open_app(
+        """
+        from threading import Event
+
+        async def answer(prompt):
+            if prompt == "bad":
+                Event().wait()
+            return prompt
+        """,
+        timeout_s=0.2,
+        concurrency=3,
+    )
+
+    bad, beside, also, behind = model.answer([asked("bad"), asked("a"), asked("b"), asked("c")])
+
+    assert cause(bad) == f"{model.identity.model} gave no answer within 0.2 s"
+    blocked = "the event loop is blocked by another call; await what takes long, or use a plain def"
+    assert {cause(beside), cause(also)} == {blocked}
+    assert text(behind) == "c"
+
+
+def test_an_exit_within_a_task_of_the_application_ends_its_loop_alone(open_app: OpenApp) -> None:
+    """The call beside it is an error at once, and the next one has a new loop."""
+    model = open_app("""
+        import asyncio, sys
+
+        async def leave():
+            sys.exit(3)
+
+        async def answer(prompt):
+            if prompt == "bad":
+                task = asyncio.ensure_future(leave())
+                await asyncio.sleep(1e9)
+            return prompt
+    """)
+
+    bad, good = model.answer([asked("bad"), asked("good")])
+
+    assert cause(bad).splitlines()[0] == "SystemExit: 3"
+    assert text(good) == "good"
+
+
 def test_a_function_that_always_hangs_ends_the_run(open_app: OpenApp) -> None:
     """Each call that never returns keeps a thread, so a model with 64 of them is asked no more."""
     model = open_app("from threading import Event\ndef answer(prompt): Event().wait()", timeout_s=0.01, concurrency=100)
@@ -276,6 +320,20 @@ def test_a_module_that_cannot_be_imported_ends_the_run(open_app: OpenApp, source
         model.answer([asked()])
 
     assert expected in str(fault.value)
+
+
+def test_a_module_whose_import_hangs_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has a limit of its own, and a run that ends does not wait for it."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "app_that_hangs.py").write_text("from threading import Event\nEvent().wait()")
+    entry = PythonEntry(provider="python", target="app_that_hangs:answer")
+    halt = threading.Event()
+    halt.set()
+
+    with PythonModel(entry, OpenSettings(root=tmp_path, timeout_s=0.1), import_s=0.2) as model:
+        assert cause(model.answer([asked()], halt=halt)[0]) == "stopped"
+        with pytest.raises(ModelFault, match=r"cannot be imported: app_that_hangs:answer gave no answer within 0\.2 s"):
+            model.answer([asked()])
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def test_a_folder_without_code_can_be_listed(package: Path) -> None:
 
 @pytest.mark.parametrize("name", ["no_such_app", "some_support_app.no_such", "some_support_app.chain.no_such"])
 def test_a_module_that_is_not_there_is_named(package: Path, name: str) -> None:
-    """The message says where it was looked for."""
+    """The message lists the places that were searched."""
     with pytest.raises(ModelFault, match=f'^there is no module "{name}" in the root directory or on the import path; '):
         digest_of([name])
 

@@ -32,6 +32,20 @@ serve = "serve --port {port}"
 [recorded]
 provider = "recorded"
 answers = "answers.jsonl"
+[function]
+provider = "python"
+target = "app:answer"
+[function-of-a-version]
+provider = "python"
+target = "app:answer"
+version_of = ["app"]
+[service]
+provider = "http"
+url = "http://host/chat"
+[service-of-a-version]
+provider = "http"
+url = "http://host/chat"
+version = "3"
 """
 
 
@@ -51,6 +65,10 @@ def spec(folder: Path, name: str) -> ModelSpec:
         ("api", Traits(is_local=False, is_api=True)),
         ("served", Traits(is_local=True, is_free=True, is_api=True)),
         ("recorded", Traits(is_local=False, is_free=True, is_recorded=True)),
+        ("function", Traits(takes_inputs=True, is_unversioned=True)),
+        ("function-of-a-version", Traits(takes_inputs=True)),
+        ("service", Traits(is_local=False, is_api=True, takes_inputs=True, is_unversioned=True)),
+        ("service-of-a-version", Traits(is_local=False, is_api=True, takes_inputs=True)),
     ],
 )
 def test_each_provider_knows_the_traits_of_its_entries(tmp_path: Path, name: str, traits: Traits) -> None:

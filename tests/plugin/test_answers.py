@@ -511,7 +511,7 @@ def test_a_plan_sends_nothing(make_project: MakeProject, openai_server: Any) -> 
         [
             "=* llmbench plan =*",
             "suite     model  cases  requests  stored  tokens in  out at most  cost at most   time",
-            "capitals  m          3         3       0        ~18          768        $7.68  ~17 s",
+            "capitals  m          3         3       0        ~18          768         $7.68  ~17 s",
             "3 requests would be sent, for at most $7.68, in about 17 s. Nothing was sent.",
             "capitals: 3 cases are mostly too few to decide at a margin of 5 points",
             "*no tests ran*",

@@ -346,6 +346,7 @@ def test_x_at_the_last_case_has_stopped_nothing(gated: GateProject) -> None:
     assert gate_lines(result)[-1] == "verdict: no worse"
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_is_not_judged(gated: GateProject) -> None:
     """Ctrl-C is exit 2, and the file says why there is no verdict."""
     pytester = gated(new={})
@@ -466,6 +467,7 @@ def test_several_models_are_each_judged_against_their_own_role(
     assert {name: gate[name] for name in said} == said
 
 
+@pytest.mark.slow
 def test_xdist_gives_the_same_verdicts(gated: GateProject) -> None:
     """With -n 2 the controller judges: exit status, file, JUnit and text are those of a serial run."""
     pytester = gated(new={"wrong": range(40), "missing": [50]})
@@ -632,7 +634,9 @@ PLAIN = {"benchmarks": [], "datetime": "2026-01-01"}
     ],
     ids=["missing", "cut off", "plain", "newer", "empty"],
 )
-@pytest.mark.parametrize("options", [(), ("-n", "1")], ids=["serial", "xdist"])
+@pytest.mark.parametrize(
+    "options", [pytest.param((), id="serial"), pytest.param(("-n", "1"), id="xdist", marks=pytest.mark.slow)]
+)
 def test_a_baseline_that_cannot_be_used_ends_the_run_before_it_begins(
     gated: GateProject, content: Mapping[str, Any] | str | None, message: str, options: tuple[str, ...]
 ) -> None:
@@ -659,6 +663,7 @@ def test_a_baseline_that_cannot_be_used_ends_the_run_before_it_begins(
         ),
     ],
 )
+@pytest.mark.slow
 def test_a_baseline_that_shares_no_case_ends_the_run_before_it_begins(
     gated: GateProject, change: tuple[str, str], message: str
 ) -> None:

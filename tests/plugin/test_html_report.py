@@ -43,6 +43,17 @@ def test_a_report_is_written_though_tests_fail(project: Project) -> None:
     assert "<dt>machine</dt>" in page(pytester.path / "report.html")
 
 
+def test_report_and_summary_are_written_side_by_side(project: Project) -> None:
+    """One run may write both: neither takes the other's place."""
+    pytester = project()
+
+    result = run(pytester, "--llm-summary=summary.md")
+
+    assert result.ret == 0
+    assert "<!doctype html>" in page(pytester.path / "report.html").lower()
+    assert "capitals" in page(pytester.path / "summary.md")
+
+
 def test_the_report_shows_the_gate_of_the_run(project: Project) -> None:
     """Verdict and both answers stand in it; the run before has the name of its file."""
     pytester = project(worse=[{"case": name, "answer": "Rome"} for name in ("france", "peru", "kenya")])

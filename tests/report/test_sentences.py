@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+import factories
 from pytest_llmbench.gate.comparison import Kind, join
 from pytest_llmbench.gate.decision import Gate, RunGate, RunRuling, decide
 from pytest_llmbench.gate.min_score import MinScore, rule_min_scores
@@ -20,27 +21,17 @@ from pytest_llmbench.report.sentences import gate_sentences, min_score_sentences
 from pytest_llmbench.report.side_by_side import Column, side_by_side_json, side_by_side_lines, side_by_side_markdown
 from pytest_llmbench.report.terminal.gate import comparison_lines, ruling_properties, sentence_lines, verdict_line
 from pytest_llmbench.report.terminal.layout import Span, Style, plain
-from pytest_llmbench.results.records import ModelInfo, Record, Run, RunInfo, Sample, outcome_of
-from pytest_llmbench.values import Outcome, Sampling
+from pytest_llmbench.results.records import ModelInfo, Record, Run, RunInfo, Sample
+from pytest_llmbench.values import Sampling
 
 
 def sample(score: float | None, answer: str = "x", **others: object) -> Sample:
-    outcome = Outcome.ERROR if score is None else Outcome.PASSED if score == 1 else Outcome.FAILED
-    made = Sample(
-        answer=answer, outcome=outcome, score=score, reason="correct" if score == 1 else "different", explanation=None,
-        format_ok=None, parts={}, latency_s=None, ttft_s=None, input_tokens=None, output_tokens=None,
-        finish_reason=None, concurrency=1,
-    )  # fmt: skip
-    return replace(made, **others)  # type: ignore[arg-type]
+    reason = "correct" if score == 1 else "different"
+    return factories.sample(score, answer, **{"reason": reason, "concurrency": 1, **others})
 
 
-def record(case: str, *samples: Sample, suite: str = "nl2sql", role: str = "m", **others: object) -> Record:
-    outcome, score = outcome_of(samples)
-    made = Record(
-        suite=suite, case=case, case_sha256="c", model=role, role=role, prompt_style="chat", prompt_sha256="p",
-        grader="exact", score=score, outcome=outcome, samples=samples,
-    )  # fmt: skip
-    return replace(made, **others)  # type: ignore[arg-type]
+def record(case: str, *samples: Sample, suite: str = "nl2sql", **others: object) -> Record:
+    return factories.record(case, *samples, suite=suite, **others)
 
 
 def run(records: Iterable[Record]) -> Run:

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import factories
 from pytest_llmbench.results.classification import LabelTable, label_tables, last_label
 from pytest_llmbench.results.confusion import Confusion, auroc
 from pytest_llmbench.results.records import Record, Sample
@@ -15,38 +16,13 @@ PAIRS = st.lists(st.tuples(st.sampled_from(LABELS), st.sampled_from([*LABELS, No
 
 
 def sample(expected: str, strict: str | None, lenient: str | None = None, **more: Json) -> Sample:
-    passed = strict == expected
-    return Sample(
-        answer="x",
-        outcome=Outcome.PASSED if passed else Outcome.FAILED,
-        score=float(passed),
-        reason="",
-        explanation="",
-        format_ok=more.pop("format_ok", strict is not None),
-        parts={"expected": expected, "strict": strict, "lenient": lenient or strict, **more},
-        latency_s=None,
-        ttft_s=None,
-        input_tokens=None,
-        output_tokens=None,
-        finish_reason=None,
-        concurrency=None,
-    )
+    format_ok = more.pop("format_ok", strict is not None)
+    parts = {"expected": expected, "strict": strict, "lenient": lenient or strict, **more}
+    return factories.sample(float(strict == expected), format_ok=format_ok, parts=parts)
 
 
 def record(*samples: Sample, case: str = "case", role: str = "m", prompt: str = "", grader: str = "yes_no") -> Record:
-    return Record(
-        suite="s",
-        case=case,
-        case_sha256="",
-        model=role,
-        role=role,
-        prompt_style="completion",
-        prompt_sha256=prompt,
-        grader=grader,
-        score=0.0,
-        outcome=Outcome.FAILED,
-        samples=samples,
-    )
+    return factories.record(case, *samples, role=role, prompt_sha256=prompt, grader=grader)
 
 
 def table_of(*samples: Sample) -> LabelTable:

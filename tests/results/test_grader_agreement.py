@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import factories
 from pytest_llmbench.errors import SuiteFault
 from pytest_llmbench.report.terminal.trust import trust_lines
 from pytest_llmbench.results.annotations import Annotation, Drawn, Said, answer_key, answer_sha256
@@ -19,44 +20,18 @@ from pytest_llmbench.results.grader_agreement import (
     untrusted_graders,
     weigh,
 )
-from pytest_llmbench.results.records import Record, Run, RunInfo, Sample, SuiteInfo
+from pytest_llmbench.results.records import Record, Run, RunInfo, SuiteInfo
 from pytest_llmbench.results.run_file import block_to_json, run_info_from_json, run_info_to_json
 from pytest_llmbench.suites.loader import load_suite
-from pytest_llmbench.values import Outcome, Trust
+from pytest_llmbench.values import Trust
 
 PAIRS = st.lists(st.tuples(st.booleans(), st.booleans()), max_size=30)
 
 
 def record(case: int, passed: bool, *, role: str = "m", digest: str | None = None) -> Record:
-    outcome = Outcome.PASSED if passed else Outcome.FAILED
-    sample = Sample(
-        answer=f"answer {case}",
-        outcome=outcome,
-        score=float(passed),
-        reason="missing-points",
-        explanation="Said nothing.",
-        format_ok=None,
-        parts={},
-        latency_s=None,
-        ttft_s=None,
-        input_tokens=None,
-        output_tokens=None,
-        finish_reason=None,
-        concurrency=None,
-    )
-    return Record(
-        suite="jokes",
-        case=f"case-{case}",
-        case_sha256=digest or f"digest-{case}",
-        model=role,
-        role=role,
-        prompt_style="chat",
-        prompt_sha256="p",
-        grader="key_points",
-        score=float(passed),
-        outcome=outcome,
-        samples=(sample,),
-    )
+    sample = factories.sample(float(passed), f"answer {case}", reason="missing-points", explanation="Said nothing.")
+    names = {"suite": "jokes", "role": role, "case_sha256": digest or f"digest-{case}", "grader": "key_points"}
+    return factories.record(f"case-{case}", sample, **names)
 
 
 def verdict(

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 from pytest_llmbench.grading.sql import KIND
+from pytest_llmbench.models.reasoning import AUTO
+from pytest_llmbench.models.separated import without_reasoning
 from pytest_llmbench.sql.worker import shared_worker
 from pytest_llmbench.values import Answer, Case, Grade, Suite
 
@@ -127,7 +129,9 @@ def judge_in(root: Path, *, database: str = "events", time_limit_s: float = 2.0)
 
     def judge(answer: str, reference: str | list[str], **fields: Any) -> Grade:
         case = Case(suite="sql", id="case", inputs={}, rules=KIND.case_fields(reference=reference, **fields))
-        return grade(case, Answer(text=answer))
+        given = without_reasoning(Answer(text=answer), AUTO)  # as a run hands it to the grader
+        assert isinstance(given, Answer)
+        return grade(case, given)
 
     return judge
 

@@ -9,6 +9,8 @@ import yaml
 
 from pytest_llmbench.values import Grade
 
+pytestmark = pytest.mark.slow
+
 _TABLE = yaml.safe_load((Path(__file__).parent / "answers.yaml").read_text(encoding="utf-8"))
 _REASONS = ("correct", "wrong-result", "invalid", "unsafe", "no-sql", "empty", "refusal")
 

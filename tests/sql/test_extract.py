@@ -186,3 +186,65 @@ def test_extraction_is_idempotent_and_never_fails(text: str) -> None:
 def test_pieces_are_the_text(text: str) -> None:
     """The pieces of a text, joined, are the text."""
     assert "".join(piece.text for piece in pieces(text)) == text
+
+
+def fenced(*parts: str) -> str:
+    """Write prose and queries in turn, each query in a fence of its own."""
+    return "\n".join(part if place % 2 == 0 else f"```sql\n{part}\n```" for place, part in enumerate(parts))
+
+
+@pytest.mark.parametrize(
+    ("answer", "statement"),
+    [
+        (fenced("Step 1: look.", "SELECT a FROM t", "Step 2: count.", "SELECT b FROM t"), "SELECT b FROM t"),
+        (
+            fenced("", "SELECT a FROM t", "It returns a, also NULL.\n\nThen count:", "SELECT b FROM t"),
+            "SELECT b FROM t",
+        ),
+        (fenced("", "SELECT a FROM t", "Wait. Corrected:", "SELECT b FROM t"), "SELECT b FROM t"),
+        (fenced("", "SELECT a FROM t", "Final query:", "SELECT b FROM t", "For MySQL:", "SELECT c"), "SELECT b FROM t"),
+        (fenced("", "SELECT a FROM t", "Revised, if you like:", "SELECT b FROM t"), "SELECT b FROM t"),
+        (fenced("", "-- draft\nSELECT a", "", "-- final query\nSELECT b FROM t"), "SELECT b FROM t"),
+        (fenced("", "SELECT a FROM t", "Alternatively:", "SELECT b FROM t"), "SELECT a FROM t"),
+        (fenced("", "SELECT a FROM t", "### Alternative\n\nThis takes a CTE.", "SELECT b FROM t"), "SELECT a FROM t"),
+        (fenced("", "SELECT a FROM t", "Using a CTE:", "SELECT b FROM t"), "SELECT a FROM t"),
+        (fenced("", "SELECT a FROM t", "To include ties:", "SELECT b FROM t"), "SELECT a FROM t"),
+        (fenced("", "SELECT a FROM t", "For example, to see the rows:", "SELECT b FROM t"), "SELECT a FROM t"),
+        (fenced("", "SELECT a FROM t", "", "-- Option 2\nSELECT b FROM t"), "SELECT a FROM t"),
+        (fenced("", "SELECT a FROM t", "Its result:", "a\n1"), "SELECT a FROM t"),
+        ("SELECT a FROM t;\n\nCorrected: SELECT b FROM t", "SELECT b FROM t"),
+        (
+            "SELECT a FROM t;\n```\nSo far the draft. The final query is:\n```sql\nSELECT b FROM t\n```",
+            "SELECT b FROM t",
+        ),
+        ("'''sql\nSELECT a FROM t\n'''", "SELECT a FROM t"),
+        ("[SQL] SELECT a FROM t [/SQL]", "SELECT a FROM t"),
+        ("SELECT a FROM t WHERE b = '[/SQL]'", "SELECT a FROM t WHERE b = '[/SQL]'"),
+        ("SELECT [END_DATE] FROM t ORDER BY [END_DATE]", "SELECT [END_DATE] FROM t ORDER BY [END_DATE]"),
+    ],
+)
+def test_of_several_queries_the_answer_is_found(answer: str, statement: str) -> None:
+    """The announced query is the answer, else the last that is no alternative and no demonstration."""
+    found = extract(answer, tables=frozenset({"t"}))
+
+    assert found is not None
+    assert found.candidates[0].split("\n")[-1].strip() == statement
+
+
+@pytest.mark.parametrize(
+    ("block", "change"),
+    [
+        ("CREATE TABLE t (a INT);", None),
+        ('-- the schema\nCREATE TABLE IF NOT EXISTS main."T" (a INT, PRIMARY KEY (a));\nCREATE TABLE u (b INT)', None),
+        ("CREATE TABLE other (a INT);", "CREATE"),
+        ("CREATE TABLE t AS SELECT 1 AS a", "CREATE"),
+        ("CREATE TABLE t (a INT); DROP TABLE u", "CREATE"),
+        ("DELETE FROM t", "DELETE"),
+    ],
+)
+def test_block_that_repeats_the_schema_is_prose(block: str, change: str | None) -> None:
+    """CREATE TABLE of known tables alone, in a block before the query, changes nothing; anything else does."""
+    found = extract(fenced("Given:", block, "the query is:", "SELECT a FROM t"), tables=frozenset({"t", "u"}))
+
+    assert found is not None
+    assert found.change == change

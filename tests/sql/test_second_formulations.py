@@ -19,6 +19,8 @@ import yaml
 from pytest_llmbench.sql.cells import plain
 from pytest_llmbench.sql.result_sets import Table, matches
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 SUITE = ROOT / "cases" / "sql.yaml"
 EVENTS = ROOT / "fixtures" / "databases" / "events"

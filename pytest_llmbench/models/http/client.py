@@ -111,6 +111,8 @@ class Client:
         )
 
     def _broken(self, fault: BaseException, *, was_sent: bool) -> Failure:
-        detail = self._endpoint.masked(str(fault))
-        name = type(fault).__name__
-        return Failure(f"{name}: {detail}" if detail else name, is_retryable=self.is_repeatable or not was_sent)
+        detail = self._endpoint.masked(str(fault)) or "no reason given"
+        if not was_sent:
+            way_out = "start the service, or correct its url"
+            return Failure(f"no connection to {self._endpoint.host} ({detail}); {way_out}", is_retryable=True)
+        return Failure(f"{type(fault).__name__}: {detail}", is_retryable=self.is_repeatable)

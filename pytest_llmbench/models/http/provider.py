@@ -78,8 +78,8 @@ class HttpModel(Opened):
     """A service behind a URL.
 
     Args:
-        entry: what the models file says.
-        settings: what the command line says.
+        entry: of the models file.
+        settings: of the command line.
         policy: how long to wait before a failed request is sent again.
     """
 
@@ -138,7 +138,7 @@ class HttpModel(Opened):
     ) -> tuple[Answer | AnswerError, ...]:
         results: list[Answer | AnswerError | None] = [None] * len(requests)
 
-        def settle(index: int, result: Answer | AnswerError) -> None:
+        def keep(index: int, result: Answer | AnswerError) -> None:
             results[index] = result
             if arrived is not None:
                 arrived(index, result)
@@ -149,7 +149,7 @@ class HttpModel(Opened):
                 self._refusal = self._refusal or result
                 dispatch.drain()
             if result is not None:
-                settle(index, result)
+                keep(index, result)
             return tried
 
         dispatch = Dispatch(attempt, len(requests), self.concurrency)
@@ -161,7 +161,7 @@ class HttpModel(Opened):
                 watcher.cancel()
         for index, attempts in enumerate(dispatch.attempts):
             if results[index] is None and self._refusal is not None:
-                settle(index, AnswerError(cause=self._refusal.cause, attempts=attempts, is_fatal=True))
+                keep(index, AnswerError(cause=self._refusal.cause, attempts=attempts, is_fatal=True))
         return tuple(
             result or AnswerError(cause=STOPPED, attempts=attempts)
             for result, attempts in zip(results, dispatch.attempts, strict=True)

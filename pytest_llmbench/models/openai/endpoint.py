@@ -167,7 +167,7 @@ def _secret(variable: str) -> str:
 
 
 def is_loopback_host(host: str) -> bool:
-    """Tell whether a host is this machine's loopback."""
+    """Return whether a host is this machine's loopback."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

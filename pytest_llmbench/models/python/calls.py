@@ -208,7 +208,7 @@ class _Loop:
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
         self._loop.set_default_executor(_DaemonExecutor())
-        self._tasks: dict[_Call, asyncio.Task[None]] = {}
+        self._tasks: dict[_Call, asyncio.Task[None] | None] = {}  # None until the loop comes to a call
         self._thread = threading.Thread(target=self._run, name="llmbench-app-loop", daemon=True)
         self._thread.start()
 
@@ -217,10 +217,11 @@ class _Loop:
         return self._thread.is_alive()
 
     def start(self, call: _Call) -> None:
+        self._tasks[call] = None
         self._loop.call_soon_threadsafe(self._begin, call)
 
     def cancel(self, call: _Call) -> bool:
-        """Cancel a call; tells whether the loop still responds."""
+        """Cancel a call; returns whether the loop still responds."""
         responded = threading.Event()
 
         def cancel() -> None:
@@ -251,8 +252,7 @@ class _Loop:
             self._loop.run_forever()
         except BaseException as fault:  # a task of the application's own called sys.exit()
             cause = raised(fault).cause
-        for call, task in [*self._tasks.items()]:
-            task.cancel()
+        for call in [*self._tasks]:
             call.end(Raised(cause=cause))
         if tasks := asyncio.all_tasks(self._loop):
             for other in tasks:

@@ -21,7 +21,7 @@ from pytest_llmbench.values import Answer, AnswerError, Arrived, PromptStyle, Re
 CONCURRENCY = 1  # not every application may be called from two threads at once
 TIMEOUT_S = 120.0
 IMPORT_S = 300.0
-"""An import may take this long at least: libraries are read, models loaded."""
+"""An import may take longer than a call: libraries are read, models loaded."""
 
 
 class PythonProvider:
@@ -58,17 +58,19 @@ class PythonModel(Opened):
     """An application in this process.
 
     Args:
-        entry: what the models file says.
-        settings: what the command line says.
+        entry: of the models file.
+        settings: of the command line.
+        import_s: how long its import may take, if that is longer than a call may take.
 
     Raises:
         ModelFault: its code is not there.
     """
 
-    def __init__(self, entry: PythonEntry, settings: OpenSettings):
+    def __init__(self, entry: PythonEntry, settings: OpenSettings, *, import_s: float = IMPORT_S):
         self.concurrency = settings.concurrency or entry.concurrency or CONCURRENCY
         self._entry = entry
         self._timeout_s = settings.timeout_s or entry.timeout_s or TIMEOUT_S
+        self._import_s = max(self._timeout_s, import_s)
         import_from(settings.root)
         self.identity = Identity(
             provider="python",
@@ -132,7 +134,7 @@ class PythonModel(Opened):
             self._calls.run(
                 [partial(load_target, self._entry)],
                 most=1,
-                timeout_s=max(self._timeout_s, IMPORT_S),
+                timeout_s=self._import_s,
                 ended=lambda _, outcome: found.append(outcome),
                 must_stop=must_stop,
             )

@@ -153,12 +153,12 @@ class Batch:
         return [(layer.keys, layer.values) for layer in self._cache.layers]
 
     @property
-    def has_cached(self) -> bool:
-        """Whether the network has written what it computed into the cache."""
+    def cached_numbers(self) -> int:
+        """How many numbers the cache holds; a sliding layer has one, its width, before it is fed."""
         states = [value for layer in self._cache.layers for value in vars(layer).values()]
         # Recurrent layers hold theirs by number.
         parts = [part for state in states for part in (state.values() if isinstance(state, dict) else [state])]
-        return any(hasattr(part, "numel") and part.numel() for part in parts)
+        return sum(part.numel() for part in parts if hasattr(part, "numel"))
 
 
 def join(batches: Sequence[Batch], places: Sequence[Sequence[int]]) -> Batch:
@@ -224,8 +224,9 @@ def cache_argument(network: Any) -> str | None:
 
 def _uses_cache(network: Any, argument: str) -> bool:
     batch = Batch(network, argument, 1, Kept(), 0)
+    before = batch.cached_numbers
     batch.feed([[0]])
-    return batch.has_cached
+    return batch.cached_numbers > before
 
 
 def can_share(network: Any) -> bool:

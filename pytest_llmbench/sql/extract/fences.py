@@ -25,7 +25,8 @@ _OTHER = re.compile(
     rf"\balternativ|\b{_DIALECT}\b|\bif\s+(?:you|your|the|we|there|it|only)\b|\bin\s+case\b|\boption(?:ally|al)?\b"
     r"|\banother\s+(?:way|option|approach|version|form)|\bother\s+(?:way|option|approach)|^\W*or\b|\bor,?\s+(?:you|using|with|if|more)\b"
     r"|\bequivalent|\bvariant|\bvariation|\bsame\s+(?:query|result|thing|logic|as)\b|\bshorter\b|\bsimpler\b|\bmore\s+(?:efficient|readable|concise|compact)"
-    r"|\balso\b|\byou\s+(?:can|could|may|might)\b|\binstead\s+of\b|\brewritten\b",
+    r"|\balso\b|\byou\s+(?:can|could|may|might)\b|\binstead\s+of\b|\brewritten\b|\bto\s+(?:include|exclude|handle|avoid|account)\b"
+    r"|\bversion\b|^\W*(?:using|with)\b[^\n]*:\W*$",
     re.IGNORECASE | re.MULTILINE,
 )
 _SHOWN = re.compile(
@@ -59,9 +60,11 @@ class Block:
     @property
     def is_aside(self) -> bool:
         """Whether the prose presents it as another form of the answer, or as a demonstration."""
-        if _OTHER.search(self.before):
-            return True
-        return not _STEP.match(_last_paragraph(self.before)) and _SHOWN.search(self.before) is not None
+        paragraphs = re.split(r"\n\s*\n", self.before.strip())
+        if _STEP.match(paragraphs[-1]) and not _OTHER.search(paragraphs[-1]):
+            return False
+        lead = "\n\n".join(paragraphs[-2:])  # a heading, and the sentence under it
+        return _OTHER.search(lead) is not None or _SHOWN.search(lead) is not None
 
 
 def blocks(text: str, leading: str) -> Iterator[Block]:
@@ -130,10 +133,6 @@ def _pairs(fences: Sequence[re.Match[str]]) -> Iterator[tuple[re.Match[str], re.
 
 def _sign(fence: re.Match[str]) -> str:
     return (fence.group(1) or fence.group(3))[0]
-
-
-def _last_paragraph(text: str) -> str:
-    return re.split(r"\n\s*\n", text.strip())[-1]
 
 
 def _without_all_comments(text: str) -> str:

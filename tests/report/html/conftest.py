@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import factories
 from pytest_llmbench.gate.baselines import Baseline
 from pytest_llmbench.gate.comparison import join
 from pytest_llmbench.gate.decision import RunGate, RunRuling, decide
@@ -18,9 +19,9 @@ from pytest_llmbench.gate.settings import GateSettings
 from pytest_llmbench.models.base import Identity
 from pytest_llmbench.report.html.page import html_report
 from pytest_llmbench.report.html.subject import Subject
-from pytest_llmbench.results.records import ModelInfo, Record, Run, RunInfo, Sample, SuiteInfo, outcome_of
+from pytest_llmbench.results.records import ModelInfo, Record, Run, RunInfo, Sample, SuiteInfo
 from pytest_llmbench.results.run_file import block_to_json
-from pytest_llmbench.values import Outcome, Prompt, Sampling
+from pytest_llmbench.values import Prompt, Sampling
 
 ROOT = Path(__file__).parent.parent.parent.parent
 
@@ -30,23 +31,13 @@ class World:
 
     def sample(self, answer: str | None = "x", score: float | None = 1.0, **others: Any) -> Sample:
         """Make a sample: passed at score 1, an error without one, else failed."""
-        outcome = Outcome.ERROR if score is None else Outcome.PASSED if score == 1 else Outcome.FAILED
         reason = None if score is None else "correct" if score == 1 else "different"
-        made = Sample(
-            answer=answer, outcome=outcome, score=score, reason=reason, explanation=None, format_ok=None, parts={},
-            latency_s=None, ttft_s=None, input_tokens=None, output_tokens=None, finish_reason=None, concurrency=None,
-        )  # fmt: skip
-        return replace(made, **others)
+        return factories.sample(score, answer, **{"reason": reason, **others})
 
     def record(self, case: str, *samples: Sample, suite: str = "sql", role: str = "m", **others: Any) -> Record:
         """Make a record; its prompt is known by its case."""
-        several = samples or (self.sample(),)
-        outcome, score = outcome_of(several)
-        made = Record(
-            suite=suite, case=case, case_sha256=f"{suite}-{case}", model=role, role=role, prompt_style="chat",
-            prompt_sha256=f"prompt-{suite}-{case}", grader="exact", score=score, outcome=outcome, samples=several,
-        )  # fmt: skip
-        return replace(made, **others)
+        names = {"case_sha256": f"{suite}-{case}", "prompt_sha256": f"prompt-{suite}-{case}", **others}
+        return factories.record(case, *(samples or (self.sample(),)), suite=suite, role=role, **names)
 
     def run(self, records: Sequence[Record], **others: Any) -> Run:
         """Make a run that knows its models, suites and prompts."""

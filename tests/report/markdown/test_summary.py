@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
+import factories
 from pytest_llmbench.gate.baselines import Baseline
 from pytest_llmbench.gate.comparison import Kind
 from pytest_llmbench.gate.decision import RunGate, RunRuling, decide_run
 from pytest_llmbench.gate.min_score import MinScore
 from pytest_llmbench.gate.settings import GateSettings
 from pytest_llmbench.report.markdown.summary import MARKER, MAX_BYTES, summary
-from pytest_llmbench.results.records import Record, Run, RunInfo, Sample, error_sample, graded_sample, outcome_of
+from pytest_llmbench.results.records import Record, Run, RunInfo, Sample, error_sample, graded_sample
 from pytest_llmbench.values import Answer, AnswerError, Grade
 
 Render = Callable[[str], Any]
@@ -28,11 +29,7 @@ def sample(*, passed: bool = True, text: str = "Lima", reason: str = "different"
 
 
 def record(case: str, *samples: Sample, suite: str = "capitals", role: str = "m") -> Record:
-    outcome, score = outcome_of(samples)
-    return Record(
-        suite=suite, case=case, case_sha256=f"sha-{case}", model=role, role=role, prompt_style="chat",
-        prompt_sha256="", grader="exact", score=score, outcome=outcome, samples=samples,
-    )  # fmt: skip
+    return factories.record(case, *samples, suite=suite, role=role, case_sha256=f"sha-{case}", prompt_sha256="")
 
 
 def run(records: Iterable[Record], **expected: str) -> Run:

@@ -2,42 +2,17 @@ from collections.abc import Sequence
 
 import pytest
 
+import factories
 from pytest_llmbench.report.terminal.labels import label_lines
 from pytest_llmbench.report.terminal.layout import Style, plain
-from pytest_llmbench.results.records import Record, Sample
-from pytest_llmbench.values import Json, Outcome
+from pytest_llmbench.results.records import Record
+from pytest_llmbench.values import Json
 
 
 def record(case: int, expected: str, strict: str | None, *, role: str = "small", **parts: Json) -> Record:
-    passed = strict == expected
-    sample = Sample(
-        answer="x",
-        outcome=Outcome.PASSED if passed else Outcome.FAILED,
-        score=float(passed),
-        reason="",
-        explanation="",
-        format_ok=strict is not None,
-        parts={"expected": expected, "strict": strict, "lenient": strict, **parts},
-        latency_s=None,
-        ttft_s=None,
-        input_tokens=None,
-        output_tokens=None,
-        finish_reason=None,
-        concurrency=None,
-    )
-    return Record(
-        suite="clickbait",
-        case=str(case),
-        case_sha256="",
-        model=role,
-        role=role,
-        prompt_style="chat",
-        prompt_sha256="",
-        grader="yes_no",
-        score=sample.score,
-        outcome=sample.outcome,
-        samples=(sample,),
-    )
+    said = {"expected": expected, "strict": strict, "lenient": strict, **parts}
+    sample = factories.sample(float(strict == expected), format_ok=strict is not None, parts=said)
+    return factories.record(str(case), sample, suite="clickbait", role=role, grader="yes_no")
 
 
 def lines_of(records: Sequence[Record], width: int = 80) -> list[str]:

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import factories
 from pytest_llmbench.report.junit import case_properties
 from pytest_llmbench.report.terminal.layout import Style, plain
 from pytest_llmbench.report.terminal.scoreboard import (
@@ -15,7 +16,7 @@ from pytest_llmbench.report.terminal.scoreboard import (
     scoreboard_table,
     times_left_out,
 )
-from pytest_llmbench.results.records import Record, Sample, error_sample, graded_sample, outcome_of, ungraded_sample
+from pytest_llmbench.results.records import Record, Sample, error_sample, graded_sample, ungraded_sample
 from pytest_llmbench.values import Answer, AnswerError, Grade
 
 ERROR = error_sample(AnswerError(cause="HTTP 500"))
@@ -45,20 +46,7 @@ def sample(
 
 
 def record(case: str, *samples: Sample, suite: str = "clickbait", role: str = "llama-13b") -> Record:
-    outcome, score = outcome_of(samples)
-    return Record(
-        suite=suite,
-        case=case,
-        case_sha256="",
-        model=role,
-        role=role,
-        prompt_style="chat",
-        prompt_sha256="",
-        grader="exact",
-        score=score,
-        outcome=outcome,
-        samples=samples,
-    )
+    return factories.record(case, *samples, suite=suite, role=role)
 
 
 RECORDS = (
