@@ -122,7 +122,7 @@ class CheckReader:
                 folder = self._path.parent
                 check = read_check(given, folder, is_text=is_text, is_of_suite=is_of_suite, place=place)
         except TemplateFault as fault:
-            self._fail(row, f"{fault}.", place)
+            self._fail(row, f"{str(fault).rstrip('.')}.", place)
         except CheckFault as fault:
             self._fail(row, fault.message, fault.place)
         return _Written(given=given, place=place, template=template, check=check)

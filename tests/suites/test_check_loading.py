@@ -299,6 +299,15 @@ FAULTS = {
         SUITE.replace("{contains: ACCT, name: account}", "{label: maybe}"),
         'suite.yaml:6: case "one" expects "maybe"; the labels are: yes, no. Write one of them.',
     ),
+    "a function that is not there": (
+        SUITE.replace("{contains: ACCT, name: account}", "{function: 'os:nope'}"),
+        'suite.yaml:6: case "one": grader "os:nope": "os" has no "nope"; functions in it: ',
+    ),
+    "a template that does not end": (
+        SUITE.replace("{contains: ACCT, name: account}", "{contains: '{{ body'}"),
+        "suite.yaml:3: check 1: '{{ body' is no jinja2 template: unexpected end of template, expected 'end of print "
+        "statement'.",
+    ),
     "a text": (SUITE.replace("  - {contains: ACCT, name: account}\n", "  ACCT\n"), "suite.yaml:3: `checks` must be a list."),
     "checks beside a grader": (
         f"suite: t\ngrader: exact\n{PROMPT}\ncases:\n  - {{id: one, body: x, expected: a, checks: [{{json: {{}}}}]}}\n",

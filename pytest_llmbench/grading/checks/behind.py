@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from pytest_llmbench.errors import SuiteFault
 from pytest_llmbench.grading.base import Finding, Grader, GraderKind
 from pytest_llmbench.grading.checks.base import Placed, Test
 from pytest_llmbench.values import Answer, Case, Grade, Suite
@@ -33,8 +34,22 @@ def tests_behind(
 ) -> Sequence[Test]:
     """Build the tests of checks that a grader grades."""
     groups, place_of = _groups(placed, suite, behind)
-    graders = [group.grader.build(group.suite, root) for group in groups]
+    graders = [built(group.grader.build, group.suite, root, group.suite.cases[0]) for group in groups]
     return [_test(graders[group], case) for group, case in place_of]
+
+
+def built(build: Callable[[Suite, Path], Grader], suite: Suite, root: Path, first: Case) -> Grader:
+    """Build a grader; a fault of the suite without a line gets that of the first case that has the check.
+
+    Raises:
+        SuiteFault: a check cannot work.
+    """
+    try:
+        return build(suite, root)
+    except SuiteFault as fault:
+        if fault.line is not None or fault.row is not None or fault.path != suite.path:
+            raise
+        raise SuiteFault(f'case "{first.id}": {fault.message}', path=first.path, line=first.line) from fault
 
 
 def findings_behind(

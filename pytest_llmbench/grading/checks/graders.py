@@ -11,7 +11,7 @@ from pydantic import Field
 from pytest_llmbench.grading import function, yes_no
 from pytest_llmbench.grading.answer_text import clip
 from pytest_llmbench.grading.checks.base import CheckFields, CheckKind, PathFields, Placed, Short, Test, Written, quoted
-from pytest_llmbench.grading.checks.behind import Behind, findings_behind, tests_behind
+from pytest_llmbench.grading.checks.behind import Behind, built, findings_behind, tests_behind
 from pytest_llmbench.grading.key_points.grader import KIND as KEY_POINTS_GRADER
 from pytest_llmbench.grading.key_points.rubric import KeyPointsCase, KeyPointsSuite
 from pytest_llmbench.grading.sql import KIND as SQL_GRADER
@@ -82,8 +82,8 @@ def _key_points(one: Placed) -> Behind:
 
 
 def _functions(placed: Sequence[Placed], suite: Suite, root: Path) -> Sequence[Test]:
-    names = dict.fromkeys(one.fields.function for one in placed)
-    tests = {name: function.build(replace(suite, grader=name), root) for name in names}
+    first = {one.fields.function: one.case for one in reversed(placed)}
+    tests = {name: built(function.build, replace(suite, grader=name), root, case) for name, case in first.items()}
     return [tests[one.fields.function] for one in placed]
 
 

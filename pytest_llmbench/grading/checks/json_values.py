@@ -86,7 +86,9 @@ def _number_rule(value: Mapping[str, Any]) -> NumberValue:
     try:
         return NumberValue.model_validate(keys)
     except ValidationError as fault:
-        raise ValueError(f"{dict(value)} is no number with a tolerance: {fault.errors()[0]['msg']}") from None
+        raise ValueError(
+            f"{dict(value)} is no number with a tolerance: {fault.errors()[0]['msg'].removeprefix('Value error, ')}"
+        ) from None
 
 
 def lacking(want: Any, got: Any, *, lists: str = "exact", at: str = "$") -> str | None:
