@@ -1,4 +1,4 @@
-"""The values every room speaks in: frozen, without behaviour beyond small readings of themselves.
+"""The values that every room shares: frozen, without behaviour beyond small readings of themselves.
 
 Units stand in the names: `_s` is seconds, `_tokens` a count of tokens.  Shares and
 scores lie in 0..1.  The words are those of the field: a *case* is rendered to a
@@ -130,7 +130,7 @@ class Prompt:
 class Request:
     """One prompt to be answered once. `sample` counts from 0.
 
-    `labels` are texts whose probability as the answer is wanted beside it, where the model can tell;
+    `labels` are texts whose probability as the answer is wanted beside it, where the model can give it;
     with `picks_label` the likeliest of them is the answer, and nothing is generated.
     `reply_schema` is a JSON schema that the answer is to follow, where the model can be held to one.
     `inputs` are the case's fields, for a model that takes them beside the prompt; empty for all others.
@@ -155,14 +155,14 @@ class Answer:
     """What a model gave for one request, with the times measured where it was called.
 
     `text` is what is graded; `reasoning` is what the model wrote before it, None where there is none.
-    `reasoning_tokens` counts the tokens of the reasoning, where the server or the decoding tells.
-    `refusal` says why no answer was given, where the provider told so beside the text: its filter, or the
+    `reasoning_tokens` counts the tokens of the reasoning, where the server or the decoding counts them.
+    `refusal` is why no answer was given, where the provider reported it beside the text: its filter, or the
     model's own refusal.
     `latency_s` runs from the sending to the last token, `ttft_s` to the first
     non-empty piece of any kind, `ttfa_s` to the first of the answer; None where nobody measured.
     `concurrency` is the number of requests in flight, or of rows in the batch, the time was measured under.
     `label_logprobs` is the natural logarithm of the probability of each of the request's labels as
-    the answer; None where the model cannot tell.
+    the answer; None where the model cannot give it.
     `app` is what an application gave beside its text: `context`, `tools`, `cost_usd`, `data`.
     """
 
@@ -208,7 +208,7 @@ Arrived: TypeAlias = Callable[[int, Answer | AnswerError], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Grade:
-    """A grader's verdict on one answer.
+    """What a grader decided on one answer.
 
     `score` lies in 0..1; `reason` is one of the fixed words; `explanation` is a sentence
     for people; `format_ok` is None where no format is asked; `parts` holds named

@@ -51,6 +51,18 @@ class _Parser(argparse.ArgumentParser):
         self.error(f"unrecognized arguments: {' '.join(unknown)}{nearest}")
 
 
+class _Version(argparse.Action):
+    """Print the version, which is looked up only then."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *args: object, **kwargs: object) -> NoReturn:
+        """Print and exit with 0."""
+        from importlib.metadata import version
+
+        del args, kwargs
+        sys.stdout.write(f"pytest-llmbench {version('pytest-llmbench')}\n")
+        parser.exit(0)
+
+
 def main(arguments: Sequence[str] | None = None, commands: Mapping[str, tuple[str, str]] = COMMANDS) -> int:
     """Run the command; returns its exit status."""
     for stream in (sys.stdout, sys.stderr):
@@ -71,6 +83,7 @@ def main(arguments: Sequence[str] | None = None, commands: Mapping[str, tuple[st
 def _parser(words: Sequence[str], commands: Mapping[str, tuple[str, str]]) -> _Parser:
     """Build the parser with the arguments of the command that is called, and of no other."""
     parser = _Parser(prog="llmbench", description="Check suites, compare runs and report on them, for pytest-llmbench.")
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
     called = next((word for word in words if not word.startswith("-")), None)
     if called is not None and called not in commands:

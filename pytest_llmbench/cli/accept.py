@@ -12,7 +12,7 @@ from pytest_llmbench.results.run_file import read_run_file, with_pooled
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of the command."""
+    """Add the arguments of the command."""
     parser.add_argument("files", nargs="+", type=Path, metavar="RUN.json", help="the runs; several are pooled")
     parser.add_argument("-o", "--output", required=True, type=Path, metavar="FILE.json", help="file to write")
 

@@ -114,7 +114,8 @@ def too_small(suite: Suite, margin: float) -> str | None:
     needed = silence_floor(margin)
     if suite.gate is not GateKind.STATISTICAL or units >= needed:
         return None
+    cases = "1 case" if units == 1 else f"{units} cases"
     return (
-        f'suite "{suite.name}" has {units} cases and cannot pass an unchanged model at a margin of {margin * 100:g} '
+        f'suite "{suite.name}" has {cases} and cannot pass an unchanged model at a margin of {margin * 100:g} '
         f"points: give it {needed} or more, or write `gate: smoke` into it (every case that passed must pass)."
     )

@@ -1,4 +1,4 @@
-"""What graders share in reading their own fields of cases and suites."""
+"""The protocols of graders, and `GraderKind`, by which the rest of the package knows one."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

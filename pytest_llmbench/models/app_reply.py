@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import Field, ValidationError
 
 from pytest_llmbench.models.entries import Strict
-from pytest_llmbench.models.validation import NotNegative, chief_error, kept, told
+from pytest_llmbench.models.validation import NotNegative, chief_error, describe_error, kept
 from pytest_llmbench.values import Answer, Json
 
 _Tokens = Annotated[int, Field(ge=0), kept(int)]
@@ -58,7 +58,7 @@ def answer_of(given: object, kind: str = "dict") -> Answer:
     try:
         reply = AppReply.model_validate(dict(given))
     except ValidationError as fault:
-        raise AppReplyFault(f"gave a wrong {kind}: {told(chief_error(fault), AppReply)}") from None
+        raise AppReplyFault(f"gave a wrong {kind}: {describe_error(chief_error(fault), AppReply)}") from None
     return Answer(
         text=whole_characters(reply.text),
         input_tokens=reply.input_tokens,

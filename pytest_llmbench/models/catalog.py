@@ -15,7 +15,7 @@ from pytest_llmbench.errors import ModelsFileFault, UsageFault
 from pytest_llmbench.models.base import HasTraits, Provider, Traits
 from pytest_llmbench.models.entries import PATH, PATH_OR_ID, PATH_OR_MODULE, Entry
 from pytest_llmbench.models.presets import PRESETS
-from pytest_llmbench.models.validation import chief_error, known_keys, nearest_first, place, said
+from pytest_llmbench.models.validation import chief_error, known_keys, message_of, nearest_first, place
 
 BUILT_IN = MappingProxyType(
     {
@@ -185,7 +185,7 @@ def _entry(provider: Provider, table: Mapping[str, Any], folder: Path, where: st
             raise ModelsFileFault(f'{where} has the unknown key "{key}"; {owner} are: {known}.') from None
         if error["type"] == "missing":
             raise ModelsFileFault(f'{where} has no "{key}"; its provider needs one, see docs/models.md.') from None
-        raise ModelsFileFault(f'{where}: "{key}": {said(error)}.') from None
+        raise ModelsFileFault(f'{where}: "{key}": {message_of(error)}.') from None
     return entry
 
 

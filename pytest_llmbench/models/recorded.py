@@ -95,7 +95,7 @@ class RecordedModel(Opened):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Batched:
-    """An answer of a batch, and what its server told of the likeliest tokens."""
+    """An answer of a batch, and the likeliest tokens that its server reported."""
 
     answer: Answer
     steps: tuple[Step, ...]
@@ -195,8 +195,8 @@ class _Line:
     def text(self, key: str) -> str:
         value = self.table.get(key)
         if not isinstance(value, str):
-            said = "no" if key not in self.table else f"{json.dumps(value)[:40]} as its"
-            raise self.fault(f'has {said} "{key}"; a recorded answer needs "case" and "answer" as texts')
+            what = "no" if key not in self.table else f"{json.dumps(value)[:40]} as its"
+            raise self.fault(f'has {what} "{key}"; a recorded answer needs "case" and "answer" as texts')
         return value
 
     def optional_text(self, key: str) -> str | None:

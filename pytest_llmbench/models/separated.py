@@ -36,12 +36,12 @@ class SeparatedModel(Wrapped):
         self, requests: Sequence[Request], *, arrived: Arrived | None = None, halt: threading.Event | None = None
     ) -> tuple[Answer | AnswerError, ...]:
         """Answer all requests, in the order given (see `Model.answer`)."""
-        heard = arrived
+        pass_on = arrived
         answers = self._model.answer(
             requests,
             arrived=None
-            if heard is None
-            else lambda index, answer: heard(index, without_reasoning(answer, self._marks)),
+            if pass_on is None
+            else lambda index, answer: pass_on(index, without_reasoning(answer, self._marks)),
             halt=halt,
         )
         return tuple(without_reasoning(answer, self._marks) for answer in answers)
@@ -50,7 +50,7 @@ class SeparatedModel(Wrapped):
 def without_reasoning(answer: Answer | AnswerError, marks: Marks | None) -> Answer | AnswerError:
     """Give an answer with its reasoning in the field for it; one that has been taken apart stays as it is.
 
-    What a server sent in a field of its own comes first; a server that sends the same in the text too is not heard
+    What a server sent in a field of its own comes first; the same in its text too does not count
     twice.
     """
     if not isinstance(answer, Answer) or answer.finish_reason == CHOICE:

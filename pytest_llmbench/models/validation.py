@@ -1,4 +1,4 @@
-"""What may stand in a field of a suite or of the models file, and how a wrong one is told.
+"""What may stand in a field of a suite or of the models file, and the words for what is wrong with one.
 
 A number is a number and a switch is true or false: `concurrency = "8"` and `ordered: yes` are faults, as
 the JSON schema for editors says, and not guessed at.  CSV has nothing but texts; validated with the
@@ -43,7 +43,7 @@ PositiveShare = Annotated[float, Field(gt=0, le=1), kept(int, float)]
 Switch = Annotated[bool, kept(bool)]
 Text = Annotated[str, Field(min_length=1)]
 
-_SAID = {
+_MESSAGES = {
     "string_type": "must be a text",
     "tuple_type": "must be a list",
     "dict_type": "must be a mapping of names to values",
@@ -62,15 +62,15 @@ _SAID = {
     "literal_error": "must be {expected}",
     "string_pattern_mismatch": "must match {pattern}",
 }
-"""What pydantic's faults are called, by its names for them: users do not know of tuples."""
+"""Our words for pydantic's faults, by its names for them: users do not know of tuples."""
 
 
 def chief_error(fault: ValidationError) -> "ErrorDetails":
-    """Give the error to tell: a misspelt key is both unknown and missing, and what was written says more."""
+    """Give the error to report: a misspelt key is both unknown and missing, and the misspelling explains more."""
     return min(fault.errors(), key=lambda error: error["type"] != "extra_forbidden")
 
 
-def told(error: "ErrorDetails", fields: type[BaseModel]) -> str:
+def describe_error(error: "ErrorDetails", fields: type[BaseModel]) -> str:
     """Put one error into a sentence without its end: where in the value, and what.
 
     Args:
@@ -82,7 +82,7 @@ def told(error: "ErrorDetails", fields: type[BaseModel]) -> str:
         return f'there is no key "{where}"; the keys there are: {", ".join(known_keys(error, fields))}'
     if error["type"] == "missing":
         return f'"{where}" is missing'
-    return f"{where}: {said(error)}" if where else said(error)
+    return f"{where}: {message_of(error)}" if where else message_of(error)
 
 
 def place(error: "ErrorDetails") -> str:
@@ -90,9 +90,9 @@ def place(error: "ErrorDetails") -> str:
     return ".".join(str(part) for part in error["loc"])
 
 
-def said(error: "ErrorDetails") -> str:
+def message_of(error: "ErrorDetails") -> str:
     """Give what is wrong, in our words."""
-    ours = _SAID.get(error["type"], "").format(**error.get("ctx", {}))
+    ours = _MESSAGES.get(error["type"], "").format(**error.get("ctx", {}))
     return ours or error["msg"].removeprefix("Value error, ")
 
 
@@ -116,7 +116,7 @@ def _keys(fields: type[BaseModel], above: Iterable[object]) -> Iterable[str]:
 
 
 def _tables(annotation: Any) -> Iterator[type[BaseModel]]:
-    """Find the tables a field's annotation speaks of."""
+    """Find the tables in a field's annotation."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for argument in get_args(annotation):

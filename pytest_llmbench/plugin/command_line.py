@@ -150,7 +150,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "--llm-allow-different",
         "KIND",
-        "Compare runs that differ in prompt, grader, judge, samples, machine or concurrency. Repeatable.",
+        "Compare runs that differ in prompt, grader, judge, gate, samples, machine or concurrency. Repeatable.",
         is_repeatable=True,
     ),
     Option(

@@ -65,7 +65,7 @@ def llm_model(request: pytest.FixtureRequest, _llm_result: Result) -> SharedMode
 
 @pytest.fixture
 def llm_database(request: pytest.FixtureRequest, _llm_result: Result) -> "OpenDatabase":
-    """Give the database that answers of this suite are judged on, to look into it: `llm_database.connect()`."""
+    """Give the database that answers of this suite are evaluated on, to look into it: `llm_database.connect()`."""
     from pytest_llmbench.sql.database.connect import open_database
 
     suite = request.node.stash[ITEM].loaded.suite

@@ -94,7 +94,7 @@ class GateHooks:
 
     @pytest.hookimpl(tryfirst=True)  # before the terminal asks what to show of the collection
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """See that what is asked fits the plan, before any model is called."""
+        """Check that what is asked fits the plan, before any model is called."""
         option = session.config.option
         if option.collectonly or (session.testsfailed and not option.continue_on_collection_errors):
             return

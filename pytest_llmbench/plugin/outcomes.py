@@ -66,7 +66,7 @@ class Outcomes:
         if item.stash.get(WRONG, False) and call.when == "call":
             report.llm_wrong = True  # type: ignore[attr-defined]
         if report.failed and call.excinfo is not None:
-            self._tell(report, item, result, call.excinfo)
+            self._explain(report, item, result, call.excinfo)
         return report
 
     def _carry(self, report: pytest.TestReport, record: Record) -> None:
@@ -76,7 +76,7 @@ class Outcomes:
             carried = json.dumps(record_to_json(record))
         report.llmbench = carried  # type: ignore[attr-defined]
 
-    def _tell(
+    def _explain(
         self, report: pytest.TestReport, function: pytest.Item, result: Result, raised: pytest.ExceptionInfo[Any]
     ) -> None:
         item = function.stash[ITEM]

@@ -191,8 +191,9 @@ def _details(ruling: SuiteRuling, suites: int, *, is_verbose: bool) -> Iterator[
 
 
 def planned_power_lines(suite: str, cases: int, power: Power, margin: float) -> Iterator[str]:
-    """Say before a run what a suite can be expected to decide at a margin."""
-    can = "can" if power.smallest_margin <= margin else "are mostly too few to"
+    """Describe before a run what a suite can be expected to decide at a margin."""
+    few = "is" if cases == 1 else "are"
+    can = "can" if power.smallest_margin <= margin else f"{few} mostly too few to"
     yield visible(f"{suite}: {counted(cases, 'case')} {can} decide at a margin of {margin_points(margin)} points")
     yield from (f"  {line}" for line in power_lines(power, cases))
     if power.units_needed is not None and power.units_needed > cases:
@@ -200,7 +201,7 @@ def planned_power_lines(suite: str, cases: int, power: Power, margin: float) -> 
 
 
 def power_lines(power: Power, units: int, unit: str = "case") -> Iterator[str]:
-    """Say what would let a suite decide."""
+    """Describe what would let a suite decide."""
     yield f"with {counted(units, unit)}, only a margin of {whole_points(power.smallest_margin)} or more can pass"
     if power.can_samples_help is False:
         yield "more samples per case do not help at temperature 0; add cases"

@@ -42,7 +42,7 @@ class RequestBuilder:
         self._budget = None if settings.max_cost_usd is None else Budget(settings.max_cost_usd)
 
     def check_styles(self, items: Iterable[Item]) -> None:
-        """See that every model can be opened, as far as that is cheap, and takes its suites' prompts.
+        """Check that every model can be opened, as far as that is cheap, and takes its suites' prompts.
 
         Raises:
             UsageFault: it cannot, or a suite lacks the prompt style of a model.
@@ -127,7 +127,7 @@ class RequestBuilder:
             )
 
     def check_price(self, spec: ModelSpec) -> None:
-        """See that what a model's answers cost is known, where the run has a limit.
+        """Check that what a model's answers cost is known, where the run has a limit.
 
         Raises:
             UsageFault: the model has no price, and is none that runs here.

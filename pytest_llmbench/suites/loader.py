@@ -19,7 +19,7 @@ from pytest_llmbench.errors import SuiteFault
 from pytest_llmbench.grading.base import Finding, GraderKind
 from pytest_llmbench.grading.registry import grader_kind
 from pytest_llmbench.models.entries import SamplingKeys, Strict
-from pytest_llmbench.models.validation import FROM_TEXT, Share, chief_error, told
+from pytest_llmbench.models.validation import FROM_TEXT, Share, chief_error, describe_error
 from pytest_llmbench.suites import yaml12
 from pytest_llmbench.suites.case_keys import cut_texts, misplaced, unused_inputs
 from pytest_llmbench.suites.check_loading import CheckReader, digest, read_case_value, unused_expected
@@ -432,7 +432,7 @@ def _clause(fault: TemplateFault) -> str:
 
 def first_fault(fault: ValidationError, fields: type[BaseModel]) -> str:
     """Put the first error of a validation into a sentence: where in the value, and what."""
-    return f"{told(chief_error(fault), fields)}."
+    return f"{describe_error(chief_error(fault), fields)}."
 
 
 def _counted(values: Mapping[str, Json], null_keys: Set[str]) -> dict[str, Json]:

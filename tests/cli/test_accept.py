@@ -1,17 +1,17 @@
 """`llmbench accept`: the baseline is written by a person's act, and several runs of one model are pooled in it."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+import factories
 from pytest_llmbench.cli import main
 from pytest_llmbench.gate.baselines import read_baselines
 from pytest_llmbench.models.base import Identity
-from pytest_llmbench.results.records import ModelInfo, Record, Run, RunInfo, Sample, SuiteInfo
+from pytest_llmbench.results.records import ModelInfo, Run, RunInfo, SuiteInfo
 from pytest_llmbench.results.run_file import block_to_json, read_run
-from pytest_llmbench.values import Outcome, Sampling
+from pytest_llmbench.values import Sampling
 
 CASES = 60
 
@@ -20,36 +20,8 @@ def run(date: str, *, wrong: int = 0, **changes: str) -> Run:
     """Make a run of 60 cases, the first of which are answered wrongly."""
     records = []
     for number in range(CASES):
-        outcome = Outcome.FAILED if number < wrong else Outcome.PASSED
-        sample = Sample(
-            answer=f"{date} {number}",
-            outcome=outcome,
-            score=float(number >= wrong),
-            reason="correct",
-            explanation="",
-            format_ok=None,
-            parts={},
-            latency_s=None,
-            ttft_s=None,
-            input_tokens=None,
-            output_tokens=None,
-            finish_reason=None,
-            concurrency=None,
-        )
-        record = Record(
-            suite="s",
-            case=f"c{number:02}",
-            case_sha256="c",
-            model="gpt",
-            role="m",
-            prompt_style="chat",
-            prompt_sha256="p",
-            grader="exact",
-            score=sample.score,
-            outcome=outcome,
-            samples=(sample,),
-        )
-        records.append(replace(record, **changes))  # type: ignore[arg-type]
+        sample = factories.sample(float(number >= wrong), f"{date} {number}")
+        records.append(factories.record(f"c{number:02}", sample, **{"model": "gpt", **changes}))
     model = ModelInfo(
         role="m", model="gpt", identity=Identity(provider="openai", model="gpt"), sampling={"s": Sampling()}
     )

@@ -1,5 +1,6 @@
 """The `llmbench` command: what it prints, and its exit status."""
 
+import importlib.metadata
 import json
 import os
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import factories
 from pytest_llmbench.cli import COMMANDS, main
 from pytest_llmbench.results.records import Record, Run, RunInfo, error_sample, graded_sample
 from pytest_llmbench.results.run_file import block_to_json, record_to_json
@@ -18,18 +20,14 @@ from pytest_llmbench.values import Answer, AnswerError, Grade, Outcome, Prompt
 COMMAND = Path(sys.executable).parent / "llmbench"
 
 GRADE = Grade(score=1.0, passed=True, reason="correct", explanation="As expected.")
-FRANCE = Record(
+FRANCE = factories.record(
+    "france",
+    graded_sample(Answer(text="Paris", latency_s=0.25), GRADE),
     suite="capitals",
-    case="france",
-    case_sha256="",
-    model="gpt",
     role="old",
+    model="gpt",
     prompt_style="completion",
-    prompt_sha256="p",
-    grader="exact",
-    score=1.0,
-    outcome=Outcome.PASSED,
-    samples=(graded_sample(Answer(text="Paris", latency_s=0.25), GRADE),),
+    case_sha256="",
 )
 PERU = replace(
     FRANCE,
@@ -459,3 +457,12 @@ def test_schema_prints_the_published_one(capsys: pytest.CaptureFixture[str]) -> 
 
     assert status == 0
     assert capsys.readouterr().out == files("pytest_llmbench").joinpath("suite.schema.json").read_text(encoding="utf-8")
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    """`llmbench --version` names the installed version and ends with 0."""
+    with pytest.raises(SystemExit) as exit_:
+        main(["--version"])
+
+    assert exit_.value.code == 0
+    assert capsys.readouterr().out == f"pytest-llmbench {importlib.metadata.version('pytest-llmbench')}\n"

@@ -7,41 +7,16 @@ from typing import Any
 
 import pytest
 
+import factories
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.gate.anchor import check_anchor, check_poolable
 from pytest_llmbench.gate.rule import PASSING, Verdict, rule
 from pytest_llmbench.models.base import Identity
-from pytest_llmbench.results.records import ModelInfo, Record, Run, RunInfo, Sample, SuiteInfo, error_sample
+from pytest_llmbench.results.records import ModelInfo, Run, RunInfo, SuiteInfo, error_sample
 from pytest_llmbench.values import AnswerError, Outcome, Sampling
 
-SAMPLE = Sample(
-    answer="x",
-    outcome=Outcome.PASSED,
-    score=1.0,
-    reason="correct",
-    explanation="",
-    format_ok=None,
-    parts={},
-    latency_s=None,
-    ttft_s=None,
-    input_tokens=None,
-    output_tokens=None,
-    finish_reason=None,
-    concurrency=None,
-)
-RECORD = Record(
-    suite="s",
-    case="a",
-    case_sha256="c",
-    model="gpt",
-    role="m",
-    prompt_style="chat",
-    prompt_sha256="p",
-    grader="exact",
-    score=1.0,
-    outcome=Outcome.PASSED,
-    samples=(SAMPLE,),
-)
+SAMPLE = factories.sample()
+RECORD = factories.record("a", SAMPLE, model="gpt")
 MODEL = ModelInfo(
     role="m", model="gpt", identity=Identity(provider="openai", model="gpt"), sampling={"s": Sampling(max_tokens=4)}
 )

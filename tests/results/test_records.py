@@ -5,19 +5,16 @@ from dataclasses import replace
 
 import pytest
 
+import factories
 from pytest_llmbench.results.records import Sample, error_sample, graded_sample, outcome_of, ungraded_sample
 from pytest_llmbench.values import Answer, AnswerError, Grade, Outcome
 
-SAMPLE = Sample(
-    answer="Paris",
-    outcome=Outcome.PASSED,
-    score=1.0,
+SAMPLE = factories.sample(
+    1.0,
+    "Paris",
     reason="correct",
     explanation="As expected.",
-    format_ok=None,
-    parts={},
     latency_s=0.25,
-    ttft_s=None,
     input_tokens=9,
     output_tokens=2,
     finish_reason="stop",

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+import factories
 from pytest_llmbench.errors import RunFileFault
 from pytest_llmbench.models.base import Identity
 from pytest_llmbench.results.records import (
@@ -35,16 +36,12 @@ from pytest_llmbench.results.run_file import (
 )
 from pytest_llmbench.values import AnswerError, Message, Outcome, Prompt, Sampling
 
-SAMPLE = Sample(
-    answer="Paris",
-    outcome=Outcome.PASSED,
-    score=1.0,
+SAMPLE = factories.sample(
+    1.0,
+    "Paris",
     reason="correct",
     explanation="As expected.",
-    format_ok=None,
-    parts={},
     latency_s=0.25,
-    ttft_s=None,
     input_tokens=9,
     output_tokens=2,
     finish_reason="stop",
@@ -52,18 +49,8 @@ SAMPLE = Sample(
 )
 WRONG = replace(SAMPLE, outcome=Outcome.FAILED, score=0.25, answer="Rome")
 ERROR = error_sample(AnswerError(cause="HTTP 500", attempts=4, concurrency=2))
-RECORD = Record(
-    suite="capitals",
-    case="france",
-    case_sha256="c" * 64,
-    model="gpt",
-    role="old",
-    prompt_style="chat",
-    prompt_sha256="p" * 64,
-    grader="exact",
-    score=1.0,
-    outcome=Outcome.PASSED,
-    samples=(SAMPLE,),
+RECORD = factories.record(
+    "france", SAMPLE, suite="capitals", role="old", model="gpt", case_sha256="c" * 64, prompt_sha256="p" * 64
 )
 JUDGE = JudgeInfo(
     model="judge",

@@ -97,7 +97,7 @@ def read_vote(reply: str, rules: KeyPointsCase, evidence: Evidence) -> Vote:
     Raises:
         UnreadableReply: it cannot be used.
     """
-    found = _verdict_in(reply)
+    found = _object_with_points(reply)
     entries = _points(found["points"], rules)
     unfounded: list[str] = []
 
@@ -147,7 +147,7 @@ def _points(found: object, rules: KeyPointsCase) -> dict[str, Mapping[str, Any]]
     return {key: entries[key] for key in by_name.values()}
 
 
-def _verdict_in(reply: str) -> dict[str, Any]:
+def _object_with_points(reply: str) -> dict[str, Any]:
     """Find the one JSON object with points in a reply."""
     if not reply.strip():
         raise UnreadableReply("it is empty")

@@ -154,7 +154,7 @@ class Decoder:
             batch.feed([[row.tokens[-1]] for row in growing])
 
     def _share(self, beginning: Tokens, halt: threading.Event) -> None:
-        """See that the keys and values of a beginning are kept."""
+        """Keep the keys and values of a beginning, if they are not kept yet."""
         reused = overlap(beginning, self._kept.tokens)
         if reused < len(beginning):
             alone = Batch(self._network, self._cache_argument, 1, self._kept, reused)

@@ -21,7 +21,7 @@ MARK_TOKENS = 40
 class Row:
     """A prompt to be continued by at most `max_tokens` tokens, reasoning and answer; `seed` is of this row alone.
 
-    The probability of `labels` is told too; with `picks_label` nothing else is done.
+    The probability of `labels` is computed too; with `picks_label` nothing else is done.
     """
 
     tokens: Tokens
@@ -134,7 +134,7 @@ class Growing:
             self.finish_reason = CUT_OFF
 
     def _look(self, elapsed_s: float) -> None:
-        """See whether the answer has begun, or has ended at a stop string."""
+        """Check whether the answer has begun, or has ended at a stop string."""
         had_begun = self._watch.has_begun
         if had_begun and not self._stop:
             return
@@ -162,7 +162,7 @@ class Growing:
             finish_reason=str(self.finish_reason) if cut is None else "stop",
             ttft_s=self._ttft_s,
             latency_s=elapsed_s,
-            # what was told of is the beginning of the reasoning
+            # the probabilities are of the beginning of the reasoning
             label_logprobs=None if is_behind else label_logprobs,
             ttfa_s=self._ttfa_s if self._watch.has_begun else None,
             reasoning_tokens=n_reasoning if is_behind else None,

@@ -1,7 +1,7 @@
 """The probability of given texts as the answer: which token sequences count as which label.
 
 A label counts in these forms: as written, in lower case, in upper case and with its first letter
-in upper case, each with and without a blank before it, whatever the prompt ends in.  Choices that
+in upper case, each with and without a blank before it, whatever the prompt ends in.  Labels that
 differ in nothing but case count only as written (with and without the blank).  A form is taken in
 the tokens the tokenizer writes it with; spellings in other pieces are not counted.
 
@@ -51,7 +51,7 @@ class LabelTokens:
         return max(len(form) for form in self.all_forms)
 
 
-def choice_tokens(labels: Sequence[str], tokenizer: Any) -> LabelTokens:
+def label_tokens(labels: Sequence[str], tokenizer: Any) -> LabelTokens:
     """Put the forms of labels into tokens.
 
     Raises:

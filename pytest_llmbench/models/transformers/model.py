@@ -13,7 +13,7 @@ from pytest_llmbench.models.base import STOPPED, Identity, Opened
 from pytest_llmbench.models.reasoning import Setting, marks_of
 from pytest_llmbench.models.transformers.decoding import Decoder
 from pytest_llmbench.models.transformers.growing import Row
-from pytest_llmbench.models.transformers.label_scoring import LabelTokens, choice_tokens
+from pytest_llmbench.models.transformers.label_scoring import LabelTokens, label_tokens
 from pytest_llmbench.models.transformers.libraries import Broken, attempt, quiet_libraries
 from pytest_llmbench.models.transformers.prefixes import Tokens, fill_batches, group_by_beginning
 from pytest_llmbench.values import Answer, AnswerError, Arrived, Prompt, Request
@@ -75,7 +75,7 @@ class TransformersModel(Opened):
         self.concurrency = concurrency
         self._loaded: Loaded | None = loaded
         self._is_sharing = is_sharing
-        self._choices: dict[tuple[str, ...], LabelTokens | Broken] = {}
+        self._label_tokens: dict[tuple[str, ...], LabelTokens | Broken] = {}
         self._on_close = on_close
         network, tokenizer = loaded.network, loaded.tokenizer
         self._timeout_s = timeout_s
@@ -175,7 +175,7 @@ class TransformersModel(Opened):
             return AnswerError(cause=f"The prompt cannot be converted to tokens: {tokens.message}")
         if not tokens:
             return AnswerError(cause="The prompt is empty: it has no tokens.")
-        labels = self._tokens_of_choices(request, tokenizer)
+        labels = self._tokens_of_labels(request, tokenizer)
         if isinstance(labels, Broken):
             return AnswerError(cause=f"The labels cannot be scored: {labels.message}")
         max_tokens = request.sampling.most_tokens
@@ -202,13 +202,13 @@ class TransformersModel(Opened):
             marks=self._marks,
         )
 
-    def _tokens_of_choices(self, request: Request, tokenizer: Any) -> LabelTokens | Broken | None:
+    def _tokens_of_labels(self, request: Request, tokenizer: Any) -> LabelTokens | Broken | None:
         """Convert a request's labels to tokens, if it has any; where they are only observed, a fault is ignored."""
         if not request.labels:
             return Broken(message="there are none", is_out_of_memory=False) if request.picks_label else None
-        if request.labels not in self._choices:
-            self._choices[request.labels] = attempt(lambda: choice_tokens(request.labels, tokenizer))
-        labels = self._choices[request.labels]
+        if request.labels not in self._label_tokens:
+            self._label_tokens[request.labels] = attempt(lambda: label_tokens(request.labels, tokenizer))
+        labels = self._label_tokens[request.labels]
         return None if isinstance(labels, Broken) and not request.picks_label else labels
 
     def _answer_batch(

@@ -134,7 +134,7 @@ class Benchmarks:
         return folder if isinstance(folder, Path) else None
 
     def make_sure_a_file_is_written(self) -> None:
-        """See that a requested file is written even if no record has a latency."""
+        """Have a requested file written even if no record has a latency."""
         if not self._session.benchmarks and not self._is_disabled:
             self._session.benchmarks.append(_Nothing())
 

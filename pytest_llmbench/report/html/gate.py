@@ -47,8 +47,8 @@ class Row:
     sentence: Sentence
 
     @property
-    def is_telling(self) -> bool:
-        """Whether it speaks against the candidate, or leaves open what does."""
+    def needs_attention(self) -> bool:
+        """Whether it counts against the candidate, or leaves that open."""
         is_grave = self.verdict in (Verdict.WORSE, Verdict.INCONCLUSIVE)
         return is_grave or (self.tone is not Tone.GOOD and self.worse + self.better > 0)
 
@@ -134,7 +134,7 @@ def _compared(gate: Gate, wording: Wording) -> Banner:
     by_suite = dict(zip(map(id, gate.suites), sentences, strict=False))
     scale = _scale(gate)
     rows = [_row(ruling, by_suite[id(ruling)], scale, gate.settings.margin) for ruling in ordered]
-    grave = [row for row in rows if row.is_telling] if len(rows) > _SHOWN_ROWS else rows
+    grave = [row for row in rows if row.needs_attention] if len(rows) > _SHOWN_ROWS else rows
     folded = [row for row in rows if grave and row not in grave]
     shown = [moved for ruling in ordered for moved in sorted(ruling.worse, key=_change)[:_SHOWN_OF_SUITE]]
     return Banner(
@@ -154,7 +154,7 @@ def _ordered(gate: Gate) -> list[SuiteRuling]:
 
 
 def _sentence(ruling: RunRuling) -> str:
-    """Say why the verdict is what it is."""
+    """Explain why the verdict is what it is."""
     if ruling.refusal is not None:
         return f"Not judged: {ruling.refusal}"
     gate, verdict = ruling.gate, ruling.verdict

@@ -99,7 +99,7 @@ def error_story(item: Item, result: Result) -> Story:
 
 
 def wrong_line(nodeid: str, record: Record) -> Styled:
-    """Say in a line which test was wrong without failing, and why."""
+    """State in a line which test was wrong without failing, and why."""
     failed = next(sample for sample in record.samples if sample.outcome is Outcome.FAILED)
     return Span("WRONG", Style.DOUBTFUL), Span(f" {on_one_line(f'{nodeid} - {clipped(_heading(failed), _MAX_LINE)}')}")
 

@@ -17,7 +17,7 @@ from pytest_llmbench.results.run_file import JsonObject
 
 
 def asked_text(asked: RunGate) -> str:
-    """Say in a line what a run is compared with."""
+    """Describe in a line what a run is compared with."""
     parts = []
     if asked.baselines:
         newest, *older = asked.baselines

@@ -166,7 +166,7 @@ def scoreboard_lines(lines: Sequence[Line], width: int, *, is_short: bool = Fals
 
 
 def times_left_out(lines: Sequence[Line]) -> str:
-    """Say which latencies are in no figure because they were measured under another load; empty if all are."""
+    """Count the latencies that are in no figure, being measured under another load; empty if there are none."""
     parts = [
         f"{line.timed:,} of {line.measured:,} for {line.suite} / {line.role} ("
         f"{'load unknown' if line.concurrency is None else f'{line.concurrency} in flight'})"
@@ -202,7 +202,7 @@ def cut_off_lines(lines: Sequence[Line], records: Sequence[Record]) -> list[str]
 
 
 def reused_line(records: Sequence[Record]) -> str:
-    """Say how many answers were reused; empty if none were."""
+    """Count the answers that were reused; empty if none were."""
     samples = [sample for record in records for sample in record.samples]
     reused = sum(sample.reused for sample in samples)
     if not reused:

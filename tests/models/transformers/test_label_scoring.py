@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from pytest_llmbench.models.base import Identity
 from pytest_llmbench.models.transformers.batch import CACHE_ARGUMENTS
-from pytest_llmbench.models.transformers.label_scoring import choice_tokens
+from pytest_llmbench.models.transformers.label_scoring import label_tokens
 from pytest_llmbench.models.transformers.model import Loaded, TransformersModel
 from pytest_llmbench.values import Answer, AnswerError, Prompt, Request, Sampling
 
@@ -183,7 +183,7 @@ def test_choices_that_differ_in_case(network: Any) -> None:
 
 def test_forms() -> None:
     """A label counts as written, in lower and upper case and capitalised, each with and without a blank."""
-    tokens = choice_tokens(["Yes"], TOKENIZER)
+    tokens = label_tokens(["Yes"], TOKENIZER)
 
     assert {TOKENIZER.decode(form) for form in tokens.forms["Yes"]} == set(CASED["yes"])
     assert tokens.longest == 4
@@ -197,7 +197,7 @@ def test_forms_of_a_tokenizer_that_puts_a_blank_first() -> None:
     spaced.decoder = decoders.Metaspace(prepend_scheme="always")
     tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=spaced, unk_token="<unk>")
 
-    forms = choice_tokens(["no"], tokenizer).forms["no"]
+    forms = label_tokens(["no"], tokenizer).forms["no"]
 
     assert [tokenizer.convert_ids_to_tokens(form) for form in forms] == [
         ["n", "o"],
@@ -208,7 +208,7 @@ def test_forms_of_a_tokenizer_that_puts_a_blank_first() -> None:
         ["▁", "N", "o"],
     ]
     with pytest.raises(ValueError, match=r'^the label "x" cannot be written in the tokens of this model$'):
-        choice_tokens(["no", "x"], tokenizer)
+        label_tokens(["no", "x"], tokenizer)
 
 
 def test_faults_are_those_of_their_request(network: Any) -> None:

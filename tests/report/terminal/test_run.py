@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+import factories
 from pytest_llmbench.report.terminal.run import record_lines
 from pytest_llmbench.results.records import Record, Run, RunInfo, error_sample, graded_sample
 from pytest_llmbench.values import Answer, AnswerError, Grade, Message, Outcome, Prompt
@@ -12,18 +13,8 @@ GRADE = Grade(score=1.0, passed=True, reason="correct", explanation="As expected
 SAMPLE = graded_sample(
     Answer(text="Paris.\nOf course.", latency_s=0.25, ttft_s=0.02, input_tokens=9, output_tokens=2), GRADE
 )
-RECORD = Record(
-    suite="capitals",
-    case="france",
-    case_sha256="",
-    model="gpt",
-    role="old",
-    prompt_style="completion",
-    prompt_sha256="p",
-    grader="exact",
-    score=1.0,
-    outcome=Outcome.PASSED,
-    samples=(SAMPLE,),
+RECORD = factories.record(
+    "france", SAMPLE, suite="capitals", role="old", model="gpt", prompt_style="completion", case_sha256=""
 )
 
 
