@@ -253,7 +253,7 @@ FAULTS = {
     "unknown key": (
         SUITE + "threshold: 1\n",
         'suite.yaml:7: a suite with grader "exact" has no key "threshold"; its keys are: '
-        "cases, data, grader, ignore_case, prompt, sampling, suite, trust.",
+        "cases, data, gate, grader, ignore_case, prompt, sampling, suite, trust.",
     ),
     "unknown grader": (
         SUITE.replace("exact", "exakt"),
