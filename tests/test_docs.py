@@ -15,6 +15,7 @@ import pytest
 
 from pytest_llmbench.cli import main
 from pytest_llmbench.grading.base import GraderKind
+from pytest_llmbench.grading.checks.registry import COMBINATIONS, KINDS
 from pytest_llmbench.grading.registry import BUILT_IN as GRADERS
 from pytest_llmbench.models.base import CountsTokens, HasBatchEntry, HasTraits, Traits
 from pytest_llmbench.models.catalog import BUILT_IN as PROVIDERS
@@ -164,6 +165,17 @@ def test_graders_has_every_key_of_a_grader(grader: str) -> None:
     missing = {grader, *names(own)} - code(page("graders.md")) - (code(page("sql.md")) if grader == "sql" else set())
 
     assert sorted(missing - {"cases"}) == []
+
+
+def test_checks_has_every_kind_and_key() -> None:
+    """Each kind of check is on its page, with the keys of it and those within; those of graders are on theirs."""
+    schema = json.loads((PACKAGE / "suite.schema.json").read_text(encoding="utf-8"))
+    graders = code(page("graders.md")) | code(page("sql.md"))
+
+    missing = names(schema["$defs"]["check"]) - code(page("checks.md"))
+
+    assert sorted(missing - graders) == []
+    assert {*KINDS, *COMBINATIONS} <= code(page("checks.md"))
 
 
 def test_suites_has_every_key() -> None:

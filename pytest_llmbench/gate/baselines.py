@@ -26,6 +26,7 @@ from pytest_llmbench.gate.comparison import (
     suite_info,
 )
 from pytest_llmbench.gate.score_test import MIN_UNITS, count_differences, evidence, noise_floor
+from pytest_llmbench.results.checks import is_same_grader
 from pytest_llmbench.results.identity import identity_differences, judge_differences
 from pytest_llmbench.results.records import Record, Run, Sample
 from pytest_llmbench.results.run_file import read_pooled, read_run
@@ -121,7 +122,8 @@ def _refusal(today: Run, old: Run, suite: SuitePairs, old_role: str) -> str | No
     graders = suite_info(today.facts, suite.suite), suite_info(old.facts, suite.suite)
     if graders[0] is None or graders[1] is None:
         return "it does not record its grader"
-    if (graders[0].grader, graders[0].grader_version) != (graders[1].grader, graders[1].grader_version):
+    is_same = is_same_grader(graders[0].grader, graders[1].grader)
+    if not is_same or graders[0].grader_version != graders[1].grader_version:
         return "its grader differs"
     if judge_differences(today.facts, old.facts, suite.suite):
         return "its judge differs"
@@ -146,11 +148,8 @@ def difference_of_runs(today: Run, old: Run) -> str | None:
 
 def _qualifies(old: Record, today: Record) -> bool:
     """Return whether the answers of one old record count; not with an error, which may have hit the hard ones."""
-    is_same = (old.case_sha256, old.prompt_sha256, old.grader) == (
-        today.case_sha256,
-        today.prompt_sha256,
-        today.grader,
-    )
+    is_same = (old.case_sha256, old.prompt_sha256) == (today.case_sha256, today.prompt_sha256)
+    is_same = is_same and is_same_grader(old.grader, today.grader)
     return is_same and not (old.has_error or old.has_reused)
 
 

@@ -13,6 +13,7 @@ from itertools import combinations
 from math import isfinite
 
 from pytest_llmbench.errors import UsageFault
+from pytest_llmbench.results.checks import is_same_grader
 from pytest_llmbench.results.identity import graders_without_judge, judge_differences
 from pytest_llmbench.results.records import ModelInfo, Record, Run, RunInfo, Sample, SuiteInfo
 from pytest_llmbench.values import GateKind, Sampling
@@ -307,7 +308,9 @@ class _Sides:
             yield Difference(kind=Kind.GRADER, text=text, is_allowed=Kind.GRADER in self.allowed)
         else:
             yield from difference(
-                Kind.GRADER, lambda pair: pair.baseline.grader != pair.candidate.grader, "a different grader"
+                Kind.GRADER,
+                lambda pair: not is_same_grader(pair.baseline.grader, pair.candidate.grader),
+                "a different grader",
             )
         if weakened := _weakened_gate(self.baseline, self.candidate, suite):
             yield Difference(kind=Kind.GATE, text=weakened, is_allowed=Kind.GATE in self.allowed)

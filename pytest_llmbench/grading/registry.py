@@ -21,6 +21,9 @@ _PLACES = MappingProxyType(
 )
 """Module below this package and name in it, by grader: a new grader is one file, and one line here."""
 
+CHECKS = "checks"
+"""What stands as the grader of a suite that has a list of checks in place of one; it is no grader to name."""
+
 
 class _BuiltIn(Mapping[str, GraderKind]):
     """The built-in kinds, each imported when it is first used."""

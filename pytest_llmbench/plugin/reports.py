@@ -20,6 +20,7 @@ from pytest_llmbench.plugin.session import LlmSession
 from pytest_llmbench.report.files import check_target, write_target
 from pytest_llmbench.report.markdown.summary import MAX_BYTES, summary
 from pytest_llmbench.report.safe_text import visible
+from pytest_llmbench.report.terminal.checks import check_rate_lines
 from pytest_llmbench.report.terminal.failure import wrong_line
 from pytest_llmbench.report.terminal.labels import label_lines
 from pytest_llmbench.report.terminal.layout import Styled, folded
@@ -244,5 +245,6 @@ class Summary:
         for remark in filter(None, (reused_line(records), *self._session.remarks)):
             write(terminalreporter, folded((), visible(remark), width))
         if verbosity > 0:
+            write(terminalreporter, check_rate_lines(records, width))
             wrong = (report.nodeid for report in terminalreporter.getreports("wrong"))
             write(terminalreporter, (wrong_line(nodeid, self._session.records[nodeid]) for nodeid in wrong))

@@ -7,6 +7,7 @@ from pytest_llmbench.gate.min_score import MinScoreRuling
 from pytest_llmbench.gate.rule import METHOD, Verdict
 from pytest_llmbench.gate.score_test import CONFIDENCE
 from pytest_llmbench.gate.smoke import METHOD as SMOKE_METHOD
+from pytest_llmbench.report.sentences import flipped_checks
 from pytest_llmbench.results.run_file import JsonObject
 from pytest_llmbench.values import Json
 
@@ -77,6 +78,7 @@ def _suite(ruling: SuiteRuling) -> JsonObject:
         "error_cases": list(ruling.error_cases),
         "worse": [moved.case for moved in ruling.worse],
         "better": [moved.case for moved in ruling.better],
+        **_flipped(ruling),
         "cases_needed": advice.units_needed if advice and is_undecided else None,
         "smallest_margin": _rounded(advice.smallest_margin) if advice else None,
         "can_samples_help": advice.can_samples_help if advice else None,
@@ -101,6 +103,16 @@ def _suite(ruling: SuiteRuling) -> JsonObject:
         ],
         "notes": list(ruling.pairs.notes),
     }
+
+
+def _flipped(ruling: SuiteRuling) -> JsonObject:
+    """Give the cases that got worse or better by the check that flipped; nothing for suites without checks."""
+    worse = flipped_checks(ruling.worse, is_worse=True)
+    better = flipped_checks(ruling.better, is_worse=False)
+    names = dict.fromkeys((*worse, *better))
+    if not names:
+        return {}
+    return {"checks": [{"name": name, "worse": worse.get(name, []), "better": better.get(name, [])} for name in names]}
 
 
 def _latency(ruling: LatencyRuling) -> JsonObject:

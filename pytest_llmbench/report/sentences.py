@@ -21,6 +21,7 @@ from pytest_llmbench.report.format import (
     whole_points,
 )
 from pytest_llmbench.report.safe_text import clipped, visible
+from pytest_llmbench.results.checks import flipped
 from pytest_llmbench.results.records import Record, Sample
 from pytest_llmbench.values import Outcome
 
@@ -187,6 +188,7 @@ def _details(ruling: SuiteRuling, gate: Gate, *, is_verbose: bool) -> Iterator[s
     for word, moved in (("worse", ruling.worse), ("better", ruling.better)):
         if moved:
             yield f"{len(moved)} got {word}: {_ids([case.case for case in moved], is_verbose)}"
+            yield from _flipped_lines(moved, is_worse=word == "worse", is_verbose=is_verbose)
             if is_verbose:
                 yield from (line for case in moved for line in moved_lines(case, is_worse=word == "worse"))
     yield from _agreement_lines(ruling)
@@ -253,6 +255,24 @@ def moved_lines(moved: MovedCase, *, is_worse: bool) -> Iterator[str]:
         yield from (f"    {'':9}  {line}" for line in rest)
         if rest:
             yield f"    {'':9} {grade}"
+
+
+def flipped_checks(moved: Sequence[MovedCase], *, is_worse: bool) -> dict[str, list[str]]:
+    """Give the cases by the check that made them worse, or better: it passed in one run and failed in the other."""
+    found: dict[str, list[str]] = {}
+    for case in moved:
+        old = deciding_sample(case.baseline, wants_low=not is_worse)
+        new = deciding_sample(case.candidate, wants_low=is_worse)
+        lost, gained = flipped(old, new)
+        for name in lost if is_worse else gained:
+            found.setdefault(name, []).append(case.case)
+    return found
+
+
+def _flipped_lines(moved: Sequence[MovedCase], *, is_worse: bool, is_verbose: bool) -> Iterator[str]:
+    word = "fails" if is_worse else "passes"
+    for name, cases in flipped_checks(moved, is_worse=is_worse).items():
+        yield f"  check {name} now {word} in {counted(len(cases), 'case')}: {_ids(cases, is_verbose)}"
 
 
 def deciding_sample(record: Record, *, wants_low: bool) -> Sample | None:

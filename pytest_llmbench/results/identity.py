@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 
-from pytest_llmbench.grading.registry import BUILT_IN
+from pytest_llmbench.grading.registry import BUILT_IN, CHECKS
 from pytest_llmbench.models.base import Identity
 from pytest_llmbench.results.records import RunInfo
 from pytest_llmbench.values import Json
@@ -14,7 +14,7 @@ REPORTED = frozenset({"libraries", "settings.system_fingerprint"})
 
 def graders_without_judge() -> frozenset[str]:
     """Name the built-in graders that ask no judge; those of other packages may."""
-    return frozenset(name for name, kind in BUILT_IN.items() if not kind.asks_judge)
+    return frozenset(name for name, kind in BUILT_IN.items() if not kind.asks_judge) | {CHECKS}
 
 
 def identity_differences(old: Identity, new: Identity) -> tuple[str, ...]:

@@ -28,6 +28,11 @@ def misplaced(key: str, kind: GraderKind, kinds: Mapping[str, GraderKind], *, ca
         kinds: graders of other packages by name.
         case_keys: the fields of every case.
     """
+    if key == "checks":
+        return (
+            f'this suite has the grader "{kind.name}", and `checks` are for one without; '
+            "write that grader as a check of the suite, see docs/checks.md."
+        )
     if key in kind.suite_keys | _OF_SUITES:
         return f"`{key}` is a field of the suite, not of a case; write it at the top level of the suite file."
     fields = kind.case_keys | case_keys

@@ -20,7 +20,8 @@ from pytest_llmbench.values import Json
 class Row:
     """One case as written. `line` counts from 1; `has_lines` is False where it is a row number.
 
-    `is_text`: its values are texts whatever they mean, as in CSV.
+    `is_text`: its values are texts whatever they mean, as in CSV.  `checks` is the YAML node of its checks, which
+    knows their lines; None elsewhere.
     """
 
     path: Path
@@ -28,6 +29,7 @@ class Row:
     values: Mapping[str, Json]
     has_lines: bool = True
     is_text: bool = False
+    checks: object = None
 
     @property
     def place(self) -> str:

@@ -6,11 +6,11 @@ from pathlib import Path
 SUFFIXES = (".yaml", ".yml")
 """Of suite files."""
 
-_CLAIMS = ("suite", "grader")
+_CLAIMS = ("suite", "(?:grader|checks|prompt)")
 
 
 def is_suite_text(text: str) -> bool:
-    """Return, after a cheap look, whether a YAML text claims to be a suite: `suite` and `grader` at its top level."""
+    """Return, after a cheap look, whether a YAML text claims to be a suite by the keys at its top level."""
     return all(re.search(rf"""(?m)^(\s*(---)?\s*\{{?\s*|.*,\s*)["']?{key}["']?\s*:""", text) for key in _CLAIMS)
 
 

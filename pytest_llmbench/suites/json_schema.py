@@ -8,6 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from pytest_llmbench.grading.base import GraderKind
+from pytest_llmbench.grading.checks.base import CheckFields
+from pytest_llmbench.grading.checks.grader import ChecksSuite
+from pytest_llmbench.grading.checks.registry import COMBINATIONS, KINDS, TEXT_KEYS
+from pytest_llmbench.grading.checks.tree import AllFields
 from pytest_llmbench.grading.registry import BUILT_IN
 from pytest_llmbench.models.entries import SamplingKeys
 from pytest_llmbench.suites.loader import ID_PATTERN, RESERVED_MARKS, SUITE_KEYS, TAG_PATTERN, TrustKeys
@@ -44,7 +48,7 @@ def suite_schema(kinds: Mapping[str, GraderKind]) -> dict[str, Any]:
         "title": "pytest-llmbench suite",
         "description": "One file of cases of one kind: prompt templates, grader, sampling, cases.",
         "type": "object",
-        "required": ["suite", "grader", "prompt"],
+        "required": ["suite", "prompt"],
         "anyOf": [{"required": ["cases"], "properties": {"cases": {"minItems": 1}}}, {"required": ["data"]}],
         "properties": {
             "suite": {
@@ -77,6 +81,8 @@ def suite_schema(kinds: Mapping[str, GraderKind]) -> dict[str, Any]:
             },
         },
         "allOf": [*(_for_grader(kind) for _, kind in sorted(kinds.items())), _FOR_FUNCTION],
+        **_for_checks(),
+        "$defs": {"check": _check()},
     }
 
 
@@ -150,6 +156,104 @@ def _for_grader(kind: GraderKind) -> dict[str, Any]:
             "properties": {**suite["properties"], "cases": {"items": case}},
         },
     }
+
+
+_CHECKS = {"type": "array", "items": {"$ref": "#/$defs/check"}}
+_PASS_SCORE = {"type": "number", "exclusiveMinimum": 0, "maximum": 1}
+_TEMPLATE = {"type": "string", "pattern": "\\{\\{"}
+"""A text with a template, which may stand for a value of any type."""
+
+
+def _for_checks() -> dict[str, Any]:
+    """Give what holds of a suite without a grader: it or each of its cases has checks."""
+    of_case = {
+        "checks": {
+            "anyOf": [
+                _CHECKS,
+                {"type": "null"},
+                {
+                    "type": "object",
+                    "required": ["replace"],
+                    "properties": {"replace": _CHECKS},
+                    "additionalProperties": False,
+                },
+            ]
+        },
+        "pass_score": {"anyOf": [_PASS_SCORE, {"type": "null"}]},
+    }
+    return {
+        "if": {"not": {"required": ["grader"]}},
+        "then": {
+            "propertyNames": {"enum": sorted((SUITE_KEYS | ChecksSuite.model_fields.keys()) - {"grader"})},
+            "anyOf": [
+                {"required": ["checks"]},
+                {"required": ["data"]},
+                {"properties": {"cases": {"items": {"required": ["checks"]}}}},
+            ],
+            "properties": {
+                "checks": {**_CHECKS, "description": "What an answer to each case must hold to."},
+                "pass_score": {**_PASS_SCORE, "description": "The score from which a case passes; 1: all checks must."},
+                "cases": {"items": {"properties": of_case}},
+            },
+        },
+    }
+
+
+def _check() -> dict[str, Any]:
+    """Give the schema of one check: it has one kind, and the keys of that kind."""
+    inner = {
+        "not": ({"$ref": "#/$defs/check"}, CheckFields),
+        "any": ({**_CHECKS, "minItems": 1}, CheckFields),
+        "all": ({**_CHECKS, "minItems": 1}, AllFields),
+    }
+    kinds = {name: _inlined(kind.fields)["properties"] for name, kind in KINDS.items()}
+    required = {name: _inlined(kind.fields).get("required", [name]) for name, kind in KINDS.items()}
+    for name, (held, fields) in inner.items():
+        kinds[name] = {**_inlined(fields)["properties"], name: held}
+        required[name] = [name]
+    return {
+        "type": "object",
+        "oneOf": [{"required": [name]} for name in kinds],
+        "allOf": [
+            {
+                "if": {"required": [name]},
+                "then": {
+                    "propertyNames": {"enum": sorted(keys)},
+                    "required": required[name],
+                    "properties": {key: _check_value(key, value) for key, value in keys.items()},
+                },
+            }
+            for name, keys in kinds.items()
+        ],
+    }
+
+
+def _check_value(key: str, value: Any) -> Any:
+    if key in COMBINATIONS:
+        return value
+    if key in TEXT_KEYS:
+        return _with_texts_as_written(value)
+    if key == "json":
+        # a schema may be named as a file
+        properties = {
+            name: {} if name in ("expected", "schema") else entry for name, entry in value["properties"].items()
+        }
+        return _or_template({**value, "properties": properties})
+    return _or_template(value)
+
+
+def _or_template(node: Any) -> Any:
+    """Let a template stand for a number, a switch, a list or an object, as deep as they stand."""
+    if not isinstance(node, dict):
+        return node
+    found = dict(node)
+    if isinstance(node.get("properties"), dict):
+        found["properties"] = {key: _or_template(entry) for key, entry in node["properties"].items()}
+    if isinstance(node.get("items"), dict):
+        found["items"] = _or_template(node["items"])
+    if "anyOf" in node:
+        return {**found, "anyOf": [*node["anyOf"], _TEMPLATE]}
+    return {"anyOf": [found, _TEMPLATE]} if node.get("type") not in (None, "string") else found
 
 
 def _with_texts_as_written(node: Any) -> Any:

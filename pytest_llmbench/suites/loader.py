@@ -1,7 +1,7 @@
 """Load suite files: everything is checked before any model is called, and every error has its place.
 
-A suite is a `.yaml` or `.yml` file whose top level has `suite` and `grader`.  The fields
-are described in docs/suites.md and in the JSON schema shipped as `suite.schema.json`.
+A suite is a `.yaml` or `.yml` file whose top level has `suite` and one of `grader`, `checks`, or `prompt` with `cases`
+or `data`.  The fields are described in docs/suites.md and in the JSON schema shipped as `suite.schema.json`.
 """
 
 import hashlib
@@ -22,6 +22,7 @@ from pytest_llmbench.models.entries import SamplingKeys, Strict
 from pytest_llmbench.models.validation import FROM_TEXT, Share, chief_error, describe_error
 from pytest_llmbench.suites import yaml12
 from pytest_llmbench.suites.case_keys import cut_texts, misplaced, unused_inputs
+from pytest_llmbench.suites.check_loading import CheckReader, digest, read_case_value, unused_expected
 from pytest_llmbench.suites.data_files import Row, read_rows
 from pytest_llmbench.suites.files import is_suite_text
 from pytest_llmbench.suites.prompts import PromptTemplate, TemplateFault, compile_template
@@ -72,6 +73,11 @@ class LoadedSuite:
     findings: tuple[Finding, ...] = ()
 
 
+def _is_suite(keys: Set[str]) -> bool:
+    has_cases = "prompt" in keys and not keys.isdisjoint({"cases", "data"})
+    return "suite" in keys and (has_cases or not keys.isdisjoint({"grader", "checks"}))
+
+
 def load_suite(path: Path, kinds: Mapping[str, GraderKind] = MappingProxyType({})) -> LoadedSuite | None:
     """Load and check a suite file; None if the file is YAML of another kind.
 
@@ -89,7 +95,7 @@ def load_suite(path: Path, kinds: Mapping[str, GraderKind] = MappingProxyType({}
     if top is None or not yaml12.is_mapping(top):
         return None
     table = yaml12.table(top, path, "a suite file")
-    if not {"suite", "grader"} <= set(table.entries):
+    if not _is_suite(table.entries.keys()):
         return None
     return _Loader(table, kinds, text).load()
 
@@ -103,7 +109,11 @@ class _Loader:
         self.text = text
         self.path = table.path
         self.name = self._name()
-        self.kind = self._kind(kinds)
+        if {"grader", "checks"} <= set(table.entries):
+            message = "a suite has a `grader` or `checks`, not both; write the grader as a check, see docs/checks.md."
+            self._fail(message, table.key_lines["checks"])
+        self.checks = None if "grader" in table.entries else CheckReader(table)
+        self.kind = self._kind(kinds) if self.checks is None else self.checks.kind
         self.rule_names = self.kind.case_keys
         expected = {"expected"} if self.kind.is_expected_text else set()
         self.null_keys = {"expected"} - expected
@@ -113,9 +123,11 @@ class _Loader:
         suite_rule_names = self.kind.suite_keys
         unknown = [key for key in self.table.entries if key not in SUITE_KEYS | suite_rule_names]
         if unknown:
-            known = ", ".join(sorted(SUITE_KEYS | suite_rule_names))
+            gone = set() if self.checks is None else {"grader"}
+            known = ", ".join(sorted((SUITE_KEYS | suite_rule_names) - gone))
+            what = "a suite with checks" if self.checks is not None else f'a suite with grader "{self.kind.name}"'
             self._fail(
-                f'a suite with grader "{self.kind.name}" has no key "{unknown[0]}"; its keys are: {known}.',
+                f'{what} has no key "{unknown[0]}"; its keys are: {known}.',
                 self.table.key_lines[unknown[0]],
             )
         sampling = self._sampling()
@@ -126,8 +138,12 @@ class _Loader:
         if not rows:
             self._fail("the suite has no cases; write some under `cases:`, or name a file of them with `data:`.", 1)
         used = frozenset[str]().union(*(template.names for template in templates.values()))
+        if self.checks is not None:
+            used |= self.checks.names(rows)
         self._check_keys(rows, used)
+        self.pass_score = getattr(rules, "pass_score", 1.0)
         cases = self._cases(rows)
+        kind = self.kind if self.checks is None else self.checks.graded_alike(cases)
         prompts = {style: self._prompts(cases, template) for style, template in templates.items()}
         digest = hashlib.sha256(json.dumps([self.kind.name, [c.sha256 for c in cases]]).encode()).hexdigest()
         suite = Suite(
@@ -145,8 +161,9 @@ class _Loader:
         findings = (
             *(() if self.kind.reads_inputs else unused_inputs(cases, used)),
             *cut_texts(self.text, self.table.entries.get("cases"), self.path),
+            *(() if self.checks is None else unused_expected(cases, used)),
         )
-        return LoadedSuite(suite=suite, kind=self.kind, templates=templates, prompts=prompts, findings=findings)
+        return LoadedSuite(suite=suite, kind=kind, templates=templates, prompts=prompts, findings=findings)
 
     def _fail(self, message: str, line: int | None) -> NoReturn:
         raise SuiteFault(message, path=self.path, line=line)
@@ -257,12 +274,16 @@ class _Loader:
         for entry in yaml12.items(node, self.path, "`cases`"):
             case = yaml12.table(entry, self.path, "a case")
             values = {key: self._case_value(key, value) for key, value in case.entries.items()}
-            rows.append(Row(path=self.path, line=case.line, values=values))
+            checks = None if self.checks is None else case.entries.get("checks")
+            rows.append(Row(path=self.path, line=case.line, values=values, checks=checks))
         return rows
 
     def _case_value(self, key: str, node: yaml12.Node) -> Json:
         if key in _MAY_BE_NULL and yaml12.is_null(node):
             return None
+        if self.checks is not None and key == "checks":
+            given: Json = read_case_value(node, self.path)
+            return given
         read = yaml12.text_value if key in self.text_keys else yaml12.value
         found: Json = read(node, self.path)
         return found
@@ -314,16 +335,25 @@ class _Loader:
             if key in self.rule_names and (value is not None or key in self.null_keys)
         }
         expected = own.get("expected")
+        inputs = {k: v for k, v in values.items() if k not in CASE_KEYS and k not in self.rule_names}
+        rules = self._case_rules(row, case_id, own)
+        if self.checks is None:
+            sha256 = _digest(self.kind.name, values, self.null_keys)
+        else:
+            fields = {**inputs, "id": case_id, **({"expected": expected} if "expected" in own else {})}
+            pass_score = getattr(rules, "pass_score", None) or self.pass_score
+            checks = self.checks.of_case(row, case_id, fields, pass_score)
+            rules, sha256 = checks, digest(_counted(values, self.null_keys), checks)
         return Case(
             suite=self.name,
             id=case_id,
-            inputs={k: v for k, v in values.items() if k not in CASE_KEYS and k not in self.rule_names},
-            rules=self._case_rules(row, case_id, own),
+            inputs=inputs,
+            rules=rules,
             expected=tuple(map(str, expected)) if isinstance(expected, list) else _text_or_none(expected),
             tags=self._tags(row, case_id),
             cluster=self._plain_text(row, case_id, "cluster"),
             xfail=self._plain_text(row, case_id, "xfail"),
-            sha256=_digest(self.kind.name, values, self.null_keys),
+            sha256=sha256,
             path=row.path,
             line=row.line,
         )
@@ -388,13 +418,17 @@ def first_fault(fault: ValidationError, fields: type[BaseModel]) -> str:
     return f"{describe_error(chief_error(fault), fields)}."
 
 
-def _digest(kind: str, values: Mapping[str, Json], null_keys: Set[str]) -> str:
-    graded = {
+def _counted(values: Mapping[str, Json], null_keys: Set[str]) -> dict[str, Json]:
+    """Give the fields of a case that its digest is of."""
+    return {
         key: value
         for key, value in values.items()
         if key not in ("tags", "cluster", "xfail") and (value is not None or key in null_keys)
     }
-    content = json.dumps([kind, graded], ensure_ascii=False, sort_keys=True, default=str)
+
+
+def _digest(kind: str, values: Mapping[str, Json], null_keys: Set[str]) -> str:
+    content = json.dumps([kind, _counted(values, null_keys)], ensure_ascii=False, sort_keys=True, default=str)
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
 
 

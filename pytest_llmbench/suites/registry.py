@@ -8,7 +8,7 @@ from pytest_llmbench.grading.base import Finding, Grader, GraderKind, Judging, S
 from pytest_llmbench.suites.files import may_be_suite
 from pytest_llmbench.suites.loader import LoadedSuite, load_suite
 
-NOT_A_SUITE = "this is not a suite file; it needs `suite` and `grader` at its top level."
+NOT_A_SUITE = "this is not a suite file; it needs `suite`, and `grader` or `checks`, at its top level."
 """What is wrong with a file that was named as a suite and is none."""
 
 
@@ -95,7 +95,9 @@ class SuiteRegistry:
                 n_found += 1
                 yield loaded
         if not n_found:
-            raise UsageFault("no suite file found; a suite is a .yaml file with `suite` and `grader` at its top level.")
+            raise UsageFault(
+                "no suite file found; a suite is a .yaml file with `suite`, and `grader` or `checks`, at its top level."
+            )
 
     def _prepare(self, loaded: LoadedSuite) -> None:
         suite = loaded.suite

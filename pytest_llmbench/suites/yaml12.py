@@ -7,7 +7,7 @@ it is written as.  Source: https://yaml.org/spec/1.2.2/#103-core-schema
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -149,6 +149,23 @@ def text_value(node: Node, path: Path) -> Any:
     if isinstance(node, yaml.SequenceNode):
         return [text_value(entry, path) for entry in node.value]
     return str(node.value)
+
+
+def line_at(node: Node, place: Sequence[str | int]) -> int:
+    """Give the line of what stands at a place below a node: of a key, or an item; of the nearest one above if none."""
+    line = line_of(node)
+    for step in place:
+        if isinstance(node, yaml.MappingNode):
+            found = next(((key, entry) for key, entry in node.value if key.value == step), None)
+            if found is None:
+                return line
+            line, node = line_of(found[0]), found[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+            node = node.value[step]
+            line = line_of(node)
+        else:
+            return line
+    return line
 
 
 def comments_behind(node: Node, text: str) -> Iterator[tuple[str, str, str]]:

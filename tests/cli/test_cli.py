@@ -240,11 +240,11 @@ NOTHING = {
     "no path": (["none"], "none: no such file or folder."),
     "no suite": (
         ["."],
-        "no suite file found; a suite is a .yaml file with `suite` and `grader` at its top level.",
+        "no suite file found; a suite is a .yaml file with `suite`, and `grader` or `checks`, at its top level.",
     ),
     "a file that is none": (
         ["other.yaml"],
-        "other.yaml: this is not a suite file; it needs `suite` and `grader` at its top level.",
+        "other.yaml: this is not a suite file; it needs `suite`, and `grader` or `checks`, at its top level.",
     ),
 }
 

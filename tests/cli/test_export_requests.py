@@ -217,11 +217,11 @@ def openai_body_of(monkeypatch):
         (["nowhere", "--llm-model", "api"], "nowhere: no such file or folder."),
         (
             ["cases/other.yaml", "--llm-model", "api"],
-            "cases/other.yaml: this is not a suite file; it needs `suite` and `grader` at its top level.",
+            "cases/other.yaml: this is not a suite file; it needs `suite`, and `grader` or `checks`, at its top level.",
         ),
         (
             ["fixtures", "--llm-model", "api"],
-            "no suite file found; a suite is a .yaml file with `suite` and `grader` at its top level.",
+            "no suite file found; a suite is a .yaml file with `suite`, and `grader` or `checks`, at its top level.",
         ),
         (["cases", "--llm-model", "api", "-o", "cases"], "cases: cannot be written: Is a directory."),
     ],

@@ -165,7 +165,10 @@ def test_a_fixture_outside_a_suite_says_what_to_do(project: Project) -> None:
     [
         ('"none.yaml"', "no suite file */none.yaml."),
         ("", 'write @pytest.mark.llm_suite("FILE"), a path relative to the test file.'),
-        ('"other.yaml"', "*other.yaml: this is not a suite file; it needs `suite` and `grader` at its top level."),
+        (
+            '"other.yaml"',
+            "*other.yaml: this is not a suite file; it needs `suite`, and `grader` or `checks`, at its top level.",
+        ),
     ],
 )
 def test_a_wrong_mark_says_what_to_do(project: Project, mark: str, message: str) -> None:

@@ -1,7 +1,7 @@
 """Probabilities of labels from what a server tells of the likeliest tokens. Pure functions.
 
 A server tells, for each token it wrote, the likeliest ones in its place (20 at most).  So the probability of a
-label is known as far as its forms (`choice_forms.py`) are among those: at the first token, and further on along
+label is known as far as its forms (`label_forms.py`) are among those: at the first token, and further on along
 what was written.  A token that begins one label's form alone, and of which nobody tells how it goes on, counts
 as that label.  What is not told counts as no label, so a probability may be too low, never too high by more
 than such beginnings.

@@ -1,6 +1,6 @@
 """Run a server's command until it ends, or until the process that wants it is gone.
 
-Started by `serve.py` as a process of its own; its arguments are the pid of who wants the server, the seconds
+Started by `server.py` as a process of its own; its arguments are the pid of who wants the server, the seconds
 that what is told to end may take before it is killed, and the command.  Imports the standard library alone.
 It ends the command, with all that it started, when its standard input ends, when its parent dies in whatever
 way (`kill -9` too), or when it is terminated.

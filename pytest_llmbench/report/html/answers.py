@@ -8,14 +8,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pytest_llmbench.report.safe_text import clipped
+from pytest_llmbench.results.checks import check_parts, deciding_parts
 from pytest_llmbench.results.records import Record, Sample
 from pytest_llmbench.values import Json
 
-SHOWN_APART = frozenset({"points", "forbidden", "reading", "sql", "instance", "difference"})
+SHOWN_APART = frozenset({"points", "forbidden", "reading", "sql", "instance", "difference", "checks"})
 """The parts of a grade that have a look of their own; the others are listed."""
 
 _SILENT = frozenset({"expected", "labels", "positive", "strict", "lenient", "lenient_correct", "rule", "reference"})
 """Parts that repeat the explanation, or that the section of labels sums up."""
+
+_IS_CHECK = 2
+"""What stands where a point is forbidden or not: it is neither, but a check that passed or failed."""
 
 _PART_CHARACTERS = 400
 _REASONING_CHARACTERS = 4000
@@ -47,7 +51,7 @@ def packed_sample(sample: Sample, *, is_old: bool = False) -> Packed:
             "z": sample.finish_reason if sample.finish_reason not in (None, "stop") else None,
             "u": 1 if sample.reused else None,
             "r": sample.attempts if sample.attempts > 1 else None,
-            "q": _reading(sample.parts, answer or ""),
+            "q": _reading(deciding_parts(sample.parts), answer or ""),
             "m": list(_others(sample.parts)),
         }
     return {key: value for key, value in found.items() if value not in (None, [], {})}
@@ -73,6 +77,10 @@ def evidence(parts: Mapping[str, Json], answer: str) -> Iterator[list[Any]]:
             if isinstance(point, Mapping) and "name" in point:
                 start, end = _span(point, answer)
                 yield [str(point["name"]), int(bool(point.get("hit"))), is_forbidden, units(start), units(end)]
+    for check in check_parts(parts):
+        name = check.name if check.is_counted else f"{check.name} (advice)"
+        yield [name, int(check.passed is True), _IS_CHECK, -1, -1]
+        yield from evidence(check.parts, answer)
 
 
 def _span(point: Mapping[str, Json], answer: str) -> tuple[int, int]:

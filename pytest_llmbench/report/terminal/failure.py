@@ -6,7 +6,9 @@ from pathlib import Path
 from textwrap import wrap
 
 from pytest_llmbench.report.safe_text import clipped, on_one_line, visible
+from pytest_llmbench.report.terminal.checks import check_lines
 from pytest_llmbench.report.terminal.layout import Span, Style, Styled, folded, plain
+from pytest_llmbench.results.checks import deciding_parts
 from pytest_llmbench.results.records import Record, Sample
 from pytest_llmbench.runner.runner import Item, Result
 from pytest_llmbench.values import Json, Outcome
@@ -77,7 +79,8 @@ def failure_story(item: Item, result: Result) -> Story:
         ("answer", _answer(shown)),
         ("expected", item.loaded.kind.expected_text(item.case)),
     ]
-    rows.extend(differing_rows(shown.parts))
+    rows.extend(checks_row(shown.parts))
+    rows.extend(differing_rows(deciding_parts(shown.parts)))
     explanation = (shown.explanation or "").strip()
     if "\n" in explanation:
         rows.append(("reason", explanation))
@@ -128,6 +131,13 @@ def _inputs(item: Item) -> list[tuple[str, str]]:
 
 def _first_line(text: str) -> str:
     return text.strip().split("\n", 1)[0]
+
+
+def checks_row(parts: Mapping[str, Json]) -> Iterator[tuple[str, str]]:
+    """Yield the row that lists the checks of an answer, those that failed first; nothing where it has one or none."""
+    lines = list(check_lines(parts))
+    if lines:
+        yield "checks", "\n".join(lines)
 
 
 def differing_rows(parts: Mapping[str, Json]) -> Iterator[tuple[str, str]]:

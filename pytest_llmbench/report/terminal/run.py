@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from pytest_llmbench.report.format import counted, seconds
 from pytest_llmbench.report.safe_text import visible
-from pytest_llmbench.report.terminal.failure import differing_rows
+from pytest_llmbench.report.terminal.failure import checks_row, differing_rows
+from pytest_llmbench.results.checks import deciding_parts
 from pytest_llmbench.results.records import Record, Run, Sample
 from pytest_llmbench.values import Outcome, Prompt
 
@@ -41,7 +42,7 @@ def _sample_lines(sample: Sample, which: str) -> Iterator[str]:
         yield from _block(f"error{which}", sample.error or "")
     else:
         yield from _block(f"grade{which}", f"{sample.reason} (score {sample.score:.2f}): {sample.explanation}")
-        for label, text in differing_rows(sample.parts):
+        for label, text in (*checks_row(sample.parts), *differing_rows(deciding_parts(sample.parts))):
             yield from _block(f"{label}{which}", text)
     times = [
         f"{seconds(value)} {word}"

@@ -1,6 +1,7 @@
 // One case whole: what was asked and expected, and what each model answered, now and before.
 
 const SIGNS = { passed: "✓", failed: "✗", error: "!" };
+const FORBIDDEN = 1, CHECK = 2;
 const TONES = { passed: "good", failed: "bad", error: "warn" };
 const isNarrow = () => matchMedia("(max-width: 760px)").matches;
 
@@ -31,11 +32,11 @@ const spans = (sample) => (sample.g || [])
   .sort((one, other) => one[0] - other[0]);
 
 function points(sample) {
-  const found = (sample.g || []).filter(([, isHit, isForbidden]) => isHit || !isForbidden);
+  const found = (sample.g || []).filter(([, isHit, kind]) => isHit || kind !== FORBIDDEN);
   if (!found.length) return null;
-  return element("ul", { class: "points" }, found.map(([name, isHit, isForbidden]) => {
-    const words = isForbidden ? "✗ claims " : isHit ? "✓ " : "✗ misses ";
-    return element("li", { class: "chip " + (isHit && !isForbidden ? "good" : "bad") }, words + name);
+  return element("ul", { class: "points" }, found.map(([name, isHit, kind]) => {
+    const words = kind === FORBIDDEN ? "✗ claims " : isHit ? "✓ " : kind === CHECK ? "✗ " : "✗ misses ";
+    return element("li", { class: "chip " + (isHit && kind !== FORBIDDEN ? "good" : "bad") }, words + name);
   }));
 }
 

@@ -1,0 +1,118 @@
+"""The grader of suites with `checks`: several requirements a case, each of a kind of its own."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pytest_llmbench.grading.base import Finding, Grader, GraderKind
+from pytest_llmbench.grading.checks.base import Placed, Test
+from pytest_llmbench.grading.checks.outcome import graded
+from pytest_llmbench.grading.checks.registry import KINDS
+from pytest_llmbench.grading.checks.tree import CaseChecks, Check
+from pytest_llmbench.grading.registry import CHECKS
+from pytest_llmbench.models.entries import Strict
+from pytest_llmbench.models.validation import PositiveShare
+from pytest_llmbench.values import Answer, Case, Grade, Suite
+
+
+class ChecksCase(Strict):
+    """What a case may hold: checks of its own, the score from which it passes, and a text for the templates in them."""
+
+    checks: Any = None
+    pass_score: PositiveShare | None = None
+    expected: Any = None
+
+
+class ChecksSuite(Strict):
+    """What a suite may hold: checks for every case, and the score from which one passes."""
+
+    checks: Any = None
+    pass_score: PositiveShare = 1
+
+
+def checks_of(case: Case) -> CaseChecks:
+    """Give the checks of a case.
+
+    Raises:
+        TypeError: it was loaded for a grader.
+    """
+    if not isinstance(case.rules, CaseChecks):
+        raise TypeError(f'"{case.id}" holds {type(case.rules).__name__}, and no checks')
+    return case.rules
+
+
+def placed_checks(suite: Suite) -> dict[str, list[tuple[Check, Placed]]]:
+    """Give the checks of a suite by kind, each once with the first case that has it."""
+    found: dict[str, dict[Check, Placed]] = {}
+    for case in suite.cases:
+        for leaf in checks_of(case).leaves:
+            of_kind = found.setdefault(leaf.kind, {})
+            if leaf not in of_kind:
+                of_kind[leaf] = Placed(case=case, fields=leaf.fields)
+    return {kind: list(placed.items()) for kind, placed in found.items()}
+
+
+def build(suite: Suite, root: Path) -> Grader:
+    """Make the grader; every check is built here.
+
+    Raises:
+        SuiteFault: a check cannot work.
+    """
+    tests: dict[Check, Test] = {}
+    for name, found in placed_checks(suite).items():
+        built = KINDS[name].build([placed for _, placed in found], suite, root)
+        tests |= zip((check for check, _ in found), built, strict=True)
+
+    def grade(case: Case, answer: Answer) -> Grade:
+        return graded(checks_of(case), case, answer, tests)
+
+    return grade
+
+
+def check(suite: Suite, root: Path, *, is_thorough: bool) -> tuple[Finding, ...]:
+    """Let the graders behind the checks look at them; if thorough, find checks that decide nothing too."""
+    from pytest_llmbench.grading.checks.undecided import undecided
+
+    found: list[Finding] = []
+    for name, of_kind in placed_checks(suite).items():
+        placed = [one for _, one in of_kind]
+        found.extend(KINDS[name].findings(placed, suite, root, is_thorough=is_thorough))
+    if is_thorough:
+        found.extend(undecided(suite, root))
+    return tuple(found)
+
+
+def expected_text(case: Case) -> str:
+    """Describe a right answer: what each check asks."""
+    return "\n".join(_lines(checks_of(case)))
+
+
+def _lines(checks: CaseChecks) -> Iterator[str]:
+    for check, name in zip(checks.checks, checks.names, strict=True):
+        marks = [word for word in ("required", "advice") if getattr(check.fields, word)]
+        if check.fields.weight != 1:
+            marks.append(f"weight {check.fields.weight:g}")
+        shown = f" ({', '.join(marks)})" if marks else ""
+        prefix = f"{name}: " if check.fields.name is not None else ""
+        yield f"{prefix}{check.expected}{shown}"
+    if checks.pass_score < 1:
+        yield f"passes from a score of {checks.pass_score:g} on"
+
+
+def checks_kind(kinds: Iterable[str], *, is_expected_text: bool) -> GraderKind:
+    """Describe the grader of a suite whose checks are of these kinds.
+
+    Its version is that of no check: a case's digest holds those of its checks.
+    """
+    used = frozenset(kinds)
+    return GraderKind(
+        name=CHECKS,
+        case_fields=ChecksCase,
+        suite_fields=ChecksSuite,
+        build=build,
+        check=check,
+        is_expected_text=is_expected_text,
+        has_format="label" in used,
+        reads_inputs="function" in used,
+        expected_text=expected_text,
+    )

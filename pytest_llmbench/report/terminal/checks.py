@@ -1,0 +1,38 @@
+"""Checks as text: those of one answer for its story, and how often each passed for the end of a run."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from pytest_llmbench.report.safe_text import clipped, on_one_line, visible
+from pytest_llmbench.report.terminal.layout import Styled, folded
+from pytest_llmbench.results.checks import CheckPart, check_parts, pass_counts
+from pytest_llmbench.results.records import Record
+from pytest_llmbench.values import Json
+
+_MAX_LINE = 300
+
+
+def check_lines(parts: Mapping[str, Json]) -> Iterator[str]:
+    """Give a line for each check of an answer, those that failed first; nothing where there is only one."""
+    checks = check_parts(parts)
+    if len(checks) > 1 or any(check.inner for check in checks):
+        for check in sorted(checks, key=lambda check: check.passed is True):
+            yield from _lines(check, "")
+
+
+def _lines(check: CheckPart, indent: str) -> Iterator[str]:
+    word = "passed" if check.passed else "broken" if check.passed is None else "failed"
+    advice = "" if check.is_counted else " (advice)"
+    reason = "" if check.passed or check.inner else f": {check.explanation}"
+    yield clipped(on_one_line(f"{indent}{word} {check.name}{advice}{reason}"), _MAX_LINE)
+    for inner in check.inner:
+        yield from _lines(inner, f"{indent}  ")
+
+
+def check_rate_lines(records: Sequence[Record], width: int | None) -> Iterator[Styled]:
+    """Say of each suite with checks, under each model, how many answers passed each check."""
+    found = pass_counts(records)
+    has_roles = len({role for _, role in found}) > 1
+    for (suite, role), counts in found.items():
+        rates = ", ".join(f"{name} {passed}/{tried}" for name, (passed, tried) in counts.items())
+        name = f"{suite} [{role}]" if has_roles else suite
+        yield from folded((), visible(on_one_line(f"{name}, checks passed: {rates}")), width)

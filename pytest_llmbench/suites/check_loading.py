@@ -1,0 +1,260 @@
+"""Read the `checks` of a suite and of its cases: templates rendered, validated, with the line of each fault."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+from pytest_llmbench.errors import SuiteFault
+from pytest_llmbench.grading.base import Finding, GraderKind, Severity
+from pytest_llmbench.grading.checks.grader import checks_kind
+from pytest_llmbench.grading.checks.registry import COMBINATIONS, KINDS, TEXT_KEYS
+from pytest_llmbench.grading.checks.tree import (
+    CaseChecks,
+    Check,
+    CheckFault,
+    Place,
+    canonical_form,
+    case_checks,
+    read_check,
+    short_form,
+)
+from pytest_llmbench.grading.registry import CHECKS, grader_kind
+from pytest_llmbench.suites import yaml12
+from pytest_llmbench.suites.data_files import Row
+from pytest_llmbench.suites.prompts import TemplateFault, ValueTemplate
+from pytest_llmbench.values import Case, Json
+
+_JSON_KINDS = frozenset({"json", "json_subset"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Written:
+    """A check as it is written: ready, or with templates to be rendered for each case."""
+
+    given: Any
+    place: Place
+    template: ValueTemplate | None
+    check: Check | None
+
+
+class CheckReader:
+    """The checks of one suite file.
+
+    `kind` is the grader of its suite; with `expected` kept in its type where all checks read JSON.
+    """
+
+    def __init__(self, table: yaml12.Table):
+        self._path = table.path
+        self._node = table.entries.get("checks")
+        self._of_cases: dict[int, list[_Written]] = {}
+        nodes = [] if self._node is None else yaml12.items(self._node, self._path, "`checks`")
+        given = [read_value(node, self._path) for node in nodes]
+        used = {kind for one in (*given, *_in_cases(table)) for kind in _kinds_in(one)}
+        self.kind: GraderKind = checks_kind(used, is_expected_text=not used or not used <= _JSON_KINDS)
+        self._of_suite = [self._written(one, (number,), row=None, is_of_suite=True) for number, one in enumerate(given)]
+        self._shared: dict[float, CaseChecks] = {}
+
+    def names(self, rows: Sequence[Row]) -> frozenset[str]:
+        """Give the fields of cases that the checks use; reads the checks of these rows."""
+        for row in rows:
+            self._of_cases[id(row)] = list(self._own(row))
+        written = [*self._of_suite, *(one for own in self._of_cases.values() for one in own)]
+        return frozenset[str]().union(*(one.template.names for one in written if one.template is not None))
+
+    def of_case(self, row: Row, case_id: str, fields: Mapping[str, Json], pass_score: float) -> CaseChecks:
+        """Give the checks of a case: the suite's and its own, rendered with its fields.
+
+        Raises:
+            SuiteFault: one is wrong for this case, or it has none.
+        """
+        own = self._of_cases[id(row)]
+        of_suite = [] if _replaces(row) else self._of_suite
+        if not own and all(one.check is not None for one in of_suite) and pass_score in self._shared:
+            return self._shared[pass_score]
+        checks = [self._check(one, row, case_id, fields, is_of_suite=True) for one in of_suite]
+        checks += [self._check(one, row, case_id, fields, is_of_suite=False) for one in own]
+        if not checks:
+            raise row.fault(
+                f'case "{case_id}" has no check; write `checks` in it or in the suite, or give the suite a `grader`, '
+                "see docs/checks.md."
+            )
+        try:
+            found = case_checks(checks, pass_score)
+        except CheckFault as fault:
+            raise row.fault(f'case "{case_id}": {fault.message}') from None
+        if not own and all(one.check is not None for one in of_suite):
+            self._shared[pass_score] = found
+        return found
+
+    def graded_alike(self, cases: Sequence[Case]) -> GraderKind:
+        """Give the kind with the version of the grader that every case is the short form of, where there is one."""
+        shorts = {None if short is None else short[0] for short in map(_short_of, cases)}
+        if len(shorts) != 1 or None in shorts:
+            return self.kind
+        (name,) = shorts
+        return replace(self.kind, version=grader_kind(str(name), {}).version)
+
+    def _own(self, row: Row) -> Iterator[_Written]:
+        """Read what a row has in `checks`: a list, or under `replace` one in place of the suite's."""
+        given = _parsed(row)
+        if given is None:
+            return
+        start: Place = ()
+        if isinstance(given, Mapping):
+            if set(given) != {"replace"}:
+                self._fail(row, "`checks` of a case is a list, or {replace: [...]} in place of the suite's.", ())
+            given, start = given["replace"], ("replace",)
+        if not isinstance(given, list | tuple):
+            self._fail(row, "`checks` must be a list.", start)
+        for number, one in enumerate(given):
+            yield self._written(one, (*start, number), row=row, is_of_suite=False)
+
+    def _written(self, given: Any, place: Place, *, row: Row | None, is_of_suite: bool) -> _Written:
+        try:
+            template = ValueTemplate.of(_without_name(given))
+            is_text = row is not None and row.is_text
+            check = None
+            if template is None:
+                folder = self._path.parent
+                check = read_check(given, folder, is_text=is_text, is_of_suite=is_of_suite, place=place)
+        except TemplateFault as fault:
+            self._fail(row, f"{str(fault).rstrip('.')}.", place)
+        except CheckFault as fault:
+            self._fail(row, fault.message, fault.place)
+        return _Written(given=given, place=place, template=template, check=check)
+
+    def _check(self, one: _Written, row: Row, case_id: str, fields: Mapping[str, Json], *, is_of_suite: bool) -> Check:
+        if one.check is not None:
+            return one.check
+        owner = None if is_of_suite else row
+        try:
+            given = one.given if one.template is None else one.template.render(fields)
+            if "name" in one.given:
+                given = {**given, "name": one.given["name"]}
+            folder = self._path.parent
+            return read_check(given, folder, is_text=True, is_of_suite=is_of_suite, place=one.place)
+        except TemplateFault as fault:
+            message, place = f"{str(fault).rstrip('.')}.", one.place
+        except CheckFault as fault:
+            message, place = fault.message, fault.place
+        where = f'for case "{case_id}" ({row.path}, {row.place}): ' if is_of_suite else ""
+        return self._fail(owner, f"{where}{message}", place)
+
+    def _fail(self, row: Row | None, message: str, place: Place) -> NoReturn:
+        """Raise a fault with the line of a check of a row, or of the suite where there is none."""
+        node: Any = self._node if row is None else row.checks
+        case_id = None if row is None else row.values.get("id")
+        text = f"check{_written_place(place)}: {message}" if place else message
+        if isinstance(case_id, str):
+            text = f'case "{case_id}": {text}'
+        if node is not None:
+            raise SuiteFault(text, path=self._path, line=yaml12.line_at(node, place))
+        if row is None:
+            raise SuiteFault(text, path=self._path)
+        raise row.fault(text)
+
+
+def _written_place(place: Place) -> str:
+    """Write the number of a check from 1, as people count."""
+    number = next((step for step in place if isinstance(step, int)), None)
+    return "" if number is None else f" {number + 1}"
+
+
+def read_value(node: yaml12.Node, path: Path) -> Any:
+    """Read one check: scalars of text keys as they are written, others in their types."""
+    if not yaml12.is_mapping(node):
+        return yaml12.value(node, path)
+    found: dict[str, Any] = {}
+    for key, entry in yaml12.table(node, path, "a check").entries.items():
+        if key == "not":
+            found[key] = read_value(entry, path)
+        elif key in COMBINATIONS:
+            is_list = not yaml12.is_mapping(entry) and isinstance(entry.value, list)
+            found[key] = [read_value(one, path) for one in entry.value] if is_list else yaml12.value(entry, path)
+        else:
+            found[key] = (yaml12.text_value if key in TEXT_KEYS else yaml12.value)(entry, path)
+    return found
+
+
+def read_case_value(node: yaml12.Node, path: Path) -> Any:
+    """Read the `checks` of a case: a list, or a mapping with `replace`."""
+    if yaml12.is_null(node):
+        return None
+    if yaml12.is_mapping(node):
+        entries = yaml12.table(node, path, "`checks`").entries
+        return {key: read_case_value(entry, path) for key, entry in entries.items()}
+    return [read_value(one, path) for one in yaml12.items(node, path, "`checks`")]
+
+
+def digest(values: Mapping[str, Json], checks: CaseChecks) -> str:
+    """Give the digest of a case: that of the grader which its checks are the short form of, if they are.
+
+    Args:
+        values: the fields of the case that count, without its checks.
+        checks: all of them.
+    """
+    reads_expected = any(leaf.kind == "function" for leaf in checks.leaves)
+    own = {
+        key: value
+        for key, value in values.items()
+        if key not in ("checks", "pass_score") and (key != "expected" or reads_expected)
+    }
+    short = short_form(checks)
+    content = [CHECKS, own, canonical_form(checks)] if short is None else [short[0], {**own, **short[1]}]
+    written = json.dumps(content, ensure_ascii=False, sort_keys=True, default=str)
+    return hashlib.sha256(written.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def unused_expected(cases: Iterable[Case], used: frozenset[str]) -> Iterator[Finding]:
+    """Warn of an `expected` that no check uses."""
+    for case in cases:
+        is_read = isinstance(case.rules, CaseChecks) and any(leaf.kind == "function" for leaf in case.rules.leaves)
+        if case.expected is not None and "expected" not in used and not is_read:
+            message = 'no check uses its `expected`; write {equals: "{{ expected }}"}, or take it out.'
+            yield Finding(severity=Severity.WARNING, message=message, case=case.id)
+
+
+def _short_of(case: Case) -> Any:
+    return short_form(case.rules) if isinstance(case.rules, CaseChecks) else None
+
+
+def _replaces(row: Row) -> bool:
+    return isinstance(_parsed(row), Mapping)
+
+
+def _parsed(row: Row) -> Any:
+    """Give the checks of a row; a field of CSV holds them as JSON."""
+    given = row.values.get("checks")
+    if row.is_text and isinstance(given, str):
+        with suppress(ValueError):
+            return json.loads(given)
+    return given
+
+
+def _without_name(given: Any) -> Any:
+    return {key: value for key, value in given.items() if key != "name"} if isinstance(given, Mapping) else given
+
+
+def _in_cases(table: yaml12.Table) -> Iterator[Any]:
+    """Give the checks that stand in the cases of the suite file, as far as they can be read."""
+    cases = table.entries.get("cases")
+    for case in getattr(cases, "value", ()) if cases is not None else ():
+        if yaml12.is_mapping(case):
+            node = yaml12.table(case, table.path, "a case").entries.get("checks")
+            found = None if node is None else read_case_value(node, table.path)
+            yield from found if isinstance(found, list) else found.get("replace", ()) if found else ()
+
+
+def _kinds_in(given: Any) -> Iterator[str]:
+    if isinstance(given, Mapping):
+        for key, value in given.items():
+            if key in KINDS:
+                yield key
+            elif key == "not":
+                yield from _kinds_in(value)
+            elif key in COMBINATIONS and isinstance(value, list):
+                yield from (kind for one in value for kind in _kinds_in(one))
