@@ -694,7 +694,10 @@ def test_a_baseline_that_shares_no_case_ends_the_run_before_it_begins(
         (["--llm-baseline=base.json", "--benchmark-json=base.json"], "--benchmark-json=base.json would write over *"),
         (["--llm-baseline=base.json", "--llm-report=base.json"], "--llm-report=*base.json would write over the *"),
         (["--llm-baseline=base.json", "--llm-summary=base.json"], "--llm-summary=*base.json would write over the *"),
-        (["--llm-margin=0"], '--llm-margin needs points of score above 0 and below 100, not "0"; that nothing at all*'),
+        (
+            ["--llm-margin=0"],
+            '--llm-margin needs points of score above 0 and below 100, not "0"; a loss of nothing at all cannot be shown*',
+        ),
         (["--llm-margin=-1"], '--llm-margin needs points of score above 0 and below 100, not "-1". The default is 5.'),
         (["--llm-margin=101"], '--llm-margin needs points of score above 0 and below 100, not "101"*'),
         (["--llm-latency-margin=1"], '--llm-latency-margin needs a ratio above 1, such as 1.25, not "1".'),
