@@ -138,7 +138,7 @@ def test_what_blocks_a_comparison_is_said() -> None:
     page = summary(made, ruled(RIGHT, made))
 
     assert "--allow-different prompt compares anyway" in page
-    assert "**capitals**: 70 of 70 cases have another prompt" in page
+    assert "**capitals**: 70 of 70 cases have a different prompt" in page
     assert Kind.PROMPT in page
 
 
