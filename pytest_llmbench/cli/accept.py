@@ -4,10 +4,12 @@ import argparse
 import json
 from pathlib import Path
 
+from pytest_llmbench.cli.output import print_lines
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.gate.anchor import check_anchor, check_poolable
 from pytest_llmbench.gate.baselines import newest_first, read_checked
 from pytest_llmbench.gate.comparison import refuse_copies
+from pytest_llmbench.report.format import counted
 from pytest_llmbench.results.run_file import read_run_file, with_pooled
 
 
@@ -25,6 +27,7 @@ def run(options: argparse.Namespace) -> int:
         UsageFault: a run cannot be a baseline, or two cannot be pooled.
     """
     accept(options.files, options.output)
+    print_lines([f"{options.output} is the baseline now: {counted(len(options.files), 'run')}"])
     return 0
 
 
@@ -48,9 +51,12 @@ def accept(files: list[Path], output: Path) -> None:
     (_, _, newest), *older = named
     try:
         if older:
-            text = json.dumps(with_pooled(newest, [found for _, _, found in older]), allow_nan=False)
-            output.write_text(text, encoding="utf-8")
+            content = json.dumps(with_pooled(newest, [found for _, _, found in older]), allow_nan=False).encode()
         else:
-            output.write_bytes(named[0][0].read_bytes())
+            content = named[0][0].read_bytes()
+        # the old baseline stays whole until the new one is: a kill in between loses neither
+        draft = output.with_name(f"{output.name}.draft")
+        draft.write_bytes(content)
+        draft.replace(output)
     except OSError as fault:
         raise UsageFault(f"{output}: cannot be written: {fault.strerror}.") from None

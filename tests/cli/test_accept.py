@@ -39,12 +39,14 @@ def write(name: str, made: Run) -> None:
     Path(name).write_text(json.dumps({"benchmarks": [], "datetime": made.datetime, "llmbench": block_to_json(made)}))
 
 
-def test_one_run_becomes_the_baseline_as_it_is() -> None:
-    """The file is the run's, to the byte."""
+def test_one_run_becomes_the_baseline_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """The file is the run's, to the byte, with nothing left beside it, and the command says what it wrote."""
     write("a.json", run("2026-01-01"))
 
     assert main(["accept", "a.json", "-o", "baseline.json"]) == 0
     assert Path("baseline.json").read_bytes() == Path("a.json").read_bytes()
+    assert sorted(path.name for path in Path().iterdir()) == ["a.json", "baseline.json"]
+    assert capsys.readouterr().out == "baseline.json is the baseline now: 1 run\n"
 
 
 def test_several_runs_of_one_model_are_pooled() -> None:
