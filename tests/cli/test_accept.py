@@ -68,6 +68,7 @@ def test_compare_pools_what_was_accepted_together(capsys: pytest.CaptureFixture[
     write("b.json", run("2026-01-02"))
     write("new.json", run("2026-01-03"))
     main(["accept", "a.json", "b.json", "-o", "baseline.json"])
+    capsys.readouterr()
 
     assert main(["compare", "baseline.json", "new.json", "--format", "json"]) == 0
     assert json.loads(capsys.readouterr().out)["pooled_runs"] == 1
