@@ -228,7 +228,8 @@ class Summary:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Show the scoreboard, behind pytest-benchmark's table."""
         verbosity = self._session.config.get_verbosity()
-        records = self._session.run.records
+        # in the order of the tests, so that models stand as they were named
+        records = tuple(record for record in self._session.records.values() if record.twin_of is None)
         if not records or verbosity < -1:
             return
         terminalreporter.write_sep("=", "llmbench")

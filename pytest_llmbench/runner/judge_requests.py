@@ -109,7 +109,7 @@ class JudgeRequests:
         self, style: PromptStyle, items: Mapping[str, Item], key: str, answers: Answers
     ) -> tuple[Request, ...]:
         item = items[key]
-        judging, sampling = self._judging(item), self._sampling(item.loaded.suite.name)
+        judging, sampling = self._judging(item), self._sampling(item.loaded.suite.name, self.prompt_style)
         found: list[Request] = []
         for place, answer in enumerate(answers):
             prompt = self._prompt(item, answer, style)
@@ -129,9 +129,9 @@ class JudgeRequests:
                 )
         return tuple(found)
 
-    def _sampling(self, suite: str) -> Sampling:
+    def _sampling(self, suite: str, style: PromptStyle) -> Sampling:
         """Give a suite's sampling of its judge, with the judge's own keys over it."""
-        return self._builder.own_sampling(self.spec, self._judgings[suite].sampling, self.prompt_style)
+        return self._builder.own_sampling(self.spec, self._judgings[suite].sampling, style)
 
     def judges(self, item: Item) -> bool:
         """Return whether an item is judged by a model."""
@@ -172,6 +172,8 @@ class JudgeRequests:
         suites = dict.fromkeys(item.loaded.suite.name for item in items if self.judges(item))
         if not suites:
             return None
+        # a judge that was never opened may be one that cannot be: its style is not asked for again
+        style = PromptStyle.CHAT if identity is None else self.prompt_style
         return JudgeInfo(
             model=self.spec.name,
             identity=identity,
@@ -179,7 +181,7 @@ class JudgeRequests:
                 suite: JudgedSuite(
                     prompt_sha256=self._judgings[suite].prompt_sha256,
                     votes=self._judgings[suite].votes,
-                    sampling=self._sampling(suite),
+                    sampling=self._sampling(suite, style),
                 )
                 for suite in suites
             },

@@ -92,7 +92,7 @@ def test_an_interrupted_run_is_reported_as_far_as_it_came(project: Project) -> N
 
     assert result.ret == 1
     assert [case["c"] for case in data(pytester.path / "report.html")["cases"]] == ["france"]
-    assert "Only a part was run: the run ended before its time" in page(pytester.path / "report.html")
+    assert "Only part of the cases was run: the run ended before its time" in page(pytester.path / "report.html")
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_an_interrupted_run_is_reported_as_far_as_it_came(project: Project) -> N
     [
         (
             "none/report.html",
-            "ERROR: --llm-report {path}/none/report.html: there is no folder {path}/none; create it first.",
+            "ERROR: --llm-report {path}/none/report.html: the folder {path}/none does not exist; create it first.",
         ),
         ("cases", "ERROR: --llm-report {path}/cases: this is a folder; name a file in it."),
     ],

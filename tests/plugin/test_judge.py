@@ -166,5 +166,5 @@ def test_runs_of_other_judges_are_not_compared(judged: Judged, capsys: pytest.Ca
     same, other, none = (compare(capsys, "good.json", f"{name}.json") for name in ("again", "other", "none"))
 
     assert not any("judge" in line for line in same)
-    assert any("3 of 3 cases have a different judge (model, weights) (blocks;" in line for line in other)
-    assert any("3 of 3 cases have a different judge (model) (blocks;" in line for line in none)
+    assert any("3 of 3 cases have a different judge (model, weights) (blocks the comparison;" in line for line in other)
+    assert any("3 of 3 cases have a different judge (model) (blocks the comparison;" in line for line in none)

@@ -322,6 +322,7 @@ def test_what_a_worker_that_ended_was_made_of_stands_in_the_file(noting: Callabl
     run(pytester, "-n", "1", "--llm-answers", "off", "cases", f"{pytester.path.name[:-1]}.py", models="a")
 
     parallel = json.loads((pytester.path / "run.json").read_text())["llmbench"]
+    assert parallel.pop("collected")["suites"] == serial.pop("collected")["suites"]  # its paths are what was named
     assert parallel == serial
 
 
