@@ -41,7 +41,7 @@ def bases() -> dict[int, str]:
 @pytest.fixture
 def gated(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, bases: dict[int, str]) -> GateProject:
     """Make a project of one suite of 100 cases and models of these names: `gated(new={"wrong": [1]})`; base is there."""
-    monkeypatch.setenv("COLUMNS", "250")  # no line is folded
+    monkeypatch.setenv("COLUMNS", "1000")  # no line is folded, however long the path of the run
 
     def make(*, cases: int = CASES, **models: Mapping[str, Any]) -> pytest.Pytester:
         folder = pytester.mkdir("cases")
