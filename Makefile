@@ -15,7 +15,7 @@ WORKERS ?= 2
 .PHONY: bench test test-fast check fresh format perf axe clean
 
 bench: $(VENV)/installed
-	$(BIN)/pytest --llm-model $(MODEL) --llm-no-fail $(if $(LIMIT),--llm-limit $(LIMIT)) --llm-concurrency $(ROWS) --benchmark-quiet --benchmark-json=bench.json -p no:cacheprovider cases/
+	$(BIN)/pytest --llm-model $(MODEL) --llm-no-fail $(if $(LIMIT),--llm-limit $(LIMIT)) --llm-concurrency $(ROWS) --benchmark-json=bench.json -p no:cacheprovider cases/
 
 # Tests start hundreds of interpreters: each would compile the package anew where bytecode is not written.
 test test-fast: export PYTHONDONTWRITEBYTECODE =

@@ -11,7 +11,7 @@ from pytest_llmbench.plugin.dry_run import DryRun
 from pytest_llmbench.plugin.gate import register_gate
 from pytest_llmbench.plugin.internals.xdist import device_of, is_controller
 from pytest_llmbench.plugin.outcomes import Outcomes
-from pytest_llmbench.plugin.record import RecordHooks
+from pytest_llmbench.plugin.record import RecordHooks, RunFileLine
 from pytest_llmbench.plugin.reports import Summary, register_html_report, register_outputs
 from pytest_llmbench.plugin.run import RunHooks
 from pytest_llmbench.plugin.session import LlmSession
@@ -53,5 +53,6 @@ def _activate(config: pytest.Config) -> None:
         config.pluginmanager.register(hooks(session), f"llmbench-{hooks.__name__.lower()}")
     config.pluginmanager.register(UsageSummary(session), USAGE_SUMMARY)
     register_gate(session)
+    config.pluginmanager.register(RunFileLine(session), "llmbench-runfile")
     register_outputs(session)
     register_html_report(session)

@@ -12,6 +12,7 @@ from pytest_llmbench.plugin.internals.reports import add_suite_properties
 from pytest_llmbench.plugin.internals.xdist import is_worker
 from pytest_llmbench.plugin.session import LlmSession
 from pytest_llmbench.report.junit import suite_properties
+from pytest_llmbench.report.safe_text import visible
 from pytest_llmbench.results.records import Record
 from pytest_llmbench.results.run_file import record_from_json
 
@@ -76,9 +77,28 @@ class RecordHooks:
             if nodeid not in self._session.records:
                 self._keep(nodeid, record_from_json(json.loads(sent)))
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_terminal_summary(self) -> None:
+        """Keep the cases out of pytest-benchmark's table, which is about to be shown: the scoreboard sums them up."""
+        self._session.benchmarks.clear_table()
+
     def pytest_benchmark_update_json(self, output_json: dict[str, Any]) -> None:
         """Put the run's block into the benchmark JSON."""
         add_block(output_json, self._session.run)
+
+
+class RunFileLine:
+    """Names the benchmark JSON that was written."""
+
+    def __init__(self, session: LlmSession):
+        self._session = session
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Show where it is, below the scoreboard and the gate."""
+        path = self._session.benchmarks.written
+        if path is not None and self._session.config.get_verbosity() >= 0:
+            terminalreporter.write_line(visible(f"llmbench run: {path}"))
 
 
 def _is_finished(session: pytest.Session, exitstatus: int) -> bool:

@@ -185,6 +185,24 @@ def test_autosave_and_compare_work(project: Project) -> None:
     result.stdout.fnmatch_lines(["france[[]old[]] (0001_*", "france[[]old[]] (NOW)*"])
 
 
+OWN_BENCHMARK = "def test_sum(benchmark):\n    assert benchmark.pedantic(sum, ([1, 2],)) == 3\n"
+
+
+@pytest.mark.parametrize(
+    ("option", "is_shown"), [("-p no:cacheprovider", False), ("-v", True), ("--benchmark-columns=min", True)]
+)
+def test_the_table_has_cases_only_if_they_are_asked_for(project: Project, option: str, is_shown: bool) -> None:
+    """A user's own benchmarks stay in pytest-benchmark's table; the scoreboard is where cases are summed up."""
+    pytester = project(ANSWERS)
+    pytester.makepyfile(test_own=OWN_BENCHMARK)
+
+    result = pytester.runpytest("--llm-model", "old", *option.split(), "--benchmark-json=run.json", "cases", ".")
+
+    result.stdout.fnmatch_lines(["*benchmark: 1 tests*", "test_sum *", "*= llmbench =*", "llmbench run: run.json"])
+    assert ("benchmark 'capitals': 1 tests" in result.stdout.str()) is is_shown
+    assert "Wrote benchmark data" not in result.stderr.str()
+
+
 def test_a_missing_folder_for_the_json_is_a_usage_error(project: Project) -> None:
     """--benchmark-json below no folder is refused before anything is asked."""
     result = project().runpytest("--llm-model", "old", "--benchmark-json=no/run.json", "cases")

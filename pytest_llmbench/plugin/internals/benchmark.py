@@ -2,8 +2,9 @@
 
 Latencies are measured where a model is called and replayed into pytest-benchmark with a
 timer that returns what was measured, so that its table, files and comparisons work on
-them.  Used here and not documented there: `config._benchmarksession`, its `benchmarks`,
-`options`, `logger`, `storage`, `get_machine_info` and `save_json`, and the constructor of `BenchmarkFixture`.
+them.  Used here and not documented there: `config._benchmarksession`, its `benchmarks`, `groups`,
+`options`, `logger`, `storage`, `get_machine_info` and `save_json`, the constructor of `BenchmarkFixture`, and the
+defaults of the options that lay its table out.
 """
 
 from collections.abc import Iterator, Sequence
@@ -44,6 +45,13 @@ class _Nothing:
         return False
 
 
+_OF_THE_TABLE = {"sort": "min", "group_by": "group", "name": "normal"}
+"""Options of pytest-benchmark's table that have a default."""
+
+_FOR_THE_TABLE = ("columns", "time_unit", "histogram", "compare", "compare_fail", "verbose")
+"""Options of pytest-benchmark that are unset, and for which it writes the table, or does something along with it."""
+
+
 class Benchmarks:
     """Puts records into a pytest-benchmark session.
 
@@ -57,6 +65,8 @@ class Benchmarks:
         self._timer = ReplayTimer()
         # what it writes is indented by an encoder in Python, which takes as long as two tests in ten, and much memory
         self._session.save_json = self._save_json
+        self.written: Path | None = None
+        """The benchmark JSON, once it is written."""
         # not the session's own `disabled`, which xdist sets too
         self._is_disabled = bool(config.getoption("benchmark_disable") and not config.getoption("benchmark_enable"))
 
@@ -114,7 +124,29 @@ class Benchmarks:
         """Write `--benchmark-json` as pytest-benchmark would, but a line for each benchmark."""
         with Path(self._session.json).open("w", encoding="ascii") as file:
             file.writelines(_lines(output_json))
-        self._session.logger.info(f"Wrote benchmark data in: {self._session.json}", purple=True)
+        self.written = Path(self._session.json)
+
+    def clear_table(self) -> None:
+        """Leave the records out of pytest-benchmark's table, a line a case, unless the user asks for it.
+
+        The benchmarks of other tests stay in it.
+        """
+        if self._is_table_wanted:
+            return
+        groups = self._session.groups or ()
+        of_others = [
+            (name, [bench for bench in group if "llmbench" not in bench["extra_info"]]) for name, group in groups
+        ]
+        self._session.groups = [(name, group) for name, group in of_others if group]
+
+    @property
+    def _is_table_wanted(self) -> bool:
+        given = {name: self._config.getoption(f"benchmark_{name}") for name in (*_OF_THE_TABLE, *_FOR_THE_TABLE)}
+        return (
+            self._config.get_verbosity() > 0
+            or any(given[name] != usual for name, usual in _OF_THE_TABLE.items())
+            or any(given[name] for name in _FOR_THE_TABLE)
+        )
 
     @property
     def machine(self) -> Machine | None:
