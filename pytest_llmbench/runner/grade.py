@@ -16,6 +16,7 @@ from pytest_llmbench.values import (
     Answer,
     AnswerError,
     Grade,
+    Json,
     Outcome,
     Prompt,
     Reason,
@@ -87,8 +88,8 @@ class ItemGrader:
         """
         limit = _limit(item, self._builder.sampling(item))
         graded = [
-            _sample(answer, _with_ending(answer, grade, limit))
-            for answer, grade in zip(answers, self._grades(item, answers, replies), strict=True)
+            _sample(answer, _with_ending(answer, grade, limit), of_judge)
+            for answer, (grade, of_judge) in zip(answers, self._grades(item, answers, replies), strict=True)
         ]
         samples = tuple(sample for sample, _ in graded)
         outcome, score = outcome_of(samples)
@@ -128,18 +129,24 @@ class ItemGrader:
 
     def _grades(
         self, item: Item, answers: Sequence[Answer | AnswerError], replies: Sequence[Answer | AnswerError]
-    ) -> list[Grade | AnswerError | Caught]:
-        """Grade the answers of an item, by what its judge replied or by its grader; what breaks is caught."""
+    ) -> list[tuple[Grade | AnswerError | Caught, Mapping[str, Json]]]:
+        """Grade the answers of an item, by what its judge replied or by its grader; what breaks is caught.
+
+        Beside each grade stands what its sample is to hold of the judge.
+        """
         judge = self._judge
         if judge is not None and judge.judges(item):
             each = caught(judge.by_answer, item, answers, replies)
             if isinstance(each, Caught):
-                return [each] * len(answers)
+                return [(each, {})] * len(answers)
 
             def judged(answer: Answer | AnswerError, own: Sequence[Answer | AnswerError]) -> Grade | AnswerError:
                 return _valid(judge.grade(item, answer, own))
 
-            return [caught(judged, answer, own) for answer, own in zip(answers, each, strict=True)]
+            return [
+                (caught(judged, answer, own), {} if isinstance(answer, AnswerError) else judge.parts(own))
+                for answer, own in zip(answers, each, strict=True)
+            ]
         grader = self._graders[item.loaded.suite.name]
 
         def graded(answer: Answer | AnswerError) -> Grade | AnswerError:
@@ -148,7 +155,7 @@ class ItemGrader:
             except LlmbenchError as fault:  # its message is complete; a traceback adds nothing
                 return AnswerError(cause=str(fault))
 
-        return [caught(graded, answer) for answer in answers]
+        return [(caught(graded, answer), {}) for answer in answers]
 
 
 def _limit(item: Item, sampling: Sampling) -> str:
@@ -177,14 +184,16 @@ def _with_ending(
     return grade
 
 
-def _sample(answer: Answer | AnswerError, grade: Grade | AnswerError | Caught) -> tuple[Sample, Grade | None]:
+def _sample(
+    answer: Answer | AnswerError, grade: Grade | AnswerError | Caught, of_judge: Mapping[str, Json]
+) -> tuple[Sample, Grade | None]:
     if isinstance(answer, AnswerError):
         return error_sample(answer), None
-    if isinstance(grade, AnswerError):
-        return ungraded_sample(answer, grade.cause), None
-    if isinstance(grade, Caught):
-        return ungraded_sample(answer, f"the grader broke: {grade.cause}\n{grade.details}"), None
-    return graded_sample(answer, grade), grade
+    if isinstance(grade, Grade):
+        whole = replace(grade, parts={**grade.parts, **of_judge}) if of_judge else grade
+        return graded_sample(answer, whole), whole
+    cause = grade.cause if isinstance(grade, AnswerError) else f"the grader broke: {grade.cause}\n{grade.details}"
+    return replace(ungraded_sample(answer, cause), parts=of_judge), None
 
 
 def _valid(grade: object) -> Grade | AnswerError:

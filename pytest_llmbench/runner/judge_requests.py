@@ -15,7 +15,7 @@ from pytest_llmbench.results.records import JudgedSuite, JudgeInfo
 from pytest_llmbench.runner.judge import JudgePlan
 from pytest_llmbench.runner.requests import RequestBuilder
 from pytest_llmbench.runner.settings import Item
-from pytest_llmbench.values import Answer, AnswerError, Grade, Prompt, PromptStyle, Request, Sampling
+from pytest_llmbench.values import Answer, AnswerError, Grade, Json, Prompt, PromptStyle, Request, Sampling
 
 _OF_MODEL = ("base_url", "serve", "revision", "adapter")
 """Keys of an entry, beside provider and target, that make it another model."""
@@ -152,14 +152,16 @@ class JudgeRequests:
 
     def grade(self, item: Item, answer: Answer | AnswerError, replies: Answers) -> Grade | AnswerError:
         """Read the replies about one answer; an error in place of one stays what it is."""
-        if isinstance(answer, AnswerError):
-            return answer
-        graded = self._judging(item).grade(item.case, answer, replies)
-        if isinstance(graded, AnswerError):
-            return graded
+        return answer if isinstance(answer, AnswerError) else self._judging(item).grade(item.case, answer, replies)
+
+    def parts(self, replies: Answers) -> dict[str, Json]:
+        """Give what a sample is to hold of its judge: who it was, its tokens, and what it replied, word for word."""
         tokens = [_tokens(reply) for reply in replies if isinstance(reply, Answer)]
-        asked = {"judge": self.spec.name, "judge_tokens": [sum(side) for side in zip(*tokens, strict=True)] or None}
-        return replace(graded, parts={**graded.parts, **asked})
+        return {
+            "judge": self.spec.name,
+            "judge_tokens": [sum(side) for side in zip(*tokens, strict=True)] or None,
+            "judge_replies": [reply.text if isinstance(reply, Answer) else None for reply in replies],
+        }
 
     def _prompt(self, item: Item, answer: Answer | AnswerError, style: PromptStyle) -> Prompt | None:
         """Give what is sent about an answer; None if nothing is."""

@@ -295,13 +295,86 @@ def test_show_tells_one_case(folder: Path, capsys: pytest.CaptureFixture[str], c
 
 
 def test_show_names_the_nearest_cases(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A case the run does not have is exit 2, with the likest of those it has first."""
+    """A case the run does not have is exit 2, with the likest of those it has."""
     write_run(folder / "run.json", FRANCE, PERU)
 
     status = main(["show", "run.json", "prou"])
 
     assert status == 2
-    assert fault(capsys) == 'llmbench: run.json has no case "prou"; did you mean "peru"? Others: france.\n'
+    assert fault(capsys) == 'llmbench: run.json has no case "prou"; did you mean "peru"?\n'
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--suite", "capitols"), 'no suite "capitols"; did you mean "capitals"?'),
+        (("--model", "x"), 'no model "x"; it has old.'),
+        (("nope",), 'no case "nope"; it has france, peru.'),
+        (("rome", "--suite", "capitals", "--model", "gpt"), 'no case "rome"; it has france, peru.'),
+    ],
+)
+def test_show_names_what_is_there(
+    folder: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], message: str
+) -> None:
+    """A name that nothing has is exit 2; far-off names are listed, and not suggested."""
+    write_run(folder / "run.json", FRANCE, PERU)
+
+    assert main(["show", "run.json", *options]) == 2
+    assert fault(capsys) == f"llmbench: run.json has {message}\n"
+
+
+LIMA = replace(FRANCE, case="lima", suite="rivers", role="new", score=0.0, outcome=Outcome.FAILED)
+REPLIES = {"judge_replies": ['{"points": "all"}', None]}
+JUDGED = replace(
+    LIMA,
+    samples=(replace(LIMA.samples[0], answer="# Rimac\n```", outcome=Outcome.FAILED, score=0.0, parts=REPLIES),),
+)
+
+
+@pytest.mark.parametrize(
+    ("options", "heads"),
+    [
+        (("--failed",), ["rivers/lima [new]"]),
+        (("--model", "gpt"), ["capitals/france [old]", "capitals/peru [old]", "rivers/lima [new]"]),
+        (("--model", "old", "--suite", "capitals"), ["capitals/france [old]", "capitals/peru [old]"]),
+        (("--failed", "--suite", "capitals"), []),
+    ],
+)
+def test_show_chooses_records(
+    folder: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], heads: list[str]
+) -> None:
+    """--failed keeps wrong answers, not errors; a model goes by its role and by its name."""
+    write_run(folder / "run.json", FRANCE, PERU, JUDGED)
+
+    status = main(["show", "run.json", *options])
+
+    lines = output(capsys)
+    assert status == 0
+    assert sorted(line[3:].partition(":")[0] for line in lines if line.startswith("== ")) == heads
+    assert ("1 of 3 cases failed." in lines) is (options == ("--failed",))
+
+
+def test_show_prints_what_a_judge_replied(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Word for word, a vote each, so that its grade can be understood."""
+    write_run(folder / "run.json", JUDGED)
+
+    main(["show", "run.json", "lima"])
+
+    shown = "\n".join(output(capsys))
+    assert '-- reply of the judge, vote 1\n   {"points": "all"}\n-- reply of the judge, vote 2\n   (none)' in shown
+
+
+def test_show_writes_markdown(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An answer stands in a code block that it cannot leave, the scores in a table."""
+    write_run(folder / "run.json", JUDGED)
+
+    main(["show", "run.json", "--failed", "--format", "md"])
+
+    lines = output(capsys)
+    assert lines[0] == r"### rivers/lima \[new\]: failed, score 0.00"
+    answer = lines.index("**answer**")
+    assert lines[answer + 1 : answer + 6] == ["", " ````", " # Rimac", " ```", " ````"]
+    assert "| suite | model | cases |" in "\n".join(lines)
 
 
 def test_show_of_an_unreadable_file_says_why(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -171,6 +171,7 @@ def test_the_judges_verdict_is_the_grade(run: Callable[..., Run], is_dealt: bool
     assert (bank.outcome, bank.score, bank.reason) == (Outcome.FAILED, 0.0, "missing-points")
     assert bank.parts["patterns"] == {"score": 1.0, "passed": True, "reason": "correct"}
     assert dough.parts["judge_tokens"] == [10, 2]
+    assert [json.loads(reply)["padding"] for reply in dough.parts["judge_replies"]] == ["none"]
 
 
 def test_the_judges_time_and_tokens_are_not_the_models(run: Callable[..., Run]) -> None:

@@ -74,9 +74,10 @@ def table_head(titles: Sequence[str], numbers: Collection[str] = ()) -> tuple[st
     return table_row(titles), table_row("---:" if title in numbers else "---" for title in titles)
 
 
-def fenced(text: str) -> Iterator[str]:
-    """Put a text from outside into a code block it cannot get out of."""
-    safe = visible(clipped(text.strip("\n"), _MAX_FENCED))
+def fenced(text: str, max_characters: int | None = _MAX_FENCED) -> Iterator[str]:
+    """Put a text from outside, clipped unless `max_characters` is None, into a code block it cannot get out of."""
+    stripped = text.strip("\n")
+    safe = visible(stripped if max_characters is None else clipped(stripped, max_characters))
     fence = "`" * max(3, *(len(run) + 1 for run in re.findall("`+", safe)), 3)
     # a blank before each line, which the renderer takes away: bots obey lines that begin with a command
     yield f" {fence}"
