@@ -14,7 +14,8 @@ from pytest_llmbench.grading.checks.registry import COMBINATIONS, KINDS, TEXT_KE
 from pytest_llmbench.grading.checks.tree import AllFields
 from pytest_llmbench.grading.registry import BUILT_IN
 from pytest_llmbench.models.entries import SamplingKeys
-from pytest_llmbench.suites.loader import ID_PATTERN, RESERVED_MARKS, SUITE_KEYS, TAG_PATTERN, TrustKeys
+from pytest_llmbench.suites.loader import SUITE_KEYS, TrustKeys
+from pytest_llmbench.suites.names import ID_PATTERN, RESERVED_MARKS, TAG_PATTERN
 
 _SCALAR = {"type": ["string", "number", "boolean", "null"]}
 """A value that is taken as the text it is written as."""

@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, Undefined, UndefinedError, meta
+from jinja2 import StrictUndefined, Template, TemplateSyntaxError, Undefined, UndefinedError, meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from pytest_llmbench.models.http.templates import RENDERING_FAULTS
 from pytest_llmbench.values import Json, Message, Prompt, PromptStyle
 
 # No autoescape: prompts are text, not markup.
@@ -19,18 +20,6 @@ _ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoesca
 
 class TemplateFault(Exception):
     """A template does not compile, or cannot be rendered for a case. The loader adds the place."""
-
-
-_BREAKS = (
-    TemplateError,
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    RecursionError,
-    TypeError,
-    ValueError,
-)
-"""What rendering a template may raise, whatever stands in it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +40,7 @@ class PromptTemplate:
             texts = [template.render(inputs) for _, template in self.parts]
         except UndefinedError as fault:
             raise TemplateFault(self._undefined(inputs, fault)) from None
-        except _BREAKS as fault:
+        except RENDERING_FAULTS as fault:
             raise TemplateFault(f"the {self.style} prompt cannot be rendered: {fault}") from fault
         if self.style is PromptStyle.COMPLETION:
             return Prompt(text=texts[0])
@@ -122,7 +111,7 @@ class ValueTemplate:
             known = ", ".join(inputs) or "none"
             message = f'its checks name "{unknown[0]}", which is no field of the case; its fields are: {known}'
             raise TemplateFault(message) from None
-        except _BREAKS as fault:
+        except RENDERING_FAULTS as fault:
             raise TemplateFault(f"a template in its checks cannot be rendered: {fault}") from fault
 
 

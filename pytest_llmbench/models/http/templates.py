@@ -14,6 +14,17 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 _ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
 _EXPRESSION = re.compile(r"\s*\{\{-?(?P<expression>(?:(?!\}\}|\{\{).)*?)-?\}\}\s*", re.DOTALL)
 
+RENDERING_FAULTS = (
+    TemplateError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+"""What rendering a template may raise, whatever stands in it."""
+
 
 class TemplateFault(Exception):
     """A template does not compile, or cannot be rendered for a case."""
@@ -65,15 +76,7 @@ def _compile_text(text: str, place: str) -> Rendered:
         except UndefinedError as fault:
             known = ", ".join(sorted(names))
             raise TemplateFault(f"{place} cannot be rendered: {fault.message}; there are: {known}") from None
-        except (
-            TemplateError,
-            ArithmeticError,
-            AttributeError,
-            LookupError,
-            RecursionError,
-            TypeError,
-            ValueError,
-        ) as fault:
+        except RENDERING_FAULTS as fault:
             raise TemplateFault(f"{place} cannot be rendered: {fault}") from None
         return value
 

@@ -1,0 +1,224 @@
+"""Read the cases of a suite: those of its file and those of its data file, checked one by one."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence, Set
+
+from pydantic import BaseModel, ValidationError
+
+from pytest_llmbench.errors import SuiteFault
+from pytest_llmbench.grading.base import GraderKind
+from pytest_llmbench.models.validation import FROM_TEXT, chief_error, describe_error
+from pytest_llmbench.suites import yaml12
+from pytest_llmbench.suites.case_keys import misplaced
+from pytest_llmbench.suites.check_loading import CheckReader, digest, read_case_value
+from pytest_llmbench.suites.data_files import Row, read_rows
+from pytest_llmbench.suites.names import ID_PATTERN, RESERVED_MARKS, TAG_PATTERN
+from pytest_llmbench.values import Case, Json
+
+CASE_KEYS = frozenset({"id", "tags", "cluster", "xfail"})
+_MAY_BE_NULL = frozenset({"tags", "cluster", "xfail"})
+"""Case fields that null leaves out; in `id` and `expected` it is a word."""
+
+
+class CaseReader:
+    """The cases of one suite file.
+
+    Args:
+        table: the file.
+        suite: its name.
+        kind: its grader.
+        kinds: graders of other packages by name.
+        checks: its checks; None where it names a grader.
+    """
+
+    def __init__(
+        self,
+        table: yaml12.Table,
+        suite: str,
+        kind: GraderKind,
+        kinds: Mapping[str, GraderKind],
+        checks: CheckReader | None,
+    ):
+        self.table = table
+        self.path = table.path
+        self.suite = suite
+        self.kind = kind
+        self.kinds = kinds
+        self.checks = checks
+        self.rule_names = kind.case_keys
+        expected = {"expected"} if kind.is_expected_text else set()
+        self.null_keys = {"expected"} - expected
+        self.text_keys = CASE_KEYS | expected | (kind.text_fields & self.rule_names)
+
+    def rows(self) -> list[Row]:
+        """Read the rows of the file, then those of its data file.
+
+        Raises:
+            SuiteFault: there are none, or one cannot be read.
+        """
+        rows = [*self._inline_rows(), *self._data_rows()]
+        if not rows:
+            message = "the suite has no cases; write some under `cases:`, or name a file of them with `data:`."
+            raise SuiteFault(message, path=self.path, line=1)
+        return rows
+
+    def _inline_rows(self) -> list[Row]:
+        node = self.table.entries.get("cases")
+        if node is None:
+            return []
+        rows = []
+        for entry in yaml12.items(node, self.path, "`cases`"):
+            case = yaml12.table(entry, self.path, "a case")
+            values = {key: self._case_value(key, value) for key, value in case.entries.items()}
+            checks = None if self.checks is None else case.entries.get("checks")
+            rows.append(Row(path=self.path, line=case.line, values=values, checks=checks))
+        return rows
+
+    def _case_value(self, key: str, node: yaml12.Node) -> Json:
+        if key in _MAY_BE_NULL and yaml12.is_null(node):
+            return None
+        if self.checks is not None and key == "checks":
+            given: Json = read_case_value(node, self.path)
+            return given
+        read = yaml12.text_value if key in self.text_keys else yaml12.value
+        found: Json = read(node, self.path)
+        return found
+
+    def _data_rows(self) -> list[Row]:
+        node = self.table.entries.get("data")
+        if node is None:
+            return []
+        line = self.table.key_lines["data"]
+        file = self.path.parent / yaml12.text(node, self.path, "`data`")
+        if not file.is_file():
+            message = f"there is no data file {file}; `data` is a path relative to the suite file."
+            raise SuiteFault(message, path=self.path, line=line)
+        return read_rows(file, self.text_keys)
+
+    def check_keys(self, rows: Sequence[Row], used: Set[str]) -> None:
+        """Refuse a key that nothing reads, and that is a field somewhere else or nearly one.
+
+        Raises:
+            SuiteFault: there is one.
+        """
+        known = CASE_KEYS | self.rule_names | used
+        if self.kind.reads_inputs:
+            return
+        first = {key: row for row in reversed(rows) for key in row.values if key not in known}
+        for key, row in first.items():
+            message = misplaced(key, self.kind, self.kinds, case_keys=CASE_KEYS)
+            if message is not None:
+                raise row.fault(f'case "{row.values["id"]}": {message}' if "id" in row.values else message)
+
+    def cases(self, rows: Sequence[Row], pass_score: float) -> tuple[Case, ...]:
+        """Make the cases; those whose checks name no score pass from `pass_score` on.
+
+        Raises:
+            SuiteFault: a field of one is wrong, or two have the same id.
+        """
+        first_seen: dict[str, Row] = {}
+        cases = []
+        for row in rows:
+            case = self._case(row, pass_score)
+            if case.id in first_seen:
+                before = first_seen[case.id]
+                raise row.fault(f'case id "{case.id}" occurs twice, first at {before.place}; ids must be unique.')
+            first_seen[case.id] = row
+            cases.append(case)
+        return tuple(cases)
+
+    def _case(self, row: Row, pass_score: float) -> Case:
+        values = row.values
+        case_id = values.get("id")
+        if not isinstance(case_id, str) or not case_id:
+            columns = ", ".join(values)
+            raise row.fault(f"a case has no id; every case needs a unique, permanent one (it has: {columns}).")
+        if not ID_PATTERN.fullmatch(case_id):
+            raise row.fault(f'"{case_id}" is not a valid case id; use letters, digits, ".", "_" and "-".')
+        own: dict[str, Json] = {
+            key: value
+            for key, value in values.items()
+            if key in self.rule_names and (value is not None or key in self.null_keys)
+        }
+        expected = own.get("expected")
+        inputs = {k: v for k, v in values.items() if k not in CASE_KEYS and k not in self.rule_names}
+        rules = self._case_rules(row, case_id, own)
+        if self.checks is None:
+            sha256 = _digest(self.kind.name, values, self.null_keys)
+        else:
+            fields = {**inputs, "id": case_id, **({"expected": expected} if "expected" in own else {})}
+            own_score = getattr(rules, "pass_score", None)
+            checks = self.checks.of_case(row, case_id, fields, own_score or pass_score)
+            rules, sha256 = checks, digest(_counted(values, self.null_keys), checks)
+        return Case(
+            suite=self.suite,
+            id=case_id,
+            inputs=inputs,
+            rules=rules,
+            expected=tuple(map(str, expected)) if isinstance(expected, list) else _text_or_none(expected),
+            tags=self._tags(row, case_id),
+            cluster=self._plain_text(row, case_id, "cluster"),
+            xfail=self._plain_text(row, case_id, "xfail"),
+            sha256=sha256,
+            path=row.path,
+            line=row.line,
+        )
+
+    def _case_rules(self, row: Row, case_id: str, own: dict[str, Json]) -> object:
+        try:
+            return self.kind.case_fields.model_validate(own, context=FROM_TEXT if row.is_text else None)
+        except ValidationError as fault:
+            error = fault.errors()[0]
+            if error["type"] == "missing" and len(error["loc"]) == 1:
+                name = error["loc"][0]
+                message = f'case "{case_id}" has no {name}; each {self.kind.name} case needs one, see docs/suites.md.'
+                raise row.fault(message) from None
+            raise row.fault(f'case "{case_id}": {first_fault(fault, self.kind.case_fields)}') from None
+
+    def _plain_text(self, row: Row, case_id: str, key: str) -> str | None:
+        found = row.values.get(key)
+        if isinstance(found, list | dict):
+            raise row.fault(f'case "{case_id}": `{key}` must be a text.')
+        return _text_or_none(found)
+
+    def _tags(self, row: Row, case_id: str) -> tuple[str, ...]:
+        given = row.values.get("tags")
+        if given is None:
+            return ()
+        if isinstance(given, str):
+            given = re.split(r"[\s,;]+", given.strip()) if given.strip() else []
+        if not isinstance(given, list):
+            raise row.fault(f'case "{case_id}": `tags` must be a list of words.')
+        for tag in given:
+            if not isinstance(tag, str) or not TAG_PATTERN.fullmatch(tag):
+                raise row.fault(f'case "{case_id}": "{tag}" is not a valid tag; use a-z, 0-9, "_" and "-".')
+            if tag.startswith("_"):
+                raise row.fault(f'case "{case_id}": "{tag}" cannot be a tag, no mark may begin with "_"; take it off.')
+            if tag in RESERVED_MARKS:
+                raise row.fault(f'case "{case_id}": "{tag}" cannot be a tag, pytest uses it; take another word.')
+        return tuple(map(str, given))
+
+
+def first_fault(fault: ValidationError, fields: type[BaseModel]) -> str:
+    """Put the first error of a validation into a sentence: where in the value, and what."""
+    return f"{describe_error(chief_error(fault), fields)}."
+
+
+def _counted(values: Mapping[str, Json], null_keys: Set[str]) -> dict[str, Json]:
+    """Give the fields of a case that its digest is of."""
+    return {
+        key: value
+        for key, value in values.items()
+        if key not in ("tags", "cluster", "xfail") and (value is not None or key in null_keys)
+    }
+
+
+def _digest(kind: str, values: Mapping[str, Json], null_keys: Set[str]) -> str:
+    content = json.dumps([kind, _counted(values, null_keys)], ensure_ascii=False, sort_keys=True, default=str)
+    return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _text_or_none(found: Json) -> str | None:
+    return None if found is None or found == "" else str(found)
