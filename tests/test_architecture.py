@@ -49,7 +49,9 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
         ("models.transformers",),
     ),
     "openai": ("models.openai",),
-    **dict.fromkeys(("anyio", "httpx2"), ("models.openai", "models.http.client")),
+    **dict.fromkeys(("aiohttp", "yarl"), ("models.openai.client",)),
+    "httpx2": ("models.openai", "models.http.client"),
+    "anyio": ("models.http.client",),
     "duckdb": ("sql", "suites.data_files", "results.history"),
     "sqlglot": ("sql",),
     # what is sent to a service is a template of the models file, below the rooms that know of suites
@@ -61,7 +63,18 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
 }
 """The modules, or packages of them, that may import a library."""
 
-LATE = ("torch", "transformers", "gguf", "peft", "safetensors", "accelerate", "huggingface_hub", "openai", "httpx2")
+LATE = (
+    "torch",
+    "transformers",
+    "gguf",
+    "peft",
+    "safetensors",
+    "accelerate",
+    "huggingface_hub",
+    "openai",
+    "httpx2",
+    "aiohttp",
+)
 """Imported in the functions that need them, never with their file."""
 
 CATCHING_ALL = {

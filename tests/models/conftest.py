@@ -16,15 +16,7 @@ AT_ONCE = RetryPolicy(base_s=0.001, cap_s=0.002)
 
 
 @pytest.fixture
-def openai_may_use_aiohttp() -> bool:
-    """Tell whether connections may be aiohttp's; a module that runs its tests both ways has its own."""
-    return True
-
-
-@pytest.fixture
-def openai_model(
-    openai_server: Any, openai_may_use_aiohttp: bool, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., OpenAIModel]]:
+def openai_model(openai_server: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., OpenAIModel]]:
     """Open models of the server; retries come at once."""
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     opened: list[OpenAIModel] = []
@@ -36,7 +28,7 @@ def openai_model(
         **entry: Any,
     ) -> OpenAIModel:
         table = {"provider": "openai", "model": "m-1", "base_url": openai_server.url, **entry}
-        model = OpenAIModel(OpenAIEntry.model_validate(table), settings, policy, may_use_aiohttp=openai_may_use_aiohttp)
+        model = OpenAIModel(OpenAIEntry.model_validate(table), settings, policy)
         opened.append(model)
         return opened[-1]
 

@@ -7,8 +7,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pytest_llmbench.models.http.reply import excerpt
-from pytest_llmbench.models.openai.client import Failure, asked_pause_s, is_retried
 from pytest_llmbench.models.openai.endpoint import Endpoint
+from pytest_llmbench.models.openai.failure import Failure, asked_pause_s, is_retried
 
 MOST_BYTES = 16 * 1024 * 1024
 """A reply that is longer is no answer; of one that is refused, only the beginning is read."""

@@ -21,7 +21,7 @@ from pytest_llmbench.models.http.endpoint import endpoint_of
 from pytest_llmbench.models.http.entry import HttpEntry
 from pytest_llmbench.models.http.reply import ReplyFault, reader_for
 from pytest_llmbench.models.http.templates import TemplateFault, compile_value
-from pytest_llmbench.models.openai.client import Failure
+from pytest_llmbench.models.openai.failure import Failure
 from pytest_llmbench.models.openai.retries import Dispatch, Load, RetryPolicy, Tried
 from pytest_llmbench.values import Answer, AnswerError, Arrived, PromptStyle, Request
 

@@ -1,194 +1,164 @@
-"""The way to a server that speaks OpenAI's protocol: where it is, what is sent along, what can go wrong.
+"""The way to a server that speaks OpenAI's protocol: a body out, the bytes of the reply in, and what can go wrong.
 
-The only module that talks to the `openai` package.  Its client sends raw bytes and hands back raw
-bytes (`AsyncOpenAI.post`, documented for endpoints the package does not know), which costs a third
-of what its typed calls cost.  Another transport needs the three methods of `OfficialClient`.
+The official client builds the envelope of the requests (`envelope.py`); one aiohttp session sends them.  Through the
+client's own call each request took three times the CPU: a third of it for putting it together anew, a third for the
+layers of transport under it.
 """
 
-import email.utils
-import math
-import ssl
-import time
+import io
+import json
+import re
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
+from importlib import metadata
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
+from pytest_llmbench.errors import ModelFault
 from pytest_llmbench.models.openai.endpoint import Endpoint
+from pytest_llmbench.models.openai.envelope import Envelope, envelope_of
+from pytest_llmbench.models.openai.failure import BODY_STATUSES, Failure, asked_pause_s, is_retried
 from pytest_llmbench.models.openai.message import refusal_of, server_message
 from pytest_llmbench.models.openai.request_body import Extra, way_around
-from pytest_llmbench.models.openai.retries import Load
 
-RETRIED_STATUSES = frozenset({408, 409, 429})
-FULL_STATUSES = frozenset({429, 503})
-BODY_STATUSES = frozenset({400, 422})
-
-
-class Failure(Exception):
-    """One attempt at a request failed.
-
-    Args:
-        cause: what happened, for people.
-        is_retryable: another attempt may succeed.
-        is_fatal: no request of this model can succeed.
-        status: the HTTP status it met; None where there was none.
-        asked_pause_s: the pause the server asked for.
-        blamed: the extras that the server does not know, by its own words.
-        was_kept: it was sent on a connection kept from an earlier reply, and that was closed before a byte came.
-        refusal: the content filter of the provider, where that is why.
-    """
-
-    def __init__(
-        self,
-        cause: str,
-        *,
-        is_retryable: bool = False,
-        is_fatal: bool = False,
-        status: int | None = None,
-        asked_pause_s: float | None = None,
-        blamed: frozenset[Extra] = frozenset(),
-        was_kept: bool = False,
-        refusal: str | None = None,
-    ):
-        super().__init__(cause)
-        self.cause = cause
-        self.is_retryable = is_retryable
-        self.is_fatal = is_fatal
-        self.status = status
-        self.asked_pause_s = asked_pause_s
-        self.blamed = blamed
-        self.was_kept = was_kept
-        self.refusal = refusal
-
-    @property
-    def is_about_body(self) -> bool:
-        """Whether the server could not take what it was sent."""
-        return self.status in BODY_STATUSES
-
-    @property
-    def load(self) -> Load:
-        """What it tells about how busy the server is."""
-        if self.status in FULL_STATUSES:
-            return Load.REFUSED
-        is_mine = self.status is not None and not is_retried(self.status)
-        return Load.SERVED if is_mine else Load.UNKNOWN
+AIOHTTP = "3.14.4"
+"""The oldest that is tried."""
+MOST_REDIRECTS = 5
+KEPT_REDIRECTS = frozenset({307, 308})
+"""Those that keep the method and body (RFC 9110, 15.4); after the others a client would ask with GET."""
+LONG_BODY = 2**20
+"""Bytes from which aiohttp wants a body as a file."""
+FIELD_BYTES = 2**16
+"""The longest header of a reply: gateways put more into one than aiohttp's 8 KiB."""
+STATUS_NAMES = MappingProxyType(
+    {
+        400: "BadRequestError",
+        401: "AuthenticationError",
+        403: "PermissionDeniedError",
+        404: "NotFoundError",
+        409: "ConflictError",
+        422: "UnprocessableEntityError",
+        429: "RateLimitError",
+    }
+)
+"""What the official client calls its errors, by HTTP status."""
 
 
-class OfficialClient:
-    """Sends requests through the official client, and says in our words what goes wrong.
-
-    Made outside of any event loop; used and closed in one.  Where aiohttp is installed, the connections are
-    its: httpx2 2.16 looks at every connection for each request, which takes as long as all else from
-    64 in flight on.
+class Client:
+    """Sends requests to one path of a server. Made outside of any event loop; used and closed in one.
 
     Args:
         endpoint: where to.
         path: of the API, below the base URL.
-        concurrency: how many connections are worth keeping.
-        may_use_aiohttp: use it where it is installed.
+
+    Raises:
+        ModelFault: the aiohttp that is installed is too old.
     """
 
-    def __init__(self, endpoint: Endpoint, path: str, concurrency: int, *, may_use_aiohttp: bool = True):
-        import anyio
-        import httpx2
-        import openai
-
-        self.version: str = openai.__version__
-        self._openai = openai
-        self._httpx = httpx2
-        self._anyio = anyio
+    def __init__(self, endpoint: Endpoint, path: str):
+        installed = metadata.version("aiohttp")
+        if _numbers(installed) < _numbers(AIOHTTP):
+            raise ModelFault(
+                f"An API needs aiohttp {AIOHTTP} or newer, and {installed} is installed: "
+                f'pip install -U "aiohttp>={AIOHTTP}".'
+            )
+        self.version = metadata.version("openai")
         self._endpoint = endpoint
         self._path = path
+        self._session: Any = None
         self._is_let_in = False  # a request was taken, so the key is right
         self._has_kept = False  # a connection, from a reply that was read to its end
-        self._client = openai.AsyncOpenAI(
-            api_key=endpoint.key,
-            base_url=endpoint.address,
-            default_query=endpoint.query,
-            max_retries=0,  # ours know the slots and the halt
-            timeout=None,  # one limit covers the whole request, set where it is sent
-            default_headers={**({"api-key": endpoint.key} if self._has_azure_key else {}), **endpoint.headers},
-            http_client=self._transport(concurrency, may_use_aiohttp=may_use_aiohttp),
-        )
-
-    def _transport(self, concurrency: int, *, may_use_aiohttp: bool) -> Any:
-        settings: dict[str, Any] = {
-            "timeout": None,
-            "trust_env": not self._endpoint.is_loopback,  # no proxy can reach this machine's loopback
-        }
-        # aiohttp 3.14 refuses an address with a name and password in it when there is a key as well
-        if may_use_aiohttp and not urlsplit(self._endpoint.url).username:
-            with suppress(RuntimeError):  # openai's way to say that it is not installed
-                # to aiohttp 0 is no limit, and None its own of 100
-                return self._openai.DefaultAioHttpClient(**settings, limits=self._httpx.Limits(max_connections=0))
-        limits = self._httpx.Limits(max_connections=None, max_keepalive_connections=concurrency)
-        return self._openai.DefaultAsyncHttpxClient(**settings, limits=limits)
-
-    @property
-    def _has_azure_key(self) -> bool:
-        """Azure takes its key in a header of its own, and a token where the entry gives one in place of it."""
-        has_token = any(name.lower() == "authorization" for name in self._endpoint.headers)
-        return self._endpoint.is_azure and self._endpoint.has_key and not has_token
 
     async def prepare(self) -> None:
-        """Import what the client would import within its first request (20 ms that belong to no answer)."""
-        self._anyio.Event()
-        await self._anyio.sleep(0)
+        """Do, once, what belongs to no answer: the imports (0.7 s), the envelope, the session.
+
+        Raises:
+            Failure: the proxy of the environment cannot be used.
+        """
+        if self._session is not None:
+            return
+        import aiohttp
+
+        self._aiohttp = aiohttp
+        self._envelope: Envelope = await envelope_of(self._endpoint, self._path)
+        parts = urlsplit(self._envelope.url)
+        self._proxy = None if self._endpoint.is_loopback else proxy_for(parts)  # no proxy can reach our loopback
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=_certificates() if parts.scheme == "https" else True),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),  # one limit, set where it is sent
+            cookie_jar=aiohttp.DummyCookieJar(),  # no answer depends on those before it
+            max_line_size=FIELD_BYTES,
+            max_field_size=FIELD_BYTES,
+        )
 
     @asynccontextmanager
-    async def exchange(self, body: bytes) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Send a body; give the bytes of the reply as they come in.
+    async def exchange(self, body: bytes, attempts: int = 1) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Send a body, for the n-th time; give the bytes of the reply as they come in.
 
         Raises:
             Failure: also while the bytes are read.
         """
-        openai, httpx = self._openai, self._httpx
         try:
-            response = await self._client.post(
-                self._path,
-                cast_to=httpx.Response,
-                content=body,
-                stream=True,
-                stream_cls=openai.AsyncStream[object],
-                options={"headers": {"Authorization": openai.Omit()}} if self._has_azure_key else {},
-            )
-            self._is_let_in = True
-            raw: Any = response  # typed as a stream, but with this cast_to it is the response itself
-            try:
-                yield raw.aiter_bytes()
-            finally:
-                await raw.aclose()
-            self._has_kept = True
-        except openai.APIStatusError as fault:
-            raise self._refused(fault) from fault
-        except openai.APIConnectionError as fault:
-            raise self._broken(fault.__cause__ or fault) from fault
-        # openai 3.54 maps the last two as well (pydantic/httpx2#854)
-        except (httpx.RequestError, ssl.SSLError, self._anyio.EndOfStream) as fault:
+            async with await self._sent(body, attempts) as response:
+                if not 200 <= response.status < 300:
+                    raise self._refused(response.status, response.headers, await response.read())
+                self._is_let_in = True
+                yield response.content.iter_any()
+                self._has_kept = True
+        except (self._aiohttp.ClientError, OSError) as fault:
             raise self._broken(fault) from fault
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.close()
+        if self._session is not None:
+            await self._session.close()
+
+    async def _sent(self, body: bytes, attempts: int) -> Any:
+        """Send a body, following redirects on the same host only: the headers hold its key."""
+        from yarl import URL
+
+        url = self._envelope.url
+        for _ in range(MOST_REDIRECTS):
+            response = await self._session.post(
+                URL(url, encoded=True),
+                data=body if len(body) < LONG_BODY else io.BytesIO(body),
+                headers=self._envelope.headers_of(attempts),
+                allow_redirects=False,
+                proxy=self._proxy,
+            )
+            if not 300 <= response.status < 400:
+                return response
+            place = urljoin(url, response.headers.get("location", ""))
+            status: int = response.status
+            response.release()
+            if status not in KEPT_REDIRECTS or not _is_same_host(urlsplit(url), urlsplit(place)):
+                raise Failure(
+                    f"HTTP {status}: a redirect to {self._endpoint.masked(urlsplit(place).netloc.rpartition('@')[2])}, "
+                    "which is not followed, since the key is for this host; set base_url to the address itself",
+                    status=status,
+                )
+            url = place
+        raise Failure(f"more than {MOST_REDIRECTS} redirects, one after another")
 
     def _broken(self, fault: BaseException) -> Failure:
-        cause = fault.__cause__
-        if type(cause).__module__.startswith("aiohttp"):  # openai calls them all timeouts
-            fault = cause or fault
-        detail = self._endpoint.masked(str(fault))
         name = type(fault).__name__
-        # aiohttp has a kind of its own for it; httpx2 says it in words
-        is_unanswered = name == "ServerDisconnectedError" or "disconnected without sending" in detail
+        detail = self._endpoint.masked(str(fault))
+        if "NO_APPLICATION_PROTOCOL" in detail or "Expected HTTP/" in detail:
+            detail += "; a server that speaks HTTP/2 only needs a proxy before it that speaks HTTP/1.1"
         return Failure(
-            f"{name}: {detail}" if detail else name, is_retryable=True, was_kept=self._has_kept and is_unanswered
+            f"{name}: {detail}" if detail else name,
+            is_retryable=True,
+            was_kept=self._has_kept and isinstance(fault, self._aiohttp.ServerDisconnectedError),
         )
 
-    def _refused(self, fault: Any) -> Failure:
-        status: int = fault.status_code
-        message = self._endpoint.masked(server_message(fault.body))
-        cause = f"{type(fault).__name__} (HTTP {status})" + (f": {message}" if message else "")
-        refusal = refusal_of(fault.body) if 400 <= status < 500 else None
+    def _refused(self, status: int, headers: Mapping[str, str], raw: bytes) -> Failure:
+        body = _error_of(raw)
+        own_message = server_message(body)
+        message = self._endpoint.masked(own_message)
+        cause = f"{name_of(status)} (HTTP {status})" + (f": {message}" if message else "")
+        refusal = refusal_of(body) if 400 <= status < 500 else None
         if refusal is not None:
             return Failure(cause, status=status, refusal=refusal)
         variable = self._endpoint.key_variable
@@ -196,15 +166,41 @@ class OfficialClient:
         if status == 401 or (status == 403 and not self._is_let_in):
             way_out = f"check the key in {variable}" if self._endpoint.has_key else f"no key was sent, set {variable}"
             return Failure(f"{cause}; {way_out}", is_fatal=True)
-        if status == 429 and fault.code == "insufficient_quota":
+        if status == 429 and isinstance(body, dict) and body.get("code") == "insufficient_quota":
             return Failure(f"{cause}; the account of the key in {variable} has no credit", is_fatal=True)
         return Failure(
-            f"{cause}{way_around(server_message(fault.body)) if status in BODY_STATUSES else ''}",
+            f"{cause}{way_around(own_message) if status in BODY_STATUSES else ''}",
             is_retryable=is_retried(status),
             status=status,
-            asked_pause_s=asked_pause_s(fault.response.headers),
-            blamed=blamed_extras(server_message(fault.body)) if status in BODY_STATUSES else frozenset(),
+            asked_pause_s=asked_pause_s(headers),
+            blamed=blamed_extras(own_message) if status in BODY_STATUSES else frozenset(),
         )
+
+
+def name_of(status: int) -> str:
+    """Name the error of an HTTP status as the official client does."""
+    return "InternalServerError" if status >= 500 else STATUS_NAMES.get(status, "APIStatusError")
+
+
+def proxy_for(address: SplitResult) -> str | None:
+    """Find the proxy that the environment names for an address; None where it names none.
+
+    Raises:
+        Failure: it is one that cannot be used.
+    """
+    proxies = getproxies()
+    proxy = proxies.get(address.scheme) or proxies.get("all")
+    if not proxy or proxy_bypass(address.netloc.rpartition("@")[2]):
+        return None
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
+    scheme = urlsplit(proxy).scheme
+    if scheme not in ("http", "https"):
+        raise Failure(
+            f"the environment names a {scheme} proxy, which cannot be used; set {address.scheme.upper()}_PROXY to one "
+            "of HTTP, or NO_PROXY to the server's host",
+            is_fatal=True,
+        )
+    return proxy
 
 
 def blamed_extras(message: str) -> frozenset[Extra]:
@@ -221,22 +217,28 @@ _BLAMING = MappingProxyType(
 )
 
 
-def is_retried(status: int) -> bool:
-    """Tell whether a request that met this HTTP status is worth sending again."""
-    return status in RETRIED_STATUSES or not 400 <= status < 500
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
 
 
-def asked_pause_s(headers: Mapping[str, str]) -> float | None:
-    """Read `Retry-After` (RFC 9110, 10.2.3: seconds or a date), or OpenAI's `retry-after-ms`."""
-    for name, unit_s in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        try:
-            pause_s = float(headers.get(name, "")) * unit_s
-        except ValueError:
-            continue
-        if math.isfinite(pause_s) and pause_s >= 0:
-            return pause_s
+def _is_same_host(old: SplitResult, new: SplitResult) -> bool:
+    is_downgrade = old.scheme == "https" and new.scheme != "https"
+    is_same_port = old.port == new.port or (old.scheme != new.scheme and new.port is None)
+    return new.scheme in ("http", "https") and old.hostname == new.hostname and is_same_port and not is_downgrade
+
+
+def _certificates() -> Any:
+    """Give the certificates that the official client trusts: SSL_CERT_FILE, SSL_CERT_DIR, else its own choice."""
+    import httpx2
+
+    return httpx2.create_ssl_context()
+
+
+def _error_of(raw: bytes) -> Any:
+    """Read the body of an error as the official client does: the object under "error", the whole, or the text."""
+    text = raw.decode(errors="replace").strip()
     try:
-        date = email.utils.parsedate_to_datetime(headers.get("retry-after", ""))
+        body = json.loads(text)
     except ValueError:
-        return None
-    return max(0.0, date.timestamp() - time.time())
+        return text
+    return body.get("error", body) if isinstance(body, dict) else body

@@ -35,6 +35,12 @@ class Endpoint:
         return self.key != PLACEHOLDER_KEY
 
     @property
+    def has_azure_key(self) -> bool:
+        """Azure takes its key in a header of its own, and a token where the entry gives one in place of it."""
+        has_token = any(name.lower() == "authorization" for name in self.headers)
+        return self.is_azure and self.has_key and not has_token
+
+    @property
     def address(self) -> str:
         """The URL without its query."""
         return urlunsplit(urlsplit(self.url)._replace(query="", fragment=""))

@@ -17,8 +17,9 @@ from pytest_llmbench.errors import ModelFault
 from pytest_llmbench.models.base import STOPPED, Identity, Opened, OpenSettings
 from pytest_llmbench.models.entries import OpenAIEntry
 from pytest_llmbench.models.openai.answers import answer_began, answer_of, reader_for
-from pytest_llmbench.models.openai.client import Failure, OfficialClient, is_retried
+from pytest_llmbench.models.openai.client import Client
 from pytest_llmbench.models.openai.endpoint import endpoint_of
+from pytest_llmbench.models.openai.failure import Failure, is_retried
 from pytest_llmbench.models.openai.logprobs import NoLabel
 from pytest_llmbench.models.openai.message import ReplyFault
 from pytest_llmbench.models.openai.request_body import PATHS, Extra, extras_of, sent_body, style_of
@@ -40,7 +41,6 @@ class OpenAIModel(Opened):
         entry: what the models file says.
         settings: what the command line says.
         policy: how long to wait before a failed request is sent again.
-        may_use_aiohttp: use it where it is installed.
         server: closed with the model.
     """
 
@@ -49,8 +49,6 @@ class OpenAIModel(Opened):
         entry: OpenAIEntry,
         settings: OpenSettings,
         policy: RetryPolicy | None = None,
-        *,
-        may_use_aiohttp: bool = True,
         server: Server | None = None,
     ):
         self.concurrency = settings.concurrency or entry.concurrency or CONCURRENCY
@@ -60,9 +58,7 @@ class OpenAIModel(Opened):
         self._timeout_s = settings.timeout_s or entry.timeout_s or TIMEOUT_S
         self._marks = marks_of(entry.reasoning)
         self._endpoint = endpoint_of(entry)
-        self._client = OfficialClient(
-            self._endpoint, PATHS[entry.api], self.concurrency, may_use_aiohttp=may_use_aiohttp
-        )
+        self._client = Client(self._endpoint, PATHS[entry.api])
         self._runner: asyncio.Runner | None = asyncio.Runner(loop_factory=asyncio.new_event_loop)
         self._lock = threading.Lock()  # answer() and close() may come from two threads
         self._is_closing = threading.Event()
@@ -144,10 +140,12 @@ class OpenAIModel(Opened):
 
         dispatch = Dispatch(attempt, len(requests), self.concurrency)
         if self._refusal is None and not self._must_stop(halt):
-            await self._client.prepare()
             watcher = asyncio.create_task(self._watch(dispatch, halt))
             try:
+                await self._client.prepare()
                 await dispatch.run()
+            except Failure as fault:  # of `prepare`: nothing can be sent
+                self._refusal = AnswerError(cause=fault.cause, attempts=0, is_fatal=True)
             finally:
                 watcher.cancel()
         for index, attempts in enumerate(dispatch.attempts):
@@ -244,7 +242,7 @@ class OpenAIModel(Opened):
         sent = last = time.perf_counter()
         deadline = loop.time() + self._timeout_s
         try:
-            async with asyncio.timeout(self._timeout_s) as limit, self._client.exchange(body) as chunks:
+            async with asyncio.timeout(self._timeout_s) as limit, self._client.exchange(body, attempts) as chunks:
                 was_complete = False
                 async for chunk in chunks:
                     last = time.perf_counter()

@@ -1,8 +1,5 @@
 """Which entries an API can be opened with, and what a wrong one is told."""
 
-import subprocess
-import sys
-
 import pytest
 
 from pytest_llmbench.errors import UsageFault
@@ -131,27 +128,3 @@ def test_opened_by_the_provider(openai_server, openai_requests, monkeypatch):
 
     assert answer.text == "ok"
     assert openai_server.received[0].headers["authorization"] == "Bearer sk-1"
-
-
-WITHOUT_AIOHTTP = """
-import sys
-sys.modules["aiohttp"] = None  # as where it is not installed
-from pytest_llmbench.models import OpenSettings
-from pytest_llmbench.models.entries import OpenAIEntry
-from pytest_llmbench.models.openai.provider import PROVIDER
-from pytest_llmbench.values import Message, Prompt, Request, Sampling
-prompt = Prompt(messages=(Message(role="user", content="hello"),))
-request = Request(suite="s", case="c", sample=0, prompt=prompt, sampling=Sampling())
-entry = OpenAIEntry(provider="openai", model="m-1", base_url=sys.argv[1])
-with PROVIDER.open(entry, OpenSettings(timeout_s=5)) as model:
-    print(model.answer([request])[0].text)
-"""
-
-
-def test_without_aiohttp(openai_server):
-    """Where aiohttp is not installed, the official client's own connections do."""
-    command = [sys.executable, "-c", WITHOUT_AIOHTTP, openai_server.url]
-
-    run = subprocess.run(command, capture_output=True, text=True)
-
-    assert (run.stdout, run.returncode) == ("ok\n", 0), run.stderr

@@ -165,7 +165,6 @@ def test_concurrency(openai_server, openai_model, openai_requests, of_command_li
     assert {(answer.text, answer.concurrency) for answer in answers} == {("ok", expected)}
 
 
-@pytest.mark.parametrize("openai_may_use_aiohttp", [True, False])
 def test_more_than_a_hundred(openai_server, openai_model, openai_requests):
     """No limit of a library stands below the concurrency asked for."""
     prompts = [f"p{number}" for number in range(110)]
