@@ -13,8 +13,8 @@ import sys
 from collections.abc import Callable, Sequence
 from math import exp
 
-from pytest_llmbench.gate.decision import ratio_verdict
 from pytest_llmbench.gate.latency import ASSUMED_RUN_NOISE, Ratio, RunNoise, interval_of
+from pytest_llmbench.gate.latency_verdict import ratio_verdict
 from pytest_llmbench.gate.rule import Verdict, claims_of, rule, same_at_both_ends
 from pytest_llmbench.gate.score_test import count_differences
 from pytest_llmbench.stats import holm

@@ -11,8 +11,9 @@ from pytest_llmbench.cli.output import print_lines, warn
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.gate.baselines import pool, read_checked
 from pytest_llmbench.gate.comparison import join, only_role, refuse_copies
-from pytest_llmbench.gate.decision import Gate, decide
+from pytest_llmbench.gate.decision import decide
 from pytest_llmbench.gate.rule import exit_status, overall
+from pytest_llmbench.gate.rulings import Gate
 from pytest_llmbench.gate.settings import GateSettings
 from pytest_llmbench.report.json import comparison_json
 from pytest_llmbench.report.markdown.gate import comparison_markdown

@@ -10,7 +10,8 @@ from pytest_llmbench.cli.output import print_lines, warn
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.gate.baselines import Baseline, read_checked
 from pytest_llmbench.gate.comparison import join, only_role
-from pytest_llmbench.gate.decision import RunGate, RunRuling, decide
+from pytest_llmbench.gate.decision import decide
+from pytest_llmbench.gate.run_decision import RunGate, RunRuling
 from pytest_llmbench.gate.settings import GateSettings
 from pytest_llmbench.report.files import check_target, write_target
 from pytest_llmbench.report.html.page import html_report

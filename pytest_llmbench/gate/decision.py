@@ -6,16 +6,14 @@ all of them against the candidate and all for it.  docs/gate.md describes what i
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from pytest_llmbench.errors import LlmbenchError
-from pytest_llmbench.gate.answer_agreement import Agreement, agreement
-from pytest_llmbench.gate.baselines import Baseline, pool
+from pytest_llmbench.gate.answer_agreement import agreement
 from pytest_llmbench.gate.broken import TooManyErrors, too_many_errors, why_broken
-from pytest_llmbench.gate.comparison import Comparison, Difference, Kind, Pair, SuitePairs, join, suite_info
-from pytest_llmbench.gate.latency import LatencyComparison, Ratio, compare_latency
-from pytest_llmbench.gate.min_score import MinScore, MinScoreRuling, rule_min_scores
-from pytest_llmbench.gate.power import Power, power_of
+from pytest_llmbench.gate.comparison import Comparison, Kind, Pair, SuitePairs, suite_info
+from pytest_llmbench.gate.latency import compare_latency
+from pytest_llmbench.gate.latency_verdict import latency_ruling
+from pytest_llmbench.gate.power import power_of
 from pytest_llmbench.gate.rule import (
     PASSING,
     Claims,
@@ -24,127 +22,22 @@ from pytest_llmbench.gate.rule import (
     case_scores,
     claims_of,
     differences_of,
-    exit_status,
-    overall,
     same_at_both_ends,
     units_of,
 )
+from pytest_llmbench.gate.rulings import Gate, MovedCase, PooledRuling, SuiteRuling
 from pytest_llmbench.gate.score_test import interval
 from pytest_llmbench.gate.settings import GateSettings
 from pytest_llmbench.gate.smoke import (
-    SmokeRuling,
     is_smoke,
     is_weakened,
     rule_smoke,
     smoke_suites_of_one_run,
 )
 from pytest_llmbench.results.grader_agreement import untrusted_graders
-from pytest_llmbench.results.records import Record, Run, SuiteInfo
+from pytest_llmbench.results.records import Run, SuiteInfo
 from pytest_llmbench.stats import holm, mean
 from pytest_llmbench.values import GateKind
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MovedCase:
-    """A case whose score changed."""
-
-    case: str
-    baseline: Record
-    candidate: Record
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SuiteRuling:
-    """The verdict on one suite under one role, and what it rests on.
-
-    Scores, `delta` and `interval` are shares; None where no case has an answer on both sides.
-    `units` counts clusters, or cases where there are none. `error_cases` have a sample without an
-    answer on either side. `is_real_drop` is a loss that is shown but lies inside the margin.
-    `is_corrected` is a loss that would count alone, but not among all suites. `why_advice_only` is why the
-    verdict does not count, as where the suite's grader is not trusted; None where it does.
-    """
-
-    pairs: SuitePairs
-    verdict: Verdict
-    baseline_score: float | None = None
-    candidate_score: float | None = None
-    delta: float | None = None
-    interval: tuple[float, float] | None = None
-    units: int = 0
-    error_cases: tuple[str, ...] = ()
-    worse: tuple[MovedCase, ...] = ()
-    better: tuple[MovedCase, ...] = ()
-    is_real_drop: bool = False
-    is_corrected: bool = False
-    is_fractional: bool = False
-    power: Power | None = None
-    agreement: Agreement | None = None
-    blocked_by: tuple[Difference, ...] = ()
-    why_advice_only: str | None = None
-    smoke: SmokeRuling | None = None
-    """For a suite with `gate: smoke`, in place of all that is statistical."""
-
-    @property
-    def has_clusters(self) -> bool:
-        """Whether cases were averaged in clusters."""
-        return any(pair.candidate.cluster is not None for pair in self.pairs.pairs)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PooledRuling:
-    """All suites of a role as one: whether the mean over all their cases is no worse. No suite's own verdict."""
-
-    role: str
-    verdict: Verdict
-    delta: float
-    interval: tuple[float, float]
-    cases: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LatencyRuling:
-    """The latency under one role; the verdicts are None where latency is only reported."""
-
-    facts: LatencyComparison
-    verdict: Verdict | None = None
-    ttft_verdict: Verdict | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gate:
-    """The result of the gate for two runs.
-
-    `broken` is why nothing is judged, where a model could not be asked; `too_many_errors` are suites of the candidate,
-    compared or not, whose missing answers leave open whether it may pass.
-    """
-
-    settings: GateSettings
-    comparison: Comparison
-    suites: tuple[SuiteRuling, ...]
-    together: tuple[PooledRuling, ...]
-    latency: tuple[LatencyRuling, ...]
-    broken: str | None = None
-    too_many_errors: tuple[TooManyErrors, ...] = ()
-
-    @property
-    def verdict(self) -> Verdict:
-        """The verdict on the whole: worse if any is, no worse if all are; advice does not count.
-
-        A candidate whose run ended before its time is not judged as if it were whole.
-        """
-        if self.broken is not None or self.comparison.candidate.stopped is not None:
-            return Verdict.INCONCLUSIVE
-        verdicts = [suite.verdict for suite in self.suites if suite.why_advice_only is None]
-        for ruling in self.latency:
-            verdicts += [verdict for verdict in (ruling.verdict, ruling.ttft_verdict) if verdict is not None]
-        if self.too_many_errors:
-            verdicts.append(Verdict.INCONCLUSIVE)
-        return overall(verdicts)
-
-    @property
-    def exit_status(self) -> int:
-        """0 if the candidate may be taken, 1 if not or if a model could not be asked, 8 if the gate cannot decide."""
-        return 1 if self.broken is not None else exit_status(self.verdict)
 
 
 def decide(comparison: Comparison, settings: GateSettings) -> Gate:
@@ -188,7 +81,7 @@ def decide(comparison: Comparison, settings: GateSettings) -> Gate:
         broken=why_broken(comparison.candidate) or why_broken(comparison.baseline, owner="the baseline's "),
         too_many_errors=tuple(excess),
         together=tuple(_together(trusted, settings.margin)),
-        latency=tuple(_latency_ruling(facts, settings) for facts in compare_latency(comparison, settings.allowed)),
+        latency=tuple(latency_ruling(facts, settings) for facts in compare_latency(comparison, settings.allowed)),
     )
 
 
@@ -302,115 +195,3 @@ def _together(judged: Sequence[tuple[SuitePairs, Units]], margin: float) -> Iter
             interval=(interval(against)[0], interval(favour)[1]),
             cases=sum(len(suite.pairs) for suite, _ in found),
         )
-
-
-# -- latency
-
-
-def _latency_ruling(facts: LatencyComparison, settings: GateSettings) -> LatencyRuling:
-    margin = settings.latency_margin
-    if margin is None:
-        return LatencyRuling(facts=facts)
-    if any(not refusal.is_allowed for refusal in facts.refusals):
-        return LatencyRuling(facts=facts, verdict=Verdict.INCONCLUSIVE)
-    return LatencyRuling(
-        facts=facts,
-        verdict=ratio_verdict(facts.total, margin),
-        ttft_verdict=ratio_verdict(facts.ttft, margin) if facts.ttft else None,
-    )
-
-
-def ratio_verdict(ratio: Ratio | None, margin: float) -> Verdict:
-    """Judge a ratio of latencies by its interval; what was measured on no or few cases is too few."""
-    if ratio is None or ratio.interval is None:
-        return Verdict.TOO_FEW_CASES
-    low, high = ratio.interval
-    if high < 1:
-        return Verdict.BETTER
-    if high < margin:
-        return Verdict.NO_WORSE
-    return Verdict.WORSE if low > 1 else Verdict.TOO_FEW_CASES
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunGate:
-    """The requirements of a run: to be no worse than the first of the baselines, to reach the floors.
-
-    The other baselines are older runs of the same model, pooled where they qualify.
-    """
-
-    baselines: tuple[Baseline, ...] = ()
-    floors: tuple[MinScore, ...] = ()
-    settings: GateSettings
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunRuling:
-    """The result of the gate for a run.
-
-    `gate` is None without a baseline; `refusal` is why nothing was judged at all, `is_broken` that a model could not
-    be asked.
-    """
-
-    requirements: RunGate
-    gate: Gate | None = None
-    floors: tuple[MinScoreRuling, ...] = ()
-    refusal: str | None = None
-    is_broken: bool = False
-
-    @property
-    def verdict(self) -> Verdict:
-        """The verdict on the whole: a score below its minimum is worse, one that reaches it is no worse.
-
-        Power does not count.
-        """
-        if self.refusal is not None:
-            return Verdict.INCONCLUSIVE
-        verdicts = [floor.verdict for floor in self.floors if floor.why_advice_only is None]
-        if self.gate is not None:
-            # a minimum that is reached takes nothing from `better`
-            verdicts = [self.gate.verdict, *(verdict for verdict in verdicts if verdict is Verdict.WORSE)]
-        return overall(verdicts)
-
-    @property
-    def exit_status(self) -> int:
-        """0 if the model may be taken, 1 if not or if it could not be asked, 8 if the gate cannot decide."""
-        return 1 if self.is_broken else exit_status(self.verdict)
-
-
-def decide_run(run: Run, requirements: RunGate, *, stopped: str | None = None) -> RunRuling:
-    """Give the verdicts on a run.
-
-    Args:
-        run: all that was answered.
-        requirements: what it must meet.
-        stopped: why the run ended before its time; then it is not judged as if it were whole.
-    """
-    broken = why_broken(replace(run, stopped=stopped or run.stopped))
-    if broken is not None:
-        return RunRuling(requirements=requirements, refusal=broken, is_broken=True)
-    if stopped is None and not run.records:
-        stopped = "no case was run"
-    if stopped is not None:
-        return RunRuling(requirements=requirements, refusal=stopped)
-    try:
-        gate = _compare(requirements.baselines, run, requirements.settings)
-    except LlmbenchError as fault:
-        return RunRuling(requirements=requirements, refusal=str(fault))
-    if gate is not None and gate.broken is not None:
-        return RunRuling(requirements=requirements, refusal=gate.broken, is_broken=True)
-    untrusted = untrusted_suites(
-        [*(baseline.run for baseline in requirements.baselines[:1]), run], requirements.settings
-    )
-    return RunRuling(
-        requirements=requirements, gate=gate, floors=rule_min_scores(run.records, requirements.floors, untrusted)
-    )
-
-
-def _compare(baselines: Sequence[Baseline], run: Run, settings: GateSettings) -> Gate | None:
-    if not baselines:
-        return None
-    newest, *others = baselines
-    older = [*newest.older, *(run for other in others for run in (other.run, *other.older))]
-    joined = join(newest.run, run, settings.allowed)
-    return decide(pool(joined, older) if older else joined, settings)

@@ -12,9 +12,9 @@ import pytest
 
 from pytest_llmbench.errors import LlmbenchError, UsageFault
 from pytest_llmbench.gate.baselines import Baseline, PlannedCase, check_plan, read_baselines
-from pytest_llmbench.gate.decision import RunGate, decide_run
 from pytest_llmbench.gate.min_score import check_min_scores
 from pytest_llmbench.gate.power import too_small
+from pytest_llmbench.gate.run_decision import RunGate, decide_run
 from pytest_llmbench.plugin import options
 from pytest_llmbench.plugin.internals.reports import add_suite_properties
 from pytest_llmbench.plugin.internals.xdist import BaselineFile, is_worker

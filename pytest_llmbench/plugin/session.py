@@ -8,7 +8,7 @@ from typing import TextIO
 import pytest
 
 from pytest_llmbench.errors import UsageFault
-from pytest_llmbench.gate.decision import RunRuling
+from pytest_llmbench.gate.run_decision import RunRuling
 from pytest_llmbench.plugin import options
 from pytest_llmbench.plugin.fixtures import RUNNER
 from pytest_llmbench.plugin.internals.benchmark import Benchmarks

@@ -1,10 +1,10 @@
 """The gate as JSON: for `compare --format json` and the `gate` list of the benchmark JSON."""
 
 from pytest_llmbench.gate.comparison import LeftOut
-from pytest_llmbench.gate.decision import Gate, LatencyRuling, SuiteRuling
 from pytest_llmbench.gate.latency import Ratio
 from pytest_llmbench.gate.min_score import MinScoreRuling
 from pytest_llmbench.gate.rule import METHOD, Verdict
+from pytest_llmbench.gate.rulings import Gate, LatencyRuling, SuiteRuling
 from pytest_llmbench.gate.score_test import CONFIDENCE
 from pytest_llmbench.gate.smoke import METHOD as SMOKE_METHOD
 from pytest_llmbench.report.sentences import flipped_checks

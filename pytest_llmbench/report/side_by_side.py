@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pytest_llmbench.gate.decision import Gate, SuiteRuling
 from pytest_llmbench.gate.rule import Verdict, overall
+from pytest_llmbench.gate.rulings import Gate, SuiteRuling
 from pytest_llmbench.report.format import counted, percent
 from pytest_llmbench.report.json import comparison_json
 from pytest_llmbench.report.markdown.escape import escaped, table_head, table_row

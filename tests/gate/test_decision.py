@@ -11,10 +11,11 @@ import pytest
 import factories
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.gate.comparison import Comparison, Kind, join
-from pytest_llmbench.gate.decision import Gate, SuiteRuling, decide
+from pytest_llmbench.gate.decision import decide
 from pytest_llmbench.gate.min_score import MinScore, check_min_scores, parse_min_score, rule_min_scores
 from pytest_llmbench.gate.power import planned_margin
 from pytest_llmbench.gate.rule import Verdict
+from pytest_llmbench.gate.rulings import Gate, SuiteRuling
 from pytest_llmbench.gate.settings import GateSettings, parse_allowed, parse_latency_margin, parse_margin
 from pytest_llmbench.models.base import Identity
 from pytest_llmbench.results.annotations import Annotation, Drawn, Mark, annotation_on

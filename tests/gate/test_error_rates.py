@@ -12,8 +12,8 @@ from math import comb, exp, lgamma, log, sqrt
 
 import pytest
 
-from pytest_llmbench.gate.decision import ratio_verdict
 from pytest_llmbench.gate.latency import ASSUMED_RUN_NOISE, Ratio, RunNoise, interval_of
+from pytest_llmbench.gate.latency_verdict import ratio_verdict
 from pytest_llmbench.gate.rule import Claims, Verdict, claims_of, rule, same_at_both_ends
 from pytest_llmbench.gate.score_test import Differences
 from pytest_llmbench.stats import holm

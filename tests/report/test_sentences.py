@@ -8,10 +8,12 @@ import pytest
 
 import factories
 from pytest_llmbench.gate.comparison import Kind, join
-from pytest_llmbench.gate.decision import Gate, RunGate, RunRuling, decide
+from pytest_llmbench.gate.decision import decide
 from pytest_llmbench.gate.min_score import MinScore, rule_min_scores
 from pytest_llmbench.gate.power import planned
 from pytest_llmbench.gate.rule import Verdict
+from pytest_llmbench.gate.rulings import Gate
+from pytest_llmbench.gate.run_decision import RunGate, RunRuling
 from pytest_llmbench.gate.settings import GateSettings
 from pytest_llmbench.models.base import Identity
 from pytest_llmbench.report.format import whole_points

@@ -6,7 +6,7 @@ from enum import IntFlag
 from typing import Any
 
 from pytest_llmbench.gate.comparison import Pair
-from pytest_llmbench.gate.decision import Gate, SuiteRuling
+from pytest_llmbench.gate.rulings import Gate, SuiteRuling
 from pytest_llmbench.report.html.answers import Packed, bad_format, packed_sample
 from pytest_llmbench.report.html.format import GRAVITY, came_out
 from pytest_llmbench.report.html.prompts import Wording

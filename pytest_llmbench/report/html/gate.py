@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
-from pytest_llmbench.gate.decision import Gate, MovedCase, RunRuling, SuiteRuling
 from pytest_llmbench.gate.rule import Verdict
+from pytest_llmbench.gate.rulings import Gate, MovedCase, SuiteRuling
+from pytest_llmbench.gate.run_decision import RunRuling
 from pytest_llmbench.report.format import margin_points
 from pytest_llmbench.report.html.format import GRAVITY, SIGNS, TONES, Tone, came_out, percent, points
 from pytest_llmbench.report.html.prompts import Wording

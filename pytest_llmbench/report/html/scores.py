@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from pytest_llmbench.gate.decision import SuiteRuling
+from pytest_llmbench.gate.rulings import SuiteRuling
 from pytest_llmbench.report.format import counted, seconds
 from pytest_llmbench.report.html.format import Tone, percent, points
 from pytest_llmbench.report.html.section import Section, template

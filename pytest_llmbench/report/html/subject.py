@@ -6,7 +6,8 @@ from functools import cached_property
 from urllib.parse import urlencode
 
 from pytest_llmbench.gate.comparison import Pair
-from pytest_llmbench.gate.decision import Gate, RunRuling
+from pytest_llmbench.gate.rulings import Gate
+from pytest_llmbench.gate.run_decision import RunRuling
 from pytest_llmbench.report.html.prompts import Wording
 from pytest_llmbench.results.grader_agreement import Findings
 from pytest_llmbench.results.history import Entry

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from pytest_llmbench.gate.decision import Gate, MovedCase
+from pytest_llmbench.gate.rulings import Gate, MovedCase
 from pytest_llmbench.report.markdown.escape import escaped, fenced, table_head, table_row
 from pytest_llmbench.report.safe_text import clipped
 from pytest_llmbench.report.sentences import Sentence, deciding_sample, gate_sentences

@@ -9,8 +9,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from pytest_llmbench.gate.decision import MovedCase, RunRuling, SuiteRuling
 from pytest_llmbench.gate.rule import Verdict
+from pytest_llmbench.gate.rulings import MovedCase, SuiteRuling
+from pytest_llmbench.gate.run_decision import RunRuling
 from pytest_llmbench.report.format import counted, listed, percent
 from pytest_llmbench.report.markdown.escape import cell, escaped, in_html, table_head, table_row
 from pytest_llmbench.report.markdown.fitting import Block, fitted

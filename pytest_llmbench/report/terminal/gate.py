@@ -6,8 +6,9 @@ Pure functions.
 from collections.abc import Iterator, Mapping, Sequence
 
 from pytest_llmbench.gate.baselines import Baseline
-from pytest_llmbench.gate.decision import Gate, RunGate, RunRuling
 from pytest_llmbench.gate.rule import Verdict
+from pytest_llmbench.gate.rulings import Gate
+from pytest_llmbench.gate.run_decision import RunGate, RunRuling
 from pytest_llmbench.report.format import counted, margin_points, moment, percent, short_commit
 from pytest_llmbench.report.json import comparison_json, floor_json
 from pytest_llmbench.report.safe_text import on_one_line, visible

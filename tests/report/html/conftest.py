@@ -14,7 +14,8 @@ import pytest
 import factories
 from pytest_llmbench.gate.baselines import Baseline
 from pytest_llmbench.gate.comparison import join
-from pytest_llmbench.gate.decision import RunGate, RunRuling, decide
+from pytest_llmbench.gate.decision import decide
+from pytest_llmbench.gate.run_decision import RunGate, RunRuling
 from pytest_llmbench.gate.settings import GateSettings
 from pytest_llmbench.models.base import Identity
 from pytest_llmbench.report.html.page import html_report

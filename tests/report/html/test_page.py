@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from pytest_llmbench.gate.comparison import join
-from pytest_llmbench.gate.decision import RunGate, RunRuling, decide
+from pytest_llmbench.gate.decision import decide
 from pytest_llmbench.gate.min_score import MinScoreRuling
+from pytest_llmbench.gate.run_decision import RunGate, RunRuling
 from pytest_llmbench.gate.settings import GateSettings
 from pytest_llmbench.models.base import Identity
 from pytest_llmbench.report.html import page as page_module

@@ -10,8 +10,8 @@ import pytest
 import factories
 from pytest_llmbench.gate.baselines import Baseline
 from pytest_llmbench.gate.comparison import Kind
-from pytest_llmbench.gate.decision import RunGate, RunRuling, decide_run
 from pytest_llmbench.gate.min_score import MinScore
+from pytest_llmbench.gate.run_decision import RunGate, RunRuling, decide_run
 from pytest_llmbench.gate.settings import GateSettings
 from pytest_llmbench.report.markdown.summary import MARKER, MAX_BYTES, summary
 from pytest_llmbench.results.records import Record, Run, RunInfo, Sample, error_sample, graded_sample
