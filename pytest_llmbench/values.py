@@ -235,6 +235,21 @@ class Grade:
         return f"<Grade {repr(str(self.reason))[1:-1]} (score {self.score:.2f}): {self.explanation!r}>"
 
 
+class Side(StrEnum):
+    """The sides of a split suite: models are trained on one, and judged on the other."""
+
+    TRAIN = "train"
+    HELD_OUT = "held-out"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """How a suite is divided: `train` is the share of its train side, `salt` gives another division."""
+
+    train: Annotated[float, AsTyped(1)]
+    salt: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """One row of a suite.
@@ -242,7 +257,7 @@ class Case:
     `inputs` are what the prompt templates see; `rules` are the case's fields for the
     grader, already checked (an instance of the grader's `case_fields`); `expected` is
     the plain expected text where the case has one.  `line` is where it stands in
-    `path` (for data files without lines, the row).
+    `path` (for data files without lines, the row).  `side` is None in a suite without a split.
     """
 
     suite: str
@@ -252,6 +267,7 @@ class Case:
     expected: str | tuple[str, ...] | None = None
     tags: tuple[str, ...] = ()
     cluster: str | None = None
+    side: Side | None = None
     xfail: str | None = None
     sha256: str = ""
     path: Path = field(default_factory=Path)
@@ -285,7 +301,8 @@ class Suite:
     `rules` are the suite's fields for its grader, already checked (an instance of the grader's
     `suite_fields`).  `sampling` is the suite's own; a model's entry may override parts of it.
     `prompt_source` maps each style the suite has to its template texts, as (role, template)
-    pairs; for a completion the role is empty.  `trust` is None where the suite asks for none.
+    pairs; for a completion the role is empty.  `trust` is None where the suite asks for none, `split` where no model
+    may be trained on it.
     """
 
     name: str
@@ -298,3 +315,4 @@ class Suite:
     sha256: str = ""
     trust: Trust | None = None
     gate: GateKind = GateKind.STATISTICAL
+    split: Split | None = None

@@ -1,20 +1,22 @@
 """`llmbench validate`: check suite files without any model."""
 
 import argparse
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_llmbench.cli.arguments import add_suite_paths
 from pytest_llmbench.cli.output import print_lines
 from pytest_llmbench.errors import SuiteFault
-from pytest_llmbench.gate.power import too_small
+from pytest_llmbench.gate.power import planned_margin, too_small
 from pytest_llmbench.gate.settings import GateSettings
 from pytest_llmbench.grading.base import Severity
-from pytest_llmbench.report.format import counted
+from pytest_llmbench.report.format import counted, whole_points
 from pytest_llmbench.report.safe_text import visible
 from pytest_llmbench.suites.registry import SuiteRegistry, fault_of
-from pytest_llmbench.values import Suite
+from pytest_llmbench.suites.split import by_side
+from pytest_llmbench.values import Case, Side, Suite
 
 _WORDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.ADVICE: "hint"}
 
@@ -28,6 +30,7 @@ def run(options: argparse.Namespace) -> int:
     """Print what was found; gives the exit status."""
     found = validate(options.paths, options.root)
     print_lines(visible(f"{remark.text} [{_WORDS[remark.severity]}]") for remark in found.remarks)
+    print_lines(visible(text) for text in found.splits)
     counts = ", ".join(counted(found.count(severity), word, none="no") for severity, word in _WORDS.items())
     print_lines([f"{counted(found.suites, 'suite')}, {counted(found.cases, 'case')}: {counts}"])
     return 1 if found.count(Severity.ERROR) else 0
@@ -43,11 +46,12 @@ class Remark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Validation:
-    """What was checked, and what was found."""
+    """What was checked, and what was found; `splits` describe the sides of each suite that has a split."""
 
     suites: int
     cases: int
     remarks: tuple[Remark, ...]
+    splits: tuple[str, ...] = ()
 
     def count(self, severity: Severity) -> int:
         """Count the remarks of one severity."""
@@ -67,6 +71,7 @@ def validate(paths: Iterable[Path], root: Path) -> Validation:
     registry = SuiteRegistry(root, {})
     suites = cases = 0
     remarks: list[Remark] = []
+    splits: list[str] = []
     for found in registry.load_below(paths):
         suites += 1
         try:
@@ -76,9 +81,11 @@ def validate(paths: Iterable[Path], root: Path) -> Validation:
             for finding in registry.check_thoroughly(found):
                 remarks.append(Remark(severity=finding.severity, text=str(fault_of(finding, found))))
             remarks += _size_remarks(found.suite)
+            if found.suite.split is not None:
+                splits.append(f"{found.suite.path}:1: {split_text(found.suite)}")
         except SuiteFault as fault:
             remarks.append(Remark(severity=Severity.ERROR, text=str(fault)))
-    return Validation(suites=suites, cases=cases, remarks=tuple(remarks))
+    return Validation(suites=suites, cases=cases, remarks=tuple(remarks), splits=tuple(splits))
 
 
 def _size_remarks(suite: Suite) -> Iterator[Remark]:
@@ -86,3 +93,26 @@ def _size_remarks(suite: Suite) -> Iterator[Remark]:
     text = too_small(suite, GateSettings().margin)
     if text is not None:
         yield Remark(severity=Severity.ADVICE, text=f"{suite.path}:1: {text}")
+
+
+_MOST_LABELS = 10
+"""With more different `expected` than this, their balance says nothing."""
+
+
+def split_text(suite: Suite) -> str:
+    """Describe the sides of a suite: sizes, balance of `expected`, and what the held-out side can decide."""
+    sides = by_side(suite.cases)
+    sizes = ", ".join(f"{len(cases)} {side}{_balance(cases, suite)}" for side, cases in sides.items())
+    units = len({case.cluster or ("case", case.id) for case in sides[Side.HELD_OUT]})
+    if not units:
+        return f"split: {sizes}."
+    margin = whole_points(planned_margin(units, is_greedy=suite.sampling.temperature == 0))
+    return f"split: {sizes}; the smallest drop that the held-out side can show is about {margin}."
+
+
+def _balance(cases: Sequence[Case], suite: Suite) -> str:
+    expected = {str(case.expected) for case in suite.cases if case.expected is not None}
+    if not 0 < len(expected) <= _MOST_LABELS:
+        return ""
+    counts = Counter(str(case.expected) for case in cases)
+    return f" ({', '.join(f'{counts[label]} {label}' for label in sorted(expected))})"

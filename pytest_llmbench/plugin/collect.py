@@ -9,9 +9,11 @@ from pytest_llmbench.plugin.internals.skipping import is_skipped
 from pytest_llmbench.plugin.internals.xdist import Place, is_other_worker
 from pytest_llmbench.plugin.nodes import ITEM, CaseFunction, SuiteFile, SuiteWarning, load_for, mark
 from pytest_llmbench.plugin.session import LlmSession
+from pytest_llmbench.report.safe_text import visible
 from pytest_llmbench.runner.runner import Item
 from pytest_llmbench.suites.files import SUFFIXES, may_be_suite
 from pytest_llmbench.suites.registry import NOT_A_SUITE
+from pytest_llmbench.suites.split import split_remark
 
 
 class Collection:
@@ -90,6 +92,7 @@ class Collection:
         if self._session.channel is not None:
             ours = (function for function in session.items if ITEM in function.stash and not is_skipped(function))
             self._session.channel.send_plan([(function.nodeid, _place(function)) for function in ours])
+        self._check_split()
         if session.config.option.collectonly or is_other_worker(session.config):
             return
         functions = {function.nodeid: function for function in session.items if ITEM in function.stash}
@@ -99,6 +102,24 @@ class Collection:
                 functions[nodeid].warn(SuiteWarning(remark))
             except SuiteWarning as warning:  # warnings are errors
                 self._session.refuse(str(warning))
+
+    def _check_split(self) -> None:
+        """Refuse `--llm-split` where no suite has a split."""
+        side, suites = self._session.runner.settings.side, self._session.runner.suites.loaded
+        if side is not None and suites and not any(loaded.suite.split for loaded in suites):
+            self._session.refuse(
+                f"--llm-split {side}: no suite of this run has a split; write `split: {{train: 0.5}}` into "
+                f"{suites[0].suite.path}, or leave --llm-split out."
+            )
+
+    def pytest_report_collectionfinish(self) -> list[str]:
+        """Name the suites that `--llm-split` treats otherwise than one may think."""
+        side = self._session.runner.settings.side
+        return [
+            visible(f"llmbench: {text}")
+            for loaded in self._session.runner.suites.loaded
+            if side is not None and (text := split_remark(loaded.suite, side))
+        ]
 
 
 def _place(function: pytest.Item) -> Place:

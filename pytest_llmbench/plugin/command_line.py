@@ -88,6 +88,12 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("--llm-models-file", "FILE", "Models file; default fixtures/models.toml."),
     Option("--llm-samples", "K", "Answers per case; default 1.", COUNT),
+    Option(
+        "--llm-split",
+        "train|held-out|all",
+        "Only the cases of this side of each suite that has a `split`; default all. A suite without one counts as held "
+        "out.",
+    ),
     Option("--llm-limit", "N", "Only the first N cases of each suite.", COUNT),
     Option("--llm-reasoning-tokens", "N", "Room for reasoning, on top of max_tokens; default 0.", NOT_NEGATIVE),
     Option(

@@ -21,6 +21,7 @@ from pytest_llmbench.results.annotations import DEFAULT_FILE, AnnotationFile, re
 from pytest_llmbench.results.history import latest_run_file
 from pytest_llmbench.runner.runner import AnswersSettings, RunSettings
 from pytest_llmbench.runner.store.store import Reuse
+from pytest_llmbench.values import Side
 
 _BY_NAME = {option.name: option for option in OPTIONS}
 
@@ -70,6 +71,7 @@ def run_settings(config: pytest.Config) -> RunSettings:
     timeout_s = _number(config, "llm_timeout")
     samples = _count(config, "llm_samples")
     limit = _count(config, "llm_limit")
+    side = _side(config)
     max_cost_usd = _number(config, "llm_max_cost")
     if max_cost_usd is not None and is_controller(config):
         raise UsageFault("--llm-max-cost counts in one process; leave -n out, which models behind an API do not need.")
@@ -79,12 +81,14 @@ def run_settings(config: pytest.Config) -> RunSettings:
         "concurrency": concurrency,
         "timeout_s": timeout_s,
         "no_fail": flag(config, "llm_no_fail"),
+        **({} if side is None else {"split": str(side)}),
     }
     return RunSettings(
         root=config.rootpath,
         paths=_searched_paths(config),
         samples=samples or 1,
         limit=limit,
+        side=side,
         reasoning_tokens=_count(config, "llm_reasoning_tokens"),
         max_cost_usd=max_cost_usd,
         n_checked=_count(config, "llm_check_batching") or 0,
@@ -94,6 +98,21 @@ def run_settings(config: pytest.Config) -> RunSettings:
         options=options,
         answers=_answers(config),
     )
+
+
+def _side(config: pytest.Config) -> Side | None:
+    """Read the side of split suites that is run, None for both.
+
+    Raises:
+        UsageFault: there is no such side.
+    """
+    word = config.getoption("llm_split") or config.getini("llm_split") or "all"
+    if word == "all":
+        return None
+    try:
+        return Side(word)
+    except ValueError:
+        raise UsageFault(f'--llm-split needs train, held-out or all, not "{word}".') from None
 
 
 def _searched_paths(config: pytest.Config) -> tuple[str, ...] | None:

@@ -11,7 +11,19 @@ from typing import Annotated, Any, TypeAlias, TypeVar
 
 from pytest_llmbench.models.base import Identity
 from pytest_llmbench.stats import mean
-from pytest_llmbench.values import Answer, AnswerError, AsTyped, GateKind, Grade, Json, Outcome, Prompt, Sampling, Trust
+from pytest_llmbench.values import (
+    Answer,
+    AnswerError,
+    AsTyped,
+    GateKind,
+    Grade,
+    Json,
+    Outcome,
+    Prompt,
+    Sampling,
+    Split,
+    Trust,
+)
 
 Number = TypeVar("Number", int, float)
 
@@ -122,6 +134,8 @@ class SuiteInfo:
     """The ids of all cases that the file holds, selected or not; recorded for `gate: smoke` alone."""
     n_cases: int | None = None
     """How many that are; None in files that do not hold it."""
+    split: Split | None = None
+    """Which cases a model may be trained on; absent in the JSON where the suite has no split."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

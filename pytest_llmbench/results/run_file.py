@@ -26,7 +26,7 @@ from pytest_llmbench.results.records import (
     Sample,
     SuiteInfo,
 )
-from pytest_llmbench.values import AsTyped, GateKind, Json, Message, Outcome, Prompt, Sampling, Trust
+from pytest_llmbench.values import AsTyped, GateKind, Json, Message, Outcome, Prompt, Sampling, Split, Trust
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter, ValidationError
@@ -163,6 +163,7 @@ class _NamedSuite:
     gate: GateKind = GateKind.STATISTICAL
     cases: tuple[str, ...] | None = None
     n_cases: Annotated[int, AsTyped()] | None = None
+    split: Split | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,8 +208,9 @@ def run_info_to_json(facts: RunInfo) -> JsonObject:
 def _suite_to_json(suite: SuiteInfo) -> JsonObject:
     found = _without(asdict(suite), "suite")
     found = _without(found, "gate") if suite.gate is GateKind.STATISTICAL else found
-    found = _without(found, "cases") if suite.cases is None else found
-    return _without(found, "n_cases") if suite.n_cases is None else found
+    for name in ("cases", "n_cases", "split"):
+        found = _without(found, name) if getattr(suite, name) is None else found
+    return found
 
 
 def _without(found: JsonObject, name: str) -> JsonObject:
@@ -232,17 +234,7 @@ def run_info_from_json(found: object) -> RunInfo:
             for role, model in block.models.items()
         ),
         suites=tuple(
-            SuiteInfo(
-                suite=name,
-                sha256=suite.sha256,
-                grader=suite.grader,
-                grader_version=suite.grader_version,
-                path=suite.path,
-                trust=suite.trust,
-                gate=suite.gate,
-                cases=suite.cases,
-                n_cases=suite.n_cases,
-            )
+            SuiteInfo(suite=name, **{part: getattr(suite, part) for part in _NamedSuite.__slots__})
             for name, suite in block.suites.items()
         ),
         options=options,

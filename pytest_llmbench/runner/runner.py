@@ -193,6 +193,7 @@ class Runner:
                     gate=loaded.suite.gate,
                     cases=_held_cases(loaded),
                     n_cases=len(loaded.suite.cases),
+                    split=loaded.suite.split,
                 )
                 for name, loaded in suites.items()
             ),

@@ -8,7 +8,7 @@ from pytest_llmbench.models.base import OpenSettings
 from pytest_llmbench.models.catalog import ModelSpec
 from pytest_llmbench.runner.store.store import Reuse
 from pytest_llmbench.suites.loader import LoadedSuite
-from pytest_llmbench.values import Case, Json
+from pytest_llmbench.values import Case, Json, Side
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,8 @@ class RunSettings:
     """The settings of a run.
 
     `root` is the project's root directory; `paths` are those that are searched for suites, relative to it, None where
-    files in them are left out; `limit` the number of cases a suite; `answers` is None for a run
+    files in them are left out; `side` is the side of split suites that is run, None for both; `limit` the number of
+    cases a suite; `answers` is None for a run
     without a store; `n_checked` answers of each model are asked again alone; the rest is described at the options in
     docs/options.md.
     """
@@ -34,6 +35,7 @@ class RunSettings:
     root: Path
     paths: tuple[str, ...] | None = None
     samples: int = 1
+    side: Side | None = None
     limit: int | None = None
     reasoning_tokens: int | None = None
     max_cost_usd: float | None = None
@@ -45,8 +47,11 @@ class RunSettings:
     answers: AnswersSettings | None = None
 
     def cases(self, loaded: LoadedSuite) -> tuple[Case, ...]:
-        """Give the cases of a suite that `--llm-limit` leaves."""
-        return loaded.suite.cases[: self.limit]
+        """Give the cases of a suite that `--llm-split` and `--llm-limit` leave; without a split all are held out."""
+        cases = loaded.suite.cases
+        if self.side is not None:
+            cases = tuple(case for case in cases if (case.side or Side.HELD_OUT) is self.side)
+        return cases[: self.limit]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

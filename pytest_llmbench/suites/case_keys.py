@@ -33,6 +33,11 @@ def misplaced(key: str, kind: GraderKind, kinds: Mapping[str, GraderKind], *, ca
             f'this suite has the grader "{kind.name}", and `checks` are for one without; '
             "write that grader as a check of the suite, see docs/checks.md."
         )
+    if key == "split":
+        return (
+            "`split` needs one of the suite, or no case is on a side; write `split: {train: 0.5}` at the top level of "
+            "the suite file, or take it out of the case."
+        )
     if key in kind.suite_keys | _OF_SUITES:
         return f"`{key}` is a field of the suite, not of a case; write it at the top level of the suite file."
     fields = kind.case_keys | case_keys

@@ -15,10 +15,14 @@ from pytest_llmbench.suites.case_keys import misplaced
 from pytest_llmbench.suites.check_loading import CheckReader, digest, read_case_value
 from pytest_llmbench.suites.data_files import Row, read_rows
 from pytest_llmbench.suites.names import ID_PATTERN, RESERVED_MARKS, TAG_PATTERN
+from pytest_llmbench.suites.split import side_as_written
 from pytest_llmbench.values import Case, Json
 
 CASE_KEYS = frozenset({"id", "tags", "cluster", "xfail"})
-_MAY_BE_NULL = frozenset({"tags", "cluster", "xfail"})
+SPLIT_KEY = "split"
+"""A field of the cases of a suite that has a split itself; elsewhere an input as any other."""
+
+_MAY_BE_NULL = frozenset({"tags", "cluster", "xfail", SPLIT_KEY})
 """Case fields that null leaves out; in `id` and `expected` it is a word."""
 
 
@@ -47,10 +51,12 @@ class CaseReader:
         self.kind = kind
         self.kinds = kinds
         self.checks = checks
+        self.is_split = SPLIT_KEY in table.entries
+        self.case_keys = CASE_KEYS | ({SPLIT_KEY} if self.is_split else set())
         self.rule_names = kind.case_keys
         expected = {"expected"} if kind.is_expected_text else set()
         self.null_keys = {"expected"} - expected
-        self.text_keys = CASE_KEYS | expected | (kind.text_fields & self.rule_names)
+        self.text_keys = self.case_keys | expected | (kind.text_fields & self.rule_names)
 
     def rows(self) -> list[Row]:
         """Read the rows of the file, then those of its data file.
@@ -77,7 +83,7 @@ class CaseReader:
         return rows
 
     def _case_value(self, key: str, node: yaml12.Node) -> Json:
-        if key in _MAY_BE_NULL and yaml12.is_null(node):
+        if key in _MAY_BE_NULL & self.case_keys and yaml12.is_null(node):
             return None
         if self.checks is not None and key == "checks":
             given: Json = read_case_value(node, self.path)
@@ -103,12 +109,12 @@ class CaseReader:
         Raises:
             SuiteFault: there is one.
         """
-        known = CASE_KEYS | self.rule_names | used
+        known = self.case_keys | self.rule_names | used
         if self.kind.reads_inputs:
             return
         first = {key: row for row in reversed(rows) for key in row.values if key not in known}
         for key, row in first.items():
-            message = misplaced(key, self.kind, self.kinds, case_keys=CASE_KEYS)
+            message = misplaced(key, self.kind, self.kinds, case_keys=self.case_keys)
             if message is not None:
                 raise row.fault(f'case "{row.values["id"]}": {message}' if "id" in row.values else message)
 
@@ -130,7 +136,7 @@ class CaseReader:
         return tuple(cases)
 
     def _case(self, row: Row, pass_score: float) -> Case:
-        values = row.values
+        values = {key: value for key, value in row.values.items() if not (self.is_split and key == SPLIT_KEY)}
         case_id = values.get("id")
         if not isinstance(case_id, str) or not case_id:
             columns = ", ".join(values)
@@ -143,7 +149,7 @@ class CaseReader:
             if key in self.rule_names and (value is not None or key in self.null_keys)
         }
         expected = own.get("expected")
-        inputs = {k: v for k, v in values.items() if k not in CASE_KEYS and k not in self.rule_names}
+        inputs = {k: v for k, v in values.items() if k not in self.case_keys and k not in self.rule_names}
         rules = self._case_rules(row, case_id, own)
         if self.checks is None:
             sha256 = _digest(self.kind.name, values, self.null_keys)
@@ -160,6 +166,7 @@ class CaseReader:
             expected=tuple(map(str, expected)) if isinstance(expected, list) else _text_or_none(expected),
             tags=self._tags(row, case_id),
             cluster=self._plain_text(row, case_id, "cluster"),
+            side=side_as_written(row, case_id) if self.is_split else None,
             xfail=self._plain_text(row, case_id, "xfail"),
             sha256=sha256,
             path=row.path,

@@ -16,6 +16,7 @@ from pytest_llmbench.grading.registry import BUILT_IN
 from pytest_llmbench.models.entries import SamplingKeys
 from pytest_llmbench.suites.loader import SUITE_KEYS, TrustKeys
 from pytest_llmbench.suites.names import ID_PATTERN, RESERVED_MARKS, TAG_PATTERN
+from pytest_llmbench.suites.split import SplitKeys
 
 _SCALAR = {"type": ["string", "number", "boolean", "null"]}
 """A value that is taken as the text it is written as."""
@@ -76,6 +77,10 @@ def suite_schema(kinds: Mapping[str, GraderKind]) -> dict[str, Any]:
                 "enum": ["statistical", "smoke", "advice"],
                 "description": "How the suite takes part in the gate: by its score, case by case, or not at all.",
             },
+            "split": {
+                **_with_texts_as_written(_inlined(SplitKeys)),
+                "description": "Divides the cases: a model may be trained on one side, the other decides about it.",
+            },
             "trust": {
                 **_inlined(TrustKeys),
                 "description": "How well the grader must agree with people before it may gate this suite.",
@@ -130,6 +135,10 @@ _CASE = {
             ]
         },
         "cluster": {**_SCALAR, "description": "Cases that share their luck: the gate counts them as one."},
+        "split": {
+            **_SCALAR,
+            "description": "In a suite with `split`: train or held-out, where the hash is not to decide.",
+        },
         "xfail": {**_SCALAR, "description": "The reason why this case is expected to fail."},
     },
 }

@@ -27,9 +27,10 @@ from pytest_llmbench.suites.files import is_suite_text
 from pytest_llmbench.suites.names import ID_PATTERN, RESERVED_MARKS
 from pytest_llmbench.suites.prompt_keys import PromptKeys, clause
 from pytest_llmbench.suites.prompts import PromptTemplate, TemplateFault
-from pytest_llmbench.values import Case, GateKind, Prompt, PromptStyle, Sampling, Suite, Trust
+from pytest_llmbench.suites.split import SplitKeys, read_split, with_sides
+from pytest_llmbench.values import Case, GateKind, Prompt, PromptStyle, Sampling, Split, Suite, Trust
 
-SUITE_KEYS = frozenset({"suite", "grader", "sampling", "prompt", "data", "cases", "trust", "gate"})
+SUITE_KEYS = frozenset({"suite", "grader", "sampling", "prompt", "data", "cases", "trust", "gate", "split"})
 
 
 class TrustKeys(Strict):
@@ -116,7 +117,9 @@ class _Loader:
         if self.checks is not None:
             used |= self.checks.names(rows)
         self.reader.check_keys(rows, used)
-        cases = self.reader.cases(rows, getattr(rules, "pass_score", 1.0))
+        split = self._split()
+        read = self.reader.cases(rows, getattr(rules, "pass_score", 1.0))
+        cases = read if split is None else with_sides(read, split)
         kind = self.kind if self.checks is None else self.checks.graded_alike(cases)
         prompts = {style: self._prompts(cases, template) for style, template in templates.items()}
         digest = hashlib.sha256(json.dumps([self.kind.name, [c.sha256 for c in cases]]).encode()).hexdigest()
@@ -131,6 +134,7 @@ class _Loader:
             sha256=digest,
             trust=self._trust(),
             gate=self._gate(),
+            split=split,
         )
         findings = (
             *(() if self.kind.reads_inputs else unused_inputs(cases, used)),
@@ -180,6 +184,18 @@ class _Loader:
             return Trust(**TrustKeys.model_validate(yaml12.value(node, self.path)).model_dump())
         except ValidationError as fault:
             self._fail(f"trust: {first_fault(fault, TrustKeys)}", self.table.key_lines["trust"])
+
+    def _split(self) -> Split | None:
+        node = self.table.entries.get("split")
+        if node is None:
+            return None
+        given = yaml12.value(node, self.path)
+        if isinstance(given, dict) and "salt" in given:
+            given["salt"] = yaml12.text_value(node, self.path)["salt"]
+        try:
+            return read_split(given)
+        except ValidationError as fault:
+            self._fail(f"split: {first_fault(fault, SplitKeys)}", self.table.key_lines["split"])
 
     def _gate(self) -> GateKind:
         node = self.table.entries.get("gate")

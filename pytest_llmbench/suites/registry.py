@@ -7,6 +7,7 @@ from pytest_llmbench.errors import SuiteFault, UsageFault
 from pytest_llmbench.grading.base import Finding, Grader, GraderKind, Judging, Severity
 from pytest_llmbench.suites.files import may_be_suite
 from pytest_llmbench.suites.loader import LoadedSuite, load_suite
+from pytest_llmbench.suites.split_findings import split_findings
 
 NOT_A_SUITE = "this is not a suite file; it needs `suite`, and `grader` or `checks`, at its top level."
 """What is wrong with a file that was named as a suite and is none."""
@@ -53,7 +54,12 @@ class SuiteRegistry:
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the suites loaded so far."""
-        return tuple(loaded.suite.name for loaded in self._loaded.values() if loaded is not None)
+        return tuple(loaded.suite.name for loaded in self.loaded)
+
+    @property
+    def loaded(self) -> tuple[LoadedSuite, ...]:
+        """The suites loaded so far."""
+        return tuple(loaded for loaded in self._loaded.values() if loaded is not None)
 
     def check(self, loaded: LoadedSuite) -> tuple[Finding, ...]:
         """Let the grader of a suite check it quickly, once a suite: the check before a run.
@@ -72,7 +78,9 @@ class SuiteRegistry:
 
     def check_thoroughly(self, loaded: LoadedSuite) -> tuple[Finding, ...]:
         """Give the findings of a suite's file and those of its grader's thorough check, errors among them."""
-        return (*loaded.findings, *loaded.kind.check(loaded.suite, self._root, is_thorough=True))
+        found = (*loaded.findings, *loaded.kind.check(loaded.suite, self._root, is_thorough=True))
+        used = frozenset[str]().union(*(template.names for template in loaded.templates.values()))
+        return found if loaded.suite.split is None else (*found, *split_findings(loaded.suite.cases, used))
 
     def load_below(self, paths: Iterable[Path]) -> Iterator[LoadedSuite | SuiteFault]:
         """Load the suite files among and below some paths, each once; what is wrong with one stands in its place.
