@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "agreement": ("pytest_llmbench.cli.agreement", "measure how far the graders agree with people"),
     "compare": ("pytest_llmbench.cli.compare", "gate a run against another: exit 0 passed, 1 worse, 8 undecided"),
     "accept": ("pytest_llmbench.cli.accept", "take a run, or several of one model, as the baseline of the gate"),
+    "merge": ("pytest_llmbench.cli.merge", "put the shards of a run (--llm-shard) together as one run"),
     "history": ("pytest_llmbench.cli.history", "list the scores and latencies of many runs over time"),
     "calibrate": ("pytest_llmbench.cli.calibrate", "measure a model's noise against itself; recommend a margin"),
     "export-requests": ("pytest_llmbench.cli.export_requests", "write the requests of a run in OpenAI's batch format"),

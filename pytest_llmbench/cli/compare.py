@@ -11,9 +11,9 @@ from pytest_llmbench.cli.output import print_lines, warn
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.gate.baselines import pool, read_checked
 from pytest_llmbench.gate.comparison import join, only_role, refuse_copies
-from pytest_llmbench.gate.decision import decide
+from pytest_llmbench.gate.decision import decide, untrusted_suites
+from pytest_llmbench.gate.min_score import MinScore, check_min_scores, parse_min_score, rule_min_scores
 from pytest_llmbench.gate.rule import exit_status, overall
-from pytest_llmbench.gate.rulings import Gate
 from pytest_llmbench.gate.settings import GateSettings
 from pytest_llmbench.report.json import comparison_json
 from pytest_llmbench.report.markdown.gate import comparison_markdown
@@ -41,6 +41,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="older run of the baseline; repeatable",
     )
     add_gate_arguments(parser)
+    parser.add_argument(
+        "--min-score",
+        action="append",
+        type=lambda text: parse_min_score(text, "--min-score"),
+        default=[],
+        metavar="[SUITE=]S",
+        help="the score (a share, errors counted wrong) that a candidate's suite must reach; repeatable",
+    )
     parser.add_argument("--format", choices=FORMATS, default="text", help="default: text")
     parser.add_argument("-v", "--verbose", action="store_true", help="show both answers of each case that changed")
     add_annotations(parser)
@@ -57,27 +65,31 @@ def run(options: argparse.Namespace) -> int:
     older = [(str(path), read_checked(path)) for path in options.pool]
     # what was taken as the baseline together with it, by `llmbench accept`
     older += [(f"a run in {options.files[0]}", run) for run in read_pooled(options.files[0])]
-    columns = compared(_named_runs(options.files, options.models), older, settings_of(options, people))
+    named = _named_runs(options.files, options.models)
+    columns = compared(named, older, settings_of(options, people), options.min_score)
     # lines that go into a file stay whole
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    gates = [column.gate for column in columns if column.gate is not None]
-    if len(gates) == 1:
-        print_lines(_one(gates[0], options.format, width, is_verbose=options.verbose))
+    gated = [column for column in columns if column.gate is not None]
+    if len(gated) == 1:
+        print_lines(_one(gated[0], options.format, width, is_verbose=options.verbose))
     else:
         print_lines(_several(columns, options.format, width, is_verbose=options.verbose))
     for fault in people.faults:
         warn(fault)
-    is_broken = any(gate.broken is not None for gate in gates)
-    return 1 if is_broken else exit_status(overall([gate.verdict for gate in gates]))
+    is_broken = any(column.gate.broken is not None for column in gated if column.gate is not None)
+    return 1 if is_broken else exit_status(overall([column.verdict for column in gated if column.verdict is not None]))
 
 
 def compared(
-    named: Sequence[tuple[str, Run]], older: Sequence[tuple[str, Run]], settings: GateSettings
+    named: Sequence[tuple[str, Run]],
+    older: Sequence[tuple[str, Run]],
+    settings: GateSettings,
+    floors: Sequence[MinScore] = (),
 ) -> list[Column]:
-    """Gate each run but the first against the first, pooled with older runs of it.
+    """Gate each run but the first against the first, pooled with older runs of it, and hold it to minimum scores.
 
     Raises:
-        UsageFault: two runs are copies of each other, or a pair shares no case.
+        UsageFault: two runs are copies of each other, a pair shares no case, or a run lacks a suite with a minimum.
     """
     (base_name, baseline), *others = named
     for name, run in named:
@@ -86,7 +98,9 @@ def compared(
     for name, candidate in others:
         joined = join(baseline, candidate, settings.allowed)
         gate = decide(pool(joined, [run for _, run in older]) if older else joined, settings)
-        columns.append(Column(name=name, run=candidate, gate=gate))
+        check_min_scores(floors, [record.suite for record in candidate.records])
+        rulings = rule_min_scores(candidate.records, floors, untrusted_suites((baseline, candidate), settings))
+        columns.append(Column(name=name, run=candidate, gate=gate, floors=rulings))
     return columns
 
 
@@ -129,12 +143,15 @@ def _refuse_twice(named: Sequence[Hashable], what: str) -> None:
         raise UsageFault(f"the same {what} is named twice; name another one to compare it with.")
 
 
-def _one(gate: Gate, form: str, width: int | None, *, is_verbose: bool) -> Iterable[str]:
+def _one(column: Column, form: str, width: int | None, *, is_verbose: bool) -> Iterable[str]:
+    gate, floors = column.gate, column.floors
+    if gate is None:
+        raise AssertionError("a candidate has a gate")
     if form == "json":
-        return [printed_json(comparison_json(gate))]
+        return [printed_json(comparison_json(gate, floors))]
     if form == "markdown":
-        return comparison_markdown(gate, is_verbose=is_verbose)
-    return comparison_lines(gate, width, is_verbose=is_verbose)
+        return comparison_markdown(gate, is_verbose=is_verbose, floors=floors)
+    return comparison_lines(gate, width, is_verbose=is_verbose, floors=floors)
 
 
 def _several(columns: Sequence[Column], form: str, width: int | None, *, is_verbose: bool) -> Iterable[str]:

@@ -14,7 +14,7 @@ from math import exp, log, sqrt
 from statistics import NormalDist, median, stdev
 
 from pytest_llmbench.gate.comparison import Comparison, Difference, Key, Kind, Pair, index, model_info, role_in
-from pytest_llmbench.results.records import Machine, Record, Run, Sample
+from pytest_llmbench.results.records import SEVERAL, Machine, Record, Run, Sample
 from pytest_llmbench.stats import mean, median_interval, t_quantile
 from pytest_llmbench.values import Outcome
 
@@ -120,7 +120,8 @@ def _refusals(
             text = f"requests in flight: {new or 'unknown'}, in the baseline {old or 'unknown'}"
             found.append(Difference(kind=Kind.CONCURRENCY, text=text, is_allowed=Kind.CONCURRENCY in allowed))
     machines = comparison.baseline.machine, comparison.candidate.machine
-    if machines[0] and machines[1] and _hardware(machines[0]) != _hardware(machines[1]):
+    is_mixed = any(machine is not None and SEVERAL in machine.cpu for machine in machines)
+    if machines[0] and machines[1] and (is_mixed or _hardware(machines[0]) != _hardware(machines[1])):
         text = f"machine: {_hardware(machines[1])}, in the baseline {_hardware(machines[0])}"
         found.append(Difference(kind=Kind.MACHINE, text=text, is_allowed=Kind.MACHINE in allowed))
     old_gpu, new_gpu = map(_gpu, (comparison.baseline, comparison.candidate), roles)

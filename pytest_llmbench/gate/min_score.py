@@ -6,7 +6,7 @@ from math import isfinite
 from types import MappingProxyType
 
 from pytest_llmbench.errors import UsageFault
-from pytest_llmbench.gate.rule import Verdict
+from pytest_llmbench.gate.rule import Verdict, overall
 from pytest_llmbench.results.records import Record
 from pytest_llmbench.stats import mean
 from pytest_llmbench.values import Outcome
@@ -64,6 +64,12 @@ class MinScoreRuling:
     def verdict(self) -> Verdict:
         """A score below its minimum is worse than what may be taken; one that reaches it is no worse."""
         return Verdict.NO_WORSE if self.is_reached else Verdict.WORSE
+
+
+def with_floors(verdict: Verdict, floors: Iterable[MinScoreRuling]) -> Verdict:
+    """Give the verdict of a comparison that has minimum scores too; one that is reached takes nothing from `better`."""
+    is_missed = any(floor.verdict is Verdict.WORSE and floor.why_advice_only is None for floor in floors)
+    return overall([verdict, *([Verdict.WORSE] if is_missed else [])])
 
 
 ALL_TRUSTED: Mapping[str, str] = MappingProxyType({})

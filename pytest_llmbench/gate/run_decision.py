@@ -8,7 +8,7 @@ from pytest_llmbench.gate.baselines import Baseline, pool
 from pytest_llmbench.gate.broken import why_broken
 from pytest_llmbench.gate.comparison import join
 from pytest_llmbench.gate.decision import decide, untrusted_suites
-from pytest_llmbench.gate.min_score import MinScore, MinScoreRuling, rule_min_scores
+from pytest_llmbench.gate.min_score import MinScore, MinScoreRuling, rule_min_scores, with_floors
 from pytest_llmbench.gate.rule import Verdict, exit_status, overall
 from pytest_llmbench.gate.rulings import Gate
 from pytest_llmbench.gate.settings import GateSettings
@@ -49,11 +49,9 @@ class RunRuling:
         """
         if self.refusal is not None:
             return Verdict.INCONCLUSIVE
-        verdicts = [floor.verdict for floor in self.floors if floor.why_advice_only is None]
         if self.gate is not None:
-            # a minimum that is reached takes nothing from `better`
-            verdicts = [self.gate.verdict, *(verdict for verdict in verdicts if verdict is Verdict.WORSE)]
-        return overall(verdicts)
+            return with_floors(self.gate.verdict, self.floors)
+        return overall([floor.verdict for floor in self.floors if floor.why_advice_only is None])
 
     @property
     def exit_status(self) -> int:

@@ -95,6 +95,7 @@ OPTIONS: tuple[Option, ...] = (
         "out.",
     ),
     Option("--llm-limit", "N", "Only the first N cases of each suite.", COUNT),
+    Option("--llm-shard", "I/N", "Only part I of N of each suite's cases; see llmbench merge."),
     Option("--llm-reasoning-tokens", "N", "Room for reasoning, on top of max_tokens; default 0.", NOT_NEGATIVE),
     Option(
         "--llm-concurrency",

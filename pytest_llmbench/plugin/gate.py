@@ -42,6 +42,8 @@ def register_gate(session: LlmSession) -> None:
         floors, are_given = options.min_scores(config)
         if not options.has_gate(config):
             return
+        if session.runner.settings.shard is not None:
+            raise UsageFault(_GATED_SHARD)
         people = options.annotations(config)
     except UsageFault as fault:
         raise usage_error(fault) from None
@@ -178,6 +180,11 @@ class GateHooks:
         terminalreporter.write_sep("=", "llmbench gate")
         write(terminalreporter, ruling_lines(self._session.ruling, width, self.config.get_verbosity()))
 
+
+_GATED_SHARD = (
+    "a shard is a part of the cases and cannot be gated by itself (--llm-baseline, --llm-min-score); gate the merged "
+    "run: llmbench merge, then llmbench compare --min-score."
+)
 
 _DECIDED = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED)
 """Ends of a run for which the gate gives a verdict, or the reason why there is none."""

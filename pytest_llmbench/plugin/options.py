@@ -20,6 +20,7 @@ from pytest_llmbench.report.safe_text import visible
 from pytest_llmbench.results.annotations import DEFAULT_FILE, AnnotationFile, read_annotations
 from pytest_llmbench.results.history import latest_run_file
 from pytest_llmbench.runner.runner import AnswersSettings, RunSettings
+from pytest_llmbench.runner.shard import Shard, parse_shard
 from pytest_llmbench.runner.store.store import Reuse
 from pytest_llmbench.values import Side
 
@@ -75,6 +76,7 @@ def run_settings(config: pytest.Config) -> RunSettings:
     max_cost_usd = _number(config, "llm_max_cost")
     if max_cost_usd is not None and is_controller(config):
         raise UsageFault("--llm-max-cost counts in one process; leave -n out, which models behind an API do not need.")
+    shard = _shard(config)
     options = {
         "samples": samples or 1,
         "limit": limit,
@@ -82,6 +84,7 @@ def run_settings(config: pytest.Config) -> RunSettings:
         "timeout_s": timeout_s,
         "no_fail": flag(config, "llm_no_fail"),
         **({} if side is None else {"split": str(side)}),
+        **({} if shard is None else {"shard": shard.to_json()}),
     }
     return RunSettings(
         root=config.rootpath,
@@ -89,6 +92,7 @@ def run_settings(config: pytest.Config) -> RunSettings:
         samples=samples or 1,
         limit=limit,
         side=side,
+        shard=shard,
         reasoning_tokens=_count(config, "llm_reasoning_tokens"),
         max_cost_usd=max_cost_usd,
         n_checked=_count(config, "llm_check_batching") or 0,
@@ -96,7 +100,7 @@ def run_settings(config: pytest.Config) -> RunSettings:
         is_bounded=bool(config.getoption("maxfail")) or bool(config.getoption("stepwise", False)),
         open_settings=OpenSettings(concurrency=concurrency, timeout_s=timeout_s, root=config.rootpath),
         options=options,
-        answers=_answers(config),
+        answers=_answers(config, shard),
     )
 
 
@@ -113,6 +117,11 @@ def _side(config: pytest.Config) -> Side | None:
         return Side(word)
     except ValueError:
         raise UsageFault(f'--llm-split needs train, held-out or all, not "{word}".') from None
+
+
+def _shard(config: pytest.Config) -> Shard | None:
+    text = config.getoption("llm_shard") or config.getini("llm_shard")
+    return parse_shard(text) if text else None
 
 
 def _searched_paths(config: pytest.Config) -> tuple[str, ...] | None:
@@ -146,11 +155,13 @@ def devices(specs: Sequence[ModelSpec]) -> tuple[tuple[str, ...], tuple[str, ...
     return visible_devices(os.environ), tuple(spec.role for spec in specs if spec.traits.takes_device)
 
 
-def _answers(config: pytest.Config) -> AnswersSettings | None:
+def _answers(config: pytest.Config, shard: Shard | None) -> AnswersSettings | None:
     if (config.getoption("llm_answers") or config.getini("llm_answers")) == "off":
         return None
+    # a shard continues its own last run, where several run one after another in one folder
+    name = "answers.sqlite" if shard is None else f"answers-{shard.index}-of-{shard.of}.sqlite"
     return AnswersSettings(
-        path=path_of(config, "llm_answers") or config.rootpath / ".llmbench" / "answers.sqlite",
+        path=path_of(config, "llm_answers") or config.rootpath / ".llmbench" / name,
         reuse=_reuse(config),
         token=run_token(config),
         is_owner=not is_worker(config),

@@ -60,7 +60,10 @@ class RecordHooks:
                 # what is a usage error without workers is one with them, though they could but end the run
                 session.exitstatus = pytest.ExitCode.USAGE_ERROR
             is_begun = runner.is_started or bool(self._session.workers.planned)
-            if self._session.records or (session.exitstatus == pytest.ExitCode.INTERRUPTED and is_begun):
+            if self._session.is_empty_shard(exitstatus):
+                session.exitstatus = pytest.ExitCode.OK
+                self._session.benchmarks.make_sure_a_file_is_written()
+            elif self._session.records or (session.exitstatus == pytest.ExitCode.INTERRUPTED and is_begun):
                 add_suite_properties(session.config, suite_properties(self._session.run.records))
                 self._session.benchmarks.make_sure_a_file_is_written()
             elif session.exitstatus == pytest.ExitCode.USAGE_ERROR:

@@ -103,6 +103,13 @@ class LlmSession:
             return None
         return f"the run ended before its time ({why or 'interrupted'})"
 
+    def is_empty_shard(self, exitstatus: int) -> bool:
+        """Return whether nothing was run because this shard has none of the cases, which is no error."""
+        if self.runner.settings.shard is None or exitstatus != pytest.ExitCode.NO_TESTS_COLLECTED:
+            return False
+        collected = self.run.facts.collected
+        return bool(self.runner.suites.names or (collected is not None and collected.suites))
+
     def refuse(self, sentence: str) -> None:
         """End the run before it begins; a worker, whose usage error xdist would lose, reports it in its first test.
 
@@ -118,7 +125,9 @@ class LlmSession:
         names = (spec.name if spec.role == spec.name else f"{spec.role}={spec.name}" for spec in self.runner.specs)
         judge = self.runner.judge_requests
         judged = "" if judge is None else f"; judge: {judge.spec.name}"
-        return f"llmbench: {', '.join(names)}{judged}"
+        shard = self.runner.settings.shard
+        part = "" if shard is None else f"; shard {shard}"
+        return f"llmbench: {', '.join(names)}{judged}{part}"
 
 
 def _is_watched(stream: TextIO) -> bool:

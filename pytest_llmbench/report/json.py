@@ -1,9 +1,11 @@
 """The gate as JSON: for `compare --format json` and the `gate` list of the benchmark JSON."""
 
+from collections.abc import Sequence
+
 from pytest_llmbench.gate.comparison import LeftOut
 from pytest_llmbench.gate.latency import Ratio
-from pytest_llmbench.gate.min_score import MinScoreRuling
-from pytest_llmbench.gate.rule import METHOD, Verdict
+from pytest_llmbench.gate.min_score import MinScoreRuling, with_floors
+from pytest_llmbench.gate.rule import METHOD, Verdict, exit_status
 from pytest_llmbench.gate.rulings import Gate, LatencyRuling, SuiteRuling
 from pytest_llmbench.gate.score_test import CONFIDENCE
 from pytest_llmbench.gate.smoke import METHOD as SMOKE_METHOD
@@ -12,12 +14,12 @@ from pytest_llmbench.results.run_file import JsonObject
 from pytest_llmbench.values import Json
 
 
-def comparison_json(gate: Gate) -> JsonObject:
-    """Give a comparison; scores, deltas, intervals and margins are shares."""
+def comparison_json(gate: Gate, floors: Sequence[MinScoreRuling] = ()) -> JsonObject:
+    """Give a comparison, and minimum scores where there are any; scores, deltas, intervals and margins are shares."""
     left_out = [entry for suite in gate.comparison.suites for entry in suite.left_out]
     return {
-        "verdict": gate.verdict,
-        "exit_status": gate.exit_status,
+        "verdict": with_floors(gate.verdict, floors),
+        "exit_status": 1 if gate.broken is not None else exit_status(with_floors(gate.verdict, floors)),
         "not_judged": gate.broken,
         "method": METHOD,
         "confidence": CONFIDENCE,
@@ -41,6 +43,7 @@ def comparison_json(gate: Gate) -> JsonObject:
         "latency": {ruling.facts.role: _latency(ruling) for ruling in gate.latency},
         "not_compared": [_left_out(entry) for entry in (*left_out, *gate.comparison.left_out)],
         "notes": list(gate.comparison.notes),
+        **({"min_scores": [floor_json(floor) for floor in floors]} if floors else {}),
     }
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from pytest_llmbench.gate.min_score import MinScoreRuling, with_floors
 from pytest_llmbench.gate.rule import Verdict, overall
 from pytest_llmbench.gate.rulings import Gate, SuiteRuling
 from pytest_llmbench.report.format import counted, percent
@@ -10,7 +11,7 @@ from pytest_llmbench.report.json import comparison_json
 from pytest_llmbench.report.markdown.escape import escaped, table_head, table_row
 from pytest_llmbench.report.markdown.gate import comparison_markdown
 from pytest_llmbench.report.safe_text import on_one_line, visible
-from pytest_llmbench.report.sentences import gate_sentences, suite_name
+from pytest_llmbench.report.sentences import gate_sentences, min_score_sentences, suite_name
 from pytest_llmbench.report.terminal.gate import sentence_lines
 from pytest_llmbench.report.terminal.layout import plain
 from pytest_llmbench.results.records import Record, Run
@@ -23,11 +24,17 @@ _MAX_CASES = 60  # rows of the table of outcomes that are shown without being as
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """One run under its name, gated against the first; the first itself has no gate."""
+    """One run under its name, gated against the first and held to minimum scores; the first itself is neither."""
 
     name: str
     run: Run
     gate: Gate | None = None
+    floors: tuple[MinScoreRuling, ...] = ()
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """The verdict on the run; None for the first."""
+        return None if self.gate is None else with_floors(self.gate.verdict, self.floors)
 
 
 Table = list[list[str]]
@@ -44,10 +51,10 @@ def side_by_side_lines(
     if outcomes:
         yield ""
         yield from _aligned(outcomes)
-    for name, gate in _gated(columns):
+    for name, gate, column in _gated(columns):
         yield ""
-        yield visible(f"{name}: {gate.verdict}")
-        sentences = list(gate_sentences(gate, is_verbose=is_verbose))
+        yield visible(f"{name}: {column.verdict}")
+        sentences = [*gate_sentences(gate, is_verbose=is_verbose), *min_score_sentences(column.floors)]
         yield from (f"  {plain(line)}" for line in sentence_lines(sentences, None if width is None else width - 2))
     yield ""
     yield f"verdict: {_overall(columns)}"
@@ -59,32 +66,33 @@ def side_by_side_markdown(columns: Sequence[Column], *, is_verbose: bool = False
         if table:
             yield from _markdown(table)
             yield ""
-    for name, gate in _gated(columns):
+    for name, gate, column in _gated(columns):
         yield f"### {escaped(name)}"
         yield ""
-        yield from comparison_markdown(gate, is_verbose=is_verbose)
+        yield from comparison_markdown(gate, is_verbose=is_verbose, floors=column.floors)
         yield ""
     yield f"**Verdict on all: {_overall(columns)}**"
 
 
 def side_by_side_json(columns: Sequence[Column]) -> JsonObject:
     """Give the same as JSON: each candidate's comparison under its name."""
-    gates = {column.name: column.gate for column in columns if column.gate is not None}
     return {
         "verdict": _overall(columns),
         "baseline": columns[0].name,
-        "candidates": {name: comparison_json(gate) for name, gate in gates.items()},
+        "candidates": {
+            column.name: comparison_json(column.gate, column.floors) for column in columns if column.gate is not None
+        },
     }
 
 
-def _gated(columns: Sequence[Column]) -> Iterator[tuple[str, Gate]]:
+def _gated(columns: Sequence[Column]) -> Iterator[tuple[str, Gate, Column]]:
     for column in columns:
         if column.gate is not None:
-            yield f"{column.name} against {columns[0].name}", column.gate
+            yield f"{column.name} against {columns[0].name}", column.gate, column
 
 
 def _overall(columns: Sequence[Column]) -> Verdict:
-    return overall([column.gate.verdict for column in columns if column.gate is not None])
+    return overall([column.verdict for column in columns if column.verdict is not None])
 
 
 def _grouped(columns: Sequence[Column]) -> list[Groups]:

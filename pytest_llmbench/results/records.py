@@ -30,6 +30,9 @@ Number = TypeVar("Number", int, float)
 LARGEST = 2**53
 """No time and no count is larger: beyond it many readers of JSON no longer distinguish whole numbers."""
 
+SEVERAL = " + "
+"""Stands between the processors, or GPUs, of a run that was made on several kinds."""
+
 NOT_ASKED = "not asked: "
 """How the error of a sample begins that was left out on purpose, such as by a cost limit."""
 

@@ -326,10 +326,11 @@ def read_run_file(path: Path) -> JsonObject:
     Raises:
         RunFileFault: it cannot be read, is no benchmark JSON, has no block of ours or a newer one.
     """
-    return _checked(path, _load(path))
+    return checked_run_object(path, _load(path))
 
 
-def _checked(path: Path, found: Any) -> JsonObject:
+def checked_run_object(path: Path, found: Any) -> JsonObject:
+    """Check what was read of a file as `read_run_file` does."""
     if not isinstance(found, dict) or not isinstance(found.get("benchmarks"), list):
         raise RunFileFault(f"{path}: this is not a benchmark JSON; write one with pytest --benchmark-json.")
     block = found.get("llmbench")
@@ -438,7 +439,9 @@ def read_pooled(path: Path) -> tuple[Run, ...]:
     Raises:
         RunFileFault: see `read_run`.
     """
-    return tuple(_run_from_json(path, _checked(path, found)) for found in _pooled_objects(read_run_file(path)))
+    return tuple(
+        _run_from_json(path, checked_run_object(path, found)) for found in _pooled_objects(read_run_file(path))
+    )
 
 
 def machine_from_json(found: Any) -> Machine | None:

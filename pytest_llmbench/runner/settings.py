@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pytest_llmbench.models.base import OpenSettings
 from pytest_llmbench.models.catalog import ModelSpec
+from pytest_llmbench.runner.shard import Shard
 from pytest_llmbench.runner.store.store import Reuse
 from pytest_llmbench.suites.loader import LoadedSuite
 from pytest_llmbench.values import Case, Json, Side
@@ -27,9 +28,8 @@ class RunSettings:
 
     `root` is the project's root directory; `paths` are those that are searched for suites, relative to it, None where
     files in them are left out; `side` is the side of split suites that is run, None for both; `limit` the number of
-    cases a suite; `answers` is None for a run
-    without a store; `n_checked` answers of each model are asked again alone; the rest is described at the options in
-    docs/options.md.
+    cases a suite, `shard` the part of them that is run; `answers` is None for a run without a store; `n_checked`
+    answers of each model are asked again alone; the rest is described at the options in docs/options.md.
     """
 
     root: Path
@@ -37,6 +37,7 @@ class RunSettings:
     samples: int = 1
     side: Side | None = None
     limit: int | None = None
+    shard: Shard | None = None
     reasoning_tokens: int | None = None
     max_cost_usd: float | None = None
     is_only_planned: bool = False
@@ -47,11 +48,15 @@ class RunSettings:
     answers: AnswersSettings | None = None
 
     def cases(self, loaded: LoadedSuite) -> tuple[Case, ...]:
-        """Give the cases of a suite that `--llm-split` and `--llm-limit` leave; without a split all are held out."""
+        """Give the cases of a suite that `--llm-split` and `--llm-limit` leave, or this shard's part of them.
+
+        Without a split all are held out.
+        """
         cases = loaded.suite.cases
         if self.side is not None:
             cases = tuple(case for case in cases if (case.side or Side.HELD_OUT) is self.side)
-        return cases[: self.limit]
+        cases = cases[: self.limit]
+        return cases if self.shard is None else self.shard.part(cases)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

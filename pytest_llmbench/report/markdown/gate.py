@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 
+from pytest_llmbench.gate.min_score import MinScoreRuling, with_floors
 from pytest_llmbench.gate.rulings import Gate, MovedCase
 from pytest_llmbench.report.markdown.escape import escaped, fenced, table_head, table_row
 from pytest_llmbench.report.safe_text import clipped
-from pytest_llmbench.report.sentences import Sentence, deciding_sample, gate_sentences
+from pytest_llmbench.report.sentences import Sentence, deciding_sample, gate_sentences, min_score_sentences
 
 _MAX_NAME = 100
 _MAX_SENTENCE = 600
@@ -13,9 +14,11 @@ _MAX_SENTENCE = 600
 VERDICT_HEAD = table_head(["", "verdict", ""])
 
 
-def comparison_markdown(gate: Gate, *, is_verbose: bool = False) -> Iterator[str]:
+def comparison_markdown(
+    gate: Gate, *, is_verbose: bool = False, floors: Sequence[MinScoreRuling] = ()
+) -> Iterator[str]:
     """Write a comparison: a table with a row for each suite, the details as a list, the overall verdict last."""
-    sentences = list(gate_sentences(gate, is_verbose=False))
+    sentences = [*gate_sentences(gate, is_verbose=False), *min_score_sentences(floors)]
     yield from VERDICT_HEAD
     yield from verdict_rows(sentences)
     yield ""
@@ -30,7 +33,7 @@ def comparison_markdown(gate: Gate, *, is_verbose: bool = False) -> Iterator[str
     if gate.broken is not None:
         yield f"not judged: {escaped(gate.broken)}"
         yield ""
-    yield f"**Verdict: {gate.verdict}**"
+    yield f"**Verdict: {with_floors(gate.verdict, floors)}**"
 
 
 def verdict_rows(sentences: Sequence[Sentence]) -> Iterator[str]:

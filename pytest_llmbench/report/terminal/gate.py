@@ -6,6 +6,7 @@ Pure functions.
 from collections.abc import Iterator, Mapping, Sequence
 
 from pytest_llmbench.gate.baselines import Baseline
+from pytest_llmbench.gate.min_score import MinScoreRuling, with_floors
 from pytest_llmbench.gate.rule import Verdict
 from pytest_llmbench.gate.rulings import Gate
 from pytest_llmbench.gate.run_decision import RunGate, RunRuling
@@ -108,12 +109,15 @@ _STYLES: Mapping[Verdict | None, Style] = {
 }
 
 
-def comparison_lines(gate: Gate, width: int | None = None, *, is_verbose: bool = False) -> Iterator[str]:
+def comparison_lines(
+    gate: Gate, width: int | None = None, *, is_verbose: bool = False, floors: Sequence[MinScoreRuling] = ()
+) -> Iterator[str]:
     """Write a comparison as text: a line a suite with what changed, latency, what was left out, the verdict."""
-    yield from map(plain, sentence_lines(list(gate_sentences(gate, is_verbose=is_verbose)), width))
+    sentences = [*gate_sentences(gate, is_verbose=is_verbose), *min_score_sentences(floors)]
+    yield from map(plain, sentence_lines(sentences, width))
     if gate.broken is not None:
         yield from map(plain, folded((), visible(f"not judged: {gate.broken}"), width))
-    yield plain(verdict_line(gate.verdict))
+    yield plain(verdict_line(with_floors(gate.verdict, floors)))
 
 
 def sentence_lines(

@@ -1,0 +1,223 @@
+"""Which run files are the shards of one whole run, and what becomes of the facts in their blocks. Pure functions."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from pytest_llmbench.errors import RunFileFault, UsageFault
+from pytest_llmbench.models.base import Identity
+from pytest_llmbench.results.identity import identity_differences
+from pytest_llmbench.results.records import SEVERAL, JudgeInfo, ModelInfo, RunInfo, SuiteInfo
+from pytest_llmbench.results.run_file import JsonObject, machine_from_json, merged_run_info, run_info_from_json
+from pytest_llmbench.values import Json
+
+OF_MACHINE = ("settings.gpu", "settings.threads", "settings.device", "server_model")
+"""Parts of an identity in which the shards of one run may differ: what a machine, or a server, is called."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardHead:
+    """What a shard's file holds beside its records; `block` is the one of its `head`, from which `facts` were read."""
+
+    path: Path
+    index: int
+    of: int
+    facts: RunInfo
+    block: JsonObject
+    head: JsonObject
+
+
+def shard_head(path: Path, head: JsonObject) -> ShardHead:
+    """Read the head of a shard.
+
+    Args:
+        path: of the file.
+        head: all of it but benchmarks, prompts and unmeasured records.
+
+    Raises:
+        RunFileFault: its block is broken.
+        UsageFault: it is no shard, or its run did not come to its end.
+    """
+    block = head["llmbench"]
+    try:
+        facts = run_info_from_json(block)
+    except ValueError as fault:
+        raise RunFileFault(f"{path}: the llmbench block is broken: {fault}.") from None
+    shard = facts.options.get("shard")
+    place = (shard.get("index"), shard.get("of")) if isinstance(shard, dict) else (None, None)
+    if not all(isinstance(number, int) for number in place):
+        raise UsageFault(f"{path}: this is no shard of a run; only runs with --llm-shard I/N can be merged.")
+    for key in ("stopped", "incomplete"):
+        if block.get(key):
+            raise UsageFault(
+                f"{path}: this run is not whole ({block[key]}); run that shard again, its answer store has what came."
+            )
+    index, of = place
+    return ShardHead(path=path, index=index, of=of, facts=facts, block=block, head=head)  # type: ignore[arg-type]
+
+
+def check_whole(shards: Sequence[ShardHead]) -> None:
+    """Check that the shards are all of one run, each once.
+
+    Raises:
+        UsageFault: one is missing or there twice, or two are of different numbers of shards.
+    """
+    first = shards[0]
+    for other in shards:
+        if other.of != first.of:
+            raise UsageFault(
+                f"{first.path} is shard {first.index} of {first.of}, {other.path} shard {other.index} of {other.of}; "
+                "merge the shards of one run."
+            )
+    by_index: dict[int, ShardHead] = {}
+    for shard in shards:
+        if shard.index in by_index:
+            raise UsageFault(
+                f"{by_index[shard.index].path} and {shard.path} are both shard {shard.index} of {shard.of}; name each "
+                "shard once."
+            )
+        by_index[shard.index] = shard
+    missing = [str(index) for index in range(1, first.of + 1) if index not in by_index]
+    if missing:
+        named = ", ".join(str(shard.path) for shard in shards)
+        raise UsageFault(f"{named}: shard {', '.join(missing)} of {first.of} is missing; merge all shards of the run.")
+
+
+def check_alike(shards: Sequence[ShardHead]) -> None:
+    """Check that the shards put one question to one model.
+
+    Raises:
+        UsageFault: two differ; both files are named.
+    """
+    for earlier, shard in combinations(shards, 2):
+        difference = next(_differences(earlier, shard), None)
+        if difference is not None:
+            raise UsageFault(f"{earlier.path} and {shard.path} are not of one run: {difference}.")
+
+
+def _differences(one: ShardHead, other: ShardHead) -> Iterator[str]:
+    if one.block["schema"] != other.block["schema"]:
+        yield f"schema {one.block['schema']} and {other.block['schema']}; rewrite them with llmbench migrate"
+    for key in sorted(_options(one).keys() | _options(other).keys()):
+        if _options(one).get(key) != _options(other).get(key):
+            yield f"the option {key} differs ({_options(one).get(key)} and {_options(other).get(key)})"
+    yield from _model_differences(one.facts.models, other.facts.models)
+    suites = {suite.suite: suite for suite in one.facts.suites}
+    for suite in other.facts.suites:
+        if suite.suite in suites and _question(suite) != _question(suites[suite.suite]):
+            yield f'the suite "{suite.suite}" or its grader differs'
+    if not _is_same_judge(one.facts.judge, other.facts.judge):
+        yield "the judge differs"
+
+
+def _options(shard: ShardHead) -> Mapping[str, Json]:
+    return {key: value for key, value in shard.facts.options.items() if key != "shard"}
+
+
+def _question(suite: SuiteInfo) -> SuiteInfo:
+    return replace(suite, path="")
+
+
+def _model_differences(one: Sequence[ModelInfo], other: Sequence[ModelInfo]) -> Iterator[str]:
+    was, now = ({model.role: model for model in models} for models in (one, other))
+    if was and now and was.keys() != now.keys():
+        yield f"the models are {', '.join(sorted(was))} and {', '.join(sorted(now))}"
+    for role in was.keys() & now.keys():
+        old, new = was[role], now[role]
+        if old.model != new.model:
+            yield f'the model "{role}" is {old.model} and {new.model}'
+        parts = [part for part in identity_differences(old.identity, new.identity) if part not in OF_MACHINE]
+        if parts:
+            yield f'the model "{role}" differs in {", ".join(parts)}'
+        for suite in old.sampling.keys() & new.sampling.keys():
+            if old.sampling[suite] != new.sampling[suite]:
+                yield f'the model "{role}" was asked with another sampling in "{suite}"'
+
+
+def _is_same_judge(one: JudgeInfo | None, other: JudgeInfo | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    if one.model != other.model:
+        return False
+    if any(one.suites[suite] != other.suites[suite] for suite in one.suites.keys() & other.suites.keys()):
+        return False
+    if one.identity is None or other.identity is None:
+        return True
+    return all(part in OF_MACHINE for part in identity_differences(one.identity, other.identity))
+
+
+def merged_facts(shards: Sequence[ShardHead]) -> RunInfo:
+    """Put the facts of the shards together: those of the whole run, with `options.merged` in place of the shard."""
+    facts = merged_run_info([shard.facts for shard in shards])
+    models = tuple(
+        replace(model, identity=_joined([m.identity for s in shards for m in s.facts.models if m.role == model.role]))
+        for model in facts.models
+    )
+    options = {**_options(shards[0]), "merged": len(shards)}
+    return replace(facts, models=models, options=options)
+
+
+def _joined(identities: Sequence[Identity]) -> Identity:
+    """Give the identity of all shards; what their machines are called stands side by side."""
+    first = identities[0]
+    settings = dict(first.settings)
+    for part in OF_MACHINE:
+        key = part.removeprefix("settings.")
+        found = {str(one.settings[key]) for one in identities if one.settings.get(key) is not None}
+        if len(found) > 1:
+            settings[key] = SEVERAL.join(sorted(found))
+    server_model = next((one.server_model for one in identities if one.server_model is not None), None)
+    return replace(first, settings=settings, server_model=server_model)
+
+
+def merged_totals(shards: Sequence[ShardHead]) -> dict[str, int]:
+    """Add the totals of the shards up."""
+    totals: Counter[str] = Counter()
+    for shard in shards:
+        found = shard.block.get("totals")
+        totals.update({key: n for key, n in found.items() if isinstance(n, int)} if isinstance(found, dict) else {})
+    return dict(totals)
+
+
+def merged_machine(shards: Sequence[ShardHead]) -> JsonObject:
+    """Give the machine of the shards: the first one's, with the processors of all where these differ."""
+    infos = [shard.head.get("machine_info") for shard in shards]
+    machine: JsonObject = dict(infos[0]) if isinstance(infos[0], dict) else {}
+    names = kinds_of_machine(shards)
+    if len(names) > 1:
+        cpu = machine.get("cpu")
+        machine["cpu"] = {**(cpu if isinstance(cpu, dict) else {}), "brand_raw": SEVERAL.join(names)}
+    return machine
+
+
+def kinds_of_machine(shards: Sequence[ShardHead]) -> list[str]:
+    """Name the kinds of machine that the shards were run on, by processor and system."""
+    found = (machine_from_json(shard.head.get("machine_info")) for shard in shards)
+    return sorted(
+        {
+            f"{machine.cpu or machine.architecture} x{machine.cpu_count} {machine.system}"
+            for machine in found
+            if machine is not None
+        }
+    )
+
+
+def remarks(shards: Sequence[ShardHead]) -> Iterator[str]:
+    """Describe in what the shards differ without harm."""
+    kinds = kinds_of_machine(shards)
+    if len(kinds) > 1:
+        yield f"the shards were run on {len(kinds)} kinds of machine; their latency cannot be gated: {'; '.join(kinds)}"
+    commits = {str(_commit(shard)) for shard in shards}
+    if len(commits) > 1:
+        yield f"the shards are of {len(commits)} commits; that of {shards[0].path} is kept"
+    days = sorted({str(shard.head.get("datetime", ""))[:10] for shard in shards})
+    if len(days) > 1:
+        yield f"the shards were run between {days[0]} and {days[-1]}; the earliest date is kept"
+
+
+def _commit(shard: ShardHead) -> Any:
+    info = shard.head.get("commit_info")
+    return info.get("id") if isinstance(info, dict) else None
