@@ -9,13 +9,13 @@ from pytest_llmbench.cli.compare import run_names
 from pytest_llmbench.cli.output import print_lines, warn
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.gate.baselines import Baseline, read_checked
-from pytest_llmbench.gate.comparison import join, only_role
+from pytest_llmbench.gate.comparison import join
 from pytest_llmbench.gate.decision import decide
 from pytest_llmbench.gate.run_decision import RunGate, RunRuling
 from pytest_llmbench.gate.settings import GateSettings
 from pytest_llmbench.report.files import check_target, write_target
 from pytest_llmbench.report.html.page import html_report
-from pytest_llmbench.report.html.subject import Subject
+from pytest_llmbench.report.html.subject import Subject, between_models, two_models
 from pytest_llmbench.results.grader_agreement import Findings, measure_agreement
 from pytest_llmbench.results.history import Entry, Filter, read_history
 from pytest_llmbench.results.records import Run
@@ -81,13 +81,15 @@ def subject_of(
     if models:
         if len(set(models)) != 2 or baseline is not None:
             raise UsageFault("--models needs two models of the run that is shown, and no --baseline.")
-        old, new = (only_role(run, role) for role in models)
-        ruling: RunRuling | None = _ruling(Baseline(path=shown, run=old), new, settings)
+        ruling: RunRuling | None = between_models(run, shown, tuple(models), settings)
+        before: str | None = models[0]
     elif baseline is not None:
-        ruling = _ruling(Baseline(path=baseline, run=read_checked(baseline)), run, settings)
+        ruling, before = _ruling(Baseline(path=baseline, run=read_checked(baseline)), run, settings), names[baseline]
+    elif not earlier and (found := two_models(run, shown, settings)) is not None:
+        before, ruling = found
     else:
         ruling = _nearest(earlier, run, settings)
-    before = models[0] if models else names[ruling.requirements.baselines[0].path] if ruling and ruling.gate else None
+        before = names[ruling.requirements.baselines[0].path] if ruling and ruling.gate else None
     return Subject(
         name=names[shown],
         run=run,

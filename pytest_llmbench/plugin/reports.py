@@ -181,14 +181,17 @@ class HtmlReport:
 
     def _page(self, stopped: str | None) -> str:
         from pytest_llmbench.report.html.page import html_report
-        from pytest_llmbench.report.html.subject import Subject
+        from pytest_llmbench.report.html.subject import Subject, two_models
 
-        ruling, trust = self._session.ruling, None
+        run, ruling, trust = self._run(), self._session.ruling, None
         if ruling is not None and ruling.requirements.settings.people:
             trust = measure_agreement(self._session.run.records, ruling.requirements.settings.people)
         before = ruling.requirements.baselines[0].path.stem if ruling and ruling.gate else None
+        if ruling is None and stopped is None:
+            tolerances = options.gate_tolerances(self._session.config)
+            before, ruling = two_models(run, self._target, tolerances) or (None, None)
         return html_report(
-            Subject(name="this run", run=self._run(), before=before, ruling=ruling, trust=trust, stopped=stopped)
+            Subject(name="this run", run=run, before=before, ruling=ruling, trust=trust, stopped=stopped)
         )
 
     def _run(self) -> Run:

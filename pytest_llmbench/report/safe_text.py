@@ -36,8 +36,9 @@ def printed_json(value: object) -> str:
 
 
 def clipped(text: str, max_characters: int) -> str:
-    """Cut a text in its middle, with the number of characters left out."""
+    """Cut a text in its middle, with the number of characters left out; one that this would make longer stays whole."""
     if len(text) <= max_characters:
         return text
     half = max_characters // 2
-    return f"{text[:half]} [... {len(text) - 2 * half:,} characters ...] {text[-half:]}"
+    cut = f"{text[:half]} [... {len(text) - 2 * half:,} characters ...] {text[len(text) - half :]}"
+    return cut if len(cut) < len(text) else text

@@ -7,6 +7,9 @@ from pytest_llmbench.grading.registry import CHECKS
 from pytest_llmbench.results.records import Record, Sample
 from pytest_llmbench.values import Json
 
+LABEL = "label"
+"""The kind of the check for a label, whose details are those of the grader `yes_no`."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckPart:
@@ -29,6 +32,14 @@ def check_parts(parts: Mapping[str, Json]) -> tuple[CheckPart, ...]:
     if not isinstance(listed, Sequence) or isinstance(listed, str):
         return ()
     return tuple(_part(entry) for entry in listed if isinstance(entry, Mapping) and isinstance(entry.get("name"), str))
+
+
+def label_parts(parts: Mapping[str, Json]) -> Mapping[str, Json]:
+    """Give the details of the first check for a label; nothing where there is none."""
+    listed = parts.get(CHECKS)
+    entries = listed if isinstance(listed, Sequence) and not isinstance(listed, str) else ()
+    found = (entry.get("parts") for entry in entries if isinstance(entry, Mapping) and entry.get("kind") == LABEL)
+    return next((of_check for of_check in found if isinstance(of_check, Mapping)), {})
 
 
 def _part(entry: Mapping[str, Json]) -> CheckPart:

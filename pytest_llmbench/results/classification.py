@@ -1,6 +1,7 @@
 """The measures of a suite of labels beyond its score: confusion, baselines, probabilities.
 
-Everything is read from the parts that the grader `yes_no` leaves in a record, and from the prompts sent.
+Everything is read from the parts that the grader `yes_no`, or the first `label` check, leaves in a record, and from
+the prompts sent.
 """
 
 import re
@@ -9,6 +10,8 @@ from dataclasses import dataclass
 from math import fsum
 from types import MappingProxyType
 
+from pytest_llmbench.grading.registry import CHECKS
+from pytest_llmbench.results.checks import label_parts
 from pytest_llmbench.results.confusion import Confusion, auroc
 from pytest_llmbench.results.records import Record, Sample
 from pytest_llmbench.stats import mean, wilson_interval
@@ -109,7 +112,7 @@ def label_tables(records: Sequence[Record], prompts: Mapping[str, Prompt] = NO_P
     """
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in records:
-        if record.grader == GRADER:
+        if record.grader in (GRADER, CHECKS):
             groups.setdefault((record.suite, record.role), []).append(record)
     tables = (_table(suite, role, group, prompts) for (suite, role), group in groups.items())
     return tuple(table for table in tables if table is not None)
@@ -120,9 +123,9 @@ def _table(suite: str, role: str, records: Sequence[Record], prompts: Mapping[st
     by_prompt = {digest: last_label(prompts[digest], labels) for digest in _digests(records) if digest in prompts}
     by_record = [
         [
-            _read(sample, labels, by_prompt.get(record.prompt_sha256))
+            _read(sample, _parts(record, sample), labels, by_prompt.get(record.prompt_sha256))
             for sample in record.answered
-            if sample.parts.get("expected") in labels
+            if _parts(record, sample).get("expected") in labels
         ]
         for record in records
     ]
@@ -157,19 +160,23 @@ def _labels(records: Sequence[Record]) -> tuple[tuple[str, ...], str]:
     seen: dict[str, None] = {}
     for record in records:
         for sample in record.answered:
-            given = sample.parts.get("labels")
+            parts = _parts(record, sample)
+            given = parts.get("labels")
             if isinstance(given, Sequence) and not isinstance(given, str):
                 labels = tuple(map(str, given))
-                positive = sample.parts.get("positive")
+                positive = parts.get("positive")
                 return labels, str(positive) if positive in labels else labels[0]
-            read = (sample.parts.get(name) for name in ("expected", "strict", "lenient"))
+            read = (parts.get(name) for name in ("expected", "strict", "lenient"))
             seen.update((label, None) for label in read if isinstance(label, str))
     labels = (*DEFAULT_LABELS, *sorted(seen.keys() - set(DEFAULT_LABELS)))
     return labels, labels[0]
 
 
-def _read(sample: Sample, labels: Sequence[str], last: str | None) -> _Read:
-    parts = sample.parts
+def _parts(record: Record, sample: Sample) -> Mapping[str, Json]:
+    return label_parts(sample.parts) if record.grader == CHECKS else sample.parts
+
+
+def _read(sample: Sample, parts: Mapping[str, Json], labels: Sequence[str], last: str | None) -> _Read:
     p = parts.get("p")
     return _Read(
         expected=str(parts["expected"]),

@@ -93,6 +93,17 @@ def test_two_models_of_one_run_can_be_compared(folder: Path) -> None:
     assert found.roles == ("old", "new", "third")
 
 
+def test_the_two_models_of_a_run_alone_are_compared(folder: Path) -> None:
+    """The first stands for what is in production; with other runs, or three models, nothing is guessed."""
+    two = write(folder / "two.json", *scored(1.0, role="x"), *scored(0.0, role="y"))
+    three = write(folder / "three.json", *scored(1.0, role="x"), *scored(0.0, role="y"), *scored(0.0, role="z"))
+
+    found = subject(two)
+
+    assert (found.title, found.gate.verdict) == ("two: y against x", "worse")
+    assert subject(three).ruling is None
+
+
 def test_runs_of_one_name_are_told_apart_by_their_folders(folder: Path) -> None:
     """Two files `run.json` have their paths for names."""
     for name in ("a", "b"):

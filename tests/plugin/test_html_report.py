@@ -71,6 +71,18 @@ def test_the_report_shows_the_gate_of_the_run(project: Project) -> None:
     assert "<title>llmbench: this run, too few cases</title>" in page(pytester.path / "report.html")
 
 
+def test_two_models_without_a_gate_are_compared(project: Project) -> None:
+    """In the report alone: the run has no gate, and ends as it would without one."""
+    pytester = project(worse=[{"case": name, "answer": "Rome"} for name in ("france", "peru", "kenya")])
+
+    result = run(pytester, "--llm-model", "worse", "--llm-no-fail")
+
+    assert result.ret == 0
+    assert "llmbench gate" not in result.stdout.str()
+    assert data(pytester.path / "report.html")["before"] == "old"
+    assert "this run: worse against old" in page(pytester.path / "report.html")
+
+
 @pytest.mark.slow
 def test_under_xdist_the_controller_writes_the_same(project: Project) -> None:
     """The cases, answers and grades are those of a run without workers."""

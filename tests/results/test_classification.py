@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import permutations
 from math import isclose
 
@@ -174,6 +175,25 @@ def test_several_answers_to_a_case_do_not_narrow_the_interval() -> None:
 def test_records_of_other_graders_have_no_table() -> None:
     """Only suites of labels are summed up."""
     assert label_tables([record(sample("yes", "yes"), grader="exact")]) == ()
+
+
+def test_a_check_for_a_label_is_read_as_the_grader_is() -> None:
+    """The first such check of a case has the table; other checks, and cases without one, have none."""
+    samples = [sample("a", "a", labels=["a", "b"]), sample("b", None, lenient="b", labels=["a", "b"])]
+    records = [
+        record(
+            replace(one, parts={"checks": [{"name": "words", "kind": "words", "passed": True}, {"name": "mood", "kind": "label", "parts": one.parts}]}),
+            case=str(number), grader="checks",
+        )
+        for number, one in enumerate(samples)
+    ]  # fmt: skip
+    words = factories.sample(1.0, parts={"checks": [{"name": "words", "kind": "words", "passed": True}]})
+
+    (table,) = label_tables([*records, record(words, case="other", grader="checks")])
+
+    assert (table.cases, table.labels, table.strict.share, table.lenient.share) == (2, ("a", "b"), 0.5, 1.0)
+    assert table.confusion.counts == ((1, 0, 0), (0, 1, 0))
+    assert label_tables([record(words, grader="checks")]) == ()
 
 
 def test_the_best_baseline_may_be_the_trivial_rule() -> None:

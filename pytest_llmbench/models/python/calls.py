@@ -314,4 +314,5 @@ def raised(fault: BaseException) -> Raised:
 
 def _clipped(text: str) -> str:
     half = _MESSAGE_LENGTH // 2
-    return text if len(text) <= _MESSAGE_LENGTH else f"{text[:half]} ... {text[-half:]}"
+    cut = f"{text[:half]} ... {text[-half:]}"
+    return cut if len(cut) < len(text) else text

@@ -10,7 +10,7 @@ from typing import Any
 from pytest_llmbench.report.safe_text import clipped
 from pytest_llmbench.results.checks import check_parts, deciding_parts
 from pytest_llmbench.results.records import Record, Sample
-from pytest_llmbench.values import Json
+from pytest_llmbench.values import Json, Outcome, Reason
 
 SHOWN_APART = frozenset({"points", "forbidden", "reading", "sql", "instance", "difference", "checks"})
 """The parts of a grade that have a look of their own; the others are listed."""
@@ -60,6 +60,17 @@ def packed_sample(sample: Sample, *, is_old: bool = False) -> Packed:
 def bad_format(record: Record) -> bool:
     """Tell whether an answer broke the asked format."""
     return any(sample.format_ok is False for sample in record.samples)
+
+
+def is_slip(record: Record) -> bool:
+    """Tell whether the right answer is there and only the asked format was not kept."""
+    failed = [sample for sample in record.samples if sample.outcome is Outcome.FAILED]
+    return bool(failed) and all(sample.reason == Reason.FORMAT and not _has_wrong_label(sample) for sample in failed)
+
+
+def _has_wrong_label(sample: Sample) -> bool:
+    parts = deciding_parts(sample.parts)
+    return parts.get("lenient") != parts.get("expected")
 
 
 # -- key points

@@ -7,7 +7,7 @@ from typing import Any
 
 from pytest_llmbench.gate.comparison import Pair
 from pytest_llmbench.gate.rulings import Gate, SuiteRuling
-from pytest_llmbench.report.html.answers import Packed, bad_format, packed_sample
+from pytest_llmbench.report.html.answers import Packed, bad_format, is_slip, packed_sample
 from pytest_llmbench.report.html.format import GRAVITY, came_out
 from pytest_llmbench.report.html.prompts import Wording
 from pytest_llmbench.report.html.section import Section, template
@@ -40,6 +40,7 @@ class Flag(IntFlag):
     FAILING = 4
     FORMAT = 8
     ERRORS = 16
+    SLIP = 32
 
 
 Key = tuple[str, str]
@@ -99,6 +100,7 @@ def _flags(record: Record | None, moved: Flag) -> Flag:
     found = moved
     found |= Flag.FAILING if record.outcome is Outcome.FAILED else Flag(0)
     found |= Flag.FORMAT if bad_format(record) else Flag(0)
+    found |= Flag.SLIP if is_slip(record) else Flag(0)
     return found | (Flag.ERRORS if record.has_error else Flag(0))
 
 
@@ -171,13 +173,17 @@ def _cell(record: Record | None, pair: Pair | None, flags: Flag, prompts: Sequen
 
 
 def opening(subject: Subject) -> dict[str, Any]:
-    """Choose what the list shows first: what got worse in the suite with the gravest verdict, else everything."""
+    """Choose what the list shows first: what got worse in the suite with the gravest verdict, else everything.
+
+    Of two models compared where neither lost anything, that is where they disagree.
+    """
     found = sorted(
         (ruling for ruling in _rulings(subject) if ruling.worse),
         key=lambda ruling: (GRAVITY.index(ruling.verdict), ruling.delta or 0.0),
     )
     if not found:
-        return {"f": "all"}
+        is_apart = subject.is_between_models and any(ruling.better for ruling in _rulings(subject))
+        return {"f": "disagree" if is_apart else "all"}
     return {"f": "worse", "s": found[0].pairs.suite, "m": found[0].pairs.role}
 
 

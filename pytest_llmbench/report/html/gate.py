@@ -9,6 +9,7 @@ from pytest_llmbench.gate.rule import Verdict
 from pytest_llmbench.gate.rulings import Gate, MovedCase, SuiteRuling
 from pytest_llmbench.gate.run_decision import RunRuling
 from pytest_llmbench.report.format import margin_points
+from pytest_llmbench.report.html.answers import is_slip
 from pytest_llmbench.report.html.format import GRAVITY, SIGNS, TONES, Tone, came_out, percent, points
 from pytest_llmbench.report.html.prompts import Wording
 from pytest_llmbench.report.html.section import Section, template
@@ -137,13 +138,13 @@ def _compared(gate: Gate, wording: Wording) -> Banner:
     rows = [_row(ruling, by_suite[id(ruling)], scale, gate.settings.margin) for ruling in ordered]
     grave = [row for row in rows if row.needs_attention] if len(rows) > _SHOWN_ROWS else rows
     folded = [row for row in rows if grave and row not in grave]
-    shown = [moved for ruling in ordered for moved in sorted(ruling.worse, key=_change)[:_SHOWN_OF_SUITE]]
+    shown = [moved for ruling in ordered for moved in sorted(ruling.worse, key=_gravity)[:_SHOWN_OF_SUITE]]
     return Banner(
         rows=tuple(grave or rows),
         folded=tuple(folded),
         folded_verdicts=", ".join(f"{count} {word}" for word, count in Counter(row.verdict for row in folded).items()),
         others=tuple(sentences[len(gate.suites) :]),
-        moved=tuple(_moved(moved, wording) for moved in shown[:_SHOWN_MOVED]),
+        moved=tuple(_moved(moved, wording) for moved in sorted(shown, key=_is_slip)[:_SHOWN_MOVED]),
         moved_in_all=sum(len(ruling.worse) for ruling in ordered),
         axis=_axis(scale, gate.settings.margin),
     )
@@ -167,7 +168,10 @@ def _sentence(ruling: RunRuling) -> str:
     if all(suite.why_advice_only is not None for suite in gate.suites):
         is_timed = any(latency.verdict is not None for latency in gate.latency)
         gated = f"only latency is gated: {verdict}" if is_timed else "nothing is gated"
-        return f"Every suite is advice only, because its grader is not trusted to gate it; {gated}."
+        reasons = list(dict.fromkeys(suite.why_advice_only or "" for suite in gate.suites))
+        if len(reasons) == 1:
+            return f"Every suite is advice only, because {reasons[0]}; {gated}."
+        return f"Every suite is advice only, for the reasons under Details of the gate; {gated}."
     names = ", ".join(
         _name(suite, gate) for suite in _ordered(gate) if suite.verdict is verdict and suite.why_advice_only is None
     )
@@ -255,8 +259,13 @@ def _axis(scale: Scale, margin: float) -> Markup:
 # -- the largest losses
 
 
-def _change(moved: MovedCase) -> float:
-    return (moved.candidate.score or 0.0) - (moved.baseline.score or 0.0)
+def _gravity(moved: MovedCase) -> tuple[bool, float]:
+    """Order losses: wrong answers before right ones in another format than asked for, the largest first."""
+    return _is_slip(moved), (moved.candidate.score or 0.0) - (moved.baseline.score or 0.0)
+
+
+def _is_slip(moved: MovedCase) -> bool:
+    return is_slip(moved.candidate)
 
 
 def _moved(moved: MovedCase, wording: Wording) -> Moved:

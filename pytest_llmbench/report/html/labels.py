@@ -16,6 +16,7 @@ from pytest_llmbench.report.labels import (
 from pytest_llmbench.results.classification import LabelTable
 
 _HEATS = 5
+_HALF_COLUMNS = 8
 _MATRIX_LABELS = 12
 """Up to so many labels the confusion matrix is shown."""
 
@@ -57,7 +58,9 @@ def section(subject: Subject) -> Section | None:
     """Make the section: the suites of labels, if there are any."""
     views = label_views(subject)
     text, values = template("labels.html"), {"label_views": views}
-    return Section(name="labels", title="Labels", template=text, values=values, is_half=True) if views else None
+    # a table with probabilities needs the whole width of a screen
+    is_half = all(len(view.columns) <= _HALF_COLUMNS for view in views)
+    return Section(name="labels", title="Labels", template=text, values=values, is_half=is_half) if views else None
 
 
 def label_views(subject: Subject) -> tuple[LabelView, ...]:

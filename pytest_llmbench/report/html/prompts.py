@@ -1,9 +1,10 @@
 """What is the same in all prompts of a suite, and what a case adds to it.
 
-Prompts of a suite share their examples and differ in a line.  The shared beginning and end are kept once, and what
-is left distinguishes a case from the others: its title.
+Prompts of a suite share their examples and differ in a line.  The shared beginning and end are kept once; the lines
+that hold what is left distinguish a case from the others: its title.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -11,6 +12,9 @@ from pytest_llmbench.results.records import Record, Run
 from pytest_llmbench.values import Prompt
 
 _TITLE_CHARACTERS = 160
+_LONG_SHARED = 80
+_USER = "[user]\n"
+_SENTENCES = re.compile(r"(?<=[.?!:])\s+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +27,16 @@ class Frame:
     def middle(self, text: str) -> str:
         """Give what a prompt has between them."""
         return text[len(self.start) : len(text) - len(self.end)]
+
+    def distinct_lines(self, text: str) -> str:
+        """Give the lines of a prompt that hold what is between them, whole.
+
+        What a long line shares is left out up to the sentence that differs.
+        """
+        line = self.start[self.start.rfind("\n") + 1 :]
+        if len(line) > _LONG_SHARED:
+            line = _SENTENCES.split(line)[-1]
+        return line + self.middle(text) + self.end.partition("\n")[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +66,7 @@ class Wording:
         text = self.texts.get(record.prompt_sha256)
         if text is None:
             return ""
-        title = " ".join(self.frame_of(record).middle(text).split())
+        title = " ".join(self.frame_of(record).distinct_lines(text).split())
         return title if len(title) <= _TITLE_CHARACTERS else f"{title[: _TITLE_CHARACTERS - 1]}…"
 
 
@@ -64,9 +78,13 @@ def prompt_text(prompt: Prompt) -> str:
 
 
 def frame(texts: Sequence[str]) -> Frame:
-    """Find what different prompts share at both ends, cut back to whole words; of one alone its last line is left."""
+    """Find what different prompts share at both ends, cut back to whole words.
+
+    One alone shares what stands before the last message of a chat, and as a text nothing.
+    """
     if len(texts) == 1:
-        return Frame(start=texts[0][: texts[0].rstrip().rfind("\n") + 1], end="")
+        before, mark, _ = texts[0].rpartition(_USER)
+        return Frame(start=before + mark, end="")
     start = _whole_words(_shared(texts))
     rest = [text[len(start) :][::-1] for text in texts]
     end = _whole_words(_shared(rest))[::-1]

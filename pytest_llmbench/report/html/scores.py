@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from pytest_llmbench.gate.rule import Verdict
 from pytest_llmbench.gate.rulings import SuiteRuling
 from pytest_llmbench.report.format import counted, seconds
 from pytest_llmbench.report.html.format import Tone, percent, points
@@ -28,7 +29,7 @@ class Badge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """How a score changed; `tone` is dim where it may be chance."""
+    """How a score changed; `tone` is dim where it may be chance, and bad only where the verdict is worse."""
 
     sign: str
     text: str
@@ -124,14 +125,21 @@ def _change(ruling: SuiteRuling | None) -> Change | None:
     low, high = ruling.interval
     cases = len(ruling.pairs.pairs)
     is_chance = low <= 0 <= high
-    sign = "▲" if ruling.delta > 0 else "▼" if ruling.delta < 0 else "±"
-    tone = Tone.DIM if is_chance else Tone.GOOD if ruling.delta > 0 else Tone.BAD
+    tone, remark = Tone.GOOD, ""
+    if is_chance:
+        tone, remark = Tone.DIM, ", may be chance"
+    elif ruling.delta < 0 and ruling.verdict is not Verdict.WORSE:
+        tone = Tone.WARN
+        remark = ", a loss within the margin" if ruling.is_real_drop else ", may be chance among all suites"
+        remark = remark if ruling.verdict is not Verdict.INCONCLUSIVE else ", undecided because of errors"
+    elif ruling.delta < 0:
+        tone = Tone.BAD
     text = f"{points(ruling.delta, cases)} points, 90% interval {points(low, cases)} to {points(high, cases)}"
     return Change(
-        sign=sign,
+        sign="▲" if ruling.delta > 0 else "▼" if ruling.delta < 0 else "±",
         text=points(abs(ruling.delta), cases).lstrip("+±"),
         tone=tone,
-        label=f"{text}{', may be chance' if is_chance else ''}",
+        label=f"{text}{remark}",
     )
 
 

@@ -37,18 +37,20 @@ def section(subject: Subject) -> Section | None:
 
 
 def figures(subject: Subject) -> tuple[Figure, ...]:
-    """Draw each suite under each model by median latency and score."""
+    """Draw each suite under each model by median latency and score; one point alone compares nothing."""
     lines = {(line.suite, line.role): line for line in scoreboard(subject.run.records)}
+    scored = [timing for timing in timings(subject) if lines[timing.suite, timing.role].score is not None]
     return tuple(
         Figure(load=load_text(load), picture=_scatter(subject, found, lines))
-        for load, found in by_load(timings(subject)).items()
+        for load, found in by_load(scored).items()
+        if len(found) > 1
     )
 
 
 def _scatter(subject: Subject, found: Sequence[Timing], lines: dict[tuple[str, str], Line]) -> Markup:
     across = log_scale([timing.p50_s for timing in found], _LEFT, _WIDTH - _RIGHT)
     up = Scale(low=0, high=1, start=_HEIGHT - _BOTTOM, end=_TOP)
-    shown = [(timing, line) for timing in found if (line := lines[timing.suite, timing.role]).score is not None]
+    shown = [(timing, lines[timing.suite, timing.role]) for timing in found]
     places = [(across(timing.p50_s), up(line.score or 0.0), _short(timing.suite)) for timing, line in shown]
     return picture(
         _WIDTH,
@@ -94,7 +96,8 @@ def _name_heights(points: Sequence[tuple[float, float, str]]) -> list[float]:
     for x, y, name in points:
         width = 9 + _LETTER * len(name)
         left, right = (x + 7, x + 7 + width) if x < _NAMES_LEFT_FROM else (x - 7 - width, x - 7)
-        tries = (y + 4 + step for step in (0, -13, 13, -26, 26, -39, 39))
+        # none on the axis, where a point at 0% stands
+        tries = (h for step in (0, -13, 13, -26, 26, -39, 39) if (h := y + 4 + step) < _HEIGHT - _BOTTOM - 2)
         free = (h for h in tries if not any(left < r and right > q and abs(h - t) < 12 for q, r, t in taken))
         height = next(free, y + 4)
         taken.append((left, right, height))

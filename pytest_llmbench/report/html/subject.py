@@ -3,15 +3,32 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from urllib.parse import urlencode
 
-from pytest_llmbench.gate.comparison import Pair
+from pytest_llmbench.errors import UsageFault
+from pytest_llmbench.gate.baselines import Baseline
+from pytest_llmbench.gate.comparison import Pair, join, model_info, only_role
+from pytest_llmbench.gate.decision import decide
 from pytest_llmbench.gate.rulings import Gate
-from pytest_llmbench.gate.run_decision import RunRuling
+from pytest_llmbench.gate.run_decision import RunGate, RunRuling
+from pytest_llmbench.gate.settings import GateSettings
 from pytest_llmbench.report.html.prompts import Wording
 from pytest_llmbench.results.grader_agreement import Findings
 from pytest_llmbench.results.history import Entry
-from pytest_llmbench.results.records import Record, Run
+from pytest_llmbench.results.records import Record, Run, RunInfo
+
+_SHOWN_MODELS = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedModel:
+    """A model at the top of the page: its place among the roles, its role, what answers, and what answered before."""
+
+    place: int
+    role: str
+    name: str
+    before: str | None
 
 
 @dataclass(frozen=True, kw_only=True)  # no slots: what is asked often is kept
@@ -42,6 +59,35 @@ class Subject:
         return len({(record.suite, record.case) for record in self.run.records})
 
     @property
+    def is_between_models(self) -> bool:
+        """Whether two models of this run are compared with each other."""
+        return self.gate is not None and self.gate.comparison.baseline.facts is self.run.facts
+
+    @property
+    def title(self) -> str:
+        """What is shown, and against what: files, or two models of one file."""
+        if self.before is None:
+            return self.name
+        new = f": {self.gate.comparison.suites[0].role}" if self.gate and self.is_between_models else ""
+        return f"{self.name}{new} against {self.before}"
+
+    @cached_property
+    def models(self) -> tuple[NamedModel, ...]:
+        """The first models of the run, by name."""
+        suites = self.gate.comparison.suites if self.gate else ()
+        old = self.gate.comparison.baseline.facts if self.gate else None
+        before = {suite.role: suite.baseline_role for suite in suites}
+        return tuple(
+            NamedModel(
+                place=place,
+                role=role,
+                name=_model_name(self.run.facts, role).removeprefix(f"{role} "),
+                before=_model_name(old, before[role]) if old is not None and role in before else None,
+            )
+            for place, role in enumerate(self.roles[:_SHOWN_MODELS])
+        )
+
+    @property
     def gate(self) -> Gate | None:
         """What the run is compared with, where it is."""
         return None if self.ruling is None else self.ruling.gate
@@ -68,6 +114,51 @@ class Subject:
             for suite in self.gate.comparison.suites
             for pair in suite.pairs
         }
+
+
+def two_models(run: Run, file: Path, settings: GateSettings) -> tuple[str, RunRuling] | None:
+    """Gate the second of two models of a run against the first, in the order they were named.
+
+    Args:
+        run: the run.
+        file: where it is kept.
+        settings: what the gate tolerates.
+
+    Gives the role of the first, and the ruling; None unless the run has two models with a case in common.
+    """
+    roles = Subject(name="", run=run).roles
+    if len(roles) != 2:
+        return None
+    try:
+        return roles[0], between_models(run, file, roles, settings)
+    except UsageFault:
+        return None
+
+
+def between_models(run: Run, file: Path, roles: tuple[str, ...], settings: GateSettings) -> RunRuling:
+    """Gate one model of a run against another of it.
+
+    Args:
+        run: the run.
+        file: where it is kept.
+        roles: the model compared with, and the candidate.
+        settings: what the gate tolerates.
+
+    Raises:
+        UsageFault: the run has no such model, or they have no case in common.
+    """
+    old, new = (only_role(run, role) for role in roles)
+    requirements = RunGate(baselines=(Baseline(path=file, run=old),), settings=settings)
+    return RunRuling(requirements=requirements, gate=decide(join(old, new, settings.allowed), settings))
+
+
+def _model_name(facts: RunInfo, role: str) -> str:
+    """Name the model of a role: its entry, and what that is."""
+    info = model_info(facts, role)
+    if info is None:
+        return role
+    target = f"{info.identity.provider} {info.identity.model}"
+    return target if info.model.replace(":", " ", 1) == target else f"{info.model} ({target})"
 
 
 def _in_order(run: Run, field: str) -> dict[str, None]:

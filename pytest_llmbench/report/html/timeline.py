@@ -45,7 +45,7 @@ def panels(subject: Subject) -> tuple[Panel, ...]:
     return tuple(
         _panel(subject, suite, own, files)
         for suite in subject.suites
-        if (own := [entry for entry in subject.history if entry.suite == suite])
+        if len(own := [entry for entry in subject.history if entry.suite == suite and entry.score is not None]) > 1
     )
 
 

@@ -327,6 +327,21 @@ def test_nothing_is_wider_than_the_screen(world: Any, opened: Open, width: int) 
     assert tab.page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def test_the_table_of_labels_is_whole(world: Any, opened: Open) -> None:
+    """At the width of a laptop no column is cut, with probabilities too."""
+    parts = {"expected": "yes", "strict": "yes", "lenient": "yes", "p": {"yes": 0.7, "no": 0.2}, "p_other": 0.1}
+    sample = world.sample("yes", parts=parts, format_ok=True, latency_s=0.5, concurrency=1)
+    roles = ("smollm2-135m-instruct", "smollm2-135m-instruct-q4", "production")
+    run = world.run(
+        [world.record(f"c{place}", sample, grader="yes_no", role=role) for place in range(3) for role in roles]
+    )
+
+    tab = opened(Subject(name="n", run=run))
+
+    assert "AUROC" in tab.page.locator("#labels").inner_text()
+    assert tab.page.locator("#labels .wide").evaluate("e => e.scrollWidth <= e.clientWidth")
+
+
 def test_the_theme_can_be_changed(world: Any, opened: Open) -> None:
     """Against what the system prefers, and back; screen readers are told."""
     tab = opened(world.judged(), color_scheme="dark")
@@ -385,7 +400,7 @@ def test_without_a_script_everything_can_be_read(world: Any, opened: Open) -> No
 
     assert tab.page.locator("#verdict h2").inner_text() == "✗ Worse"
     assert tab.page.locator("#scores .score").first.is_visible()
-    assert tab.page.locator("#speed svg").first.is_visible()
+    assert tab.page.locator("#verdict svg").first.is_visible()
     assert not tab.page.locator("#controls").is_visible()
     assert not tab.page.locator("#theme").is_visible()
     assert [button for button in tab.page.locator("button").all() if button.is_visible()] == []

@@ -20,8 +20,9 @@ from pytest_llmbench.gate.run_decision import RunGate, RunRuling
 from pytest_llmbench.gate.settings import GateSettings
 from pytest_llmbench.models.base import Identity
 from pytest_llmbench.report.html import page as page_module
+from pytest_llmbench.report.html.cases import Flag
 from pytest_llmbench.report.html.page import html_report
-from pytest_llmbench.report.html.subject import Subject
+from pytest_llmbench.report.html.subject import Subject, two_models
 from pytest_llmbench.results.history import Entry
 from pytest_llmbench.results.records import JudgedSuite, JudgeInfo, Machine
 from pytest_llmbench.values import Sampling
@@ -58,11 +59,28 @@ def test_what_got_worst_is_told_at_once(world: Any, page_of: Any) -> None:
 
     items = [item.words for item in banner.one("div", class_="moved").all("li")]
 
-    assert items[0] == "sql/case-000 moved passed → wrong-result case-000? The answer counts too much."
+    assert items[0] == "sql/case-000 moved passed → wrong-result Q: What of case-000? The answer counts too much."
     assert [item.split()[0] for item in items] == [
         "sql/case-000", "sql/case-001", "sql/case-002", "yes/head-000", "yes/head-001", "yes/head-002",
     ]  # fmt: skip
     assert banner.one("div", class_="moved").one("p").words == "All 23 cases that got worse"
+
+
+def test_wrong_answers_stand_above_slips_of_format(world: Any, page_of: Any) -> None:
+    """Three cases that lost their format come behind one that lost its label, in the list of the page's script too."""
+    parts = {"expected": "yes", "strict": None, "lenient": "yes"}
+    slip = world.sample("Answer: yes", 0.0, reason="format", parts=parts, format_ok=False)
+    wrong = world.sample("no", 0.0, reason="wrong-label", parts=parts | {"strict": "no", "lenient": "no"})
+    old = [world.record(f"c{place:02d}", grader="yes_no") for place in range(70)]
+    new = [
+        *(world.record(f"c{place:02d}", slip if place < 3 else wrong, grader="yes_no") for place in range(4)),
+        *old[4:],
+    ]
+
+    page = page_of(world.compared(world.run(old), world.run(new)))
+
+    assert page.tree.one("div", class_="moved").all("li")[0].words.startswith("sql/c03 passed → wrong-label")
+    assert [case["r"][0]["f"] & Flag.SLIP for case in page.data["cases"]][:5] == [Flag.SLIP] * 3 + [0, 0]
 
 
 def test_the_change_is_drawn_with_its_interval(world: Any, page_of: Any) -> None:
@@ -105,6 +123,16 @@ def test_a_run_alone_has_no_verdict(world: Any, page_of: Any) -> None:
     assert "old" not in page.tree.one("h1").words
 
 
+def test_the_models_are_named_at_the_top(world: Any, page_of: Any) -> None:
+    """By role and by what answers, and beside each what answered in the run before."""
+    page = page_of(world.judged())
+
+    assert [item.words for item in page.tree.one("header").one("ul").all("li")] == [
+        "moved (recorded moved.jsonl) · before: moved (recorded moved.jsonl)",
+        "steady (recorded steady.jsonl) · before: steady (recorded steady.jsonl)",
+    ]
+
+
 def test_a_refusal_says_why_nothing_was_judged(world: Any, page_of: Any) -> None:
     """A run that ended early, or has nothing in common with the one before, is inconclusive for that reason."""
     ruling = RunRuling(requirements=RunGate(settings=GateSettings()), refusal="the run ended before its time (Ctrl-C)")
@@ -127,6 +155,32 @@ def test_a_run_that_was_stopped_is_inconclusive_for_that_reason(world: Any, page
     assert banner.one("p").words.startswith("The candidate run is incomplete: the run ended before")
 
 
+def test_two_models_of_one_run_are_compared(world: Any, page_of: Any) -> None:
+    """The second named against the first, with a verdict; the list opens on what got worse, else on disagreement."""
+    cases = [f"c{place:02d}" for place in range(70)]
+    old = [world.record(case, world.sample(score=float(case > "c05")), role="old") for case in cases]
+    new = [world.record(case, world.sample(score=float(case > "c40")), role="new") for case in cases]
+    runs = [world.run([*first, *second]) for first, second in ((old, new), (new, old))]
+    found = [two_models(run, Path("run.json"), GateSettings()) for run in runs]
+
+    pages = [
+        page_of(Subject(name="run", run=run, before=two[0], ruling=two[1]))
+        for run, two in zip(runs, found, strict=True)
+        if two
+    ]
+
+    assert [page.tree.one("h1").words for page in pages] == [
+        "llmbench run: new against old", "llmbench run: old against new"
+    ]  # fmt: skip
+    assert [page.tree.one("h2", id="verdict-title").words for page in pages] == ["✗ Worse", "✓ Better"]
+    assert [page.data["first"] for page in pages] == [{"f": "worse", "s": "sql", "m": "new"}, {"f": "disagree"}]
+    assert (
+        two_models(world.run([*old, *(replace(record, suite="other") for record in new)]), Path("r"), GateSettings())
+        is None
+    )
+    assert two_models(world.run(old), Path("r"), GateSettings()) is None
+
+
 @pytest.mark.parametrize(
     ("latency_margin", "judged"),
     [(None, "nothing is gated"), (1.5, "only latency is gated: no worse")],
@@ -143,7 +197,7 @@ def test_where_every_suite_is_advice_only_that_is_said(
     page = page_of(Subject(name="n", run=run, ruling=RunRuling(requirements=RunGate(settings=settings), gate=gate)))
 
     assert page.tree.one("section", id="verdict").all("p")[0].words == (
-        f"Every suite is advice only, because its grader is not trusted to gate it; {judged}."
+        f"Every suite is advice only, because nobody has judged; {judged}."
     )
 
 
@@ -185,6 +239,21 @@ def test_scores_stand_suite_by_model(world: Any, page_of: Any) -> None:
     assert (errors.words, errors.attributes["href"]) == ("1 error", "#f=errors&s=yes&m=steady")
 
 
+def test_no_loss_is_red_unless_the_verdict_is_worse(world: Any, page_of: Any) -> None:
+    """A loss that is significant and within the margin is not shown as one that the gate refuses."""
+    old = [world.record(f"c{place:03d}") for place in range(400)]
+    new = [world.record(f"c{place:03d}", world.sample(score=float(place >= 8))) for place in range(400)]
+    subject = world.compared(world.run(old), world.run(new))
+    assert subject.gate is not None
+    assert (subject.gate.verdict, subject.gate.suites[0].is_real_drop) == ("no worse", True)
+
+    page = page_of(subject)
+
+    cell = page.tree.one("section", id="scores").one("td")
+    assert not cell.all("span", class_="bad")
+    assert cell.one("span", class_="warn").one("span", class_="sr").words.endswith(", a loss within the margin")
+
+
 def test_a_change_that_may_be_chance_is_grey(world: Any, page_of: Any) -> None:
     """The colour of loss or gain is for what the interval shows; the words say so too."""
     old = [world.record(f"c{place:02d}") for place in range(70)]
@@ -196,9 +265,18 @@ def test_a_change_that_may_be_chance_is_grey(world: Any, page_of: Any) -> None:
     assert cell.one("span", class_="dim").one("span", class_="sr").words.endswith(", may be chance")
 
 
+def timed(world: Any, suite: str, role: str, load: int) -> list[Any]:
+    sample = world.sample(latency_s=0.5 / load, ttft_s=0.1, output_tokens=5, concurrency=load)
+    return [world.record(f"c{place}", sample, suite=suite, role=role) for place in range(3)]
+
+
 def test_latencies_of_unlike_load_are_never_in_one_figure(world: Any, page_of: Any) -> None:
     """One at a time and eight at a time have figures of their own, of quality against speed and of how they spread."""
-    page = page_of(world.judged())
+    records = [
+        record for suite in "ab" for role, load in (("x", 1), ("y", 8)) for record in timed(world, suite, role, load)
+    ]
+
+    page = page_of(Subject(name="n", run=world.run(records)))
 
     captions = [caption.words for caption in page.tree.one("section", id="speed").all("figcaption")]
     assert captions == ["measured one at a time", "measured 8 at a time"]
@@ -206,13 +284,24 @@ def test_latencies_of_unlike_load_are_never_in_one_figure(world: Any, page_of: A
         [g.one("title").words.split(":")[0] for g in figure.all("g")]
         for figure in page.tree.one("section", id="speed").all("figure")
     ]
-    assert points == [["sql, moved"], ["sql, steady"]]
+    assert points == [["a, x", "b, x"], ["a, y", "b, y"]]
     latency = page.tree.one("section", id="latency")
     assert [head.words for head in latency.all("h3")] == ["measured one at a time", "measured 8 at a time"]
     assert [table.one("tbody").words for table in latency.all("table")] == [
-        "sql moved 80 0.90s 1.25s 0.10s 0.10s 5.6",
-        "sql steady 80 0.20s 0.20s 0.10s 0.10s 25.0",
+        "a x 3 0.50s 0.50s 0.10s 0.10s 10.0 b x 3 0.50s 0.50s 0.10s 0.10s 10.0",
+        "a y 3 62.5ms 62.5ms 0.10s 0.10s 80.0 b y 3 62.5ms 62.5ms 0.10s 0.10s 80.0",
     ]
+
+
+def test_no_figure_holds_one_point_alone(world: Any, page_of: Any) -> None:
+    """A suite measured under a load of its own, or in one run of several, has nothing beside it to be read against."""
+    records = [*timed(world, "a", "x", 1), *timed(world, "b", "x", 8)]
+    history = (entry("1", "x", 0.5, suite="a"), entry("2", "x", 0.6, suite="a"), entry("2", "x", 0.6, suite="b"))
+
+    page = page_of(Subject(name="n", run=world.run(records), history=history))
+
+    assert "speed" not in ids(page)
+    assert [caption.words for caption in page.tree.one("section", id="time").all("figcaption")] == ["a"]
 
 
 def test_what_was_timed_elsewhere_is_left_out_and_said(world: Any, page_of: Any) -> None:
@@ -260,9 +349,9 @@ def test_a_model_that_is_not_above_a_baseline_is_named(world: Any, page_of: Any)
     )
 
 
-def entry(file: str, role: str, score: float, *breaks: str) -> Entry:
+def entry(file: str, role: str, score: float, *breaks: str, suite: str = "sql") -> Entry:
     return Entry(
-        file=file, date=f"2026-0{file}-01T10:00:00+00:00", commit=f"{file}abcdef0", suite="sql", role=role, model=role,
+        file=file, date=f"2026-0{file}-01T10:00:00+00:00", commit=f"{file}abcdef0", suite=suite, role=role, model=role,
         cases=80, errors=0, score=score, interval=(score - 0.1, score + 0.1), format_rate=None, p50_s=None,
         breaks=breaks,
     )  # fmt: skip
@@ -297,7 +386,10 @@ def test_sections_stand_in_their_order(world: Any, page_of: Any) -> None:
     """What to decide comes first, what it was made with last."""
     history = (entry("1", "moved", 0.5), entry("2", "moved", 0.6))
 
-    page = page_of(replace(world.judged(), history=history))
+    judged = world.judged()
+    run = world.run([*judged.run.records, *timed(world, "a", "moved", 1)])
+
+    page = page_of(replace(judged, run=run, history=history))
 
     assert ids(page) == ["verdict", "scores", "speed", "labels", "time", "latency", "cases", "made"]
     links = [link.attributes["href"] for link in page.tree.one("nav").all("a")]
@@ -408,7 +500,9 @@ def test_without_a_script_the_cases_can_be_read(world: Any, page_of: Any) -> Non
         "◐ Without JavaScript there are no filters. Here are 100 of 140 cases"
     )
     first = cases.all("details")[0]
-    assert first.one("summary").words == ("sql/case-000 case-000? moved: passed → wrong-result steady: different")
+    assert first.one("summary").words == (
+        "sql/case-000 Q: What of case-000? moved: passed → wrong-result steady: different"
+    )
     assert [text.text for text in first.all("pre")][:3] == [
         "expected of case-000", "SELECT count(*) FROM events WHERE name = 'a'", "SELECT count(*) FROM events",
     ]  # fmt: skip

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import Markup
 
-from pytest_llmbench.report.html.answers import evidence, packed_sample
+from pytest_llmbench.report.html.answers import evidence, is_slip, packed_sample
 from pytest_llmbench.report.html.format import came_out, percent, points, stamp
 from pytest_llmbench.report.html.prompts import Wording, frame, prompt_text
 from pytest_llmbench.report.html.subject import Subject, link
@@ -35,14 +35,15 @@ def test_a_prompt_is_its_frame_and_its_middle(texts: list[str]) -> None:
     ("texts", "start", "end"),
     [
         (["Q: one two\nA:", "Q: one three\nA:"], "Q: one ", "\nA:"),
-        (["Example.\nHeadline: alone"], "Example.\n", ""),
+        (["Example.\nHeadline: alone"], "", ""),
+        (["[system]\nBe brief.\n\n[user]\nOne\ntwo"], "[system]\nBe brief.\n\n[user]\n", ""),
         (["same", "same"], "", ""),
         (["a b", "a b c"], "a ", ""),
         (["x a x", "x x"], "x ", ""),
     ],
 )
 def test_what_prompts_share_is_cut_at_words(texts: list[str], start: str, end: str) -> None:
-    """A word that two prompts begin alike is the case's; ends never overlap; one prompt alone keeps its last line."""
+    """A word that two prompts begin alike is the case's; ends never overlap; one prompt alone keeps its last message."""
     found = frame(texts)
 
     assert (found.start, found.end) == (start, end)
@@ -56,17 +57,47 @@ def test_messages_stand_under_their_roles() -> None:
 
 
 def test_a_title_is_one_line_and_short(world: Any) -> None:
-    """What a case adds to its suite's prompts, white space made even, cut at 160 characters; nothing if unknown."""
+    """The line that distinguishes a prompt, white space made even, cut at 160 characters; nothing if unknown."""
     record = world.record("a")
     prompts = {record.prompt_sha256: Prompt(text="Q: " + "long\n words " * 40), "other": Prompt(text="Q: short")}
     run = world.run([record, world.record("b", prompt_sha256="other")], facts={"prompts": prompts})
 
     wording = Wording.of(run)
 
-    assert wording.title(run.records[0]).startswith("long words long")
+    assert wording.title(run.records[0]).startswith("Q: long words long")
     assert len(wording.title(run.records[0])) == 160
-    assert wording.title(run.records[1]) == "short"
+    assert wording.title(run.records[1]) == "Q: short"
     assert wording.title(replace(record, prompt_sha256="unknown")) == ""
+
+
+@pytest.mark.parametrize(
+    ("texts", "title"),
+    [
+        (["What is the capital of Peru?", "What is the capital of Chad?"], "What is the capital of Peru?"),
+        (["Be brief.\nWhy is it red?\nA:", "Be brief.\nWhy is it blue?\nA:"], "Why is it red?"),
+        ([f"{'Decide with care whether it is true. ' * 4}Is it red?", f"{'Decide with care whether it is true. ' * 4}Is it blue?"], "Is it red?"),
+        (["[user]\nRoses are red.\nGo on."], "Roses are red. Go on."),
+    ],
+    ids=["one line", "between lines", "long line", "alone"],
+)  # fmt: skip
+def test_a_title_begins_where_its_line_does(texts: list[str], title: str) -> None:
+    """A question is never cut at its beginning, however much of it the prompts of a suite share."""
+    assert " ".join(frame(texts).distinct_lines(texts[0]).split()) == title
+
+
+def test_a_slip_is_the_right_label_in_another_format(world: Any) -> None:
+    """A wrong label is none, whatever its format, and neither is an answer without one."""
+
+    def failed(reason: str, lenient: str | None, **parts: Any) -> Any:
+        return world.record(
+            "a", world.sample("x", 0.0, reason=reason, parts={"expected": "yes", "lenient": lenient, **parts})
+        )
+
+    assert is_slip(failed("format", "yes"))
+    assert not is_slip(failed("format", "no"))
+    assert not is_slip(failed("wrong-label", "no"))
+    assert not is_slip(failed("unparsed", None))
+    assert not is_slip(world.record("a"))
 
 
 # -- drawing

@@ -1,6 +1,6 @@
 // What report/html/cases.py and answers.py wrote, under names that people read.
 
-const WORSE = 1, BETTER = 2, FAILING = 4, FORMAT = 8, ERRORS = 16;
+const WORSE = 1, BETTER = 2, FAILING = 4, FORMAT = 8, ERRORS = 16, SLIP = 32;
 
 async function read() {
   const held = get("data");

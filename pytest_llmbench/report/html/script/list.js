@@ -41,6 +41,10 @@ function fall(one, at) {
   return Math.min(...falls);
 }
 
+// A wrong answer is worse than a right one in another format than was asked for.
+const slips = (one, at) => (flagsOf(one, at) & SLIP ? 1 : 0);
+const byGravity = (at) => (one, other) => slips(one, at) - slips(other, at) || fall(one, at) - fall(other, at);
+
 function row(one) {
   const isOpen = state.c === one.name;
   const toggle = () => {
@@ -81,7 +85,7 @@ function draw() {
   }
   const { test } = FILTERS.find((filter) => filter.name === state.f);
   const found = among.filter((one) => test(one, flagsOf(one, at)));
-  if (state.f === "worse") found.sort((one, other) => fall(one, at) - fall(other, at));
+  if (state.f === "worse") found.sort(byGravity(at));
   drawPage(found);
   get("shown").textContent = found.length + " of " + cases.length + " shown";
   get("suite").value = state.s;

@@ -1,6 +1,7 @@
 // Elements and texts. What models wrote goes into text nodes alone, never into markup.
 
 const CLIP = 4000, MOST_WORDS = 600, LIKE = 0.5;
+const BUTTON = 40;  // what is no longer than the button that shows it is not cut
 // as in report/safe_text.py: what could hide, turn text around or control a terminal
 const UNSAFE = new RegExp(
   "[\\u0000-\\u0008\\u000b-\\u001f\\u007f-\\u009f\\u00ad\\u061c\\u115f\\u1160\\u180e\\u200b-\\u200f\\u2028-\\u202e" +
@@ -50,10 +51,11 @@ function shown(text) {
 function box(text, marks = [], isOld = false) {
   const made = element("div", { class: isOld ? "text old" : "text", dir: "auto" });
   const fill = (limit) => {
-    const part = text.slice(0, limit);
+    const isCut = text.length > limit + BUTTON;
+    const part = isCut ? text.slice(0, limit) : text;
     made.replaceChildren(marked(part, marks));
     if (!text) made.append(element("span", { class: "dim" }, "(empty)"));
-    if (text.length > limit) {
+    if (isCut) {
       const all = () => { fill(text.length); made.focus(); };
       const words = "show all " + text.length.toLocaleString("en") + " characters";
       made.append("… ", element("button", { type: "button", click: all }, words));
