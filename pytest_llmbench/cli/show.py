@@ -8,6 +8,7 @@ from pathlib import Path
 from pytest_llmbench.cli.output import print_lines
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.report.format import counted, listed
+from pytest_llmbench.report.line_order import in_order
 from pytest_llmbench.report.markdown.run import record_markdown, scores_markdown
 from pytest_llmbench.report.terminal.run import record_lines
 from pytest_llmbench.report.terminal.scoreboard import scoreboard, scoreboard_lines
@@ -34,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
     The scoreboard counts the cases that `--failed` leaves out too: without them it would show no score but 0.
     """
     run = read_run(options.run_file)
-    records = _chosen(run.records, options)
+    records = _chosen(in_order(run.records, run.facts.roles), options)
     shown = [record for record in records if not options.failed or record.outcome is Outcome.FAILED]
     print_lines(_markdown(shown, records, run) if options.format == "md" else _text(shown, records, run))
     if options.failed:
@@ -45,13 +46,13 @@ def run(options: argparse.Namespace) -> int:
 def _text(shown: Iterable[Record], records: Sequence[Record], run: Run) -> Iterator[str]:
     for record in shown:
         yield from record_lines(record, run)
-    yield from scoreboard_lines(scoreboard(records), shutil.get_terminal_size().columns)
+    yield from scoreboard_lines(scoreboard(records, run.facts), shutil.get_terminal_size().columns)
 
 
 def _markdown(shown: Iterable[Record], records: Sequence[Record], run: Run) -> Iterator[str]:
     for record in shown:
         yield from record_markdown(record, run)
-    yield from scores_markdown(scoreboard(records))
+    yield from scores_markdown(scoreboard(records, run.facts))
     yield ""
 
 

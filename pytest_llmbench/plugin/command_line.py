@@ -161,6 +161,12 @@ OPTIONS: tuple[Option, ...] = (
         is_repeatable=True,
     ),
     Option(
+        "--llm-sort",
+        "suite|model|score",
+        "Order of the scoreboard: by suite, then model (suite, the default), by model, then suite, or by suite, then "
+        "the best score.",
+    ),
+    Option(
         "--llm-summary",
         "FILE.md|off",
         "Write a summary of the run in Markdown, for a pull request; default: the file in "

@@ -16,6 +16,7 @@ from pytest_llmbench.models.catalog import Catalog, ModelSpec
 from pytest_llmbench.models.transformers.devices import visible_devices
 from pytest_llmbench.plugin.command_line import OPTIONS
 from pytest_llmbench.plugin.internals.xdist import is_controller, is_worker, run_token
+from pytest_llmbench.report.line_order import Order
 from pytest_llmbench.report.safe_text import visible
 from pytest_llmbench.results.annotations import DEFAULT_FILE, AnnotationFile, read_annotations
 from pytest_llmbench.results.history import latest_run_file
@@ -174,6 +175,19 @@ def _reuse(config: pytest.Config) -> Reuse:
         return Reuse(word)
     except ValueError:
         raise UsageFault(f'--llm-reuse needs auto, all or none, not "{word}".') from None
+
+
+def line_order(config: pytest.Config) -> Order:
+    """Read how the lines of the scoreboard stand.
+
+    Raises:
+        UsageFault: there is no such order.
+    """
+    word = config.getoption("llm_sort") or config.getini("llm_sort") or Order.SUITE
+    try:
+        return Order(word)
+    except ValueError:
+        raise UsageFault(f'--llm-sort needs suite, model or score, not "{word}".') from None
 
 
 def flag(config: pytest.Config, name: str) -> bool:

@@ -18,6 +18,7 @@ from pytest_llmbench.plugin.internals.xdist import is_worker
 from pytest_llmbench.plugin.options import usage_error
 from pytest_llmbench.plugin.session import LlmSession
 from pytest_llmbench.report.files import check_target, write_target
+from pytest_llmbench.report.line_order import in_order
 from pytest_llmbench.report.markdown.summary import MAX_BYTES, summary
 from pytest_llmbench.report.safe_text import visible
 from pytest_llmbench.report.terminal.checks import check_rate_lines
@@ -231,13 +232,14 @@ class Summary:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Show the scoreboard, behind pytest-benchmark's table."""
         verbosity = self._session.config.get_verbosity()
-        # in the order of the tests, so that models stand as they were named
-        records = tuple(record for record in self._session.records.values() if record.twin_of is None)
+        known = [record for record in self._session.records.values() if record.twin_of is None]
+        records = in_order(known, self._session.roles, self._session.line_order)
         if not records or verbosity < -1:
             return
         terminalreporter.write_sep("=", "llmbench")
         width = self._session.config.get_terminal_writer().fullwidth
-        board = scoreboard(records)
+        facts = self._session.run.facts
+        board = scoreboard(records, facts)
         write(terminalreporter, scoreboard_table(board, width, is_short=verbosity < 0))
         if left_out := times_left_out(board):
             write(terminalreporter, folded((), left_out, width))
@@ -245,7 +247,7 @@ class Summary:
             write(terminalreporter, folded((), cut_off, width))
         if verbosity >= 0:
             write(terminalreporter, reason_lines(records, width))
-            write(terminalreporter, label_lines(records, self._session.run.facts.prompts, width))
+            write(terminalreporter, label_lines(records, facts.prompts, width))
         for remark in filter(None, (reused_line(records), *self._session.remarks)):
             write(terminalreporter, folded((), visible(remark), width))
         if verbosity > 0:

@@ -15,8 +15,8 @@ from pytest_llmbench.plugin.internals.benchmark import Benchmarks
 from pytest_llmbench.plugin.internals.xdist import WorkerChannel, Workers, is_worker
 from pytest_llmbench.plugin.options import has_gate, usage_error
 from pytest_llmbench.report.terminal.progress import ProgressLine
+from pytest_llmbench.results.merged import merged_run_info
 from pytest_llmbench.results.records import Record, Run
-from pytest_llmbench.results.run_file import merged_run_info
 from pytest_llmbench.runner.runner import Runner
 
 
@@ -37,6 +37,7 @@ class LlmSession:
             run_settings = options.run_settings(config)
             specs = options.model_specs(config)
             judge = options.judge_spec(config)
+            self.line_order = options.line_order(config)
         except UsageFault as fault:
             raise usage_error(fault) from None
         kinds = {
@@ -65,9 +66,14 @@ class LlmSession:
         return self._benchmarks
 
     @property
+    def roles(self) -> tuple[str, ...]:
+        """The roles of the models, in the order in which they were named."""
+        return tuple(spec.role for spec in self.runner.specs)
+
+    @property
     def run(self) -> Run:
         """The run as far as it has come."""
-        facts = merged_run_info([self.runner.facts(), *self.workers.received])
+        facts = merged_run_info([self.runner.facts(), *self.workers.received], self.roles)
         ordered = sorted(self.records.values(), key=lambda record: (record.suite, record.case, record.role))
         return Run(
             records=tuple(record for record in ordered if record.twin_of is None),

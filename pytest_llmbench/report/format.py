@@ -59,6 +59,14 @@ def seconds(value_s: float) -> str:
     return f"{value_s:.2f}s" if value_s < 9.995 else f"{value_s:.1f}s"
 
 
+def count_briefly(count: int) -> str:
+    """Write a count with at most three significant digits from 10,000 on."""
+    for unit, word in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if count >= unit:
+            return f"{count / (1e3 if word == 'k' else unit):.3g}{word}"
+    return f"{count:,}"
+
+
 def dollars(usd: float) -> str:
     """Write an amount of money to the cent, a small one with two significant digits, never as an exponent."""
     if not usd:

@@ -111,6 +111,18 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TokenPrice:
+    """What a provider charges, in US dollars per million tokens."""
+
+    input_per_million: float
+    output_per_million: float
+
+    def usd(self, input_tokens: int, output_tokens: int) -> float:
+        """Give the price of tokens."""
+        return (input_tokens * self.input_per_million + output_tokens * self.output_per_million) / 1e6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelInfo:
     """What a run knows of one of its models, by role."""
 
@@ -119,6 +131,8 @@ class ModelInfo:
     identity: Identity
     sampling: Mapping[str, Sampling] = field(default_factory=dict)
     """The sampling used, by suite."""
+    price: TokenPrice | None = None
+    """As in the models file when the run was made; absent in the JSON where there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +171,8 @@ class JudgeInfo:
     model: str
     identity: Identity | None
     suites: Mapping[str, JudgedSuite]
+    price: TokenPrice | None = None
+    """Absent in the JSON where there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,6 +209,11 @@ class RunInfo:
     """Why a model could not be asked, or not any more, by role."""
     collected: Collected | None = None
     """None where files were left out by an option (`--lf`, `--ignore`), and in files that do not hold it."""
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The roles of the models, in the order in which they were named."""
+        return tuple(model.role for model in self.models)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ Readers pass over fields that they do not know, and need none that has a default
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
@@ -25,6 +25,7 @@ from pytest_llmbench.results.records import (
     RunInfo,
     Sample,
     SuiteInfo,
+    TokenPrice,
 )
 from pytest_llmbench.values import AsTyped, GateKind, Json, Message, Outcome, Prompt, Sampling, Split, Trust
 
@@ -149,6 +150,7 @@ class _ModelOfRole:
     model: str
     identity: Identity
     sampling: Mapping[str, Sampling]
+    price: TokenPrice | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,9 +196,9 @@ def block_to_json(run: Run) -> JsonObject:
 def run_info_to_json(facts: RunInfo) -> JsonObject:
     """Give what a run was made with, as it stands in the block."""
     found: JsonObject = {
-        "models": {model.role: _without(asdict(model), "role") for model in facts.models},
+        "models": {model.role: _priced(_without(asdict(model), "role")) for model in facts.models},
         "suites": {suite.suite: _suite_to_json(suite) for suite in facts.suites},
-        "options": {**facts.options, **({} if facts.judge is None else {"judge": asdict(facts.judge)})},
+        "options": {**facts.options, **({} if facts.judge is None else {"judge": _priced(asdict(facts.judge))})},
         "prompts": {digest: prompt_to_json(prompt) for digest, prompt in facts.prompts.items()},
         "expected": dict(facts.expected),
         **({"broken": dict(facts.broken)} if facts.broken else {}),
@@ -211,6 +213,10 @@ def _suite_to_json(suite: SuiteInfo) -> JsonObject:
     for name in ("cases", "n_cases", "split"):
         found = _without(found, name) if getattr(suite, name) is None else found
     return found
+
+
+def _priced(found: JsonObject) -> JsonObject:
+    return _without(found, "price") if found["price"] is None else found
 
 
 def _without(found: JsonObject, name: str) -> JsonObject:
@@ -230,7 +236,7 @@ def run_info_from_json(found: object) -> RunInfo:
     return RunInfo(
         judge=judge,
         models=tuple(
-            ModelInfo(role=role, model=model.model, identity=model.identity, sampling=model.sampling)
+            ModelInfo(role=role, model=model.model, identity=model.identity, sampling=model.sampling, price=model.price)
             for role, model in block.models.items()
         ),
         suites=tuple(
@@ -262,40 +268,6 @@ def _judge_in(options: JsonObject) -> JudgeInfo | None:
         return _read(JudgeInfo, found)
     except ValueError as fault:
         raise ValueError(f"of the judge, {fault}") from None
-
-
-def merged_run_info(several: Sequence[RunInfo]) -> RunInfo:
-    """Put the facts of several processes of one run together."""
-    models: dict[str, ModelInfo] = {}
-    for facts in several:
-        for model in facts.models:
-            sampling = {**models[model.role].sampling, **model.sampling} if model.role in models else model.sampling
-            models[model.role] = replace(model, sampling=sampling)
-    return RunInfo(
-        models=tuple(models.values()),
-        suites=tuple({suite.suite: suite for facts in several for suite in facts.suites}.values()),
-        options={key: value for facts in several for key, value in facts.options.items()},
-        prompts={digest: prompt for facts in several for digest, prompt in facts.prompts.items()},
-        expected={digest: text for facts in several for digest, text in facts.expected.items()},
-        judge=_merged_judge([facts.judge for facts in several if facts.judge is not None]),
-        broken={role: cause for facts in several for role, cause in facts.broken.items()},
-        collected=_merged_collected([facts.collected for facts in several if facts.collected is not None]),
-    )
-
-
-def _merged_collected(several: Sequence[Collected]) -> Collected | None:
-    if not several:
-        return None
-    suites = dict.fromkeys(suite for collected in several for suite in collected.suites)
-    return replace(several[0], suites=tuple(suites))
-
-
-def _merged_judge(several: Sequence[JudgeInfo]) -> JudgeInfo | None:
-    if not several:
-        return None
-    suites = {suite: own for judge in several for suite, own in judge.suites.items()}
-    identities = [judge.identity for judge in several if judge.identity is not None]
-    return replace(several[-1], identity=identities[-1] if identities else None, suites=suites)
 
 
 def prompt_to_json(prompt: Prompt) -> Json:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pytest_llmbench.models.base import Model, Wrapped
 from pytest_llmbench.models.entries import Price
 from pytest_llmbench.models.openai.request_body import most_output_tokens
-from pytest_llmbench.results.records import NOT_ASKED
+from pytest_llmbench.results.records import NOT_ASKED, TokenPrice
 from pytest_llmbench.runner.calls import first_fatal
 from pytest_llmbench.values import Answer, AnswerError, Arrived, Prompt, Request
 
@@ -157,7 +157,16 @@ def most_usd(price: Price, request: Request) -> float:
 
 def usd(price: Price, input_tokens: int, output_tokens: int) -> float:
     """Give the price of tokens."""
-    return (input_tokens * price.input_per_million + output_tokens * price.output_per_million) / 1e6
+    return _recorded(price).usd(input_tokens, output_tokens)
+
+
+def token_price(price: Price | None) -> TokenPrice | None:
+    """Give the price of an entry as a run records it."""
+    return None if price is None else _recorded(price)
+
+
+def _recorded(price: Price) -> TokenPrice:
+    return TokenPrice(input_per_million=price.input_per_million, output_per_million=price.output_per_million)
 
 
 def _most_tokens(prompt: Prompt) -> int:

@@ -12,6 +12,7 @@ from pytest_llmbench.grading.base import Judging
 from pytest_llmbench.models.base import STOPPED, Identity
 from pytest_llmbench.models.catalog import ModelSpec
 from pytest_llmbench.results.records import JudgedSuite, JudgeInfo
+from pytest_llmbench.runner.budget import token_price
 from pytest_llmbench.runner.judge import JudgePlan
 from pytest_llmbench.runner.requests import RequestBuilder
 from pytest_llmbench.runner.settings import Item
@@ -179,6 +180,7 @@ class JudgeRequests:
         return JudgeInfo(
             model=self.spec.name,
             identity=identity,
+            price=token_price(self.spec.entry.price),
             suites={
                 suite: JudgedSuite(
                     prompt_sha256=self._judgings[suite].prompt_sha256,

@@ -6,6 +6,7 @@ from pytest_llmbench.grading.base import GraderKind
 from pytest_llmbench.models.base import Identity
 from pytest_llmbench.models.catalog import ModelSpec
 from pytest_llmbench.results.records import Collected, JudgeInfo, ModelInfo, Record, RunInfo, SuiteInfo
+from pytest_llmbench.runner.budget import token_price
 from pytest_llmbench.runner.calls import SharedModel, first_fatal
 from pytest_llmbench.runner.grade import ItemGrader, Result
 from pytest_llmbench.runner.judge import Judge
@@ -178,6 +179,7 @@ class Runner:
                     model=spec.name,
                     identity=identities[spec.role],
                     sampling=used.get(spec.role, {}),
+                    price=token_price(spec.entry.price),
                 )
                 for spec in self.specs
                 if spec.role in identities

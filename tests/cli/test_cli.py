@@ -275,8 +275,8 @@ def test_show_tells_a_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert output(capsys) == [
         *FRANCE_LINES,
         *PERU_LINES,
-        "suite     model  cases   score  95% interval  format    p50    p95  TTFT  errors",
-        "capitals  old        2  100.0%    20.7-100.0       -  0.25s  0.25s     -       1",
+        "suite     model  cases  passed   score  95% interval    p50    p95  errors",
+        "capitals  old        2       1  100.0%    20.7-100.0  0.25s  0.25s       1",
     ]
 
 
@@ -290,7 +290,7 @@ def test_show_tells_one_case(folder: Path, capsys: pytest.CaptureFixture[str], c
     assert status == 0
     assert output(capsys)[: len(PERU_LINES) + 1] == [
         *PERU_LINES,
-        "suite     model  cases  score  95% interval  format  p50  p95  TTFT  errors",
+        "suite     model  cases  passed  score  errors",
     ]
 
 

@@ -28,8 +28,8 @@ def test_right_answers_pass(project: Project) -> None:
             "llmbench: old",
             "cases/capitals.yaml ... *",
             "=* llmbench =*",
-            "suite     model  cases   score  95% interval  format    p50    p95  errors",
-            "capitals  old        3  100.0%    43.9-100.0       -  0.50s  0.72s       0",
+            "suite     model  cases   score  95% interval    p50    p95  errors",
+            "capitals  old        3  100.0%    43.9-100.0  0.50s  0.72s       0",
         ]
     )
 
@@ -177,6 +177,18 @@ def test_roles_stand_in_the_ids_and_models_run_one_after_another(project: Projec
     result.stdout.fnmatch_lines(
         ["llmbench: base=old, candidate=new", "WRONG cases/capitals.yaml::peru[[]candidate[]] - different: *"]
     )
+
+
+def test_the_scoreboard_stands_as_asked_for(project: Project) -> None:
+    """With --llm-sort score the best model of a suite is first, whichever was named first; an unknown word is refused."""
+    pytester = project(WRONG_PERU, new=(*WRONG_PERU[::2], {"case": "peru", "answer": "Lima"}))
+    run = ("--llm-model", "old", "--llm-model", "new", "--llm-no-fail", *QUIET, "cases")
+
+    sorted_run, refused = pytester.runpytest("--llm-sort", "score", *run), pytester.runpytest("--llm-sort=best", *run)
+
+    sorted_run.stdout.fnmatch_lines(["suite *", "capitals  new *", "capitals  old *"], consecutive=True)
+    assert refused.ret == pytest.ExitCode.USAGE_ERROR
+    refused.stderr.fnmatch_lines(['ERROR: --llm-sort needs suite, model or score, not "best".'])
 
 
 @pytest.mark.parametrize("option", ["--ff", "--nf"])

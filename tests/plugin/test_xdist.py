@@ -162,18 +162,26 @@ def test_each_model_is_opened_once_by_one_worker_that_batches_as_without_workers
 
 
 def test_the_file_is_the_same_as_without_workers(noting: Callable[..., pytest.Pytester]) -> None:
-    """Records, their order, models, suites and prompts are those of a run in one process."""
+    """Records, their order, models, suites and prompts are those of a run in one process; so is the scoreboard."""
     pytester = noting()
-    run(pytester, "--llm-answers", "off", "cases")
+    alone = run(pytester, "--llm-answers", "off", "cases", models="ba")
     serial = json.loads((pytester.path / "run.json").read_text())
 
-    run(pytester, "--llm-answers", "off", "-n", "2", "cases")
+    several = run(pytester, "--llm-answers", "off", "-n", "2", "cases", models="ba")
 
+    assert [words(result) for result in (alone, several)] == [["one b", "one a", "two b", "two a"]] * 2
     parallel = json.loads((pytester.path / "run.json").read_text())
     assert [(b["fullname"], b["params"], b["stats"]["data"], b["extra_info"]) for b in parallel["benchmarks"]] == [
         (b["fullname"], b["params"], b["stats"]["data"], b["extra_info"]) for b in serial["benchmarks"]
     ]
     assert parallel["llmbench"] == serial["llmbench"]
+    assert list(parallel["llmbench"]["models"]) == ["b", "a"]
+
+
+def words(result: pytest.RunResult) -> list[str]:
+    """Give suite and model of each line of the scoreboard."""
+    first = next(place for place, line in enumerate(result.outlines) if line.startswith("suite "))
+    return [" ".join(line.split()[:2]) for line in result.outlines[first + 1 : first + 5]]
 
 
 def test_more_models_than_workers_are_dealt_one_after_another(noting: Callable[..., pytest.Pytester]) -> None:

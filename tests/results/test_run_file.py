@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import factories
 from pytest_llmbench.errors import RunFileFault
 from pytest_llmbench.models.base import Identity
+from pytest_llmbench.results.merged import merged_run_info
 from pytest_llmbench.results.records import (
     JudgedSuite,
     JudgeInfo,
@@ -27,7 +28,6 @@ from pytest_llmbench.results.records import (
 )
 from pytest_llmbench.results.run_file import (
     block_to_json,
-    merged_run_info,
     read_run,
     record_from_json,
     record_to_json,

@@ -13,6 +13,7 @@ from pytest_llmbench.gate.rule import Verdict
 from pytest_llmbench.gate.rulings import MovedCase, SuiteRuling
 from pytest_llmbench.gate.run_decision import RunRuling
 from pytest_llmbench.report.format import counted, listed, percent
+from pytest_llmbench.report.line_order import in_order
 from pytest_llmbench.report.markdown.escape import cell, escaped, in_html, table_head, table_row
 from pytest_llmbench.report.markdown.fitting import Block, fitted
 from pytest_llmbench.report.markdown.gate import VERDICT_HEAD, verdict_rows
@@ -58,7 +59,7 @@ def summary(
         stopped: why the run is not whole, None if it is.
         max_bytes: the size to keep to.
     """
-    board = scoreboard(run.records)
+    board = scoreboard(in_order(run.records, run.facts.roles), run.facts)
     blocks = [Block(before=tuple(_head(board, run, ruling, stopped)))]
     if ruling is not None:
         blocks += _gate_blocks(ruling)

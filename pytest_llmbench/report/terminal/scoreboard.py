@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pytest_llmbench.gate.latency import usual_concurrency
-from pytest_llmbench.report.format import interval, percent, seconds
+from pytest_llmbench.report.format import count_briefly, dollars, interval, percent, seconds
 from pytest_llmbench.report.safe_text import on_one_line, visible
 from pytest_llmbench.report.terminal.layout import Span, Style, Styled, folded, plain, table
-from pytest_llmbench.results.records import Record
+from pytest_llmbench.results.records import Record, RunInfo, TokenPrice
+from pytest_llmbench.results.spending import Spending, judge_spending, model_spending
 from pytest_llmbench.stats import mean, quantile, wilson_interval
 from pytest_llmbench.values import CUT_OFF, Outcome
 
@@ -23,7 +24,8 @@ class Line:
 
     The times are those of `timed` answers, all measured at `concurrency` (None where that is not known);
     `measured` answers have a time in all. `errors` counts the cases that have a sample without an answer.
-    Of `samples` with an answer, `cut_off` ended at their limit of tokens.
+    Of `samples` with an answer, `cut_off` ended at their limit of tokens. `spending` is the model's,
+    `judge_spending` that of the judge of its answers.
     """
 
     suite: str
@@ -44,17 +46,28 @@ class Line:
     errors: int
     samples: int
     cut_off: int
+    spending: Spending
+    judge_spending: Spending
 
 
-def scoreboard(records: Sequence[Record]) -> tuple[Line, ...]:
-    """Sum records up, a line a suite and role, in the order they first come."""
+def scoreboard(records: Sequence[Record], facts: RunInfo | None = None) -> tuple[Line, ...]:
+    """Sum records up, a line a suite and role, in the order they first come.
+
+    Args:
+        records: of a run.
+        facts: what it was made with, for its prices; None where they do not matter.
+    """
+    prices = {} if facts is None else {model.role: model.price for model in facts.models}
+    judge_price = None if facts is None or facts.judge is None else facts.judge.price
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in records:
         groups.setdefault((record.suite, record.role), []).append(record)
-    return tuple(_line(suite, role, group) for (suite, role), group in groups.items())
+    return tuple(_line(suite, role, group, prices.get(role), judge_price) for (suite, role), group in groups.items())
 
 
-def _line(suite: str, role: str, records: Sequence[Record]) -> Line:
+def _line(
+    suite: str, role: str, records: Sequence[Record], price: TokenPrice | None, judge_price: TokenPrice | None
+) -> Line:
     scores = [record.score for record in records if record.score is not None]
     samples = [sample for record in records for sample in record.answered]
     formats = [sample.format_ok for sample in samples if sample.format_ok is not None]
@@ -83,6 +96,8 @@ def _line(suite: str, role: str, records: Sequence[Record]) -> Line:
         errors=sum(record.has_error for record in records),
         samples=len(samples),
         cut_off=sum(sample.finish_reason == CUT_OFF for sample in samples),
+        spending=model_spending(samples, price),
+        judge_spending=judge_spending([sample for record in records for sample in record.samples], judge_price),
     )
 
 
@@ -95,6 +110,19 @@ class _Column:
     weight: int
     is_left: bool = False
     style: Callable[[Line], Style] | None = None
+
+
+def _tokens(spending: Spending) -> str:
+    sides = (spending.input_tokens, spending.output_tokens)
+    if sides == (None, None):
+        return "-"
+    return "/".join("?" if count is None else count_briefly(count) for count in sides)
+
+
+def _cost(spending: Spending) -> str:
+    if spending.usd is None:
+        return "-"
+    return dollars(spending.usd) if spending.is_whole else f">{dollars(spending.usd)}"
 
 
 def _duration(value_s: float | None) -> str:
@@ -128,11 +156,16 @@ _COLUMNS = (
         title="tok/s", cell=lambda line: "-" if line.tokens_per_s is None else f"{line.tokens_per_s:.1f}", weight=4
     ),
     _Column(title="load", cell=lambda line: "-" if line.concurrency is None else f"x{line.concurrency}", weight=2),
+    _Column(title="tok in/out", cell=lambda line: _tokens(line.spending), weight=5),
+    _Column(title="cost", cell=lambda line: _cost(line.spending), weight=9),
+    _Column(title="judge in/out", cell=lambda line: _tokens(line.judge_spending), weight=1),
+    _Column(title="judge cost", cell=lambda line: _cost(line.judge_spending), weight=7),
     _Column(title="errors", cell=lambda line: str(line.errors), weight=12, style=_errors_style),
 )
 
 
 _SHORT_WEIGHT = 10
+_LASTING_WEIGHT = 12  # of the columns that are there even without a value
 
 
 def scoreboard_cells(lines: Sequence[Line]) -> tuple[list[str], list[list[str]]]:
@@ -145,10 +178,15 @@ def scoreboard_cells(lines: Sequence[Line]) -> tuple[list[str], list[list[str]]]
 def scoreboard_table(lines: Sequence[Line], width: int, *, is_short: bool = False) -> list[Styled]:
     """Lay the scoreboard out for a terminal.
 
-    The least needed columns are left out where it would be wider than `width`; all but the most
-    needed ones with `is_short`.
+    Columns without a value are left out; where it would be wider than `width`, also the least needed ones; all but the
+    most needed ones with `is_short`.
     """
-    columns = [column for column in _COLUMNS if not is_short or column.weight >= _SHORT_WEIGHT]
+    columns = [
+        column
+        for column in _COLUMNS
+        if (not is_short or column.weight >= _SHORT_WEIGHT)
+        and (column.weight >= _LASTING_WEIGHT or any(column.cell(line) != "-" for line in lines))
+    ]
     while True:
         cells = [[Span(on_one_line(column.cell(line)), _style(column, line)) for column in columns] for line in lines]
         titles = [Span(column.title, Style.TITLE) for column in columns]

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import factories
+from pytest_llmbench.models.base import Identity
 from pytest_llmbench.report.junit import case_properties
 from pytest_llmbench.report.terminal.layout import Style, plain
 from pytest_llmbench.report.terminal.scoreboard import (
@@ -16,9 +17,20 @@ from pytest_llmbench.report.terminal.scoreboard import (
     scoreboard_table,
     times_left_out,
 )
-from pytest_llmbench.results.records import Record, Sample, error_sample, graded_sample, ungraded_sample
+from pytest_llmbench.results.records import (
+    JudgeInfo,
+    ModelInfo,
+    Record,
+    RunInfo,
+    Sample,
+    TokenPrice,
+    error_sample,
+    graded_sample,
+    ungraded_sample,
+)
 from pytest_llmbench.values import Answer, AnswerError, Grade
 
+IDENTITY = Identity(provider="p", model="m")
 ERROR = error_sample(AnswerError(cause="HTTP 500"))
 
 
@@ -79,10 +91,10 @@ LAYOUTS = {
         "jokes      new            1       -             -       -      -      -       1",
     ],
     120: [
-        "suite      model      cases  passed   score  95% interval  format    p50    p95  TTFT  tok/s  load  errors",
-        "clickbait  llama-13b      3       1   50.0%      9.5-90.5   50.0%  1.00s  1.45s  50ms   13.3    x1       1",
-        "jokes      llama-13b      1       1  100.0%    20.7-100.0       -  12.0s  12.0s     -    0.8    x1       0",
-        "jokes      new            1       0       -             -       -      -      -     -      -     -       1",
+        "suite      model      cases  passed   score  95% interval  format    p50    p95  TTFT  tok/s  load  tok in/out  errors",
+        "clickbait  llama-13b      3       1   50.0%      9.5-90.5   50.0%  1.00s  1.45s  50ms   13.3    x1        ?/20       1",
+        "jokes      llama-13b      1       1  100.0%    20.7-100.0       -  12.0s  12.0s     -    0.8    x1        ?/10       0",
+        "jokes      new            1       0       -             -       -      -      -     -      -     -           -       1",
     ],
 }
 LAYOUTS[200] = LAYOUTS[120]
@@ -186,8 +198,47 @@ def test_for_a_page_the_columns_that_say_something_are_given_whole() -> None:
     """However wide: what is unknown in every line is no column."""
     titles, rows = scoreboard_cells(scoreboard([record("a", sample(None)), record("b", ERROR)]))
 
-    assert titles == ["suite", "model", "cases", "passed", "score", "95% interval", "errors"]
-    assert rows == [["clickbait", "llama-13b", "2", "1", "100.0%", "20.7-100.0", "1"]]
+    assert titles == ["suite", "model", "cases", "passed", "score", "95% interval", "tok in/out", "errors"]
+    assert rows == [["clickbait", "llama-13b", "2", "1", "100.0%", "20.7-100.0", "?/10", "1"]]
+
+
+PRICE = TokenPrice(input_per_million=0.15, output_per_million=0.6)
+FACTS = RunInfo(
+    models=(ModelInfo(role="new", model="gpt", identity=IDENTITY, price=PRICE),),
+    judge=JudgeInfo(model="j", identity=None, suites={}, price=TokenPrice(input_per_million=10, output_per_million=10)),
+)
+
+
+def test_tokens_and_cost_are_the_models_and_apart_from_them_the_judges() -> None:
+    """Of a model without a price the tokens are known, and no cost; what the judge takes is in no column of the model."""
+    counted = factories.sample(input_tokens=40_000, output_tokens=1_000, parts={"judge_tokens": [9_000, 500]})
+    records = [factories.record("a", counted, role=role) for role in ("old", "new")]
+
+    titles, old, new = map(str.split, scoreboard_lines(scoreboard(records, FACTS), 200))
+
+    assert titles[-8:] == ["tok", "in/out", "cost", "judge", "in/out", "judge", "cost", "errors"]
+    assert old[-5:] == ["40k/1,000", "-", "9,000/500", "$0.095", "0"]
+    assert new[-5:] == ["40k/1,000", "$0.0066", "9,000/500", "$0.095", "0"]
+
+
+@pytest.mark.parametrize(
+    ("sample", "cost"),
+    [
+        (factories.sample(input_tokens=1_000_000, output_tokens=0), "$0.15"),
+        (factories.sample(input_tokens=1_000_000, output_tokens=0, parts={"app": {"cost_usd": 0.02}}), "$0.02"),
+        (factories.sample(input_tokens=1_000_000), ">$0.15"),
+        (factories.sample(None, None), "$0.15"),
+    ],
+    ids=["priced", "an application's own cost", "one not counted", "an error"],
+)
+def test_a_cost_that_is_not_known_whole_says_so(sample: Sample, cost: str) -> None:
+    """What an application returned goes before the price; an answer whose tokens nobody counted may have cost more."""
+    first = factories.sample(input_tokens=1_000_000, output_tokens=0)
+    samples = (first, sample) if cost in (">$0.15", "$0.15") and sample != first else (sample,)
+
+    titles, rows = scoreboard_cells(scoreboard([factories.record("a", *samples, role="new")], FACTS))
+
+    assert rows[0][titles.index("cost")] == cost
 
 
 def test_names_of_a_file_cannot_act_on_the_terminal() -> None:

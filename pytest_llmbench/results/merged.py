@@ -1,0 +1,46 @@
+"""One account of a run that several processes made. Pure functions."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from pytest_llmbench.results.records import Collected, JudgeInfo, ModelInfo, RunInfo
+
+
+def merged_run_info(several: Sequence[RunInfo], roles: Sequence[str] = ()) -> RunInfo:
+    """Put the facts of several processes of one run together.
+
+    Args:
+        several: of each process.
+        roles: in the order in which the models are to stand; others follow in the order they come.
+    """
+    models: dict[str, ModelInfo] = {}
+    for facts in several:
+        for model in facts.models:
+            sampling = {**models[model.role].sampling, **model.sampling} if model.role in models else model.sampling
+            models[model.role] = replace(model, sampling=sampling)
+    places = {role: place for place, role in enumerate(roles)}
+    return RunInfo(
+        models=tuple(sorted(models.values(), key=lambda model: places.get(model.role, len(places)))),
+        suites=tuple({suite.suite: suite for facts in several for suite in facts.suites}.values()),
+        options={key: value for facts in several for key, value in facts.options.items()},
+        prompts={digest: prompt for facts in several for digest, prompt in facts.prompts.items()},
+        expected={digest: text for facts in several for digest, text in facts.expected.items()},
+        judge=_merged_judge([facts.judge for facts in several if facts.judge is not None]),
+        broken={role: cause for facts in several for role, cause in facts.broken.items()},
+        collected=_merged_collected([facts.collected for facts in several if facts.collected is not None]),
+    )
+
+
+def _merged_collected(several: Sequence[Collected]) -> Collected | None:
+    if not several:
+        return None
+    suites = dict.fromkeys(suite for collected in several for suite in collected.suites)
+    return replace(several[0], suites=tuple(suites))
+
+
+def _merged_judge(several: Sequence[JudgeInfo]) -> JudgeInfo | None:
+    if not several:
+        return None
+    suites = {suite: own for judge in several for suite, own in judge.suites.items()}
+    identities = [judge.identity for judge in several if judge.identity is not None]
+    return replace(several[-1], identity=identities[-1] if identities else None, suites=suites)
