@@ -10,8 +10,9 @@ from typing import Any
 from pytest_llmbench.errors import RunFileFault, UsageFault
 from pytest_llmbench.models.base import Identity
 from pytest_llmbench.results.identity import identity_differences
+from pytest_llmbench.results.merged_info import merged_run_info
 from pytest_llmbench.results.records import SEVERAL, JudgeInfo, ModelInfo, RunInfo, SuiteInfo
-from pytest_llmbench.results.run_file import JsonObject, machine_from_json, merged_run_info, run_info_from_json
+from pytest_llmbench.results.run_file import JsonObject, machine_from_json, run_info_from_json
 from pytest_llmbench.values import Json
 
 OF_MACHINE = ("settings.gpu", "settings.threads", "settings.device", "server_model")

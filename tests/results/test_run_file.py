@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import factories
 from pytest_llmbench.errors import RunFileFault
 from pytest_llmbench.models.base import Identity
-from pytest_llmbench.results.merged import merged_run_info
+from pytest_llmbench.results.merged_info import merged_run_info
 from pytest_llmbench.results.records import (
     JudgedSuite,
     JudgeInfo,
