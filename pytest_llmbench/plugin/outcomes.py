@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from pytest_llmbench.plugin.fixtures import RESULT, NoAnswer
+from pytest_llmbench.plugin.internals.last_failed import remember_as_failed
 from pytest_llmbench.plugin.internals.reports import make_safe, story_repr
 from pytest_llmbench.plugin.internals.xdist import is_worker
 from pytest_llmbench.plugin.nodes import ITEM, CaseFunction
@@ -88,6 +89,12 @@ class Outcomes:
             report.longrepr = story_repr(self._session.config, failure_story(item, result))
         elif report.when == "call" and raised.errisinstance(AssertionError):
             report.sections.append(("case", str(failure_story(item, result))))
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Have `--lf` take a wrong answer that failed no test: pytest has just noted its test as passed."""
+        if report.when == "call" and getattr(report, "llm_wrong", False):
+            remember_as_failed(self._session.config, report)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(

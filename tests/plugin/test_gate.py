@@ -136,8 +136,8 @@ def test_wrong_answers_of_a_gated_run_fail_no_test(gated: GateProject) -> None:
     assert sum(one.get("value") == "failed" for one in suite.iterfind("testcase/properties/property")) == 35
 
 
-def test_lf_and_x_ignore_wrong_answers_of_a_gated_run(gated: GateProject) -> None:
-    """A gated run with -x asks every case, and --lf has nothing to run again."""
+def test_x_ignores_wrong_answers_of_a_gated_run_and_lf_takes_them(gated: GateProject) -> None:
+    """A gated run with -x asks every case, and --lf runs the wrong ones again."""
     pytester = gated(new={"wrong": range(10)})
     options = ("--llm-model", "new", "--llm-baseline=base.json", "--benchmark-quiet")
 
@@ -146,7 +146,7 @@ def test_lf_and_x_ignore_wrong_answers_of_a_gated_run(gated: GateProject) -> Non
 
     assert first.ret == 0
     first.assert_outcomes(passed=90)
-    assert "100 tests collected" in again.stdout.str()
+    assert "10 tests collected" in again.stdout.str()
 
 
 # -- errors and failures

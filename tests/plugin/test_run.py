@@ -78,17 +78,21 @@ def test_a_wrong_answer_is_shown_as_w_where_the_run_does_not_fail_for_it(project
     assert '<property name="outcome" value="failed" />' in junit
 
 
-def test_lf_and_x_ignore_a_wrong_answer_that_fails_nothing(project: Project) -> None:
-    """A `w` neither stops the run at -x nor is run again by --lf."""
+def test_x_ignores_a_wrong_answer_that_fails_nothing_and_lf_takes_it(project: Project) -> None:
+    """A `w` does not stop the run at -x, and is run again by --lf until it is right."""
     pytester = project(WRONG_PERU)
+    options = ("--llm-model", "old", "--llm-no-fail", "cases")
 
-    first = pytester.runpytest("--llm-model", "old", "--llm-no-fail", "-x", "cases")
-    again = pytester.runpytest("--llm-model", "old", "--llm-no-fail", "--lf", "cases")
+    first = pytester.runpytest(*options, "-x")
+    again = pytester.runpytest(*options, "--lf")
+    right = pytester.path / "fixtures" / "old.jsonl"
+    right.write_text(right.read_text().replace("Cusco", "Lima"))
+    pytester.runpytest(*options, "--lf")
 
     first.stdout.fnmatch_lines(["*2 passed, 1 wrong in*"])
-    again.stdout.fnmatch_lines(
-        ["collected 3 items", "run-last-failure: no previously failed tests, not deselecting items."]
-    )
+    again.stdout.fnmatch_lines(["run-last-failure: rerun previous 1 failure", "*= 1 wrong in*"])
+    last = pytester.runpytest(*options, "--lf")
+    last.stdout.fnmatch_lines(["run-last-failure: no previously failed tests, not deselecting items."])
 
 
 def test_a_case_without_an_answer_is_an_error(project: Project) -> None:
