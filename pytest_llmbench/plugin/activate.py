@@ -5,11 +5,14 @@ import os
 import pytest
 
 import pytest_llmbench.plugin.fixtures as fixtures
+from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.models.transformers.devices import VARIABLE
 from pytest_llmbench.plugin.collect import Collection
 from pytest_llmbench.plugin.dry_run import DryRun
+from pytest_llmbench.plugin.env_file import EnvFile
 from pytest_llmbench.plugin.gate import register_gate
 from pytest_llmbench.plugin.internals.xdist import device_of, is_controller
+from pytest_llmbench.plugin.options import path_of, usage_error
 from pytest_llmbench.plugin.outcomes import Outcomes
 from pytest_llmbench.plugin.record import RecordHooks, RunFileLine
 from pytest_llmbench.plugin.reports import Summary, register_html_report, register_outputs
@@ -35,10 +38,21 @@ def activate(config: pytest.Config) -> None:
         raise
 
 
+def _read_env_file(config: pytest.Config) -> None:
+    path = path_of(config, "llm_env_file")
+    if path is None:
+        return
+    try:
+        config.pluginmanager.register(EnvFile(path, config), "llmbench-envfile")
+    except UsageFault as fault:
+        raise usage_error(fault) from None
+
+
 def _activate(config: pytest.Config) -> None:
     device = device_of(config)
     if device is not None:
         os.environ[VARIABLE] = device  # before anything asks torch for one
+    _read_env_file(config)
     session = LlmSession(config)
     config.pluginmanager.register(fixtures, "llmbench-fixtures")
     config.pluginmanager.register(session, NAME)

@@ -87,6 +87,9 @@ OPTIONS: tuple[Option, ...] = (
         is_repeatable=True,
     ),
     Option("--llm-models-file", "FILE", "Models file; default fixtures/models.toml."),
+    Option(
+        "--llm-env-file", "FILE", "Read variables (API keys) from this file; those of the environment go before it."
+    ),
     Option("--llm-samples", "K", "Answers per case; default 1.", COUNT),
     Option(
         "--llm-split",
