@@ -106,11 +106,37 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tool:
+    """A function that a model may call. `parameters` is the JSON schema of its arguments."""
+
+    name: str
+    description: str | None = None
+    parameters: Mapping[str, Json] | None = field(default=None, hash=False)
+    strict: bool | None = None
+
+    @property
+    def definition(self) -> dict[str, Json]:
+        """The tool as OpenAI's protocol writes it."""
+        keys = {"description": self.description, "parameters": self.parameters, "strict": self.strict}
+        given = {key: value for key, value in keys.items() if value is not None}
+        return {"type": "function", "function": {"name": self.name, **given}}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    """A call that a model made of a tool. `arguments` is a text where what it wrote is no JSON object."""
+
+    name: str
+    arguments: Mapping[str, Json] | str = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
-    """What is sent: chat messages or completion text, never both."""
+    """What is sent: chat messages or completion text, never both; with messages, the tools that may be called."""
 
     messages: tuple[Message, ...] = ()
     text: str | None = None
+    tools: tuple[Tool, ...] = ()
 
     @property
     def style(self) -> PromptStyle:
@@ -119,11 +145,14 @@ class Prompt:
 
     @property
     def sha256(self) -> str:
-        """Digest of the rendered messages or text, before any chat template."""
+        """Digest of the rendered messages or text, before any chat template, and of the tools if there are any."""
         content: object = self.text
         if self.text is None:
             content = [[message.role, message.content] for message in self.messages]
-        return hashlib.sha256(json.dumps([self.style, content], ensure_ascii=False).encode()).hexdigest()
+        all_of: list[object] = [self.style, content]
+        if self.tools:
+            all_of.append([tool.definition for tool in self.tools])
+        return hashlib.sha256(json.dumps(all_of, ensure_ascii=False).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +192,9 @@ class Answer:
     `concurrency` is the number of requests in flight, or of rows in the batch, the time was measured under.
     `label_logprobs` is the natural logarithm of the probability of each of the request's labels as
     the answer; None where the model cannot give it.
-    `app` is what an application gave beside its text: `context`, `tools`, `cost_usd`, `data`.
+    `tool_calls` are the tools it called, in their order.
+    `cost_usd` is what it cost, where an application reports that.
+    `app` is what else an application gave beside its text: `context`, `data`.
     """
 
     text: str
@@ -180,6 +211,8 @@ class Answer:
     reasoning_tokens: int | None = None
     ttfa_s: float | None = None
     refusal: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    cost_usd: float | None = None
     app: Mapping[str, Json] = field(default_factory=dict)
 
 
@@ -302,7 +335,7 @@ class Suite:
     `suite_fields`).  `sampling` is the suite's own; a model's entry may override parts of it.
     `prompt_source` maps each style the suite has to its template texts, as (role, template)
     pairs; for a completion the role is empty.  `trust` is None where the suite asks for none, `split` where no model
-    may be trained on it.
+    may be trained on it.  `tools` go with each chat prompt.
     """
 
     name: str
@@ -316,3 +349,4 @@ class Suite:
     trust: Trust | None = None
     gate: GateKind = GateKind.STATISTICAL
     split: Split | None = None
+    tools: tuple[Tool, ...] = ()

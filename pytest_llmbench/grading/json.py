@@ -174,17 +174,27 @@ def _with_numbers(value: Any) -> Any:
     return _NumberText(value) if is_number else value
 
 
-def _schema_fault(schema: dict[str, Any], fail: Callable[[str], NoReturn]) -> _Fault:
+def schema_error(schema: dict[str, Any]) -> str | None:
+    """Explain why an object is no JSON schema; None if it is one."""
     # jsonschema takes 0.1 s to import, and few suites need it
     from jsonschema import SchemaError, validators
+
+    try:
+        validators.validator_for(schema, default=validators.Draft202012Validator).check_schema(schema)
+    except SchemaError as error:
+        return f"this is no JSON schema: {error.message} (at {error.json_path}); see json-schema.org."
+    return None
+
+
+def _schema_fault(schema: dict[str, Any], fail: Callable[[str], NoReturn]) -> _Fault:
+    from jsonschema import validators
     from jsonschema.exceptions import best_match
     from referencing import Registry
 
+    error = schema_error(schema)
+    if error is not None:
+        fail(error)
     plain = validators.validator_for(schema, default=validators.Draft202012Validator)
-    try:
-        plain.check_schema(schema)
-    except SchemaError as error:
-        fail(f"this is no JSON schema: {error.message} (at {error.json_path}); see json-schema.org.")
     timed: Any = validators.extend(plain, {"pattern": _check_pattern})  # type: ignore[no-untyped-call]
     for ref in _dangling(schema):
         fail(f"it refers to {ref}, which is not in it; nothing is fetched, so write it under $defs.")

@@ -5,11 +5,12 @@ Both providers of applications read it here: the values a Python function return
 
 import json
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
 from pytest_llmbench.models.entries import Strict
+from pytest_llmbench.models.tool_calls import tool_call
 from pytest_llmbench.models.validation import NotNegative, chief_error, describe_error, kept
 from pytest_llmbench.values import Answer, Json
 
@@ -17,7 +18,7 @@ _Tokens = Annotated[int, Field(ge=0), kept(int)]
 _Words = Annotated[str, Field(strict=True)]  # or bytes would be taken for text
 
 
-class ToolCall(Strict):
+class GivenCall(Strict):
     """One tool an application called. Arguments are a table, or the text that should have been one."""
 
     name: Annotated[str, Field(strict=True, min_length=1)]
@@ -32,7 +33,7 @@ class AppReply(Strict):
     output_tokens: _Tokens | None = None
     cost_usd: NotNegative | None = None
     context: tuple[_Words, ...] = ()
-    tools: tuple[ToolCall, ...] = ()
+    tools: tuple[GivenCall, ...] = ()
     ttft_s: NotNegative | None = None
     data: dict[str, object] = Field(default_factory=dict)
 
@@ -64,14 +65,21 @@ def answer_of(given: object, kind: str = "dict") -> Answer:
         input_tokens=reply.input_tokens,
         output_tokens=reply.output_tokens,
         ttft_s=reply.ttft_s,
+        tool_calls=tuple(tool_call(call["name"], call["arguments"]) for call in _plain(reply, {"tools"})["tools"]),
+        cost_usd=reply.cost_usd,
         app=_beside(reply),
     )
 
 
 def _beside(reply: AppReply) -> Mapping[str, Json]:
-    found = reply.model_dump(include={"context", "tools", "cost_usd", "data"}, exclude_defaults=True)
+    plain = _plain(reply, {"context", "data"})
+    return {key: value for key, value in plain.items() if value}
+
+
+def _plain(reply: AppReply, names: set[str]) -> Mapping[str, Any]:
+    found = reply.model_dump(include=names)
     try:
-        plain: Mapping[str, Json] = json.loads(whole_characters(json.dumps(found, allow_nan=False)))
+        plain: Mapping[str, Any] = json.loads(whole_characters(json.dumps(found, allow_nan=False)))
     except (TypeError, ValueError, RecursionError) as fault:
         raise AppReplyFault(f"gave beside its text what cannot be written as JSON: {fault}") from None
     return plain

@@ -19,6 +19,11 @@ def messages_of(prompt: Prompt) -> list[dict[str, str]]:
     return [{"role": message.role, "content": message.content} for message in prompt.messages]
 
 
+def tools_of(prompt: Prompt) -> list[dict[str, Json]]:
+    """Give the tools of the suite, as OpenAI's protocol writes them."""
+    return [tool.definition for tool in prompt.tools]
+
+
 def new_session(request: Request) -> str:
     """Make the name of a conversation that no other request, run or attempt has."""
     return f"{request.suite}-{request.case}-{request.sample}-{uuid4().hex[:12]}"

@@ -28,7 +28,8 @@ from pytest_llmbench.models.openai.message import ReplyFault, refusal_of, server
 from pytest_llmbench.models.openai.reply import read_completion
 from pytest_llmbench.models.reasoning import AUTO, Marks, marks_of
 from pytest_llmbench.models.stops import cut_at_stop
-from pytest_llmbench.values import CONTENT_FILTER, Answer, AnswerError, Arrived, PromptStyle, Request
+from pytest_llmbench.models.tool_calls import calls_in
+from pytest_llmbench.values import CONTENT_FILTER, Answer, AnswerError, Arrived, PromptStyle, Request, ToolCall
 
 LONGEST_S = 1e9  # also keeps out NaN, infinity, and whole numbers no float can hold
 
@@ -203,13 +204,29 @@ class _Line:
         return None if self.table.get(key) is None else self.text(key)
 
     def answer(self) -> Answer:
+        calls = self._tool_calls()
+        is_call_alone = bool(calls) and self.table.get("answer") is None
         return Answer(
-            text=self.text("answer"),
+            text="" if is_call_alone else self.text("answer"),
+            tool_calls=calls,
             latency_s=self._seconds("latency_s"),
             ttft_s=self._seconds("ttft_s"),
             input_tokens=self._count("input_tokens"),
             output_tokens=self._count("output_tokens"),
         )
+
+    def _tool_calls(self) -> tuple[ToolCall, ...]:
+        listed = self.table.get("tool_calls")
+        if listed is None:
+            return ()
+        is_list = isinstance(listed, list) and all(isinstance(call, dict) for call in listed)
+        calls = calls_in(self.table) if is_list else ()
+        if not is_list or not all(call.name for call in calls):
+            raise self.fault(
+                f"has {json.dumps(listed)[:40]} as its tool_calls; it must be a list of "
+                '{"name": ..., "arguments": {...}}'
+            )
+        return calls
 
     def custom_id(self) -> tuple[str | None, str, int | None]:
         """Split a custom id; case ids hold no slash."""
@@ -250,6 +267,7 @@ class _Line:
             reasoning=reply.reasoning,
             reasoning_tokens=reply.reasoning_tokens,
             refusal=reply.refusal,
+            tool_calls=reply.tool_calls,
             input_tokens=reply.input_tokens,
             output_tokens=reply.output_tokens,
         )

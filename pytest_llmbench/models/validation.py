@@ -60,6 +60,7 @@ _MESSAGES = {
     "less_than": "must be below {lt:g}",
     "less_than_equal": "must be at most {le:g}",
     "literal_error": "must be {expected}",
+    "enum": "must be {expected}",
     "string_pattern_mismatch": "must match {pattern}",
 }
 """Our words for pydantic's faults, by its names for them: users do not know of tuples."""

@@ -22,6 +22,7 @@ from pytest_llmbench.values import (
     Prompt,
     Sampling,
     Split,
+    ToolCall,
     Trust,
 )
 
@@ -67,6 +68,10 @@ class Sample:
     reasoning_tokens: Count | None = None
     ttfa_s: Seconds | None = None
     """The time to the first token of the answer, behind any reasoning."""
+    tool_calls: tuple[ToolCall, ...] = ()
+    """The tools that were called; absent in the JSON where there are none."""
+    cost_usd: Annotated[float, AsTyped(LARGEST)] | None = None
+    """What the answer cost, as an application reports it; absent in the JSON where none does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -311,6 +316,8 @@ def _of_answer(answer: Answer) -> dict[str, Any]:
         "reasoning": answer.reasoning,
         "reasoning_tokens": _plausible(answer.reasoning_tokens),
         "ttfa_s": _plausible(answer.ttfa_s),
+        "tool_calls": answer.tool_calls,
+        "cost_usd": _plausible(answer.cost_usd),
     }
 
 

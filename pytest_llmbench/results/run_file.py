@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 from pytest_llmbench.errors import RunFileFault
 from pytest_llmbench.models.base import Identity
 from pytest_llmbench.results.json_values import strict_json
+from pytest_llmbench.results.prompt_json import WrittenPrompt, prompt_from_json, prompt_to_json
 from pytest_llmbench.results.records import (
     Collected,
     JudgeInfo,
@@ -27,7 +28,7 @@ from pytest_llmbench.results.records import (
     SuiteInfo,
     TokenPrice,
 )
-from pytest_llmbench.values import AsTyped, GateKind, Json, Message, Outcome, Prompt, Sampling, Split, Trust
+from pytest_llmbench.values import AsTyped, GateKind, Json, Outcome, Sampling, Split, Trust
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter, ValidationError
@@ -43,6 +44,9 @@ With 2, `answer` is without its reasoning, which stands in a field of its own; l
 
 _ABSENT_WHEN_NONE = ("cluster", "twin_of")
 """The fields of a record that are in its JSON only where they have a value."""
+
+_ABSENT_WHEN_EMPTY = ("tool_calls", "cost_usd")
+"""The fields of a sample that are in its JSON only where they have a value."""
 
 _LONGEST_SHOWN = 40
 
@@ -117,6 +121,10 @@ def record_to_json(record: Record) -> JsonObject:
     for name in _ABSENT_WHEN_NONE:
         if found[name] is None:
             del found[name]
+    for sample in found["samples"]:
+        for name in _ABSENT_WHEN_EMPTY:
+            if sample[name] in (None, []):
+                del sample[name]
     return found
 
 
@@ -175,7 +183,7 @@ class _Block:
     models: Mapping[str, _ModelOfRole] = field(default_factory=dict)
     suites: Mapping[str, _NamedSuite] = field(default_factory=dict)
     options: Mapping[str, Json] = field(default_factory=dict)
-    prompts: Mapping[str, str | tuple[Message, ...]] = field(default_factory=dict)
+    prompts: Mapping[str, WrittenPrompt] = field(default_factory=dict)
     expected: Mapping[str, str] = field(default_factory=dict)
     broken: Mapping[str, str] = field(default_factory=dict)
     collected: Collected | None = None
@@ -244,10 +252,7 @@ def run_info_from_json(found: object) -> RunInfo:
             for name, suite in block.suites.items()
         ),
         options=options,
-        prompts={
-            digest: Prompt(text=prompt) if isinstance(prompt, str) else Prompt(messages=prompt)
-            for digest, prompt in block.prompts.items()
-        },
+        prompts={digest: prompt_from_json(prompt) for digest, prompt in block.prompts.items()},
         expected=block.expected,
         broken=block.broken,
         collected=block.collected,
@@ -268,13 +273,6 @@ def _judge_in(options: JsonObject) -> JudgeInfo | None:
         return _read(JudgeInfo, found)
     except ValueError as fault:
         raise ValueError(f"of the judge, {fault}") from None
-
-
-def prompt_to_json(prompt: Prompt) -> Json:
-    """Give a prompt as it is sent: a text, or a list of messages."""
-    if prompt.text is not None:
-        return prompt.text
-    return [{"role": message.role, "content": message.content} for message in prompt.messages]
 
 
 def _totals(records: Sequence[Record]) -> JsonObject:

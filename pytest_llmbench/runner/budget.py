@@ -8,6 +8,7 @@ Not counted: what a provider charges for a request that gave no answer, and for 
 """
 
 import itertools
+import json
 import threading
 from collections.abc import Sequence
 
@@ -176,4 +177,5 @@ def _most_tokens(prompt: Prompt) -> int:
 def n_bytes(prompt: Prompt) -> int:
     """Give the length of what is sent."""
     texts = [prompt.text or "", *(message.content for message in prompt.messages)]
+    texts += [json.dumps(tool.definition) for tool in prompt.tools]
     return sum(len(text.encode(errors="replace")) for text in texts)

@@ -77,7 +77,7 @@ def check_batching(
 
 
 def _compared(answer: Answer) -> tuple[object, ...]:
-    return answer.text, answer.finish_reason, answer.output_tokens
+    return answer.text, answer.tool_calls, answer.finish_reason, answer.output_tokens
 
 
 def recheck(model: Model, requests: Sequence[Request], answers: Sequence[Answer | AnswerError], n: int) -> str:

@@ -59,6 +59,12 @@ class RequestBuilder:
                     f'Add a {style} prompt to {suite.path}, or set prompt_style = "{has}" for the model.'
                 )
 
+            if suite.tools and style is not PromptStyle.COMPLETION and not _takes_tools(item.spec):
+                raise UsageFault(
+                    f'model "{item.spec.name}" is of the provider "{item.spec.entry.provider}", which sends no tools, '
+                    f'and the suite "{suite.name}" has some; name a model of openai (api = "chat"), python or http.'
+                )
+
     def sampling_remarks(self, items: Iterable[Item]) -> dict[str, str]:
         """Name the models and suites whose samples will hardly differ: several, at temperature 0.
 
@@ -254,6 +260,10 @@ class RequestBuilder:
 
 def _is_unstored(spec: ModelSpec) -> bool:
     return spec.traits.is_recorded or spec.traits.is_unversioned
+
+
+def _takes_tools(spec: ModelSpec) -> bool:
+    return spec.traits.takes_tools or spec.traits.is_recorded
 
 
 def _requests_were(n: int) -> str:

@@ -17,6 +17,7 @@ from pytest_llmbench.models.entries import SamplingKeys
 from pytest_llmbench.suites.loader import SUITE_KEYS, TrustKeys
 from pytest_llmbench.suites.names import ID_PATTERN, RESERVED_MARKS, TAG_PATTERN
 from pytest_llmbench.suites.split import SplitKeys
+from pytest_llmbench.suites.tool_keys import NAME_PATTERN
 
 _SCALAR = {"type": ["string", "number", "boolean", "null"]}
 """A value that is taken as the text it is written as."""
@@ -81,6 +82,12 @@ def suite_schema(kinds: Mapping[str, GraderKind]) -> dict[str, Any]:
                 **_with_texts_as_written(_inlined(SplitKeys)),
                 "description": "Divides the cases: a model may be trained on one side, the other decides about it.",
             },
+            "tools": {
+                "type": "array",
+                "minItems": 1,
+                "items": {"anyOf": [_TOOL, _WRAPPED_TOOL]},
+                "description": "Functions that the model may call; they go with each chat prompt.",
+            },
             "trust": {
                 **_inlined(TrustKeys),
                 "description": "How well the grader must agree with people before it may gate this suite.",
@@ -141,6 +148,32 @@ _CASE = {
         },
         "xfail": {**_SCALAR, "description": "The reason why this case is expected to fail."},
     },
+}
+
+
+_TOOL = {
+    "type": "object",
+    "required": ["name"],
+    "additionalProperties": False,
+    "properties": {
+        "name": {"type": "string", "pattern": NAME_PATTERN},
+        "description": {"type": ["string", "null"]},
+        "parameters": {
+            "anyOf": [
+                {"type": "object", "required": ["type"], "properties": {"type": {"const": "object"}}},
+                {"type": "null"},
+            ],
+            "description": "The JSON schema of its arguments.",
+        },
+        "strict": {"type": ["boolean", "null"]},
+    },
+}
+
+_WRAPPED_TOOL = {
+    "type": "object",
+    "required": ["type", "function"],
+    "additionalProperties": False,
+    "properties": {"type": {"const": "function"}, "function": _TOOL},
 }
 
 

@@ -7,7 +7,7 @@ or `data`.  The fields are described in docs/suites.md and in the JSON schema sh
 import hashlib
 import json
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import NoReturn
@@ -28,9 +28,10 @@ from pytest_llmbench.suites.names import ID_PATTERN, RESERVED_MARKS
 from pytest_llmbench.suites.prompt_keys import PromptKeys, clause
 from pytest_llmbench.suites.prompts import PromptTemplate, TemplateFault
 from pytest_llmbench.suites.split import SplitKeys, read_split, with_sides
-from pytest_llmbench.values import Case, GateKind, Prompt, PromptStyle, Sampling, Split, Suite, Trust
+from pytest_llmbench.suites.tool_keys import read_tools
+from pytest_llmbench.values import Case, GateKind, Prompt, PromptStyle, Sampling, Split, Suite, Tool, Trust
 
-SUITE_KEYS = frozenset({"suite", "grader", "sampling", "prompt", "data", "cases", "trust", "gate", "split"})
+SUITE_KEYS = frozenset({"suite", "grader", "sampling", "prompt", "data", "cases", "trust", "gate", "split", "tools"})
 
 
 class TrustKeys(Strict):
@@ -112,6 +113,9 @@ class _Loader:
         prompt = PromptKeys(self.table)
         templates = prompt.templates()
         rules = self._suite_rules(suite_rule_names)
+        tools = read_tools(self.table)
+        if tools and PromptStyle.CHAT not in templates:
+            self._fail("`tools` go with chat messages; give the suite a `chat` prompt.", self.table.key_lines["tools"])
         rows = self.reader.rows()
         used = frozenset[str]().union(*(template.names for template in templates.values()))
         if self.checks is not None:
@@ -121,7 +125,7 @@ class _Loader:
         read = self.reader.cases(rows, getattr(rules, "pass_score", 1.0))
         cases = read if split is None else with_sides(read, split)
         kind = self.kind if self.checks is None else self.checks.graded_alike(cases)
-        prompts = {style: self._prompts(cases, template) for style, template in templates.items()}
+        prompts = {style: self._prompts(cases, template, tools) for style, template in templates.items()}
         digest = hashlib.sha256(json.dumps([self.kind.name, [c.sha256 for c in cases]]).encode()).hexdigest()
         suite = Suite(
             name=self.name,
@@ -135,6 +139,7 @@ class _Loader:
             trust=self._trust(),
             gate=self._gate(),
             split=split,
+            tools=tools,
         )
         findings = (
             *(() if self.kind.reads_inputs else unused_inputs(cases, used)),
@@ -221,11 +226,13 @@ class _Loader:
             key = str(fault.errors()[0]["loc"][0]) if fault.errors()[0]["loc"] else ""
             self._fail(first_fault(fault, self.kind.suite_fields), self.table.key_lines.get(key, 1))
 
-    def _prompts(self, cases: Sequence[Case], template: PromptTemplate) -> dict[str, Prompt]:
+    def _prompts(self, cases: Sequence[Case], template: PromptTemplate, tools: tuple[Tool, ...]) -> dict[str, Prompt]:
         prompts = {}
+        own = tools if template.style is PromptStyle.CHAT else ()
         for case in cases:
             try:
-                prompts[case.id] = template.render(case.inputs)
+                prompt = template.render(case.inputs)
+                prompts[case.id] = replace(prompt, tools=own) if own else prompt
             except TemplateFault as fault:
                 where = f"{self.path}:{self.table.key_lines['prompt']}"
                 message = f'case "{case.id}": {clause(fault)} ({template.style} prompt at {where}).'

@@ -16,7 +16,7 @@ from pytest_llmbench.models.http.client import MOST_BYTES
 from pytest_llmbench.models.http.entry import HttpEntry
 from pytest_llmbench.models.http.provider import PROVIDER, HttpModel
 from pytest_llmbench.models.openai.retries import RetryPolicy
-from pytest_llmbench.values import Answer, AnswerError, Json, Message, Prompt, Request, Sampling
+from pytest_llmbench.values import Answer, AnswerError, Json, Message, Prompt, Request, Sampling, ToolCall
 
 OpenService = Callable[..., HttpModel]
 AT_ONCE = RetryPolicy(base_s=0.001, cap_s=0.002)
@@ -107,9 +107,10 @@ def test_a_field_that_is_not_there_is_an_error_of_its_case(open_service: OpenSer
 
     whole, within = model.answer([asked(), asked(question="q", lag="de")])
 
-    names = "_session, lag, messages, prompt, question, sampling"
+    names = "_session, lag, messages, prompt, question, sampling, tools"
     assert cause(whole) == (
-        "body.prompt cannot be rendered: 'question' is undefined; there are: _session, messages, prompt, sampling"
+        "body.prompt cannot be rendered: 'question' is undefined; there are: "
+        "_session, messages, prompt, sampling, tools"
     )
     assert cause(within) == f"body.lang[0] cannot be rendered: 'lang' is undefined; there are: {names}"
     assert openai_server.received == []
@@ -161,11 +162,8 @@ def test_what_stands_at_the_paths_is_the_answer(open_service: OpenService, opena
 
     assert isinstance(answer, Answer)
     assert (answer.text, answer.input_tokens, answer.output_tokens) == ("Two days.", 5, 3)
-    assert answer.app == {
-        "context": ["a", "b"],
-        "tools": [{"name": "find", "arguments": {"id": 7}}],
-        "data": {"route": "x"},
-    }
+    assert answer.tool_calls == (ToolCall(name="find", arguments={"id": 7}),)
+    assert answer.app == {"context": ["a", "b"], "data": {"route": "x"}}
     assert answer.ttft_s is None
     assert answer.latency_s is not None
     assert answer.latency_s > 0

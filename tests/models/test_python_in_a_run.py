@@ -73,7 +73,7 @@ def test_an_application_is_asked_recorded_and_asked_again(project: pytest.Pytest
     found: dict[str, Any] = json.loads((project.path / "run.json").read_text())
     assert found["llmbench"]["models"]["app"]["identity"]["provider"] == "python"
     sample = found["benchmarks"][0]["extra_info"]["llmbench"]["samples"][0]
-    assert sample["parts"]["app"] == {"cost_usd": 0.5}
+    assert sample["cost_usd"] == 0.5
     assert sample["output_tokens"] == 1
 
 

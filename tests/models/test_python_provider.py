@@ -14,7 +14,7 @@ from pytest_llmbench.models.base import OpenSettings
 from pytest_llmbench.models.catalog import Catalog
 from pytest_llmbench.models.python.entry import PythonEntry
 from pytest_llmbench.models.python.provider import PROVIDER, PythonModel
-from pytest_llmbench.values import Answer, AnswerError, Json, Message, Prompt, Request, Sampling
+from pytest_llmbench.values import Answer, AnswerError, Json, Message, Prompt, Request, Sampling, ToolCall
 
 OpenApp = Callable[..., PythonModel]
 
@@ -74,7 +74,7 @@ def cause(answer: Answer | AnswerError) -> str:
         ("def answer(inputs): return inputs['plan']", "gold"),
         ("def answer(sampling): return str([sampling['max_tokens'], sampling['stop']])", "[9, ['\\n']]"),
         ("def answer(*, prompt, inputs): return prompt + inputs['plan']", "Hello?gold"),
-        ("def answer(**rest): return ' '.join(rest)", "prompt messages inputs session sampling"),
+        ("def answer(**rest): return ' '.join(rest)", "prompt messages inputs session sampling tools"),
         ("def answer(session): return session[:12]", "support-a-0-"),
         ("async def answer(prompt): return prompt", "Hello?"),
         ("class App:\n    async def __call__(self, prompt): return prompt\nanswer = App()", "Hello?"),
@@ -128,12 +128,9 @@ def test_a_dict_has_what_the_application_knows_beside_its_text(open_app: OpenApp
 
     assert isinstance(answer, Answer)
     assert (answer.text, answer.input_tokens, answer.output_tokens, answer.ttft_s) == ("Two days.", 12, 3, 0.5)
-    assert answer.app == {
-        "context": ["Refunds take two days."],
-        "tools": [{"name": "find", "arguments": {"id": 7}}],
-        "cost_usd": 0.25,
-        "data": {"route": "refunds"},
-    }
+    assert answer.tool_calls == (ToolCall(name="find", arguments={"id": 7}),)
+    assert answer.cost_usd == 0.25
+    assert answer.app == {"context": ["Refunds take two days."], "data": {"route": "refunds"}}
     assert answer.latency_s is not None
     assert answer.latency_s > 0
 

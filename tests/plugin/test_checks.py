@@ -54,6 +54,34 @@ def test_a_record_lists_every_check(ran: pytest.Pytester) -> None:
     ]
 
 
+CALLING = """\
+suite: desk
+prompt: {chat: [{role: user, content: "{{ question }}"}]}
+tools: [{name: search, description: Searches the manual, parameters: {type: object, properties: {text: {type: string}}}}]
+checks: [{tools: {calls: [{name: search, arguments: {text: refund}}]}}]
+cases: [{id: refund, question: "How long?"}]
+"""
+CALL = {"case": "refund", "tool_calls": [{"name": "search", "arguments": {"text": "how long"}}]}
+
+
+def test_calls_are_shown_wherever_an_answer_is(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    """A failure, `show` and the report have them, and what could be called."""
+    pytester = project((CALL,), suite=CALLING)
+    options = ("--benchmark-json=run.json", "--llm-report=run.html")
+
+    found = pytester.runpytest("--llm-model", "old", *options, "cases")
+    capsys.readouterr()
+    assert main(["show", "run.json"]) == 0
+
+    found.stdout.fnmatch_lines(["different: Expected the calls search*", '  calls     search({"text": "how long"})'])
+    shown = capsys.readouterr().out
+    assert "-- tools\n   search(text): Searches the manual\n" in shown
+    assert '-- calls\n   search({"text": "how long"})\n' in shown
+    assert "-- answer\n" not in shown
+    assert record(pytester, "run.json", "refund")["samples"][0]["tool_calls"] == CALL["tool_calls"]
+    assert "search(text): Searches the manual" in (pytester.path / "run.html").read_text()
+
+
 def test_a_failed_test_shows_its_checks_the_failed_ones_first(project: Project) -> None:
     """The heading names the check that failed first; below stand all of them."""
     found = project(WRONG, suite=SUITE).runpytest("--llm-model", "old", "--benchmark-quiet", "cases")

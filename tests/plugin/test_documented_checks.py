@@ -7,6 +7,7 @@ import pytest
 
 from pytest_llmbench.suites import yaml12
 from pytest_llmbench.suites.loader import load_suite
+from pytest_llmbench.values import Answer, ToolCall
 
 PAGE = (Path(__file__).parents[2] / "docs" / "checks.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
@@ -64,9 +65,27 @@ def test_a_grader_and_its_check_are_the_same(tmp_path: Path, row: tuple[str, str
 
 def test_the_subset_of_the_page_loads(tmp_path: Path) -> None:
     """The example of `json_subset` is a check."""
-    _, subset = [text for language, text in BLOCKS if language == "yaml"]
+    subset = next(text for language, text in BLOCKS if language == "yaml" and "json_subset" in text)
     path = tmp_path / "suite.yaml"
     path.write_text(f'suite: s\nprompt: {{completion: "x"}}\nchecks:\n{subset}cases: [{{id: one}}]\n')
 
     assert yaml12.compose(subset, path) is not None
     assert load_suite(path) is not None
+
+
+def test_the_tools_of_the_page_decide(tmp_path: Path) -> None:
+    """The example of `tools` is a suite without findings, whose checks pass for the calls that it means."""
+    path = tmp_path / "suite.yaml"
+    path.write_text(next(text for language, text in BLOCKS if language == "yaml" and text.startswith("suite: desk")))
+    loaded = load_suite(path)
+    assert loaded is not None
+    refund, thanks = loaded.suite.cases
+    grader = loaded.kind.build(loaded.suite, tmp_path)
+    search = ToolCall(name="search", arguments={"text": "time of a refund"})
+    close = ToolCall(name="close_ticket")
+
+    assert loaded.kind.check(loaded.suite, tmp_path, is_thorough=True) == ()
+    assert grader(refund, Answer(text="", tool_calls=(search,))).passed
+    assert not grader(refund, Answer(text="", tool_calls=(search, close))).passed
+    assert grader(thanks, Answer(text="You are welcome.")).passed
+    assert not grader(thanks, Answer(text="", tool_calls=(close,))).passed

@@ -34,7 +34,7 @@ from pytest_llmbench.results.run_file import (
     run_info_from_json,
     run_info_to_json,
 )
-from pytest_llmbench.values import AnswerError, Message, Outcome, Prompt, Sampling
+from pytest_llmbench.values import AnswerError, Message, Outcome, Prompt, Sampling, ToolCall
 
 SAMPLE = factories.sample(
     1.0,
@@ -125,6 +125,9 @@ COUNTS = st.none() | st.integers(0, 2**40)
 TIMES = st.none() | st.floats(0, 1e6)
 
 
+CALLS = st.lists(st.builds(ToolCall, name=TEXTS, arguments=PARTS | TEXTS), max_size=2).map(tuple)
+
+
 @st.composite
 def samples_of_any_kind(draw: st.DrawFn) -> Sample:
     outcome = draw(st.sampled_from(Outcome))
@@ -146,6 +149,8 @@ def samples_of_any_kind(draw: st.DrawFn) -> Sample:
         reused=draw(st.booleans()),
         attempts=draw(st.integers(0, 9)),
         error=draw(TEXTS) if is_error else None,
+        tool_calls=draw(CALLS),
+        cost_usd=draw(TIMES),
     )
 
 

@@ -470,6 +470,19 @@ def test_a_suite_without_the_style_of_a_model_is_a_usage_error(
     assert (model.asked, runner.is_started) == ([], False)
 
 
+def test_tools_are_refused_for_a_model_that_cannot_be_given_any(tmp_path: Path) -> None:
+    """Nothing is asked of any model; where the prompt is a text, which describes the tools itself, none are sent."""
+    suite = SUITE.replace("cases:", "tools: [{name: search}]\ncases:")
+    model = Replies(RIGHT)
+    runner, items = make(tmp_path, spec(model), spec(model, role="n", style=PromptStyle.COMPLETION), suite=suite)
+
+    with pytest.raises(UsageFault, match=r'model "m-model" is of the provider .* which sends no tools'):
+        runner.start(items)
+    (request, _) = asked(make(tmp_path, spec(model, style=PromptStyle.COMPLETION), suite=suite), model)
+
+    assert request.prompt.tools == ()
+
+
 def test_a_model_is_opened_with_what_the_command_line_says(tmp_path: Path) -> None:
     """Concurrency and timeout reach the provider."""
     model = Replies(RIGHT)

@@ -14,11 +14,12 @@ import pytest
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.models.base import Identity
 from pytest_llmbench.runner.store.store import AnswerStore, Reuse, model_key, request_key
-from pytest_llmbench.values import Answer, Prompt, Request, Sampling
+from pytest_llmbench.values import Answer, Prompt, Request, Sampling, ToolCall
 
 ANSWER = Answer(
-    text="Lima \ud800 \u00e9", latency_s=0.5, ttft_s=0.25, output_tokens=2, concurrency=4, finish_reason="stop"
-)
+    text="Lima \ud800 \u00e9", latency_s=0.5, ttft_s=0.25, output_tokens=2, concurrency=4, finish_reason="stop",
+    tool_calls=(ToolCall(name="f", arguments={"a": [1]}), ToolCall(name="g", arguments="{")), cost_usd=0.5,
+)  # fmt: skip
 
 
 REQUEST = Request(suite="s", case="c", sample=0, prompt=Prompt(text="x"), sampling=Sampling())
@@ -58,9 +59,7 @@ def test_an_unfinished_run_is_continued(tmp_path: Path) -> None:
 
     found = find(store)
     store.close()
-    assert found == Answer(
-        text=ANSWER.text, latency_s=0.5, ttft_s=0.25, output_tokens=2, concurrency=4, finish_reason="stop", reused=True
-    )
+    assert found == replace(ANSWER, reused=True)
 
 
 def test_a_finished_run_is_not_continued(tmp_path: Path) -> None:

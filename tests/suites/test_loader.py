@@ -254,7 +254,7 @@ FAULTS = {
     "unknown key": (
         SUITE + "threshold: 1\n",
         'suite.yaml:7: a suite with grader "exact" has no key "threshold"; its keys are: '
-        "cases, data, gate, grader, ignore_case, prompt, sampling, split, suite, trust.",
+        "cases, data, gate, grader, ignore_case, prompt, sampling, split, suite, tools, trust.",
     ),
     "unknown grader": (
         SUITE.replace("exact", "exakt"),

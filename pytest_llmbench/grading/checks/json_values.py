@@ -51,7 +51,7 @@ class SubsetValue(Strict):
     @field_validator("value")
     @classmethod
     def _rules_are_some(cls, value: Any) -> Any:
-        _check_rules(value)
+        check_rules(value)
         return value
 
 
@@ -61,12 +61,18 @@ class JsonSubsetFields(PathFields):
     json_subset: SubsetValue
 
 
-def _is_rule(want: Any) -> bool:
+def is_rule(want: Any) -> bool:
+    """Tell whether a value that is asked for is a rule: `{regex: ...}`, `{number: ...}` or `{any: true}`."""
     return isinstance(want, dict) and frozenset(want) in _RULES
 
 
-def _check_rules(value: Any) -> None:
-    if _is_rule(value):
+def check_rules(value: Any) -> None:
+    """Check the rules in a value that is asked for.
+
+    Raises:
+        ValueError: one is wrong.
+    """
+    if is_rule(value):
         if "regex" in value:
             try:
                 regex.compile(str(value["regex"]))
@@ -78,7 +84,7 @@ def _check_rules(value: Any) -> None:
             _number_rule(value)
     elif isinstance(value, dict | list):
         for inner in value.values() if isinstance(value, dict) else value:
-            _check_rules(inner)
+            check_rules(inner)
 
 
 def _number_rule(value: Mapping[str, Any]) -> NumberValue:
@@ -100,7 +106,7 @@ def lacking(want: Any, got: Any, *, lists: str = "exact", at: str = "$") -> str 
         lists: `exact`, item by item; `any_order`, the same items; `subset`, at least these items.
         at: the place of both, for the description.
     """
-    if _is_rule(want):
+    if is_rule(want):
         return _rule_fault(want, got, at)
     if isinstance(want, dict) and isinstance(got, dict):
         for key, value in want.items():
@@ -150,13 +156,13 @@ def _list_fault(want: Sequence[Any], got: Sequence[Any], lists: str, at: str) ->
     if len(got) > _MOST_ITEMS:
         return f"at {at}: {len(got)} items, more than the {_MOST_ITEMS} that are compared"
     fits = [[place for place, item in enumerate(got) if lacking(value, item, lists=lists) is None] for value in want]
-    missing = _unmatched(fits)
+    missing = unmatched(fits)
     if missing is None:
         return None
     return f"at {at}: no item left for {clip(json.dumps(want[missing], ensure_ascii=False, default=str), 60)}"
 
 
-def _unmatched(fits: Sequence[Sequence[int]]) -> int | None:
+def unmatched(fits: Sequence[Sequence[int]]) -> int | None:
     """Give the first wanted item for which no item is left; None if each gets one of its own.
 
     Source: augmenting paths (Kuhn, 1955).

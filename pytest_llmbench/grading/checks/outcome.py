@@ -113,7 +113,7 @@ def graded(checks: CaseChecks, case: Case, answer: Answer, tests: Mapping[Check,
     Raises:
         LlmbenchError: a check broke on it, and no other one stands for it.
     """
-    is_void = is_empty(answer.text)
+    is_void = is_empty(answer.text) and not answer.tool_calls
     reader = _Reader(case=case, answer=answer, tests={} if is_void else tests, _json={})
     tried = _all(checks.checks, checks.names, reader)
     broken = next((one for one in tried if one.is_counted and one.error is not None), None)

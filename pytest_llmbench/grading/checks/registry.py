@@ -21,6 +21,7 @@ _PLACES = MappingProxyType(
         "finish": ("lengths", "FINISH"),
         "json": ("json_values", "JSON"),
         "json_subset": ("json_values", "JSON_SUBSET"),
+        "tools": ("tool_calls", "TOOLS"),
         "label": ("graders", "LABEL"),
         "sql": ("graders", "SQL"),
         "key_points": ("graders", "KEY_POINTS"),

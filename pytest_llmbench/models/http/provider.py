@@ -14,7 +14,7 @@ from typing import Any
 
 from pytest_llmbench.errors import ModelFault, UsageFault
 from pytest_llmbench.models.app_reply import AppReplyFault, answer_of
-from pytest_llmbench.models.app_request import last_user_message, messages_of, new_session, sampling_of
+from pytest_llmbench.models.app_request import last_user_message, messages_of, new_session, sampling_of, tools_of
 from pytest_llmbench.models.base import STOPPED, Identity, Opened, OpenSettings, Traits
 from pytest_llmbench.models.http.client import Client
 from pytest_llmbench.models.http.endpoint import endpoint_of
@@ -40,7 +40,9 @@ class HttpProvider:
 
     def traits(self, entry: HttpEntry) -> Traits:
         """Give the traits of a service: it takes the fields of the case, and its code may change unseen."""
-        return Traits(is_api=True, is_local=False, takes_inputs=True, is_unversioned=entry.version is None)
+        return Traits(
+            is_api=True, is_local=False, takes_inputs=True, takes_tools=True, is_unversioned=entry.version is None
+        )
 
     def prompt_style(self, entry: HttpEntry) -> PromptStyle | None:
         """Take any style, unless the entry names one; look at the entry without sending anything.
@@ -232,6 +234,7 @@ class HttpModel(Opened):
             "prompt": last_user_message(request.prompt),
             "messages": messages_of(request.prompt),
             "sampling": sampling_of(request),
+            "tools": tools_of(request.prompt),
             **request.inputs,
             "_session": new_session(request),
         }

@@ -46,6 +46,7 @@ def answer_of(request: Request, reply: Reply, marks: Marks | None) -> Answer:
         input_tokens=reply.input_tokens,
         output_tokens=reply.output_tokens,
         label_logprobs=logprobs,
+        tool_calls=reply.tool_calls,
     )
 
 

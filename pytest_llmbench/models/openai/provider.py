@@ -19,7 +19,7 @@ class OpenAIProvider:
     def traits(self, entry: OpenAIEntry) -> Traits:
         """Give the traits of a model behind an API; one whose server is started here is local, and free."""
         is_served_here = entry.serve is not None
-        return Traits(is_api=True, is_local=is_served_here, is_free=is_served_here)
+        return Traits(is_api=True, is_local=is_served_here, is_free=is_served_here, takes_tools=entry.api == "chat")
 
     def batch_entry(self, entry: OpenAIEntry) -> OpenAIEntry:
         """Give the entry itself, if it is sound. The key is not looked for.

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from pytest_llmbench.models.openai.message import ReplyFault, refuse_error
 from pytest_llmbench.models.openai.transcript import Transcript, as_table, first_choices
 from pytest_llmbench.models.stops import AnswerWatch
+from pytest_llmbench.values import ToolCall
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -30,6 +31,7 @@ class Reply:
     reasoning: str | None = None
     refusal: str | None = None
     finish_reason: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
     input_tokens: int | None = None
     output_tokens: int | None = None
     reasoning_tokens: int | None = None
@@ -226,7 +228,7 @@ def read_completion(body: Any) -> Reply:
 
 def _reply(transcript: Transcript, others: list[bytes]) -> Reply:
     text, reasoning, refusal = transcript.text(), transcript.reasoning, transcript.refusal
-    if not (text or reasoning or refusal):
+    if not (text or reasoning or refusal or transcript.tool_calls):
         alien = others[:1] + [json.dumps(event).encode() for event in transcript.unread[:1]]
         if alien:
             line = alien[0][:80].decode(errors="replace").strip()
@@ -238,6 +240,7 @@ def _reply(transcript: Transcript, others: list[bytes]) -> Reply:
         reasoning=reasoning or None,
         refusal=refusal,
         finish_reason=transcript.finish_reason,
+        tool_calls=transcript.tool_calls,
         logprobs=tuple(transcript.logprobs),
         **transcript.about,
     )

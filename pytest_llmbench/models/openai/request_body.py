@@ -67,6 +67,8 @@ def request_body(entry: OpenAIEntry, request: Request) -> dict[str, Any]:
     asked: dict[str, Any] = {"prompt": prompt.text}
     if prompt.style is PromptStyle.CHAT:
         asked = {"messages": [{"role": message.role, "content": message.content} for message in prompt.messages]}
+    if prompt.tools:
+        asked["tools"] = [tool.definition for tool in prompt.tools]
     return {
         "model": entry.model,
         **asked,

@@ -16,7 +16,8 @@ from pytest_llmbench.models.openai.message import (
     read_message,
     refuse_error,
 )
-from pytest_llmbench.values import CONTENT_FILTER
+from pytest_llmbench.models.tool_calls import CallPieces, calls_in, has_tool_calls
+from pytest_llmbench.values import CONTENT_FILTER, ToolCall
 
 _PLAIN = frozenset({"content", "role"})
 _ALIEN_KEYS = ("content", "text", "response", "message", "output", "output_text", "completion", "generated_text")
@@ -44,6 +45,8 @@ class Transcript:
         self._wholes: list[Piece] = []
         self._whole_at: float | None = None
         self._filter: str | None = None
+        self._pieces = CallPieces()
+        self._whole_calls: tuple[ToolCall, ...] = ()
 
     def take(self, event: Any, at: float) -> None:
         """Take an event of a stream.
@@ -85,7 +88,11 @@ class Transcript:
         self.has_choice = True
         delta, message = choice.get("delta"), choice.get("message")
         piece = read_message(as_table(delta)) if delta else NOTHING
+        if delta and has_tool_calls(delta):
+            self._pieces.take(delta)
+            self.first_at = at if self.first_at is None else self.first_at
         if not piece and message:
+            self._whole_calls = calls_in(as_table(message)) or self._whole_calls
             self._take_message(read_message(as_table(message)), at)
         elif not piece and choice.get("text"):
             piece = read_message(choice)
@@ -131,6 +138,7 @@ class Transcript:
         if "message" not in choice and not has_content(message):
             return False
         self.has_choice = True
+        self._whole_calls = calls_in(message)
         self._take_message(read_message(message), 0.0)
         self._finish(choice)
         return True
@@ -148,6 +156,11 @@ class Transcript:
             "fingerprint": _word(table, "system_fingerprint"),
         }
         self.about.update((key, value) for key, value in found.items() if value is not None)
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The tools that were called."""
+        return self._pieces.calls or self._whole_calls
 
     @property
     def has_text(self) -> bool:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from pytest_llmbench.errors import ModelFault
-from pytest_llmbench.models.app_request import last_user_message, messages_of, new_session, sampling_of
+from pytest_llmbench.models.app_request import last_user_message, messages_of, new_session, sampling_of, tools_of
 from pytest_llmbench.models.python.entry import PythonEntry
 from pytest_llmbench.values import Request
 
@@ -23,6 +23,7 @@ ARGUMENTS: Mapping[str, Callable[[Request], Any]] = MappingProxyType(
         "inputs": lambda request: copy.deepcopy(dict(request.inputs)),
         "session": new_session,
         "sampling": sampling_of,
+        "tools": lambda request: copy.deepcopy(tools_of(request.prompt)),
     }
 )
 """What a function may ask for, by the names of its parameters."""

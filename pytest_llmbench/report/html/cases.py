@@ -13,6 +13,7 @@ from pytest_llmbench.report.html.prompts import Wording
 from pytest_llmbench.report.html.section import Section, template
 from pytest_llmbench.report.html.subject import Subject
 from pytest_llmbench.report.safe_text import clipped
+from pytest_llmbench.report.tool_calls import call_lines
 from pytest_llmbench.results.records import Record
 from pytest_llmbench.values import Outcome
 
@@ -250,7 +251,9 @@ def _static_answers(row: CaseRow) -> Iterator[StaticAnswer]:
             place=place,
             outcome=came_out(record),
             was=came_out(pair.baseline) if pair is not None else None,
-            answer=clipped(sample.answer if sample.answer is not None else "", _STATIC_CHARACTERS),
+            answer=clipped(
+                "\n".join(filter(None, [sample.answer, *call_lines(sample.tool_calls)])), _STATIC_CHARACTERS
+            ),
             before=clipped(old.answer or "", _STATIC_CHARACTERS) if old and old.answer != sample.answer else None,
             explanation=clipped(sample.explanation or sample.error or "", _STATIC_CHARACTERS),
         )

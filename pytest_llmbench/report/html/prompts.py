@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pytest_llmbench.report.tool_calls import tool_lines
 from pytest_llmbench.results.records import Record, Run
 from pytest_llmbench.values import Prompt
 
@@ -74,7 +75,9 @@ def prompt_text(prompt: Prompt) -> str:
     """Write a prompt as one text, the messages of a chat under their roles."""
     if prompt.text is not None:
         return prompt.text
-    return "\n\n".join(f"[{message.role}]\n{message.content}" for message in prompt.messages)
+    tools = "\n".join(tool_lines(prompt.tools))
+    parts = [f"[tools]\n{tools}"] if tools else []
+    return "\n\n".join([*parts, *(f"[{message.role}]\n{message.content}" for message in prompt.messages)])
 
 
 def frame(texts: Sequence[str]) -> Frame:

@@ -8,6 +8,7 @@ from textwrap import wrap
 from pytest_llmbench.report.safe_text import clipped, on_one_line, visible
 from pytest_llmbench.report.terminal.checks import check_lines
 from pytest_llmbench.report.terminal.layout import Span, Style, Styled, folded, plain
+from pytest_llmbench.report.tool_calls import call_lines
 from pytest_llmbench.results.checks import deciding_parts
 from pytest_llmbench.results.records import Record, Sample
 from pytest_llmbench.runner.runner import Item, Result
@@ -71,12 +72,12 @@ def failure_story(item: Item, result: Result) -> Story:
     samples = result.record.samples
     failed = [sample for sample in samples if sample.outcome is Outcome.FAILED]
     if not failed:
-        answers = [("answer", _answer(sample)) for sample in result.record.answered[:1]]
+        answers = [row for sample in result.record.answered[:1] for row in _answer_rows(sample)]
         return _story(item, str(result.record.outcome), [*_inputs(item), *answers])
     shown = failed[0]
     rows = [
         *_inputs(item),
-        ("answer", _answer(shown)),
+        *_answer_rows(shown),
         ("expected", item.loaded.kind.expected_text(item.case)),
     ]
     rows.extend(checks_row(shown.parts))
@@ -94,7 +95,7 @@ def error_story(item: Item, result: Result) -> Story:
     cause = result.record.samples[0].error or "no answer"
     rows = [("error", cause)] if "\n" in cause.strip() else []
     if result.record.samples[0].answer is not None:
-        rows = [*_inputs(item), ("answer", _answer(result.record.samples[0])), *rows]
+        rows = [*_inputs(item), *_answer_rows(result.record.samples[0]), *rows]
     return _story(item, _first_line(cause), rows)
 
 
@@ -115,8 +116,13 @@ def _heading(failed: Sample) -> str:
     return f"{failed.reason}{part}: {_first_line(failed.explanation or '')}"
 
 
-def _answer(sample: Sample) -> str:
-    return sample.answer if sample.answer and sample.answer.strip() else "(empty)"
+def _answer_rows(sample: Sample) -> Iterator[tuple[str, str]]:
+    """Yield the text of an answer, and the tools that it calls; a text that is empty only where nothing is called."""
+    has_text = bool(sample.answer and sample.answer.strip())
+    if has_text or not sample.tool_calls:
+        yield "answer", (sample.answer or "") if has_text else "(empty)"
+    if sample.tool_calls:
+        yield "calls", "\n".join(call_lines(sample.tool_calls))
 
 
 def _samples(record: Record, failed: int) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pytest_llmbench.report.format import counted, seconds
 from pytest_llmbench.report.safe_text import visible
 from pytest_llmbench.report.terminal.failure import checks_row, differing_rows
+from pytest_llmbench.report.tool_calls import call_lines, tool_lines
 from pytest_llmbench.results.checks import deciding_parts
 from pytest_llmbench.results.records import Record, Run, Sample
 from pytest_llmbench.values import Json, Outcome, Prompt
@@ -52,6 +53,8 @@ def record_blocks(record: Record, run: Run) -> Iterator[Block]:
 def _prompt_blocks(prompt: Prompt) -> Iterator[Block]:
     if prompt.text is not None:
         yield Block("prompt", prompt.text)
+    if prompt.tools:
+        yield Block("tools", "\n".join(tool_lines(prompt.tools)))
     for message in prompt.messages:
         yield Block(message.role, message.content)
 
@@ -59,8 +62,10 @@ def _prompt_blocks(prompt: Prompt) -> Iterator[Block]:
 def _sample_blocks(sample: Sample) -> Iterator[Block]:
     if sample.reasoning is not None:
         yield Block("reasoning", sample.reasoning)
-    if sample.answer is not None:
+    if sample.answer is not None and (sample.answer or not sample.tool_calls):
         yield Block("answer", sample.answer)
+    if sample.tool_calls:
+        yield Block("calls", "\n".join(call_lines(sample.tool_calls)))
     if sample.outcome is Outcome.ERROR:
         yield Block("error", sample.error or "")
     else:

@@ -19,13 +19,14 @@ from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.models.base import Identity
 from pytest_llmbench.runner.store.file import APPLICATION_ID, BUSY_S, VERSION, cannot, check_file
 from pytest_llmbench.runner.store.keys import Key, model_key, request_key
 from pytest_llmbench.runner.store.locks import RunLife
-from pytest_llmbench.values import Answer, Request
+from pytest_llmbench.values import Answer, Request, ToolCall
 
 _NO_RUN = 2**62  # of who only looks: behind all runs
 
@@ -192,7 +193,7 @@ class AnswerStore:
         if row is None:
             return None
         try:
-            found = Answer(**json.loads(row[0]))
+            found = _answer(json.loads(row[0]))
         except (ValueError, TypeError) as fault:
             self._give_up("be read any more: it is damaged", fault)
             return None
@@ -201,7 +202,7 @@ class AnswerStore:
     def keep(self, key: Key, role: str, answer: Answer) -> None:
         """Keep an answer, reused or new, as one of this run."""
         # not asdict(), which copies deeply and takes longer than the writing
-        text = json.dumps({name: getattr(answer, name) for name in _FIELDS}, default=dict)
+        text = json.dumps({name: getattr(answer, name) for name in _FIELDS}, default=_plain)
         self._write(
             "INSERT OR REPLACE INTO answer VALUES (?, ?, ?, ?, ?)", (key.request, self._run, role, key.copy, text)
         )
@@ -300,6 +301,18 @@ class ModelAnswers:
     def keep(self, key: Key, answer: Answer) -> None:
         """Keep an answer, reused or new, as one of this run."""
         self._store.keep(key, self._role, answer)
+
+
+def _plain(value: object) -> object:
+    """Give what JSON can hold of a field that it does not know."""
+    if isinstance(value, ToolCall):
+        return {"name": value.name, "arguments": value.arguments}
+    return dict(value)  # type: ignore[call-overload]
+
+
+def _answer(found: dict[str, Any]) -> Answer:
+    calls = tuple(ToolCall(**call) for call in found.pop("tool_calls", ()))
+    return Answer(**found, tool_calls=calls)
 
 
 def _make_folder(folder: Path) -> None:

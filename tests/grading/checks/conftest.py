@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pytest_llmbench.suites.loader import LoadedSuite, load_suite
-from pytest_llmbench.values import Answer, Grade
+from pytest_llmbench.values import Answer, Grade, ToolCall
 
 Load = Callable[[str], LoadedSuite]
 
@@ -41,10 +41,12 @@ def load(tmp_path: Path) -> Load:
 def grade(load: Load, tmp_path: Path) -> Callable[..., Grade]:
     """Grade an answer by checks, each written as in a suite; other keywords are keys of the answer."""
 
-    def graded(answer: str, *checks: str, case: str = "", finish: str | None = None) -> Grade:
+    def graded(
+        answer: str, *checks: str, case: str = "", finish: str | None = None, calls: tuple[ToolCall, ...] = ()
+    ) -> Grade:
         text = SUITE.format(checks="\n".join(f"      - {check}" for check in checks)) + case
         suite = load(text)
         grader = suite.kind.build(suite.suite, tmp_path)
-        return grader(suite.suite.cases[0], Answer(text=answer, finish_reason=finish))
+        return grader(suite.suite.cases[0], Answer(text=answer, finish_reason=finish, tool_calls=calls))
 
     return graded
