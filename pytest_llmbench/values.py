@@ -144,6 +144,15 @@ class Prompt:
         return PromptStyle.CHAT if self.text is None else PromptStyle.COMPLETION
 
     @property
+    def plain_text(self) -> str:
+        """As one text, for formats that know no messages: the text, or a lone message, else each with its role."""
+        if self.text is not None:
+            return self.text
+        if len(self.messages) == 1:
+            return self.messages[0].content
+        return "\n\n".join(f"{message.role}: {message.content}" for message in self.messages)
+
+    @property
     def sha256(self) -> str:
         """Digest of the rendered messages or text, before any chat template, and of the tools if there are any."""
         content: object = self.text

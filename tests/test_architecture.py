@@ -33,7 +33,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("grading",),
     ("suites",),
     ("results",),
-    ("runner", "gate"),
+    ("runner", "gate", "tuning"),
     ("report",),
     ("cli", "plugin"),
 )
@@ -52,7 +52,7 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("aiohttp", "yarl"), ("models.openai.client",)),
     "httpx2": ("models.openai", "models.http.client"),
     "anyio": ("models.http.client",),
-    "duckdb": ("sql", "suites.data_files", "results.history"),
+    "duckdb": ("sql", "suites.data_files", "results.history", "tuning.verl"),
     "sqlglot": ("sql",),
     # what is sent to a service is a template of the models file, below the rooms that know of suites
     "jinja2": ("suites.prompts", "models.http.templates", "report.html"),

@@ -339,7 +339,8 @@ def test_the_architecture_lists_the_rooms() -> None:
     expected = []
     for floor in rooms:
         for place, name in enumerate(floor):
-            neighbours = "".join(f" except `{other}`" for other in floor[:place])
+            others = " and ".join(f"`{other}`" for other in floor[:place])
+            neighbours = f" except {others}" if others else ""
             expected.append((name, f"all above{neighbours}" if expected else "nothing"))
     assert listed == expected
 

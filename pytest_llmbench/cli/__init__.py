@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "history": ("pytest_llmbench.cli.history", "list the scores and latencies of many runs over time"),
     "calibrate": ("pytest_llmbench.cli.calibrate", "measure a model's noise against itself; recommend a margin"),
     "export-requests": ("pytest_llmbench.cli.export_requests", "write the requests of a run in OpenAI's batch format"),
+    "export-training": ("pytest_llmbench.cli.export_training", "write training data: the train sides of suites"),
     "report": ("pytest_llmbench.cli.report", "write a run as one HTML file: verdict, scores, every answer"),
     "migrate": ("pytest_llmbench.cli.migrate", "rewrite run files of earlier versions in the present schema"),
     "schema": ("pytest_llmbench.cli.schema", "print the JSON schema of suite files, for editors"),

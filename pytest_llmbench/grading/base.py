@@ -98,6 +98,29 @@ def no_judging(suite: Suite, root: Path) -> Judging | None:
     return None
 
 
+def no_references(case: Case) -> tuple[str, ...]:
+    """Know no right answer: that of a grader that only tests one."""
+    del case
+    return ()
+
+
+def expected_reference(case: Case) -> tuple[str, ...]:
+    """Give the expected text as the right answer."""
+    return (case.expected,) if isinstance(case.expected, str) else ()
+
+
+def no_wrong_answers(suite: Suite, case: Case) -> tuple[str, ...]:
+    """Know no wrong answer."""
+    del suite, case
+    return ()
+
+
+def nothing_begun(suite: Suite) -> str | None:
+    """Tell that the prompts of a suite begin no answer."""
+    del suite
+    return None
+
+
 def plain_expected(case: Case) -> str:
     """Give what was expected of a case with an `expected` text."""
     return case.expected if isinstance(case.expected, str) else ", ".join(case.expected or ())
@@ -133,6 +156,9 @@ class GraderKind:
     of them is to be the answer (`Request.labels`, `Request.picks_label`).
     `same_result(old, new)` compares what two answers to one case lead to, such as the rows of their queries, where
     that is more than their text; None where there is nothing to compare.
+    `references(case)` gives texts that are right answers, `wrong_answers(suite, case)` such as are surely wrong, as
+    training data needs them.  `begun_word(suite)` is the word of an answer that the completion prompts of a suite end
+    in, so that an answer goes on behind it; None where they begin none.
     `judging(suite, root)` gives how a judge model is asked in place of `build`'s grader where one is named; None for
     a suite that asks none.
     """
@@ -152,6 +178,9 @@ class GraderKind:
     labels: Callable[[Suite], tuple[tuple[str, ...], bool]] = no_labels
     same_result: Callable[[Graded, Graded], bool | None] = no_result
     judging: Callable[[Suite, Path], Judging | None] = no_judging
+    references: Callable[[Case], tuple[str, ...]] = no_references
+    wrong_answers: Callable[[Suite, Case], tuple[str, ...]] = no_wrong_answers
+    begun_word: Callable[[Suite], str | None] = nothing_begun
 
     @property
     def asks_judge(self) -> bool:

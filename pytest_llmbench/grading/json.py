@@ -141,6 +141,12 @@ def expected_text(case: Case) -> str:
     return clip(rules.expected if isinstance(rules.expected, str) else _written(rules.expected))
 
 
+def references(case: Case) -> tuple[str, ...]:
+    """Give the value as JSON; nothing where a schema says what is right."""
+    rules = rules_of(case, JsonCase)
+    return (_written(_expected_value(case, rules.expected)),) if rules.has_expected else ()
+
+
 def _case_fault(case: Case, shared_fault: _Fault | None) -> _Fault:
     rules = rules_of(case, JsonCase)
     if rules.schema is not None:
@@ -265,4 +271,5 @@ KIND = GraderKind(
     version=2,
     reasons=(Reason.CORRECT, Reason.DIFFERENT, Reason.UNPARSED),
     expected_text=expected_text,
+    references=references,
 )

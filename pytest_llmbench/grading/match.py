@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
 from pytest_llmbench.errors import SuiteFault
 from pytest_llmbench.grading.answer_text import clip, graded_unless_void, is_empty
-from pytest_llmbench.grading.base import Grader, GraderKind, rules_of
+from pytest_llmbench.grading.base import Grader, GraderKind, expected_reference, rules_of
 from pytest_llmbench.grading.equal_texts import folding, unseen_difference, unseen_in
 from pytest_llmbench.grading.fields import NoFields
 from pytest_llmbench.models.entries import Strict
@@ -172,7 +172,13 @@ def _compiled(case: Case) -> regex.Pattern[str]:
 _REASONS = (Reason.CORRECT, Reason.DIFFERENT)
 
 EXACT = GraderKind(
-    name="exact", case_fields=OneText, suite_fields=LetterCase, build=build_exact, version=2, reasons=_REASONS
+    name="exact",
+    case_fields=OneText,
+    suite_fields=LetterCase,
+    build=build_exact,
+    version=2,
+    reasons=_REASONS,
+    references=expected_reference,
 )
 CONTAINS = GraderKind(
     name="contains",

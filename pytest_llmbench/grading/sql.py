@@ -94,7 +94,7 @@ def build(suite: Suite, root: Path) -> Grader:
     worker = shared_worker()
     worker.start_early()
     instances = files.build(_database(suite, root))
-    begins = rules.begins or _begun_word(suite)
+    begins = begun_word(suite)
 
     def grade(case: Case, answer: Answer) -> Grade:
         """Evaluate one answer; a reference that cannot be used is a fault of the suite."""
@@ -123,6 +123,16 @@ def expected_text(case: Case) -> str:
     """Give the first accepted query, and how many others there are."""
     first, *others = _case_rules(case).reference
     return f"{first.strip()}\n({len(others)} more are accepted)" if others else first.strip()
+
+
+def references(case: Case) -> tuple[str, ...]:
+    """Give the accepted queries."""
+    return tuple(reference.strip() for reference in _case_rules(case).reference)
+
+
+def begun_word(suite: Suite) -> str | None:
+    """Give the word of a statement that the completion prompts end in."""
+    return _suite_rules(suite).begins or _begun_word(suite)
 
 
 def check(suite: Suite, root: Path, *, is_thorough: bool) -> tuple[Finding, ...]:
@@ -309,4 +319,6 @@ KIND = GraderKind(
         Reason.NO_SQL,
     ),
     same_result=same_result,
+    references=references,
+    begun_word=begun_word,
 )

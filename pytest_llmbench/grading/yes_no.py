@@ -12,6 +12,7 @@ Source: strict and flexible extraction side by side as in lm-evaluation-harness'
 answer without a label is no label at all, unlike in openai/evals' confusion matrix.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from math import exp, fsum, isnan
 from pathlib import Path
@@ -22,7 +23,7 @@ from pydantic import Field, model_validator
 
 from pytest_llmbench.errors import SuiteFault
 from pytest_llmbench.grading.answer_text import clip, graded_unless_void, is_refusal
-from pytest_llmbench.grading.base import Grader, GraderKind, rules_of
+from pytest_llmbench.grading.base import Grader, GraderKind, expected_reference, rules_of
 from pytest_llmbench.grading.label_reading import Labels, folded
 from pytest_llmbench.models.entries import Strict
 from pytest_llmbench.models.validation import Switch
@@ -157,6 +158,16 @@ def scored_labels(suite: Suite) -> tuple[tuple[str, ...], bool]:
     return (rules.labels if picks_label or rules.probabilities else ()), picks_label
 
 
+def wrong_answers(suite: Suite, case: Case) -> tuple[str, ...]:
+    """Give the labels that are not the right one."""
+    return other_labels(rules_of(suite, YesNoSuite).labels, rules_of(case, YesNoCase).expected)
+
+
+def other_labels(labels: Sequence[str], expected: str) -> tuple[str, ...]:
+    """Give the labels that are not the expected one, in their order."""
+    return tuple(label for label in labels if folded(label) != folded(expected))
+
+
 def _grade(labels: Labels, expected: str, text: str, *, is_chat: bool) -> Grade:
     strict = labels.read_strictly(text)
     lenient = strict if strict or is_refusal(text) else labels.read_leniently(text, is_chat=is_chat)
@@ -190,4 +201,6 @@ KIND = GraderKind(
     version=2,
     reasons=(Reason.CORRECT, Reason.WRONG_LABEL, Reason.FORMAT, Reason.UNPARSED),
     labels=scored_labels,
+    references=expected_reference,
+    wrong_answers=wrong_answers,
 )

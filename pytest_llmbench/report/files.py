@@ -27,7 +27,16 @@ def write_target(target: Path, text: str) -> None:
     Raises:
         UsageFault: it cannot be written.
     """
+    write_content(target, text.encode())
+
+
+def write_content(target: Path, content: bytes) -> None:
+    """Write a file of bytes.
+
+    Raises:
+        UsageFault: it cannot be written.
+    """
     try:
-        target.write_bytes(text.encode())
+        target.write_bytes(content)
     except OSError as fault:
         raise UsageFault(f"{target}: cannot be written: {fault.strerror}.") from None

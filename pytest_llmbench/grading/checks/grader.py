@@ -8,8 +8,9 @@ from pytest_llmbench.grading.base import Finding, Grader, GraderKind
 from pytest_llmbench.grading.checks.base import Placed, Test
 from pytest_llmbench.grading.checks.outcome import graded
 from pytest_llmbench.grading.checks.registry import KINDS
-from pytest_llmbench.grading.checks.tree import CaseChecks, Check
+from pytest_llmbench.grading.checks.tree import CaseChecks, Check, short_form
 from pytest_llmbench.grading.registry import CHECKS
+from pytest_llmbench.grading.yes_no import other_labels
 from pytest_llmbench.models.entries import Strict
 from pytest_llmbench.models.validation import PositiveShare
 from pytest_llmbench.values import Answer, Case, Grade, Suite
@@ -99,6 +100,28 @@ def _lines(checks: CaseChecks) -> Iterator[str]:
         yield f"passes from a score of {checks.pass_score:g} on"
 
 
+_REFERENCE_FIELDS = {"exact": "expected", "yes_no": "expected", "sql": "reference"}
+"""The field that holds the right answer, by the grader that a check is the same as."""
+
+
+def references(case: Case) -> tuple[str, ...]:
+    """Give the right answers where the only check that counts is an expected text, a label or a query."""
+    short = short_form(checks_of(case))
+    if short is None or short[0] not in _REFERENCE_FIELDS:
+        return ()
+    found = short[1].get(_REFERENCE_FIELDS[short[0]])
+    return (found,) if isinstance(found, str) else tuple(map(str, found)) if isinstance(found, list | tuple) else ()
+
+
+def wrong_answers(suite: Suite, case: Case) -> tuple[str, ...]:
+    """Give the other labels where the only check that counts asks for one."""
+    del suite
+    counted = [check for check in checks_of(case).checks if not check.fields.advice]
+    if len(counted) != 1 or counted[0].kind != "label":
+        return ()
+    return other_labels(counted[0].fields.labels, counted[0].fields.label)
+
+
 def checks_kind(kinds: Iterable[str], *, is_expected_text: bool) -> GraderKind:
     """Describe the grader of a suite whose checks are of these kinds.
 
@@ -115,4 +138,6 @@ def checks_kind(kinds: Iterable[str], *, is_expected_text: bool) -> GraderKind:
         has_format="label" in used,
         reads_inputs="function" in used,
         expected_text=expected_text,
+        references=references,
+        wrong_answers=wrong_answers,
     )

@@ -81,6 +81,11 @@ def expected_text(case: Case) -> str:
     return "\n".join([f"Points: {points}", *rules.references[:1]])
 
 
+def references(case: Case) -> tuple[str, ...]:
+    """Give the right explanations."""
+    return rules_of(case, KeyPointsCase).references
+
+
 KIND = GraderKind(
     name="key_points",
     case_fields=KeyPointsCase,
@@ -91,4 +96,5 @@ KIND = GraderKind(
     version=2,
     reasons=(Reason.CORRECT, Reason.MISSING_POINTS, Reason.FORBIDDEN_CLAIM, Reason.PADDING),
     judging=judging,
+    references=references,
 )
