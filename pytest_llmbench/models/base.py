@@ -134,6 +134,7 @@ class Traits:
     `takes_device`: it runs on an accelerator of its own where there are several, one a worker.
     `is_placed`: its entry itself names the devices it runs on.
     `takes_inputs`: the case's own fields are sent to it, beside the prompt or in its place.
+    `reports_cost`: its answers may have their cost (`Answer.cost_usd`), so that it needs no price.
     `takes_tools`: the tools of a suite are sent to it, and its calls of them are read.
     `is_unversioned`: the code behind it may change unseen, so that its answers are not stored.
     """
@@ -146,6 +147,7 @@ class Traits:
     is_placed: bool = False
     takes_inputs: bool = False
     takes_tools: bool = False
+    reports_cost: bool = False
     is_unversioned: bool = False
 
 

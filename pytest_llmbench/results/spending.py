@@ -52,10 +52,8 @@ def _summed(tokens: Sequence[tuple[int | None, int | None]], costs: Sequence[flo
 
 
 def _cost(sample: Sample, price: TokenPrice | None) -> float | None:
-    app = sample.parts.get("app")
-    own = app.get("cost_usd") if isinstance(app, Mapping) else None
-    if isinstance(own, int | float) and not isinstance(own, bool):
-        return float(own)
+    if sample.cost_usd is not None:
+        return sample.cost_usd
     if price is None or sample.input_tokens is None or sample.output_tokens is None:
         return None
     return price.usd(sample.input_tokens, sample.output_tokens)

@@ -28,6 +28,8 @@ _PER_MESSAGE = 8  # tokens that a chat template adds
 class Budget:
     """What a run may spend, on all its models together; a judge may ask beside them.
 
+    `refused` counts requests that were not sent, `unpriced` answers whose cost nobody knows.
+
     Args:
         most_usd: the limit.
     """
@@ -36,6 +38,7 @@ class Budget:
         self.most_usd = most_usd
         self.spent_usd = 0.0
         self.refused = 0
+        self.unpriced = 0
         self._claimed_usd = 0.0
         self._changed = threading.Condition()
 
@@ -85,27 +88,31 @@ class PricedModel(Wrapped):
 
     Args:
         model: the model; closing this closes it.
-        price: of its tokens.
+        price: of its tokens; None for an application, whose answers report what they cost.  As nothing is known before
+            the first of them, no more are asked at a time than are in flight, at the price of the dearest so far.
         budget: of the run.
     """
 
-    def __init__(self, model: Model, price: Price, budget: Budget):
+    def __init__(self, model: Model, price: Price | None, budget: Budget):
         super().__init__(model)
         self._price = price
         self._budget = budget
+        self._dearest_usd = 0.0
 
     def answer(
         self, requests: Sequence[Request], *, arrived: Arrived | None = None, halt: threading.Event | None = None
     ) -> tuple[Answer | AnswerError, ...]:
         """Answer requests in the order given (see `Model.answer`), until the budget is spent."""
-        costs = [most_usd(self._price, request) for request in requests]
+        priced = [] if self._price is None else [most_usd(self._price, request) for request in requests]
         answers: list[Answer | AnswerError] = []
         while (first := len(answers)) < len(requests):
-            size = self._budget.claim(costs[first:])
+            n_left = len(requests) - first
+            costs = priced[first:] or [self._dearest_usd] * min(n_left, self.concurrency)
+            size = self._budget.claim(costs)
             if not size:
                 return (*answers, *self._refused(range(first, len(requests)), arrived))
             part = slice(first, first + size)
-            asked = self._ask(requests[part], costs[part], _shifted(arrived, first), halt)
+            asked = self._ask(requests[part], costs[:size], _shifted(arrived, first), halt)
             answers += asked
             fatal = first_fatal(asked)
             if fatal is not None:
@@ -125,8 +132,11 @@ class PricedModel(Wrapped):
         try:
             asked = self._model.answer(requests, arrived=arrived, halt=halt)
         finally:
-            pairs = zip(requests, asked, strict=False)
-            self._budget.pay(costs_usd, sum(cost_usd(self._price, *pair) for pair in pairs))
+            paid = [cost_usd(self._price, *pair) for pair in zip(requests, asked, strict=False)]
+            self._budget.pay(costs_usd, sum(paid))
+        self._dearest_usd = max([self._dearest_usd, *paid])
+        if self._price is None:
+            self._budget.unpriced += sum(isinstance(one, Answer) and one.cost_usd is None for one in asked)
         return asked
 
     def _refused(self, indices: Sequence[int], arrived: Arrived | None) -> list[AnswerError]:
@@ -141,10 +151,15 @@ def _shifted(arrived: Arrived | None, first: int) -> Arrived | None:
     return None if arrived is None else lambda index, answer: arrived(first + index, answer)
 
 
-def cost_usd(price: Price, request: Request, answer: Answer | AnswerError) -> float:
-    """Give what an answer cost; what a server does not count is estimated, rather too high."""
+def cost_usd(price: Price | None, request: Request, answer: Answer | AnswerError) -> float:
+    """Give what an answer cost; what a server does not count is estimated, rather too high.
+
+    What an application reports goes before the price of its tokens; without either it is 0.
+    """
     if isinstance(answer, AnswerError) or answer.reused:
         return 0.0
+    if answer.cost_usd is not None or price is None:
+        return answer.cost_usd or 0.0
     asked = _most_tokens(request.prompt) if answer.input_tokens is None else answer.input_tokens
     written = len(answer.text.encode(errors="replace")) // _LEAST_BYTES_PER_TOKEN
     estimated = most_output_tokens(request) if request.picks_label else written

@@ -136,9 +136,10 @@ class RequestBuilder:
         """Check that what a model's answers cost is known, where the run has a limit.
 
         Raises:
-            UsageFault: the model has no price, and is none that runs here.
+            UsageFault: the model has no price, does not report its cost, and is none that runs here.
         """
-        if self._budget is not None and spec.entry.price is None and not spec.traits.is_free:
+        is_known = spec.entry.price is not None or spec.traits.is_free or spec.traits.reports_cost
+        if self._budget is not None and not is_known:
             raise UsageFault(
                 f'--llm-max-cost needs the price of model "{spec.name}": add '
                 "price = { input_per_million = ..., output_per_million = ... } in US dollars to its entry, 0 if it "
@@ -154,7 +155,7 @@ class RequestBuilder:
         return SeparatedModel(stored, spec.entry.reasoning)  # stores of earlier versions hold whole texts
 
     def _priced(self, spec: ModelSpec, model: Model) -> Model:
-        if self._budget is None or spec.entry.price is None:
+        if self._budget is None or not (spec.entry.price or spec.traits.reports_cost):
             return model
         return PricedModel(model, spec.entry.price, self._budget)
 
@@ -254,6 +255,12 @@ class RequestBuilder:
                 f"--llm-max-cost {self._budget.most_usd:g} was reached: the answers of this run cost "
                 f"{self._budget.spent_usd:.4g} USD, and {_requests_were(self._budget.refused)} not sent; raise it, and "
                 "the next run asks only for what is missing."
+            )
+        if self._budget is not None and self._budget.unpriced:
+            n = self._budget.unpriced
+            found.append(
+                f"--llm-max-cost counted {'1 answer' if n == 1 else f'{n:,} answers'} as free: the application has no "
+                "price in its entry, and reported no cost_usd."
             )
         return tuple(found)
 

@@ -65,10 +65,18 @@ def spec(folder: Path, name: str) -> ModelSpec:
         ("api", Traits(is_local=False, is_api=True, takes_tools=True)),
         ("served", Traits(is_local=True, is_free=True, is_api=True, takes_tools=True)),
         ("recorded", Traits(is_local=False, is_free=True, is_recorded=True)),
-        ("function", Traits(takes_inputs=True, takes_tools=True, is_unversioned=True)),
-        ("function-of-a-version", Traits(takes_inputs=True, takes_tools=True)),
-        ("service", Traits(is_local=False, is_api=True, takes_inputs=True, takes_tools=True, is_unversioned=True)),
-        ("service-of-a-version", Traits(is_local=False, is_api=True, takes_inputs=True, takes_tools=True)),
+        ("function", Traits(takes_inputs=True, takes_tools=True, reports_cost=True, is_unversioned=True)),
+        ("function-of-a-version", Traits(takes_inputs=True, takes_tools=True, reports_cost=True)),
+        (
+            "service",
+            Traits(
+                is_local=False, is_api=True, takes_inputs=True, takes_tools=True, reports_cost=True, is_unversioned=True
+            ),
+        ),
+        (
+            "service-of-a-version",
+            Traits(is_local=False, is_api=True, takes_inputs=True, takes_tools=True, reports_cost=True),
+        ),
     ],
 )
 def test_each_provider_knows_the_traits_of_its_entries(tmp_path: Path, name: str, traits: Traits) -> None:

@@ -2,7 +2,8 @@
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 from hypothesis import given as for_all
@@ -68,6 +69,34 @@ def test_what_can_be_paid_for_sure_is_sent_at_once() -> None:
 
     assert (outcomes(answers), model.batches, told) == ("a" * 10, [10], list(range(10)))
     assert (budget.spent_usd, budget.refused) == (10, 0)
+
+
+class Reporting(Model):
+    """Gives answers that report their cost: each a dollar more than the last, the third none."""
+
+    def answer(self, requests: Sequence[Request], **others: Any) -> tuple[Answer | AnswerError, ...]:
+        first = sum(self.batches)
+        plain = super().answer(requests, **others)
+        costs = [None if first + n == 2 else first + n + 1.0 for n in range(len(plain))]
+        return tuple(replace(one, cost_usd=cost) for one, cost in zip(plain, costs, strict=True))
+
+
+def test_what_an_application_reports_is_what_its_answers_cost() -> None:
+    """Without a price, no more are asked at a time than are in flight, and what is not reported is counted apart."""
+    model, budget = Reporting(concurrency=2), Budget(9)
+
+    answers = PricedModel(model, None, budget).answer(requests(8))
+
+    # of the 6 left after the first two, two more at 2 can be paid; of the 2 left after those not even one at 4
+    assert (outcomes(answers), model.batches) == ("aaaaaeee", [2, 2, 1])
+    assert (budget.spent_usd, budget.unpriced, budget.refused) == (1 + 2 + 4 + 5, 1, 3)
+
+
+def test_a_reported_cost_goes_before_the_price() -> None:
+    """The application knows what it paid, all its calls included."""
+    answer = Answer(text="x", input_tokens=1, output_tokens=1, cost_usd=0.25)
+
+    assert cost_usd(A_DOLLAR_A_TOKEN, requests(1)[0], answer) == 0.25
 
 
 def test_asking_stops_when_the_limit_is_reached() -> None:

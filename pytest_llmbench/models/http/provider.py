@@ -41,7 +41,12 @@ class HttpProvider:
     def traits(self, entry: HttpEntry) -> Traits:
         """Give the traits of a service: it takes the fields of the case, and its code may change unseen."""
         return Traits(
-            is_api=True, is_local=False, takes_inputs=True, takes_tools=True, is_unversioned=entry.version is None
+            is_api=True,
+            is_local=False,
+            takes_inputs=True,
+            takes_tools=True,
+            reports_cost=True,
+            is_unversioned=entry.version is None,
         )
 
     def prompt_style(self, entry: HttpEntry) -> PromptStyle | None:

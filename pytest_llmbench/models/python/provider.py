@@ -32,7 +32,12 @@ class PythonProvider:
 
     def traits(self, entry: PythonEntry) -> Traits:
         """Give the traits of an application: it takes the fields of the case, and may hold a model of its own."""
-        return Traits(takes_inputs=True, takes_tools=True, is_unversioned=not (entry.version or entry.version_of))
+        return Traits(
+            takes_inputs=True,
+            takes_tools=True,
+            reports_cost=True,
+            is_unversioned=not (entry.version or entry.version_of),
+        )
 
     def prompt_style(self, entry: PythonEntry) -> PromptStyle | None:
         """Take any style, unless the entry names one. Nothing is imported.

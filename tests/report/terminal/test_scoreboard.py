@@ -225,7 +225,7 @@ def test_tokens_and_cost_are_the_models_and_apart_from_them_the_judges() -> None
     ("sample", "cost"),
     [
         (factories.sample(input_tokens=1_000_000, output_tokens=0), "$0.15"),
-        (factories.sample(input_tokens=1_000_000, output_tokens=0, parts={"app": {"cost_usd": 0.02}}), "$0.02"),
+        (factories.sample(input_tokens=1_000_000, output_tokens=0, cost_usd=0.02), "$0.02"),
         (factories.sample(input_tokens=1_000_000), ">$0.15"),
         (factories.sample(None, None), "$0.15"),
     ],
