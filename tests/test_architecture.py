@@ -35,7 +35,8 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("results",),
     ("runner", "gate", "tuning"),
     ("report",),
-    ("cli", "plugin"),
+    ("plugin",),
+    ("cli",),
 )
 """The rooms of the package in order: each imports only itself and what stands above it here, none its neighbour."""
 

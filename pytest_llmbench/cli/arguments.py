@@ -1,7 +1,7 @@
 """Arguments that several commands take."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from pytest_llmbench.gate.settings import (
     parse_margin,
     parse_max_errors,
 )
+from pytest_llmbench.grading.base import GraderKind
 from pytest_llmbench.results.annotations import DEFAULT_FILE, AnnotationFile, named_annotations
 
 
@@ -88,15 +89,26 @@ def annotations_of(options: argparse.Namespace) -> AnnotationFile:
     return named_annotations(options.verdicts)
 
 
-def add_suite_paths(parser: argparse.ArgumentParser) -> None:
-    """Add the suite files to read and the project they belong to."""
-    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="suite file, or folder of suite files")
+def add_suite_paths(parser: argparse.ArgumentParser, default: Path | None = None) -> None:
+    """Add the suite files to read, below the root directory by default if there is one, and the root directory."""
+    what = "suite file, or folder of suite files"
+    if default is None:
+        parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help=what)
+    else:
+        parser.add_argument("paths", nargs="*", type=Path, metavar="PATH", help=f"{what}; default: {default}/")
     parser.add_argument(
         "--root",
         type=lambda text: Path(text).resolve(),
         default=".",
         help="folder that holds fixtures/; default: the current folder",
     )
+
+
+def graders_of(options: argparse.Namespace) -> Mapping[str, GraderKind]:
+    """Give the graders that a project's plugins and conftest.py add; they are looked for when one is needed."""
+    from pytest_llmbench.plugin.project_graders import ProjectGraders
+
+    return ProjectGraders(options.root, options.paths)
 
 
 def count_of(option: str) -> Callable[[str], int]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pytest_llmbench.cli.arguments import add_suite_paths, count_of
+from pytest_llmbench.cli.arguments import add_suite_paths, count_of, graders_of
 from pytest_llmbench.cli.output import print_lines
 from pytest_llmbench.errors import SuiteFault, UsageFault
 from pytest_llmbench.models.base import HasBatchEntry
@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     catalog = Catalog(options.llm_models_file or options.root / "fixtures" / "models.toml", {})
     (spec,) = catalog.choose([options.llm_model], Path.cwd())
     entry = _api_entry(spec)
-    suites = [_suite(found) for found in SuiteRegistry(options.root, {}).load_below(options.paths)]
+    suites = [_suite(found) for found in SuiteRegistry(options.root, graders_of(options)).load_below(options.paths)]
     settings = RunSettings(root=options.root, samples=options.llm_samples, limit=options.llm_limit)
     # a model that is only written for need not be one that can be opened here: its style is known from its entry
     builder = RequestBuilder(settings, styles={spec.role: style_of(entry)})

@@ -2,33 +2,43 @@
 
 import argparse
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
-from pytest_llmbench.cli.arguments import add_suite_paths
+from pytest_llmbench.cli.arguments import add_suite_paths, graders_of
 from pytest_llmbench.cli.output import print_lines
-from pytest_llmbench.errors import SuiteFault
+from pytest_llmbench.errors import SuiteFault, UsageFault
 from pytest_llmbench.gate.power import planned_margin, too_small
 from pytest_llmbench.gate.settings import GateSettings
-from pytest_llmbench.grading.base import Severity
+from pytest_llmbench.grading.base import GraderKind, Severity
 from pytest_llmbench.report.format import counted, whole_points
 from pytest_llmbench.report.safe_text import visible
 from pytest_llmbench.suites.registry import SuiteRegistry, fault_of
 from pytest_llmbench.suites.split import by_side
 from pytest_llmbench.values import Case, Side, Suite
 
+_FOLDER = Path("cases")
+"""Where suites lie below the root directory, if nothing else is said."""
+
 _WORDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.ADVICE: "hint"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    add_suite_paths(parser)
+    add_suite_paths(parser, default=_FOLDER)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print what was found; gives the exit status."""
-    found = validate(options.paths, options.root)
+    """Print what was found; gives the exit status.
+
+    Raises:
+        UsageFault: no path was given, and the usual folder is not there; see `validate` for others.
+    """
+    if not options.paths:
+        options.paths = [_below(options.root)]
+    found = validate(options.paths, options.root, graders_of(options))
     print_lines(visible(f"{remark.text} [{_WORDS[remark.severity]}]") for remark in found.remarks)
     print_lines(visible(text) for text in found.splits)
     counts = ", ".join(counted(found.count(severity), word, none="no") for severity, word in _WORDS.items())
@@ -58,17 +68,25 @@ class Validation:
         return sum(remark.severity is severity for remark in self.remarks)
 
 
-def validate(paths: Iterable[Path], root: Path) -> Validation:
+def _below(root: Path) -> Path:
+    folder = _FOLDER if root == Path.cwd() else root / _FOLDER
+    if not folder.is_dir():
+        raise UsageFault(f"there is no folder {folder}/; name suite files, or folders of them: llmbench validate PATH.")
+    return folder
+
+
+def validate(paths: Iterable[Path], root: Path, kinds: Mapping[str, GraderKind] = MappingProxyType({})) -> Validation:
     """Load every suite file below the paths and let its grader check it thoroughly.
 
     Args:
         paths: suite files, or folders to look through.
         root: the project's root directory, below which `fixtures/` lies.
+        kinds: graders of other packages by name.
 
     Raises:
         UsageFault: a path does not exist, a named file is no suite, or there is no suite at all.
     """
-    registry = SuiteRegistry(root, {})
+    registry = SuiteRegistry(root, kinds)
     suites = cases = 0
     remarks: list[Remark] = []
     splits: list[str] = []

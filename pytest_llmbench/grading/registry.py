@@ -52,12 +52,12 @@ def grader_kind(name: str, extra: Mapping[str, GraderKind]) -> GraderKind:
     """
     if name in _PLACES:
         return BUILT_IN[name]
-    if name in extra:
-        return extra[name]
     if ":" in name:
         from pytest_llmbench.grading.function import function_kind
 
         return function_kind(name)
+    if name in extra:  # last: to know them may mean to look for them
+        return extra[name]
     raise SuiteFault(_unknown(name, (*BUILT_IN, *extra)))
 
 

@@ -262,6 +262,21 @@ def test_validate_with_nothing_to_look_at_is_wrong_usage(
     assert fault(capsys) == f"llmbench: {message}\n"
 
 
+def test_validate_looks_in_the_usual_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Bare `llmbench validate` checks cases/ of the root directory; where there is none, it says what to name."""
+    missing = main(["validate"])
+    (folder / "cases").mkdir()
+    (folder / "cases" / "good.yaml").write_text(GOOD)
+
+    found = main(["validate"])
+
+    assert (missing, found) == (2, 0)
+    shown = capsys.readouterr()
+    message = "there is no folder cases/; name suite files, or folders of them: llmbench validate PATH."
+    assert shown.err == f"llmbench: {message}\n"
+    assert "1 suite" in shown.out
+
+
 # -- show
 
 
@@ -397,7 +412,6 @@ def test_show_of_an_unreadable_file_says_why(folder: Path, capsys: pytest.Captur
     [
         ([], "llmbench: error: the following arguments are required: COMMAND"),
         (["show"], "llmbench show: error: the following arguments are required: RUN.json"),
-        (["validate"], "llmbench validate: error: the following arguments are required: PATH"),
         (["show", "a", "b", "c"], "llmbench show: error: unrecognized arguments: c"),
         (["init", "--force"], "llmbench init: error: unrecognized arguments: --force"),
         (

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,8 @@ ROOT = Path(__file__).parent.parent.parent
 PROVIDER, GRADER = re.findall(
     r"^```python\n(.*?)^```", (ROOT / "docs" / "plugins.md").read_text(), re.DOTALL | re.MULTILINE
 )
+
+COMMAND = Path(sys.executable).parent / "llmbench"
 
 SUITE = """\
 suite: brevity
@@ -45,6 +48,16 @@ def documented(project: Project) -> pytest.Pytester:
     models = f"[shout]\nprovider = 'program'\ncommand = '{program}'\n"
     (pytester.path / "fixtures" / "models.toml").write_text(models)
     return pytester
+
+
+def test_the_command_knows_the_grader_and_runs_its_thorough_check(documented: pytest.Pytester) -> None:
+    """What a conftest.py adds, pytest finds for `llmbench validate` too, which runs no test."""
+    documented.makeini("[pytest]\naddopts = --llm-model nowhere -q\n")
+
+    result = documented.run(COMMAND, "validate")
+
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(['cases/capitals.yaml:7: case "wild": * [[]warning[]]', "1 suite, 3 cases: *"])
 
 
 def test_the_provider_asks_the_program_and_the_grader_counts_words(documented: pytest.Pytester) -> None:
