@@ -12,6 +12,7 @@ PARTS = (
     ("overhead.py",),
     ("start.py",),
     ("sql_judge.py",),
+    ("graders.py",),
     ("grading.py",),
     ("reasoning.py",),
     ("application.py",),

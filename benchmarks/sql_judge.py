@@ -20,7 +20,7 @@ from pathlib import Path
 import psutil
 
 from pytest_llmbench.grading.sql import KIND
-from pytest_llmbench.sql.worker import shared_worker
+from pytest_llmbench.sql.pool import shared_worker
 from pytest_llmbench.values import Answer, Case, Grade, Suite
 
 LIMIT_S = 1.0

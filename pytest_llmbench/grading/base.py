@@ -151,6 +151,7 @@ class GraderKind:
     `has_format` is True where `format_ok` means something for its grades.
     `expected_text` describes in a line or few what a right answer to a case is.
     `version` changes when the same answer may get another grade.
+    `is_parallel` is True where several answers may be graded at once, in threads that mostly wait (`--llm-graders`).
     `reasons` are the words its grades give beside `empty` and `refusal`; empty where they are not fixed.
     `labels` gives the texts of a suite whose probability as the answer is wanted, and whether the likeliest
     of them is to be the answer (`Request.labels`, `Request.picks_label`).
@@ -174,6 +175,7 @@ class GraderKind:
     has_format: bool = False
     expected_text: Callable[[Case], str] = plain_expected
     version: int = 1
+    is_parallel: bool = False
     reasons: tuple[str, ...] = ()
     labels: Callable[[Suite], tuple[tuple[str, ...], bool]] = no_labels
     same_result: Callable[[Graded, Graded], bool | None] = no_result

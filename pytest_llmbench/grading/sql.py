@@ -88,7 +88,8 @@ class SqlSuite(BaseModel):
 def build(suite: Suite, root: Path) -> Grader:
     """Give the grader of a suite, its database built; the worker process starts meanwhile."""
     from pytest_llmbench.sql.database import files
-    from pytest_llmbench.sql.worker import WorkerFaultError, shared_worker
+    from pytest_llmbench.sql.pool import shared_worker
+    from pytest_llmbench.sql.worker import WorkerFaultError
 
     rules = _suite_rules(suite)
     worker = shared_worker()
@@ -270,7 +271,7 @@ def _dependence(trials: "list[Trial]", *, is_ordered: bool | None) -> str | None
 def _mutant_findings(suite: Suite, instances: "tuple[Instance, ...]") -> Iterator[Finding]:
     """Name the small changes to each reference that no instance tells from it."""
     from pytest_llmbench.sql.mutation.mutants import mutants
-    from pytest_llmbench.sql.worker import shared_worker
+    from pytest_llmbench.sql.pool import shared_worker
 
     for case in suite.cases:
         question = _question(_case_rules(case), _suite_rules(suite), instances)
@@ -310,6 +311,7 @@ KIND = GraderKind(
     check=check,
     expected_text=expected_text,
     version=2,
+    is_parallel=True,
     reasons=(
         Reason.CORRECT,
         Reason.WRONG_RESULT,

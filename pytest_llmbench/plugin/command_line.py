@@ -116,6 +116,12 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "--llm-judge", "NAME", "Have this model judge the answers of suites whose grader can ask a judge (key_points)."
     ),
+    Option(
+        "--llm-graders",
+        "N",
+        "Grade so many answers at once as they arrive (sql); default: one fewer than the cores, at most 4.",
+        COUNT,
+    ),
     Option("--llm-timeout", "S", "Seconds for one request.", POSITIVE),
     Option("--llm-answers", "FILE|off", "The answer store; default .llmbench/answers.sqlite. off: none."),
     Option(

@@ -20,6 +20,7 @@ from pytest_llmbench.report.line_order import Order
 from pytest_llmbench.report.safe_text import visible
 from pytest_llmbench.results.annotations import DEFAULT_FILE, AnnotationFile, read_annotations
 from pytest_llmbench.results.history import latest_run_file
+from pytest_llmbench.runner.ahead import cores, default_graders
 from pytest_llmbench.runner.runner import AnswersSettings, RunSettings
 from pytest_llmbench.runner.shard import Shard, parse_shard
 from pytest_llmbench.runner.store.store import Reuse
@@ -123,6 +124,24 @@ def _side(config: pytest.Config) -> Side | None:
 def _shard(config: pytest.Config) -> Shard | None:
     text = config.getoption("llm_shard") or config.getini("llm_shard")
     return parse_shard(text) if text else None
+
+
+def graders(config: pytest.Config, specs: Sequence[ModelSpec]) -> int:
+    """Read how many answers are graded at once.
+
+    Raises:
+        UsageFault: more than there are cores: a query's time would be spent waiting for one.
+    """
+    n_cores, given = cores(), _count(config, "llm_graders")
+    if given is None:
+        has_gpu = bool(visible_devices(os.environ))
+        traits = (spec.traits for spec in specs)
+        return default_graders(traits, n_cores, has_gpu=has_gpu, is_worker=is_worker(config))
+    if given > n_cores:
+        raise UsageFault(
+            f"--llm-graders {given} is more than the {n_cores} cores of this machine; name at most {n_cores}."
+        )
+    return given
 
 
 def _searched_paths(config: pytest.Config) -> tuple[str, ...] | None:

@@ -38,6 +38,7 @@ class LlmSession:
             specs = options.model_specs(config)
             judge = options.judge_spec(config)
             self.line_order = options.line_order(config)
+            run_settings = replace(run_settings, graders=options.graders(config, specs))
         except UsageFault as fault:
             raise usage_error(fault) from None
         kinds = {

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from pytest_llmbench.errors import Caught, LlmbenchError, caught
 from pytest_llmbench.grading.answer_text import clip
@@ -58,6 +59,10 @@ class Result:
         return answer, grade
 
 
+Grades: TypeAlias = list[tuple[Grade | AnswerError | Caught, Mapping[str, Json]]]
+"""The grades of an item's answers; beside each stands what its sample is to hold of the judge."""
+
+
 class ItemGrader:
     """Makes results, and keeps what they were made of.
 
@@ -77,7 +82,11 @@ class ItemGrader:
         self._expected: dict[str, str] = {}
 
     def grade(
-        self, item: Item, answers: Sequence[Answer | AnswerError], replies: Sequence[Answer | AnswerError] = ()
+        self,
+        item: Item,
+        answers: Sequence[Answer | AnswerError],
+        replies: Sequence[Answer | AnswerError] = (),
+        grades: Grades | None = None,
     ) -> Result:
         """Grade the answers of an item and make its record.
 
@@ -85,11 +94,13 @@ class ItemGrader:
             item: which.
             answers: one a sample.
             replies: of the judge, where the item has one.
+            grades: what `grades` gave for the answers, where they were graded before.
         """
         limit = _limit(item, self._builder.sampling(item))
+        each = self._judged(item, answers, replies) if grades is None else grades
         graded = [
             _sample(answer, _with_ending(answer, grade, limit), of_judge)
-            for answer, (grade, of_judge) in zip(answers, self._grades(item, answers, replies), strict=True)
+            for answer, (grade, of_judge) in zip(answers, each, strict=True)
         ]
         samples = tuple(sample for sample, _ in graded)
         outcome, score = outcome_of(samples)
@@ -127,26 +138,31 @@ class ItemGrader:
         """The texts of right answers, by the digest of their case."""
         return {digest: text for digest, text in self._expected.items() if text}
 
-    def _grades(
+    def _judged(
         self, item: Item, answers: Sequence[Answer | AnswerError], replies: Sequence[Answer | AnswerError]
-    ) -> list[tuple[Grade | AnswerError | Caught, Mapping[str, Json]]]:
-        """Grade the answers of an item, by what its judge replied or by its grader; what breaks is caught.
-
-        Beside each grade stands what its sample is to hold of the judge.
-        """
+    ) -> Grades:
+        """Grade the answers of an item by what its judge replied, if it has one, else by its grader."""
         judge = self._judge
-        if judge is not None and judge.judges(item):
-            each = caught(judge.by_answer, item, answers, replies)
-            if isinstance(each, Caught):
-                return [(each, {})] * len(answers)
+        if judge is None or not judge.judges(item):
+            return self.grades(item, answers)
+        each = caught(judge.by_answer, item, answers, replies)
+        if isinstance(each, Caught):
+            return [(each, {})] * len(answers)
 
-            def judged(answer: Answer | AnswerError, own: Sequence[Answer | AnswerError]) -> Grade | AnswerError:
-                return _valid(judge.grade(item, answer, own))
+        def judged(answer: Answer | AnswerError, own: Sequence[Answer | AnswerError]) -> Grade | AnswerError:
+            return _valid(judge.grade(item, answer, own))
 
-            return [
-                (caught(judged, answer, own), {} if isinstance(answer, AnswerError) else judge.parts(own))
-                for answer, own in zip(answers, each, strict=True)
-            ]
+        return [
+            (caught(judged, answer, own), {} if isinstance(answer, AnswerError) else judge.parts(own))
+            for answer, own in zip(answers, each, strict=True)
+        ]
+
+    def is_parallel(self, item: Item) -> bool:
+        """Return whether `grades` may be called for an item in another thread, beside others."""
+        return item.loaded.kind.is_parallel and (self._judge is None or not self._judge.judges(item))
+
+    def grades(self, item: Item, answers: Sequence[Answer | AnswerError]) -> Grades:
+        """Grade the answers of an item by its grader; what breaks is caught."""
         grader = self._graders[item.loaded.suite.name]
 
         def graded(answer: Answer | AnswerError) -> Grade | AnswerError:

@@ -3,12 +3,14 @@
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 
 from pytest_llmbench.grading.base import GraderKind
+from pytest_llmbench.grading.parallel import allow_at_once
 from pytest_llmbench.models.base import Identity
 from pytest_llmbench.models.catalog import ModelSpec
 from pytest_llmbench.results.records import Collected, JudgeInfo, ModelInfo, Record, RunInfo, SuiteInfo
+from pytest_llmbench.runner.ahead import GradingAhead
 from pytest_llmbench.runner.budget import token_price
 from pytest_llmbench.runner.calls import SharedModel, first_fatal
-from pytest_llmbench.runner.grade import ItemGrader, Result
+from pytest_llmbench.runner.grade import Grades, ItemGrader, Result
 from pytest_llmbench.runner.judge import Judge
 from pytest_llmbench.runner.judge_requests import JudgeRequests
 from pytest_llmbench.runner.prefetch import Prefetcher
@@ -52,6 +54,7 @@ class Runner:
         self._item_grader = ItemGrader(self.builder, self.suites.graders, self.judge_requests)
         self._answers: Prefetcher | None = None
         self._judge: Judge | None = None
+        self._ahead: GradingAhead | None = None
         self._items: dict[str, Item] = {}
 
     @property
@@ -81,8 +84,18 @@ class Runner:
             self._judge.start()
         # a judge that waits for the end of a model's work would wait for ever for tests that wait for it
         is_bounded = self.settings.is_bounded and not (plan is not None and plan.alone_with)
-        self._answers = Prefetcher(model_plans, is_bounded=is_bounded, is_dealt=is_dealt, listener=self._judge)
+        self._ahead = self._grading_ahead(items)
+        listener = self._ahead or self._judge
+        self._answers = Prefetcher(model_plans, is_bounded=is_bounded, is_dealt=is_dealt, listener=listener)
         self._answers.start()
+
+    def _grading_ahead(self, items: Sequence[Item]) -> GradingAhead | None:
+        """Give what grades the items that may be graded several at once; None where there are none."""
+        parallel = {item.key: item for item in items if self._item_grader.is_parallel(item)}
+        if not parallel or self.settings.graders <= 1:
+            return None
+        allow_at_once(self.settings.graders)
+        return GradingAhead(parallel, self._item_grader.grades, self.settings.graders, self._judge)
 
     def deal(self, keys: Sequence[str], *, n_suspect: int = 0) -> None:
         """Have items of the plan asked in this process; see `Prefetcher.deal`."""
@@ -114,7 +127,14 @@ class Runner:
         if fatal is not None:
             self.has_fatal = True
             self._broken.setdefault(self._items[key].spec.role, fatal.cause)
-        return self._item_grader.grade(self._items[key], answers, replies)
+        return self._item_grader.grade(self._items[key], answers, replies, self._graded(key, while_waiting))
+
+    def _graded(self, key: str, while_waiting: Callable[[Progress], None] | None = None) -> Grades | None:
+        """Take the grades of an item that was graded ahead; None for any other."""
+        if self._ahead is None or self._answers is None:
+            return None
+        answers = self._answers
+        return self._ahead.take(key, None if while_waiting is None else lambda: while_waiting(answers.progress))
 
     def keep_arrived(self, reported: Container[str]) -> Iterator[tuple[str, Record]]:
         """Grade what arrived, when a run is interrupted, one item after another.
@@ -126,7 +146,7 @@ class Runner:
         for key, answers in arrived.items():
             if key not in reported and any(isinstance(answer, Answer) for answer in answers):
                 replies = () if self._judge is None else self._judge.arrived(key)
-                yield key, self._item_grader.grade(self._items[key], answers, replies).record
+                yield key, self._item_grader.grade(self._items[key], answers, replies, self._graded(key)).record
 
     def lost(self, item: Item, cause: str) -> Result:
         """Make the result of an item that another process was to answer, and did not."""
@@ -156,7 +176,9 @@ class Runner:
             self._answers.finish(while_waiting)
 
     def close(self) -> None:
-        """Stop sending requests."""
+        """Stop sending requests, and grading ahead."""
+        if self._ahead is not None:
+            self._ahead.close()
         if self._judge is not None:
             self._judge.close()
         if self._answers is not None:

@@ -18,7 +18,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -298,9 +297,3 @@ def _died(status: int | None) -> Evaluation:
         reason=Reason.TOO_SLOW,
         explanation=f"The process that ran it ended twice ({how}), most likely for want of memory.",
     )
-
-
-@cache
-def shared_worker() -> Worker:
-    """Give the one worker of this process, made on first use and closed at exit."""
-    return Worker()

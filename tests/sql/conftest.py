@@ -17,7 +17,7 @@ import pytest
 from pytest_llmbench.grading.sql import KIND
 from pytest_llmbench.models.reasoning import AUTO
 from pytest_llmbench.models.separated import without_reasoning
-from pytest_llmbench.sql.worker import shared_worker
+from pytest_llmbench.sql.pool import shared_worker
 from pytest_llmbench.values import Answer, Case, Grade, Suite
 
 NOWS = {

@@ -15,7 +15,7 @@ from pytest_llmbench.errors import SuiteFault
 from pytest_llmbench.grading.base import Finding
 from pytest_llmbench.grading.sql import KIND
 from pytest_llmbench.sql.database.files import build, find_database
-from pytest_llmbench.sql.worker import shared_worker
+from pytest_llmbench.sql.pool import shared_worker
 from pytest_llmbench.values import Case, Suite
 
 SCHEMA = "CREATE TABLE fruit (name VARCHAR NOT NULL, price DOUBLE NOT NULL);\n"

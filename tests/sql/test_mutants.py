@@ -12,8 +12,8 @@ import yaml
 
 from pytest_llmbench.sql.database.files import build, find_database
 from pytest_llmbench.sql.mutation.mutants import Mutant, Operator, mutants
+from pytest_llmbench.sql.pool import shared_worker
 from pytest_llmbench.sql.protocol import Instance, Question
-from pytest_llmbench.sql.worker import shared_worker
 
 ROOT = Path(__file__).parents[2]
 SUITE = ROOT / "cases" / "sql.yaml"

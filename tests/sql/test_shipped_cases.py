@@ -18,8 +18,8 @@ import yaml
 from sqlglot import exp
 
 from pytest_llmbench.sql.database.files import build, find_database
+from pytest_llmbench.sql.pool import shared_worker
 from pytest_llmbench.sql.protocol import Instance, Question
-from pytest_llmbench.sql.worker import shared_worker
 from pytest_llmbench.values import Reason
 
 pytestmark = pytest.mark.slow

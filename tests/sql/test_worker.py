@@ -234,7 +234,7 @@ import sys, time
 from pathlib import Path
 from pytest_llmbench.sql.database.files import build, find_database
 from pytest_llmbench.sql.protocol import Question
-from pytest_llmbench.sql.worker import shared_worker
+from pytest_llmbench.sql.pool import shared_worker
 
 root = Path(sys.argv[1])
 instances = build(find_database("events", suite_path=root / "cases" / "sql.yaml", root=root))

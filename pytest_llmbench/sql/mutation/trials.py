@@ -18,8 +18,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from pytest_llmbench.sql.pool import shared_worker
 from pytest_llmbench.sql.protocol import Instance, Trial
-from pytest_llmbench.sql.worker import shared_worker
 
 SUFFIX = ".trials.json"
 
