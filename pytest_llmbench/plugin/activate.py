@@ -1,5 +1,6 @@
 """What is registered where a model is named."""
 
+import gc
 import os
 
 import pytest
@@ -53,6 +54,8 @@ def _activate(config: pytest.Config) -> None:
     if device is not None:
         os.environ[VARIABLE] = device  # before anything asks torch for one
     _read_env_file(config)
+    # of what `RunHooks` freezes; registered before pytest's look for errors in what is freed, so it comes after that
+    config.add_cleanup(gc.unfreeze)
     session = LlmSession(config)
     config.pluginmanager.register(fixtures, "llmbench-fixtures")
     config.pluginmanager.register(session, NAME)

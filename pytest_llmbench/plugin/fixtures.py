@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_llmbench.plugin.nodes import ITEM
+from pytest_llmbench.plugin.nodes import ITEM, RESULT, check_has_answer
 from pytest_llmbench.runner.calls import SharedModel
 from pytest_llmbench.runner.runner import Result, Runner
 from pytest_llmbench.values import Answer, Case, Grade
@@ -12,15 +12,8 @@ from pytest_llmbench.values import Answer, Case, Grade
 if TYPE_CHECKING:
     from pytest_llmbench.sql.database.connect import OpenDatabase
 
-RESULT = pytest.StashKey[Result]()
-"""Where a test function keeps its result, between its arrival and the end of the test."""
-
 RUNNER = pytest.StashKey[Runner]()
 """Where the configuration keeps the runner."""
-
-
-class NoAnswer(Exception):
-    """No sample of a case has a graded answer: an error of the harness or the backend, not a wrong answer."""
 
 
 @pytest.fixture
@@ -30,9 +23,7 @@ def _llm_result(request: pytest.FixtureRequest) -> Result:
         message = f'{node.name} uses a llm_ fixture but belongs to no suite; add @pytest.mark.llm_suite("FILE").'
         pytest.fail(message, pytrace=False)
     result: Result = node.stash[RESULT]
-    if result.shown is None:
-        first = result.record.samples[0].error or "no answer"
-        raise NoAnswer(first.splitlines()[0])
+    check_has_answer(result)
     return result
 
 

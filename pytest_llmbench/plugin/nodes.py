@@ -1,6 +1,6 @@
 """Suite files as test files, cases as test functions."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,9 @@ from pytest_llmbench.values import Case, Grade
 ITEM = pytest.StashKey[Item]()
 """Where a test function keeps the item it is."""
 
+RESULT = pytest.StashKey[Result]()
+"""Where a test function keeps its result, between its arrival and the end of the test."""
+
 
 class SuiteWarning(pytest.PytestWarning):
     """Something about a suite that deserves a look before its scores are trusted."""
@@ -28,6 +31,10 @@ class WrongAnswer(AssertionError):
     def __init__(self, grade: Grade):
         super().__init__(str(grade))
         self.grade = grade
+
+
+class NoAnswer(Exception):
+    """No sample of a case has a graded answer: an error of the harness or the backend, not a wrong answer."""
 
 
 class SuiteFile(pytest.File):
@@ -48,9 +55,7 @@ class SuiteFile(pytest.File):
                 yield item
 
     def _function(self, loaded: LoadedSuite, case: Case, spec: ModelSpec, fixtureinfo: Any) -> "CaseFunction":
-        item: CaseFunction = CaseFunction.from_parent(
-            self, name=f"{case.id}[{spec.role}]", callobj=check_answer, fixtureinfo=fixtureinfo
-        )
+        item: CaseFunction = CaseFunction.from_parent(self, name=f"{case.id}[{spec.role}]", fixtureinfo=fixtureinfo)
         if hasattr(item, "_id"):
             # pytest 9.2 compares structured ids in --lf and --sw, and takes ours for a name without parameters
             item._id = type(item.id).parse(item.nodeid)
@@ -60,11 +65,41 @@ class SuiteFile(pytest.File):
 
 
 class CaseFunction(pytest.Function):
-    """One case put to one model."""
+    """One case put to one model.
+
+    It uses no fixture: to set one up for each of many cases would take as long as a test in ten.
+    """
+
+    @property  # type: ignore[misc]  # pytest's can be set too, which nothing does here
+    def obj(self) -> Callable[[], None]:
+        """The function that is the test."""
+        return self.check_answer
+
+    def setup(self) -> None:
+        """Set up the fixtures that every test uses (`autouse`), and raise where there is no answer to check."""
+        super().setup()
+        check_has_answer(self.stash[RESULT])
+
+    def check_answer(self) -> None:
+        """Fail where the answer was graded as failed, as `assert llm_grade.passed, llm_grade` in a Python test."""
+        _, grade = self.stash[RESULT].shown_pair
+        if not grade.passed:
+            raise WrongAnswer(grade)
 
     def reportinfo(self) -> tuple[Path, int, str]:
         """Point to the line of the case."""
         return location(self.stash[ITEM])
+
+
+def check_has_answer(result: Result) -> None:
+    """Raise where a case has no graded answer.
+
+    Raises:
+        NoAnswer: why.
+    """
+    if result.shown is None:
+        first = result.record.samples[0].error or "no answer"
+        raise NoAnswer(first.splitlines()[0])
 
 
 def location(item: Item) -> tuple[Path, int, str]:
@@ -72,16 +107,6 @@ def location(item: Item) -> tuple[Path, int, str]:
     # a third value equal to the name would print the dots of an id as "::"
     heading = f"{item.loaded.suite.name} {item.case.id} ({item.spec.role})"
     return item.case.path, max(item.case.line - 1, 0), heading
-
-
-def check_answer(_llm_result: Result) -> None:
-    """Fail where the answer was graded as failed: what a suite file stands for.
-
-    As `assert llm_grade.passed, llm_grade` would, with one fixture fewer to set up for each of many cases.
-    """
-    _, grade = _llm_result.shown_pair
-    if not grade.passed:
-        raise WrongAnswer(grade)
 
 
 def load_for(node: pytest.Collector | pytest.Item, runner: Runner, path: Path) -> LoadedSuite | None:

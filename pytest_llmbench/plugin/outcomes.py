@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 
-from pytest_llmbench.plugin.fixtures import RESULT, NoAnswer
 from pytest_llmbench.plugin.internals.last_failed import remember_as_failed
 from pytest_llmbench.plugin.internals.reports import make_safe, story_repr
 from pytest_llmbench.plugin.internals.xdist import is_worker
-from pytest_llmbench.plugin.nodes import ITEM, CaseFunction
+from pytest_llmbench.plugin.nodes import ITEM, RESULT, CaseFunction, NoAnswer
 from pytest_llmbench.plugin.session import LlmSession
 from pytest_llmbench.report.junit import case_properties
 from pytest_llmbench.report.safe_text import visible

@@ -1,14 +1,14 @@
 """The hooks of the run: the plan is answered ahead, and each test waits for its own answers."""
 
+import gc
 from collections.abc import Generator, Sequence
 
 import pytest
 
 from pytest_llmbench.errors import LlmbenchError, UsageFault
-from pytest_llmbench.plugin.fixtures import RESULT
 from pytest_llmbench.plugin.internals.skipping import is_skipped
 from pytest_llmbench.plugin.internals.xdist import is_controller, is_worker
-from pytest_llmbench.plugin.nodes import ITEM
+from pytest_llmbench.plugin.nodes import ITEM, RESULT
 from pytest_llmbench.plugin.options import usage_error
 from pytest_llmbench.plugin.session import LlmSession
 from pytest_llmbench.runner.slots import Progress
@@ -20,6 +20,7 @@ class RunHooks:
     def __init__(self, session: LlmSession):
         self._session = session
         self._sent: set[str] = set()
+        self._has_only_cases = False
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
@@ -42,6 +43,11 @@ class RunHooks:
                 if ITEM in function.stash and not is_skipped(function)
             ]
             if items and self._session.refusal is None:
+                # thousands of items, cases and prompts stay to the end: to look through all of them again and again
+                # for what can be freed took a sixth of a run of recorded answers (`activate` undoes it)
+                gc.collect()
+                gc.freeze()
+                self._has_only_cases = len(items) == len(session.items)
                 try:
                     self._session.runner.start(items, is_dealt=is_worker(session.config))
                 except LlmbenchError as fault:
@@ -56,6 +62,11 @@ class RunHooks:
         finally:
             self._session.progress_line.clear()
             self._session.runner.close()
+
+    def pytest_unconfigure(self) -> None:
+        """Spare pytest, which now looks twice for errors in what is freed, all the records: no test of the user ran."""
+        if self._has_only_cases:
+            gc.freeze()
 
     def _deal(self, nodeids: Sequence[str], n_suspect: int) -> None:
         self._session.runner.deal(nodeids, n_suspect=n_suspect)
