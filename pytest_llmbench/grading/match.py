@@ -3,21 +3,19 @@
 They ask for no format, so `format_ok` is None; a right answer scores 1, a wrong one 0.
 """
 
-import json
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import regex
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from pytest_llmbench.errors import SuiteFault
 from pytest_llmbench.grading.answer_text import clip, graded_unless_void, is_empty
 from pytest_llmbench.grading.base import Grader, GraderKind, expected_reference, rules_of
 from pytest_llmbench.grading.equal_texts import folding, unseen_difference, unseen_in
-from pytest_llmbench.grading.fields import NoFields
+from pytest_llmbench.grading.fields import NoFields, as_list
 from pytest_llmbench.models.entries import Strict
-from pytest_llmbench.models.validation import FROM_TEXT, Switch
+from pytest_llmbench.models.validation import Switch
 from pytest_llmbench.values import Answer, Case, Grade, Json, Reason, Suite
 
 PATTERN_TIME_S = 1.0
@@ -30,21 +28,11 @@ def _not_blank(text: str) -> str:
     return text
 
 
-def _as_list(expected: object, info: ValidationInfo) -> object:
-    """Give several texts; a field of CSV holds a list as JSON."""
-    if not isinstance(expected, str):
-        return expected
-    if info.context == FROM_TEXT and expected.lstrip().startswith("["):
-        with suppress(ValueError):
-            return json.loads(expected)
-    return [expected]
-
-
 Expected = Annotated[str, AfterValidator(_not_blank)]
 ExpectedTexts = Annotated[
     tuple[Expected, ...],
     Field(min_length=1),
-    BeforeValidator(_as_list, json_schema_input_type=str | list[str]),
+    BeforeValidator(as_list, json_schema_input_type=str | list[str]),
 ]
 
 

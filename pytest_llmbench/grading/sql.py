@@ -17,6 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 from pytest_llmbench.errors import SuiteFault
 from pytest_llmbench.grading.answer_text import graded_unless_void
 from pytest_llmbench.grading.base import Finding, Graded, Grader, GraderKind, Severity
+from pytest_llmbench.grading.fields import as_list
 from pytest_llmbench.models.validation import Switch, kept
 from pytest_llmbench.sql.translate.dialects import NAMES
 from pytest_llmbench.values import Answer, Case, Grade, Outcome, PromptStyle, Reason, Suite
@@ -48,10 +49,7 @@ class SqlCase(BaseModel):
 
     reference: Annotated[
         tuple[Query, ...],
-        BeforeValidator(
-            lambda value: (value,) if isinstance(value, str) else value,
-            json_schema_input_type=Query | Annotated[list[Query], Field(min_length=1)],
-        ),
+        BeforeValidator(as_list, json_schema_input_type=Query | Annotated[list[Query], Field(min_length=1)]),
     ] = Field(min_length=1)
     ordered: Switch | None = None
     extra_columns: Switch = False

@@ -13,7 +13,8 @@ from pytest_llmbench.models.validation import FROM_TEXT, chief_error, describe_e
 from pytest_llmbench.suites import yaml12
 from pytest_llmbench.suites.case_keys import misplaced
 from pytest_llmbench.suites.check_loading import CheckReader, digest, read_case_value
-from pytest_llmbench.suites.data_files import Row, read_rows
+from pytest_llmbench.suites.data_files import Row
+from pytest_llmbench.suites.data_keys import data_rows
 from pytest_llmbench.suites.names import ID_PATTERN, RESERVED_MARKS, TAG_PATTERN
 from pytest_llmbench.suites.split import side_as_written
 from pytest_llmbench.values import Case, Json
@@ -64,7 +65,7 @@ class CaseReader:
         Raises:
             SuiteFault: there are none, or one cannot be read.
         """
-        rows = [*self._inline_rows(), *self._data_rows()]
+        rows = [*self._inline_rows(), *data_rows(self.table, self.text_keys)]
         if not rows:
             message = "the suite has no cases; write some under `cases:`, or name a file of them with `data:`."
             raise SuiteFault(message, path=self.path, line=1)
@@ -91,17 +92,6 @@ class CaseReader:
         read = yaml12.text_value if key in self.text_keys else yaml12.value
         found: Json = read(node, self.path)
         return found
-
-    def _data_rows(self) -> list[Row]:
-        node = self.table.entries.get("data")
-        if node is None:
-            return []
-        line = self.table.key_lines["data"]
-        file = self.path.parent / yaml12.text(node, self.path, "`data`")
-        if not file.is_file():
-            message = f"there is no data file {file}; `data` is a path relative to the suite file."
-            raise SuiteFault(message, path=self.path, line=line)
-        return read_rows(file, self.text_keys)
 
     def check_keys(self, rows: Sequence[Row], used: Set[str]) -> None:
         """Refuse a key that nothing reads, and that is a field somewhere else or nearly one.

@@ -8,7 +8,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,34 @@ class Row:
         return SuiteFault(message, path=self.path, row=self.line)
 
 
-def read_rows(path: Path, text_keys: frozenset[str]) -> list[Row]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """How a data file is written: `columns` maps fields of a case to columns, or keys, that are called otherwise."""
+
+    delimiter: str = ","
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+    def renamed(self, header: Sequence[str], path: Path, line: int | None = None) -> list[tuple[str, int]]:
+        """Give the fields of a case, each with the place of its column.
+
+        Raises:
+            SuiteFault: a column does not exist, or a field has two.
+        """
+        for name, column in self.columns.items():
+            if column not in header:
+                message = f'`columns` takes {name} from "{column}", which is not here; there are: {", ".join(header)}.'
+                raise SuiteFault(message, path=path, line=line)
+        taken = set(self.columns.values())
+        kept = [(name, place) for place, name in enumerate(header) if name not in taken]
+        twice = next((name for name, _ in kept if name in self.columns), None)
+        if twice is not None:
+            other = self.columns[twice]
+            message = f'`columns` takes {twice} from "{other}", and there is a column "{twice}" too; rename one.'
+            raise SuiteFault(message, path=path, line=line)
+        return [*kept, *((name, header.index(column)) for name, column in self.columns.items())]
+
+
+def read_rows(path: Path, text_keys: frozenset[str], form: Form) -> list[Row]:
     """Read a data file by its ending; scalars under `text_keys` become texts.
 
     Raises:
@@ -51,11 +78,11 @@ def read_rows(path: Path, text_keys: frozenset[str]) -> list[Row]:
     """
     kind = path.suffix.lower()
     if kind == ".csv":
-        rows = list(_csv_rows(path))
+        rows = list(_csv_rows(path, form))
     elif kind in (".jsonl", ".ndjson"):
-        rows = list(_json_rows(path, text_keys))
+        rows = _json_rows(path, text_keys, form)
     elif kind == ".parquet":
-        rows = list(_parquet_rows(path, text_keys))
+        rows = list(_parquet_rows(path, text_keys, form))
     else:
         raise SuiteFault("a data file must end in .csv, .jsonl or .parquet.", path=path)
     if not rows:
@@ -72,43 +99,54 @@ def _text(path: Path) -> str:
         raise SuiteFault("this file is not UTF-8; save it as UTF-8.", path=path, line=line) from None
 
 
-def _csv_rows(path: Path) -> Iterator[Row]:
-    reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
+def _csv_rows(path: Path, form: Form) -> Iterator[Row]:
+    """Yield the rows; those without any text, such as the commas that a spreadsheet leaves, are none."""
+    reader = csv.reader(io.StringIO(_text(path), newline=""), delimiter=form.delimiter, strict=True)
     header: list[str] | None = None
+    places: list[tuple[str, int]] = []
     line = 1
     try:
         for fields in reader:
             start, line = line, reader.line_num + 1
-            if not fields:
+            if not any(field.strip() for field in fields):
                 continue
             if header is None:
-                header = _header(path, fields)
+                header, places = _header(path, start, fields, form)
                 continue
             if len(fields) != len(header):
                 message = f"this row has {len(fields)} fields, the header has {len(header)}: {', '.join(header)}."
                 raise SuiteFault(message, path=path, line=start)
-            values = {key: value for key, value in zip(header, fields, strict=True) if value != ""}
+            values = {name: fields[place] for name, place in places if fields[place] != ""}
             yield Row(path=path, line=start, values=values, is_text=True)
     except csv.Error as fault:
         raise SuiteFault(f"this is not CSV: {fault}.", path=path, line=line) from None
 
 
-def _header(path: Path, fields: list[str]) -> list[str]:
+def _header(path: Path, line: int, fields: list[str], form: Form) -> tuple[list[str], list[tuple[str, int]]]:
+    """Give the names of the columns, and the fields of a case with the places of their columns."""
     header = [name.strip() for name in fields]
-    if "id" not in header:
-        message = f"a data file needs a column id; this one has: {', '.join(header)}. The first line names the columns."
-        separator = next((mark for mark in ";\t|" if "id" in fields[0].split(mark)), None)
-        if len(fields) == 1 and separator is not None:
-            shown = "tabs" if separator == "\t" else f'"{separator}"'
-            message = f"the columns of this file are separated by {shown}; save it with commas."
-        raise SuiteFault(message, path=path, line=1)
-    twice = next((name for name in header if header.count(name) > 1), None)
+    wanted = form.columns.get("id", "id")
+    if len(fields) == 1 and wanted != header[0]:
+        separator = next((mark for mark in ";\t|," if wanted in map(str.strip, fields[0].split(mark))), None)
+        if separator not in (None, form.delimiter):
+            shown, written = ("tabs", "tab") if separator == "\t" else (f'"{separator}"', f'"{separator}"')
+            message = f"the columns of this file are separated by {shown}; write `delimiter: {written}` in the suite."
+            raise SuiteFault(message, path=path, line=line)
+    twice = next((name for name in header if name and header.count(name) > 1), None)
     if twice is not None:
-        raise SuiteFault(f'the column "{twice}" occurs twice; take one out.', path=path, line=1)
-    return header
+        raise SuiteFault(f'the column "{twice}" occurs twice; take one out.', path=path, line=line)
+    places = form.renamed(header, path, line)
+    if "id" not in dict(places):
+        message = (
+            f"a data file needs a column id; this one has: {', '.join(header)}. The first line names the columns; if "
+            "one of another name holds the ids, write `columns: {id: NAME}` in the suite."
+        )
+        raise SuiteFault(message, path=path, line=line)
+    return header, places
 
 
-def _json_rows(path: Path, text_keys: frozenset[str]) -> Iterator[Row]:
+def _json_rows(path: Path, text_keys: frozenset[str], form: Form) -> list[Row]:
+    rows: list[tuple[int, dict[str, Any]]] = []
     # not splitlines: U+2028 may stand raw within a JSON text
     for line, text in enumerate(_text(path).split("\n"), start=1):
         if not text.strip():
@@ -121,7 +159,18 @@ def _json_rows(path: Path, text_keys: frozenset[str]) -> Iterator[Row]:
             raise SuiteFault(f"{fault}", path=path, line=line) from None
         if not isinstance(found, dict):
             raise SuiteFault("a line must hold one JSON object, a case.", path=path, line=line)
-        yield Row(path=path, line=line, values={k: _as_text(v) if k in text_keys else v for k, v in found.items()})
+        rows.append((line, found))
+    if form.columns:
+        header = list(dict.fromkeys(key for _, found in rows for key in found))
+        places = form.renamed(header, path)
+        rows = [
+            (line, {field: found[header[place]] for field, place in places if header[place] in found})
+            for line, found in rows
+        ]
+    return [
+        Row(path=path, line=line, values={k: _as_text(v) if k in text_keys else v for k, v in found.items()})
+        for line, found in rows
+    ]
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -137,12 +186,13 @@ def _as_text(value: Any) -> Json:
     return found
 
 
-def _parquet_rows(path: Path, text_keys: frozenset[str]) -> Iterator[Row]:
+def _parquet_rows(path: Path, text_keys: frozenset[str], form: Form) -> Iterator[Row]:
     columns, rows = _read_parquet(path)
-    if "id" not in columns:
+    places = form.renamed(columns, path)
+    if "id" not in dict(places):
         raise SuiteFault(f"a data file needs a column id; this one has: {', '.join(columns)}.", path=path)
     for number, fields in enumerate(rows, start=1):
-        plain = {key: _plain(value) for key, value in zip(columns, fields, strict=True) if value is not None}
+        plain = {field: _plain(fields[place]) for field, place in places if fields[place] is not None}
         values = {key: _as_text(value) if key in text_keys else value for key, value in plain.items()}
         yield Row(path=path, line=number, values=values, has_lines=False)
 

@@ -14,6 +14,7 @@ from pytest_llmbench.grading.checks.registry import COMBINATIONS, KINDS, TEXT_KE
 from pytest_llmbench.grading.checks.tree import AllFields
 from pytest_llmbench.grading.registry import BUILT_IN
 from pytest_llmbench.models.entries import SamplingKeys
+from pytest_llmbench.suites.data_keys import KEYS
 from pytest_llmbench.suites.loader import SUITE_KEYS, TrustKeys
 from pytest_llmbench.suites.names import ID_PATTERN, RESERVED_MARKS, TAG_PATTERN
 from pytest_llmbench.suites.split import SplitKeys
@@ -53,6 +54,7 @@ def suite_schema(kinds: Mapping[str, GraderKind]) -> dict[str, Any]:
         "type": "object",
         "required": ["suite", "prompt"],
         "anyOf": [{"required": ["cases"], "properties": {"cases": {"minItems": 1}}}, {"required": ["data"]}],
+        "dependentRequired": {key: ["data"] for key in KEYS},
         "properties": {
             "suite": {
                 **_ID,
@@ -72,6 +74,16 @@ def suite_schema(kinds: Mapping[str, GraderKind]) -> dict[str, Any]:
             "data": {
                 "type": "string",
                 "description": "CSV, JSON lines or Parquet beside the file; each row is a case.",
+            },
+            "delimiter": {
+                "type": "string",
+                "pattern": r'^([^"\r\n]|tab|\\t)$',
+                "description": "What separates the fields of a CSV file: one character, or tab; a comma by default.",
+            },
+            "columns": {
+                "type": "object",
+                "additionalProperties": {"type": ["string", "number", "boolean", "null"]},
+                "description": "Fields of a case whose column in the data file has another name.",
             },
             "cases": {"type": "array", "items": _CASE},
             "gate": {

@@ -23,6 +23,7 @@ from pytest_llmbench.suites import yaml12
 from pytest_llmbench.suites.case_keys import cut_texts, unused_inputs
 from pytest_llmbench.suites.case_reader import CaseReader, first_fault
 from pytest_llmbench.suites.check_loading import CheckReader, unused_expected
+from pytest_llmbench.suites.data_keys import KEYS
 from pytest_llmbench.suites.files import is_suite_text
 from pytest_llmbench.suites.names import ID_PATTERN, RESERVED_MARKS
 from pytest_llmbench.suites.prompt_keys import PromptKeys, clause
@@ -31,7 +32,9 @@ from pytest_llmbench.suites.split import SplitKeys, read_split, with_sides
 from pytest_llmbench.suites.tool_keys import read_tools
 from pytest_llmbench.values import Case, GateKind, Prompt, PromptStyle, Sampling, Split, Suite, Tool, Trust
 
-SUITE_KEYS = frozenset({"suite", "grader", "sampling", "prompt", "data", "cases", "trust", "gate", "split", "tools"})
+SUITE_KEYS = frozenset(
+    {"suite", "grader", "sampling", "prompt", "data", *KEYS, "cases", "trust", "gate", "split", "tools"}
+)
 
 
 class TrustKeys(Strict):

@@ -210,6 +210,16 @@ def test_fields_that_cannot_work_are_refused(grader: str, fields: dict[str, obje
         BUILT_IN[grader].case_fields.model_validate(fields)
 
 
+@pytest.mark.parametrize("written", ["['x', 'y']", "[x, y]", ' ["x", "y",] '])
+def test_a_field_of_csv_that_looks_like_a_list_and_is_none_is_refused(written: str) -> None:
+    """As one text no answer would contain it, and no word would be said of it; in YAML it is one text."""
+    fields = BUILT_IN["contains"].case_fields
+
+    with pytest.raises(ValidationError, match="it looks like a list, but is no JSON"):
+        fields.model_validate({"expected": written}, context=FROM_TEXT)
+    assert fields.model_validate({"expected": written})
+
+
 @pytest.mark.parametrize(
     ("written", "texts"), [('["x", "y"]', ("x", "y")), ("x", ("x",)), ("[x] y", ("[x] y",)), ('["x"', ('["x"',))]
 )

@@ -254,7 +254,7 @@ FAULTS = {
     "unknown key": (
         SUITE + "threshold: 1\n",
         'suite.yaml:7: a suite with grader "exact" has no key "threshold"; its keys are: '
-        "cases, data, gate, grader, ignore_case, prompt, sampling, split, suite, tools, trust.",
+        "cases, columns, data, delimiter, gate, grader, ignore_case, prompt, sampling, split, suite, tools, trust.",
     ),
     "unknown grader": (
         SUITE.replace("exact", "exakt"),
@@ -379,7 +379,8 @@ DATA_FAULTS = {
     "no id column": (
         "rows.csv",
         b"name,question\na,b\n",
-        "rows.csv:1: a data file needs a column id; this one has: name, question. The first line names the columns.",
+        "rows.csv:1: a data file needs a column id; this one has: name, question. The first line names the columns; if one "
+        "of another name holds the ids, write `columns: {id: NAME}` in the suite.",
     ),
     "wrong columns": (
         "rows.csv",
@@ -389,12 +390,12 @@ DATA_FAULTS = {
     "semicolons": (
         "rows.csv",
         b"id;question;expected\na;b;c\n",
-        'rows.csv:1: the columns of this file are separated by ";"; save it with commas.',
+        'rows.csv:1: the columns of this file are separated by ";"; write `delimiter: ";"` in the suite.',
     ),
     "tabs": (
         "rows.csv",
         b"question\tid\na\tb\n",
-        "rows.csv:1: the columns of this file are separated by tabs; save it with commas.",
+        "rows.csv:1: the columns of this file are separated by tabs; write `delimiter: tab` in the suite.",
     ),
     "column twice": ("rows.csv", b"id,q,q\na,b,c\n", 'rows.csv:1: the column "q" occurs twice; take one out.'),
     "row too short": (
@@ -438,6 +439,73 @@ def test_a_broken_data_file_says_where(tmp_path: Path, name: str, content: bytes
     (tmp_path / name).write_bytes(content)
 
     assert fault_of(tmp_path, DATA_SUITE.replace("rows.csv", name)) == message
+
+
+SPREADSHEET = 'Nr;"Text; der Mail";Antwort\r\na1;"Hallo; Welt";Gruß\r\n;;\r\n ; \r\na2;Wo?;Ort\r\n;;;;\r\n'
+
+
+@pytest.mark.parametrize("separator", [";", "\t", "|"])
+def test_a_spreadsheet_is_read_as_it_was_saved(tmp_path: Path, separator: str) -> None:
+    """Other separators than commas, columns of other names, and rows that were cleared, which are no cases."""
+    (tmp_path / "rows.csv").write_text(SPREADSHEET.replace(";", separator), encoding="utf-8-sig", newline="")
+    delimiter = "tab" if separator == "\t" else f'"{separator}"'
+    mail = f"Text{separator} der Mail".replace("\t", "\\t")
+    columns = f'delimiter: {delimiter}\ncolumns: {{id: Nr, question: "{mail}", expected: Antwort}}\n'
+
+    a, b = load(tmp_path, DATA_SUITE + columns).suite.cases
+
+    assert (a.id, a.inputs, a.expected, a.line) == ("a1", {"question": f"Hallo{separator} Welt"}, "Gruß", 2)
+    assert (b.id, b.line) == ("a2", 5)
+
+
+def test_columns_of_json_lines_and_parquet_are_renamed_too(tmp_path: Path) -> None:
+    """One column may be two fields; what is not named keeps its name."""
+    (tmp_path / "rows.jsonl").write_text('{"id": "a", "q": 7, "question": "x"}\n{"id": "b", "q": 8}\n')
+    suite = DATA_SUITE.replace(".csv", ".jsonl").replace("{{ question }}", "{{ one }}")
+
+    a, b = load(tmp_path, suite + "columns: {expected: q, one: q, two: question}\n").suite.cases
+
+    assert (a.expected, a.inputs, b.inputs) == ("7", {"one": 7, "two": "x"}, {"one": 8})
+
+
+DATA_KEY_FAULTS = {
+    "no such column": (
+        "columns: {expected: Antwort}\n",
+        'rows.csv:1: `columns` takes expected from "Antwort", which is not here; there are: id, question, answer.',
+    ),
+    "a name twice": (
+        "columns: {question: answer}\n",
+        'rows.csv:1: `columns` takes question from "answer", and there is a column "question" too; rename one.',
+    ),
+    "columns that are a list": ("columns: [a]\n", "suite.yaml:5: `columns` must be a mapping of names to values."),
+    "two characters": (
+        'delimiter: ";;"\n',
+        'suite.yaml:5: `delimiter` must be one character, such as ";", or tab, not ";;".',
+    ),
+    "the wrong one": (
+        'delimiter: ";"\n',
+        'rows.csv:1: the columns of this file are separated by ","; write `delimiter: ","` in the suite.',
+    ),
+}
+
+
+@pytest.mark.parametrize(("keys", "message"), DATA_KEY_FAULTS.values(), ids=DATA_KEY_FAULTS)
+def test_a_wrong_key_of_a_data_file_says_where(tmp_path: Path, keys: str, message: str) -> None:
+    """It is a fault of the file, or of the suite that describes it."""
+    (tmp_path / "rows.csv").write_text("id,question,answer\na,b,c\n")
+
+    assert fault_of(tmp_path, DATA_SUITE + keys) == message
+
+
+def test_keys_of_a_data_file_need_one(tmp_path: Path) -> None:
+    """Without a file, or with one that has no delimiter, they would do nothing."""
+    (tmp_path / "rows.jsonl").write_text('{"id": "a"}\n')
+
+    alone = fault_of(tmp_path, SUITE + "delimiter: tab\n")
+    beside_json = fault_of(tmp_path, DATA_SUITE.replace(".csv", ".jsonl") + "delimiter: tab\n")
+
+    assert alone == "suite.yaml:7: `delimiter` describes a data file, and the suite has no `data`; take it out."
+    assert beside_json == "suite.yaml:5: `delimiter` is for .csv files, and rows.jsonl is none; take it out."
 
 
 def test_a_broken_parquet_file_says_so(tmp_path: Path) -> None:
