@@ -55,7 +55,8 @@ class RecordHooks:
                 self._keep_arrived()
             has_all = self._session.workers.planned.keys() <= self._session.reported
             has_fatal = runner.has_fatal or self._session.workers.has_fatal
-            runner.builder.end(is_finished=has_all and not has_fatal and _is_finished(session, exitstatus))
+            is_finished = self._session.is_loop_over and _is_finished(session, exitstatus)
+            runner.builder.end(is_finished=has_all and not has_fatal and is_finished)
             if self._session.workers.refusal is not None:
                 # what is a usage error without workers is one with them, though they could but end the run
                 session.exitstatus = pytest.ExitCode.USAGE_ERROR

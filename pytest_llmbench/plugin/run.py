@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Generator, Sequence
+from typing import Any
 
 import pytest
 
@@ -56,6 +57,7 @@ class RunHooks:
                 self._session.channel.listen(session, self._deal)
         try:
             outcome = yield
+            self._session.is_loop_over = True
             if not (session.shouldfail or session.shouldstop):
                 self._session.runner.finish(self._while_waiting)
             return outcome
@@ -67,6 +69,15 @@ class RunHooks:
         """Spare pytest, which now looks twice for errors in what is freed, all the records: no test of the user ran."""
         if self._has_only_cases:
             gc.freeze()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Let Ctrl-C end the run wherever it arrives.
+
+        Python 3.11 has jumps without a line, one of them in the loop of pluggy's `_multicall`.  A traceback from there
+        cannot be shown by pytest 9.2, whose TypeError would end the run as if all its tests had passed.
+        """
+        excinfo.traceback = excinfo.traceback.filter(_has_line)
 
     def _deal(self, nodeids: Sequence[str], n_suspect: int) -> None:
         self._session.runner.deal(nodeids, n_suspect=n_suspect)
@@ -110,3 +121,10 @@ class RunHooks:
         """End a worker as Ctrl-C would that reached only the controller."""
         if self._session.channel is not None and self._session.channel.is_interrupted:
             raise KeyboardInterrupt
+
+
+def _has_line(entry: Any) -> bool:
+    try:
+        return bool(entry.lineno >= 0)
+    except TypeError:
+        return False

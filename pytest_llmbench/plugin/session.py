@@ -23,9 +23,10 @@ from pytest_llmbench.runner.runner import Runner
 class LlmSession:
     """One session: its settings, the runner, and the records as they come.
 
-    `reported` holds the ids of tests that have reported; `refusal` is why nothing can be asked, in a worker
-    whose usage error xdist would lose; `ruling` what the gate decided in the end, None where the run is not gated;
-    `why_stopped` why the run ended early, None where it did not or has not ended yet.
+    `reported` holds the ids of tests that have reported; `is_loop_over`: the tests were run to their end, whatever came
+    of them; `refusal` is why nothing can be asked, in a worker whose usage error xdist would lose; `ruling` what the
+    gate decided in the end, None where the run is not gated; `why_stopped` why the run ended early, None where it did
+    not or has not ended yet.
 
     Raises:
         pytest.UsageError: a fault of an option or of the models file.
@@ -49,6 +50,7 @@ class LlmSession:
         self.records: dict[str, Record] = {}
         self._first_by_case: dict[tuple[str, str, str], str] = {}
         self.refusal: str | None = None
+        self.is_loop_over = False
         self.ruling: RunRuling | None = None
         self.why_stopped: str | None = None
         self.reported: set[str] = set()

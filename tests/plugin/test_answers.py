@@ -281,6 +281,37 @@ def test_ctrl_c_while_a_case_is_graded_takes_no_record_away(
     assert ("peru" in kept) == is_kept
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ["KeyboardInterrupt", "SystemError"])
+def test_a_run_that_ends_by_an_error_of_pytest_is_continued(
+    make_project: MakeProject, openai_server: Any, fault: str
+) -> None:
+    """Ctrl-C where no line of code is, which pytest cannot show, and an internal error: the answers are used again."""
+    pytester = make_project(concurrency=1)
+    pytester.makeconftest(
+        "import pytest\n"
+        f"def end(): raise {fault}\n"
+        "units = len(end.__code__.co_code) // 2\n"
+        "NO_LINES = bytes([0xFF] * (units // 8) + [0xF8 | (units % 8 - 1)] * bool(units % 8))\n"
+        # no line for any instruction, as compilers leave some jumps
+        f"if {fault == 'KeyboardInterrupt'}: end.__code__ = end.__code__.replace(co_linetable=NO_LINES)\n"
+        "@pytest.hookimpl(trylast=True)\n"
+        "def pytest_runtest_logfinish(nodeid):\n"
+        "    if 'peru' in nodeid: end()\n"
+    )
+    first = pytester.runpytest_subprocess("--llm-model", "m", "--benchmark-json=run.json", "cases")
+    kept = samples(pytester) if fault == "KeyboardInterrupt" else {}
+    pytester.makeconftest("")
+    asked = openai_server.prompts()
+
+    run(pytester).assert_outcomes(passed=3)
+
+    assert first.ret == (2 if fault == "KeyboardInterrupt" else 3)
+    assert {"france", "peru"} <= kept.keys() or not kept
+    assert sorted(openai_server.prompts()) == sorted(RIGHT)
+    assert sum(sample["reused"] for sample in samples(pytester).values()) == len(asked) >= 2
+
+
 # -- where it is
 
 
