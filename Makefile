@@ -12,7 +12,7 @@ ROWS ?= 64
 # processes that share the tests
 WORKERS ?= 2
 
-.PHONY: bench test test-fast check fresh format perf axe clean
+.PHONY: bench test test-fast check docs fresh format perf axe clean
 
 bench: $(VENV)/installed
 	$(BIN)/pytest --llm-model $(MODEL) --llm-no-fail $(if $(LIMIT),--llm-limit $(LIMIT)) --llm-concurrency $(ROWS) --benchmark-json=bench.json -p no:cacheprovider cases/
@@ -31,6 +31,12 @@ check: $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# the site, in site/: dead links and anchors fail; the pages themselves lie beside theirs, for llms.txt
+docs: $(VENV)/installed
+	$(BIN)/python .ci/reference.py
+	$(BIN)/zensical build --clean --strict
+	cd docs && find . -name '*.md' -exec cp {} ../site/{} \;
 
 # the wheel with the newest version of everything, in an empty environment outside the checkout
 fresh:
@@ -57,4 +63,4 @@ node_modules/axe-core/axe.min.js:
 	npm install --no-save --no-package-lock --no-audit --no-fund --silent axe-core@4.14.1
 
 clean:
-	rm -rf $(VENV) .benchmarks bench.json node_modules
+	rm -rf $(VENV) .benchmarks bench.json node_modules site .cache

@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+import runpy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import fields
@@ -411,14 +412,27 @@ def test_named_tests_and_benchmarks_exist(source: Path) -> None:
     assert sorted(path for path in paths if not (ROOT / path).exists()) == []
 
 
-def test_every_page_is_linked_from_the_readme() -> None:
-    """A reader finds each page of the documentation from the first one."""
-    found = links((ROOT / "README.md").read_text(encoding="utf-8"))
+def test_every_page_is_in_the_navigation() -> None:
+    """A reader of the site finds each page, and no entry leads nowhere."""
+    listed = re.findall(r": ([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
 
-    assert (
-        sorted({f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")} - {link.split("#")[0] for link in found})
-        == []
-    )
+    assert sorted(listed) == sorted(str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md"))
+
+
+def test_every_page_is_linked_from_the_first() -> None:
+    """So that the site can be read without its navigation, and the same pages on a forge."""
+    found = {link.split("#")[0] for link in links(page("index.md"))}
+
+    pages = {str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md")}
+    assert sorted(pages - {"index.md"} - found) == []
+
+
+@pytest.mark.parametrize("name", ["reference.md", "llms.txt"])
+def test_what_is_generated_is_what_the_code_has(name: str) -> None:
+    """Whoever adds an option, a key or a page runs .ci/reference.py; nothing in these files is written by hand."""
+    files = runpy.run_path(str(ROOT / ".ci" / "reference.py"))["FILES"]
+
+    assert (ROOT / "docs" / name).read_text(encoding="utf-8") == files[name](), "run: python .ci/reference.py"
 
 
 def test_messages_name_pages_that_exist() -> None:
