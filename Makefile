@@ -35,7 +35,7 @@ check: $(VENV)/installed
 # the site, in site/: dead links and anchors fail; the pages themselves lie beside theirs, for llms.txt
 docs: $(VENV)/installed
 	$(BIN)/python .ci/reference.py
-	$(BIN)/zensical build --clean --strict
+	$(BIN)/python -m zensical build --clean --strict
 	cd docs && find . -name '*.md' -exec cp {} ../site/{} \;
 
 # the wheel with the newest version of everything, in an empty environment outside the checkout
