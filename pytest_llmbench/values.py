@@ -328,6 +328,15 @@ class Trust:
     tnr: Annotated[float, AsTyped()] = 0.8
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerPart:
+    """Which part of a text is the answer: the `first` or `last` match of a pattern, `otherwise` where it has none."""
+
+    regex: str
+    match: str = "first"
+    otherwise: str | None = None
+
+
 class GateKind(StrEnum):
     """How a suite takes part in the gate, the strictest first."""
 
@@ -344,7 +353,8 @@ class Suite:
     `suite_fields`).  `sampling` is the suite's own; a model's entry may override parts of it.
     `prompt_source` maps each style the suite has to its template texts, as (role, template)
     pairs; for a completion the role is empty.  `trust` is None where the suite asks for none, `split` where no model
-    may be trained on it.  `tools` go with each chat prompt.
+    may be trained on it.  `tools` go with each chat prompt.  `part` is what is graded of an answer,
+    None for all of it.
     """
 
     name: str
@@ -359,3 +369,4 @@ class Suite:
     gate: GateKind = GateKind.STATISTICAL
     split: Split | None = None
     tools: tuple[Tool, ...] = ()
+    part: AnswerPart | None = None

@@ -52,7 +52,12 @@ class RequestBuilder:
             if role not in self._styles:
                 self._styles[role] = item.spec.provider.prompt_style(item.spec.entry)
             style, suite = self._styles[role], item.loaded.suite
-            if style is not None and style not in item.loaded.prompts:
+            if not suite.prompt_source and not (item.spec.traits.takes_inputs or item.spec.traits.is_recorded):
+                raise UsageFault(
+                    f'model "{item.spec.name}" needs a prompt, and the suite "{suite.name}" has none, which is enough '
+                    f"for applications (python, http) alone; add `prompt` to {suite.path}."
+                )
+            if style is not None and suite.prompt_source and style not in item.loaded.prompts:
                 has = ", ".join(item.loaded.prompts)
                 raise UsageFault(
                     f'model "{item.spec.name}" takes {style} prompts, and the suite "{suite.name}" has only: {has}. '
@@ -214,7 +219,7 @@ class RequestBuilder:
     def prompt(self, item: Item) -> Prompt:
         """Give the prompt of an item, in the style its model takes."""
         style, prompts = self._styles[item.spec.role], item.loaded.prompts
-        if style is None:
+        if style is None or style not in prompts:
             style = PromptStyle.CHAT if PromptStyle.CHAT in prompts else PromptStyle.COMPLETION
         return prompts[style][item.case.id]
 

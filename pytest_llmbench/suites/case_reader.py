@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence, Set
+from dataclasses import astuple
 
 from pydantic import BaseModel, ValidationError
 
@@ -17,7 +18,7 @@ from pytest_llmbench.suites.data_files import Row
 from pytest_llmbench.suites.data_keys import data_rows
 from pytest_llmbench.suites.names import ID_PATTERN, RESERVED_MARKS, TAG_PATTERN
 from pytest_llmbench.suites.split import side_as_written
-from pytest_llmbench.values import Case, Json
+from pytest_llmbench.values import AnswerPart, Case, Json
 
 CASE_KEYS = frozenset({"id", "tags", "cluster", "xfail"})
 SPLIT_KEY = "split"
@@ -108,8 +109,13 @@ class CaseReader:
             if message is not None:
                 raise row.fault(f'case "{row.values["id"]}": {message}' if "id" in row.values else message)
 
-    def cases(self, rows: Sequence[Row], pass_score: float) -> tuple[Case, ...]:
-        """Make the cases; those whose checks name no score pass from `pass_score` on.
+    def cases(self, rows: Sequence[Row], pass_score: float, part: AnswerPart | None) -> tuple[Case, ...]:
+        """Make the cases.
+
+        Args:
+            rows: as they are written.
+            pass_score: from which those pass whose checks name none.
+            part: of each answer that is graded, which counts for the digests.
 
         Raises:
             SuiteFault: a field of one is wrong, or two have the same id.
@@ -117,7 +123,7 @@ class CaseReader:
         first_seen: dict[str, Row] = {}
         cases = []
         for row in rows:
-            case = self._case(row, pass_score)
+            case = self._case(row, pass_score, part)
             if case.id in first_seen:
                 before = first_seen[case.id]
                 raise row.fault(f'case id "{case.id}" occurs twice, first at {before.place}; ids must be unique.')
@@ -125,7 +131,7 @@ class CaseReader:
             cases.append(case)
         return tuple(cases)
 
-    def _case(self, row: Row, pass_score: float) -> Case:
+    def _case(self, row: Row, pass_score: float, part: AnswerPart | None) -> Case:
         values = {key: value for key, value in row.values.items() if not (self.is_split and key == SPLIT_KEY)}
         case_id = values.get("id")
         if not isinstance(case_id, str) or not case_id:
@@ -139,15 +145,17 @@ class CaseReader:
             if key in self.rule_names and (value is not None or key in self.null_keys)
         }
         expected = own.get("expected")
-        inputs = {k: v for k, v in values.items() if k not in self.case_keys and k not in self.rule_names}
+        inputs = self._inputs(row, case_id)
+        counted = _counted(_flat(values, inputs, self.case_keys | self.rule_names), self.null_keys)
         rules = self._case_rules(row, case_id, own)
         if self.checks is None:
-            sha256 = _digest(self.kind.name, values, self.null_keys)
+            sha256 = _digest(self.kind.name, counted)
         else:
             fields = {**inputs, "id": case_id, **({"expected": expected} if "expected" in own else {})}
             own_score = getattr(rules, "pass_score", None)
             checks = self.checks.of_case(row, case_id, fields, own_score or pass_score)
-            rules, sha256 = checks, digest(_counted(values, self.null_keys), checks)
+            rules, sha256 = checks, digest(counted, checks)
+        sha256 = sha256 if part is None else _with_part(sha256, part)
         return Case(
             suite=self.suite,
             id=case_id,
@@ -162,6 +170,18 @@ class CaseReader:
             path=row.path,
             line=row.line,
         )
+
+    def _inputs(self, row: Row, case_id: str) -> dict[str, Json]:
+        """Give the inputs of a case: those under `inputs`, where that is a mapping, else all keys that are no field."""
+        fields = self.case_keys | self.rule_names
+        others = {key: value for key, value in row.values.items() if key not in fields}
+        own = others.pop("inputs", None)
+        if not isinstance(own, Mapping):
+            return others if own is None else {**others, "inputs": own}
+        if others:
+            message = f"`{next(iter(others))}` is not a field; this case has `inputs`, so write its inputs there."
+            raise row.fault(f'case "{case_id}": {message}')
+        return dict(own)
 
     def _case_rules(self, row: Row, case_id: str, own: dict[str, Json]) -> object:
         try:
@@ -212,9 +232,21 @@ def _counted(values: Mapping[str, Json], null_keys: Set[str]) -> dict[str, Json]
     }
 
 
-def _digest(kind: str, values: Mapping[str, Json], null_keys: Set[str]) -> str:
-    content = json.dumps([kind, _counted(values, null_keys)], ensure_ascii=False, sort_keys=True, default=str)
+def _digest(kind: str, counted: Mapping[str, Json]) -> str:
+    content = json.dumps([kind, counted], ensure_ascii=False, sort_keys=True, default=str)
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _flat(values: Mapping[str, Json], inputs: Mapping[str, Json], fields: Set[str]) -> Mapping[str, Json]:
+    """Give a case as one that has its inputs beside its fields, so that both ways have one digest."""
+    rest = {key: value for key, value in values.items() if key != "inputs"}
+    is_nested = isinstance(values.get("inputs"), Mapping)
+    return {**rest, **inputs} if is_nested and fields.isdisjoint(inputs) else values
+
+
+def _with_part(sha256: str, part: AnswerPart) -> str:
+    """Give the digest of a case of which a part of each answer is graded."""
+    return hashlib.sha256(json.dumps([sha256, astuple(part)]).encode()).hexdigest()
 
 
 def _text_or_none(found: Json) -> str | None:

@@ -17,6 +17,7 @@ from pytest_llmbench.models.entries import SamplingKeys
 from pytest_llmbench.suites.data_keys import KEYS
 from pytest_llmbench.suites.loader import SUITE_KEYS, TrustKeys
 from pytest_llmbench.suites.names import ID_PATTERN, RESERVED_MARKS, TAG_PATTERN
+from pytest_llmbench.suites.read_keys import ReadKeys
 from pytest_llmbench.suites.split import SplitKeys
 from pytest_llmbench.suites.tool_keys import NAME_PATTERN
 
@@ -52,7 +53,7 @@ def suite_schema(kinds: Mapping[str, GraderKind]) -> dict[str, Any]:
         "title": "pytest-llmbench suite",
         "description": "One file of cases of one kind: prompt templates, grader, sampling, cases.",
         "type": "object",
-        "required": ["suite", "prompt"],
+        "required": ["suite"],
         "anyOf": [{"required": ["cases"], "properties": {"cases": {"minItems": 1}}}, {"required": ["data"]}],
         "dependentRequired": {key: ["data"] for key in KEYS},
         "properties": {
@@ -90,6 +91,20 @@ def suite_schema(kinds: Mapping[str, GraderKind]) -> dict[str, Any]:
                 "enum": ["statistical", "smoke", "advice"],
                 "description": "How the suite takes part in the gate: by its score, case by case, or not at all.",
             },
+            "examples": {
+                "type": "object",
+                "required": ["template", "rows"],
+                "additionalProperties": False,
+                "properties": {
+                    "template": {**_PROMPT, "description": "jinja2 templates of one example, over its fields."},
+                    "rows": {"type": "array", "minItems": 1, "items": {"type": "object"}},
+                },
+                "description": "Few-shot examples, the same in all prompts.",
+            },
+            "read": {
+                "anyOf": [_READ, _inlined(ReadKeys)],
+                "description": "Takes the answer out of the text: the first group that matched.",
+            },
             "split": {
                 **_with_texts_as_written(_inlined(SplitKeys)),
                 "description": "Divides the cases: a model may be trained on one side, the other decides about it.",
@@ -106,6 +121,7 @@ def suite_schema(kinds: Mapping[str, GraderKind]) -> dict[str, Any]:
             },
         },
         "allOf": [*(_for_grader(kind) for _, kind in sorted(kinds.items())), _FOR_FUNCTION],
+        "dependentSchemas": _GO_WITH_PROMPTS,
         **_for_checks(),
         "$defs": {"check": _check()},
     }
@@ -139,6 +155,7 @@ _CASE = {
     "required": ["id"],
     "properties": {
         "id": {**_ID, "description": "Unique in the suite, and permanent."},
+        "inputs": {"description": "The inputs of the templates; without it, they are all keys that are no field."},
         "tags": {
             "anyOf": [
                 {"type": ["integer", "boolean", "null"]},
@@ -162,6 +179,23 @@ _CASE = {
     },
 }
 
+
+_GO_WITH_PROMPTS = {
+    "tools": {"properties": {"prompt": {"required": ["chat"]}}},
+    "examples": {
+        "required": ["prompt"],
+        "allOf": [
+            {
+                "if": {"properties": {"prompt": {"required": [style]}}},
+                "then": {"properties": {"examples": {"properties": {"template": {"required": [style]}}}}},
+            }
+            for style in ("chat", "completion")
+        ],
+    },
+}
+"""What goes with a prompt has its styles."""
+
+_READ = {"type": "string", "minLength": 1}
 
 _TOOL = {
     "type": "object",

@@ -6,8 +6,8 @@ or `data`.  The fields are described in docs/suites.md and in the JSON schema sh
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import NoReturn
@@ -21,19 +21,23 @@ from pytest_llmbench.models.entries import SamplingKeys, Strict
 from pytest_llmbench.models.validation import Share
 from pytest_llmbench.suites import yaml12
 from pytest_llmbench.suites.case_keys import cut_texts, unused_inputs
+from pytest_llmbench.suites.case_prompts import EXAMPLES, CasePrompts
 from pytest_llmbench.suites.case_reader import CaseReader, first_fault
 from pytest_llmbench.suites.check_loading import CheckReader, unused_expected
 from pytest_llmbench.suites.data_keys import KEYS
+from pytest_llmbench.suites.examples import read_examples
 from pytest_llmbench.suites.files import is_suite_text
 from pytest_llmbench.suites.names import ID_PATTERN, RESERVED_MARKS
-from pytest_llmbench.suites.prompt_keys import PromptKeys, clause
-from pytest_llmbench.suites.prompts import PromptTemplate, TemplateFault
+from pytest_llmbench.suites.prompt_keys import compiled, read_sources
+from pytest_llmbench.suites.prompts import PromptTemplate
+from pytest_llmbench.suites.read_keys import read_part
 from pytest_llmbench.suites.split import SplitKeys, read_split, with_sides
 from pytest_llmbench.suites.tool_keys import read_tools
-from pytest_llmbench.values import Case, GateKind, Prompt, PromptStyle, Sampling, Split, Suite, Tool, Trust
+from pytest_llmbench.values import GateKind, Prompt, PromptStyle, Sampling, Split, Suite, Trust
 
 SUITE_KEYS = frozenset(
     {"suite", "grader", "sampling", "prompt", "data", *KEYS, "cases", "trust", "gate", "split", "tools"}
+    | {"examples", "read"}
 )
 
 
@@ -99,6 +103,7 @@ class _Loader:
             self._fail(message, table.key_lines["checks"])
         self.checks = None if "grader" in table.entries else CheckReader(table)
         self.kind = self._kind(kinds) if self.checks is None else self.checks.kind
+        self.part = read_part(table, self.kind)
         self.reader = CaseReader(table, self.name, self.kind, kinds, self.checks)
 
     def load(self) -> LoadedSuite:
@@ -113,22 +118,29 @@ class _Loader:
                 self.table.key_lines[unknown[0]],
             )
         sampling = self._sampling()
-        prompt = PromptKeys(self.table)
-        templates = prompt.templates()
+        node = self.table.entries.get("prompt")
+        prompt_line = self.table.key_lines.get("prompt", 1)
+        sources = {} if node is None else read_sources(node, self.path, "`prompt`")
+        templates = compiled(sources, self.path, prompt_line)
+        examples = read_examples(self.table, tuple(templates))
         rules = self._suite_rules(suite_rule_names)
         tools = read_tools(self.table)
-        if tools and PromptStyle.CHAT not in templates:
+        if tools and templates and PromptStyle.CHAT not in templates:
             self._fail("`tools` go with chat messages; give the suite a `chat` prompt.", self.table.key_lines["tools"])
         rows = self.reader.rows()
         used = frozenset[str]().union(*(template.names for template in templates.values()))
         if self.checks is not None:
             used |= self.checks.names(rows)
+        used -= {EXAMPLES} if examples.rows else set()
         self.reader.check_keys(rows, used)
         split = self._split()
-        read = self.reader.cases(rows, getattr(rules, "pass_score", 1.0))
+        read = self.reader.cases(rows, getattr(rules, "pass_score", 1.0), self.part)
         cases = read if split is None else with_sides(read, split)
         kind = self.kind if self.checks is None else self.checks.graded_alike(cases)
-        prompts = {style: self._prompts(cases, template, tools) for style, template in templates.items()}
+        asked = CasePrompts(
+            templates=templates, place=f"{self.path}:{prompt_line}", examples=examples.prompts, tools=tools
+        )
+        prompts = asked.render(cases)
         digest = hashlib.sha256(json.dumps([self.kind.name, [c.sha256 for c in cases]]).encode()).hexdigest()
         suite = Suite(
             name=self.name,
@@ -137,15 +149,17 @@ class _Loader:
             cases=cases,
             rules=rules,
             sampling=sampling,
-            prompt_source=prompt.sources,
+            prompt_source=sources,
             sha256=digest,
             trust=self._trust(),
             gate=self._gate(),
             split=split,
             tools=tools,
+            part=self.part,
         )
         findings = (
-            *(() if self.kind.reads_inputs else unused_inputs(cases, used)),
+            *(() if self.kind.reads_inputs or not templates else unused_inputs(cases, used)),
+            *examples.findings(cases),
             *cut_texts(self.text, self.table.entries.get("cases"), self.path),
             *(() if self.checks is None else unused_expected(cases, used)),
         )
@@ -228,19 +242,6 @@ class _Loader:
         except ValidationError as fault:
             key = str(fault.errors()[0]["loc"][0]) if fault.errors()[0]["loc"] else ""
             self._fail(first_fault(fault, self.kind.suite_fields), self.table.key_lines.get(key, 1))
-
-    def _prompts(self, cases: Sequence[Case], template: PromptTemplate, tools: tuple[Tool, ...]) -> dict[str, Prompt]:
-        prompts = {}
-        own = tools if template.style is PromptStyle.CHAT else ()
-        for case in cases:
-            try:
-                prompt = template.render(case.inputs)
-                prompts[case.id] = replace(prompt, tools=own) if own else prompt
-            except TemplateFault as fault:
-                where = f"{self.path}:{self.table.key_lines['prompt']}"
-                message = f'case "{case.id}": {clause(fault)} ({template.style} prompt at {where}).'
-                raise SuiteFault(message, path=case.path, line=case.line) from None
-        return prompts
 
 
 def _read_text(path: Path) -> str:

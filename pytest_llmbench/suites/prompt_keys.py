@@ -1,9 +1,11 @@
 """Read the `prompt` of a suite file: its templates by style, as they are written."""
 
+from pathlib import Path
 from typing import NoReturn
 
 from pytest_llmbench.errors import SuiteFault
 from pytest_llmbench.suites import yaml12
+from pytest_llmbench.suites.case_prompts import clause
 from pytest_llmbench.suites.prompts import PromptTemplate, TemplateFault, compile_template
 from pytest_llmbench.values import PromptStyle
 
@@ -11,62 +13,61 @@ Sources = dict[PromptStyle, tuple[tuple[str, str], ...]]
 """The template texts of each style, as (role, template) pairs; for a completion the role is empty."""
 
 
-class PromptKeys:
-    """The `prompt` of one suite file.
+def read_sources(node: yaml12.Node, path: Path, what: str) -> Sources:
+    """Give the templates in a mapping of styles.
+
+    Args:
+        node: the mapping.
+        path: of the suite file.
+        what: it is, for messages.
 
     Raises:
-        SuiteFault: it is missing, or something in it is wrong.
+        SuiteFault: something in it is wrong.
     """
-
-    def __init__(self, table: yaml12.Table):
-        self._table = table
-        self._path = table.path
-        self.sources = self._sources()
-
-    def templates(self) -> dict[PromptStyle, PromptTemplate]:
-        """Compile them.
-
-        Raises:
-            SuiteFault: one is no template.
-        """
-        try:
-            return {style: compile_template(style, source) for style, source in self.sources.items()}
-        except TemplateFault as fault:
-            self._fail(f"{clause(fault)}.", self._table.key_lines["prompt"])
-
-    def _fail(self, message: str, line: int | None) -> NoReturn:
-        raise SuiteFault(message, path=self._path, line=line)
-
-    def _sources(self) -> Sources:
-        node = self._table.entries.get("prompt")
-        if node is None:
-            self._fail("the suite has no `prompt`; give it a `completion` text, `chat` messages, or both.", 1)
-        styles = yaml12.table(node, self._path, "`prompt`")
-        sources: Sources = {}
-        for key, entry in styles.entries.items():
-            if key == PromptStyle.COMPLETION:
-                sources[PromptStyle.COMPLETION] = (("", yaml12.text(entry, self._path, "the completion prompt")),)
-            elif key == PromptStyle.CHAT:
-                messages = yaml12.items(entry, self._path, "the chat prompt")
-                if not messages:
-                    self._fail("the chat prompt is empty; give it messages, or take it out.", styles.key_lines[key])
-                sources[PromptStyle.CHAT] = tuple(self._message(message) for message in messages)
-            else:
-                self._fail(f'`prompt` has "{key}"; it may have: chat, completion.', styles.key_lines[key])
-        if not any(sources.values()):
-            self._fail("`prompt` is empty; give it a `completion` text, `chat` messages, or both.", styles.line)
-        return sources
-
-    def _message(self, node: yaml12.Node) -> tuple[str, str]:
-        message = yaml12.table(node, self._path, "a chat message")
-        if set(message.entries) != {"role", "content"}:
-            self._fail("a chat message has exactly the keys role and content.", message.line)
-        role = yaml12.text(message.entries["role"], self._path, "`role`")
-        if role not in ("system", "developer", "user", "assistant"):
-            self._fail(f'"{role}" is not a valid role; use system, user or assistant.', message.line)
-        return role, yaml12.text(message.entries["content"], self._path, "`content`")
+    styles = yaml12.table(node, path, what)
+    sources: Sources = {}
+    for key, entry in styles.entries.items():
+        if key == PromptStyle.COMPLETION:
+            sources[PromptStyle.COMPLETION] = (("", yaml12.text(entry, path, "the completion prompt")),)
+        elif key == PromptStyle.CHAT:
+            messages = yaml12.items(entry, path, "the chat prompt")
+            if not messages:
+                _fail("the chat prompt is empty; give it messages, or take it out.", path, styles.key_lines[key])
+            sources[PromptStyle.CHAT] = tuple(_message(message, path) for message in messages)
+        else:
+            _fail(f'{what} has "{key}"; it may have: chat, completion.', path, styles.key_lines[key])
+    if not sources:
+        _fail(f"{what} is empty; give it a `completion` text, `chat` messages, or both.", path, styles.line)
+    return sources
 
 
-def clause(fault: TemplateFault) -> str:
-    """Give a fault without a full stop: the sentence goes on behind it."""
-    return str(fault).rstrip(".")
+def _message(node: yaml12.Node, path: Path) -> tuple[str, str]:
+    message = yaml12.table(node, path, "a chat message")
+    if set(message.entries) != {"role", "content"}:
+        _fail("a chat message has exactly the keys role and content.", path, message.line)
+    role = yaml12.text(message.entries["role"], path, "`role`")
+    if role not in ("system", "developer", "user", "assistant"):
+        _fail(f'"{role}" is not a valid role; use system, user or assistant.', path, message.line)
+    return role, yaml12.text(message.entries["content"], path, "`content`")
+
+
+def compiled(sources: Sources, path: Path, line: int, what: str = "prompt") -> dict[PromptStyle, PromptTemplate]:
+    """Compile templates.
+
+    Args:
+        sources: as they are written.
+        path: of the suite file.
+        line: where they stand in it.
+        what: they are, for messages.
+
+    Raises:
+        SuiteFault: one is no template.
+    """
+    try:
+        return {style: compile_template(style, source) for style, source in sources.items()}
+    except TemplateFault as fault:
+        _fail(f"{clause(fault)}.".replace("prompt", what, 1), path, line)
+
+
+def _fail(message: str, path: Path, line: int | None) -> NoReturn:
+    raise SuiteFault(message, path=path, line=line)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from pytest_llmbench.errors import SuiteFault, UsageFault
+from pytest_llmbench.grading.answer_part import of_part
 from pytest_llmbench.grading.base import Finding, Grader, GraderKind, Judging, Severity
 from pytest_llmbench.suites.files import may_be_suite
 from pytest_llmbench.suites.loader import LoadedSuite, load_suite
@@ -113,7 +114,8 @@ class SuiteRegistry:
             if other is not None and other.suite.name == suite.name:
                 message = f'the suite name "{suite.name}" is already used by {_shown(path)}; rename one of them.'
                 raise SuiteFault(message, path=suite.path, line=1)
-        self.graders[suite.name] = loaded.kind.build(suite, self._root)
+        grader = loaded.kind.build(suite, self._root)
+        self.graders[suite.name] = grader if suite.part is None else of_part(grader, suite.part)
         judging = loaded.kind.judging(suite, self._root) if self._has_judge else None
         if judging is not None:
             self.judgings[suite.name] = judging

@@ -11,7 +11,7 @@ import pytest
 from pytest_llmbench.errors import ModelFault, SuiteFault, UsageFault
 from pytest_llmbench.grading.base import Finding, Grader, GraderKind, Severity
 from pytest_llmbench.models.base import STOPPED, Identity, Opened, OpenSettings
-from pytest_llmbench.models.catalog import ModelSpec
+from pytest_llmbench.models.catalog import Catalog, ModelSpec
 from pytest_llmbench.models.entries import Entry, RecordedEntry, SamplingKeys, Strict
 from pytest_llmbench.models.recorded import PROVIDER as RECORDED
 from pytest_llmbench.runner.forecast import forecast
@@ -23,6 +23,7 @@ from pytest_llmbench.values import (
     Arrived,
     Case,
     Grade,
+    Message,
     Outcome,
     Prompt,
     PromptStyle,
@@ -468,6 +469,22 @@ def test_a_suite_without_the_style_of_a_model_is_a_usage_error(
         f'Add a {style} prompt to {path}, or set prompt_style = "{has}" for the model.'
     )
     assert (model.asked, runner.is_started) == ([], False)
+
+
+def test_a_suite_without_a_prompt_is_for_applications(tmp_path: Path) -> None:
+    """Nothing is asked of a model that is sent prompts alone; recorded answers need none."""
+    suite = SUITE.split("prompt:")[0] + "cases:" + SUITE.split("cases:")[1]
+    model = Replies(RIGHT)
+    runner, items = make(tmp_path, spec(model), suite=suite)
+
+    with pytest.raises(UsageFault, match=r'model "m-model" needs a prompt, and the suite "capitals" has none'):
+        runner.start(items)
+
+    (tmp_path / "answers.jsonl").write_text('{"case": "france", "answer": "Paris"}')
+    (recorded,) = Catalog(tmp_path / "models.toml", {}).choose(["recorded:answers.jsonl"], tmp_path)
+    runner, items = make(tmp_path, recorded, suite=suite)
+    runner.builder.check_styles(items)
+    assert runner.builder.prompt(items[0]).messages == (Message(role="user", content="Capital of France?"),)
 
 
 def test_tools_are_refused_for_a_model_that_cannot_be_given_any(tmp_path: Path) -> None:

@@ -120,7 +120,6 @@ def test_what_the_loader_accepts_the_schema_accepts(tmp_path: Path, text: str) -
 
 WRONG = {
     "no grader": (SUITE.replace("grader: exact\n", ""), ["suite"]),
-    "no prompt": (SUITE.replace('prompt: {completion: "{{ question }}"}\n', ""), ["suite"]),
     "no cases": (SUITE.split("cases:")[0], ["suite"]),
     "an unknown key": (SUITE + "treshold: 1\n", ["suite"]),
     "a field of another grader": (SUITE + "threshold: 0.5\n", ["suite"]),
@@ -167,13 +166,15 @@ SHARED = {
     "prompt": {"completion": "x", "chat": [{"role": "user", "content": "x"}]},
     "sampling": {"max_tokens": 4, "temperature": 0.5, "top_p": 0.9, "stop": ["a"], "seed": 3},
     "trust": {"kappa": 0.3, "tnr": 0.5},
+    "tools": [{"name": "a", "description": "d", "parameters": {"type": "object"}, "strict": True}],
+    "examples": {"template": {"completion": "x", "chat": [{"role": "user", "content": "x"}]}, "rows": [{"q": "y"}]},
 }
 """What every suite may say."""
 
-OF_ALL_CASES = {"id": "a", "tags": ["t"], "cluster": "c", "xfail": "r"}
+OF_ALL_CASES = {"id": "a", "tags": ["t"], "cluster": "c", "xfail": "r", "inputs": {"q": "x"}}
 
 OF_GRADERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "exact": ({"ignore_case": True}, {"expected": "y"}),
+    "exact": ({"ignore_case": True, "read": {"regex": "x", "match": "last", "otherwise": "y"}}, {"expected": "y"}),
     "contains": ({"ignore_case": True}, {"expected": ["y"]}),
     "regex": ({}, {"expected": "y"}),
     "json": ({"schema": {"type": "object"}}, {"expected": {"a": 1}}),

@@ -254,7 +254,8 @@ FAULTS = {
     "unknown key": (
         SUITE + "threshold: 1\n",
         'suite.yaml:7: a suite with grader "exact" has no key "threshold"; its keys are: '
-        "cases, columns, data, delimiter, gate, grader, ignore_case, prompt, sampling, split, suite, tools, trust.",
+        "cases, columns, data, delimiter, examples, gate, grader, ignore_case, prompt, read, sampling, split, suite, "
+        "tools, trust.",
     ),
     "unknown grader": (
         SUITE.replace("exact", "exakt"),
@@ -269,9 +270,46 @@ FAULTS = {
         SUITE.replace("suite: capitals", "suite: skip"),
         'suite.yaml:1: a suite cannot be named "skip": its name becomes a pytest mark; take another one.',
     ),
-    "no prompt": (
-        SUITE.replace(PROMPT, ""),
-        "suite.yaml:1: the suite has no `prompt`; give it a `completion` text, `chat` messages, or both.",
+    "no prompt and no inputs": (
+        "suite: s\ngrader: exact\ncases: [{id: a, expected: x}]\n",
+        'suite.yaml:3: case "a" has no inputs, and the suite has no `prompt`: there is nothing to ask.',
+    ),
+    "a key beside inputs": (
+        SUITE + "  - {id: c, inputs: {question: x}, lang: de, expected: y}\n",
+        'suite.yaml:7: case "c": `lang` is not a field; this case has `inputs`, so write its inputs there.',
+    ),
+    "read that is no pattern": (
+        SUITE + "read: '('\n",
+        "suite.yaml:7: read: regex: '(' is no pattern (missing ) at position 1); write a regular expression.",
+    ),
+    "read with an unknown key": (
+        SUITE + "read: {regex: x, mach: last}\n",
+        'suite.yaml:7: read: there is no key "mach"; the keys there are: match, otherwise, regex.',
+    ),
+    "read for a grader that asks a judge": (
+        "suite: s\ngrader: key_points\nread: x\ncases: [{id: a, q: x}]\n",
+        "suite.yaml:3: `read` is not for the grader key_points, which reads whole texts; take it out.",
+    ),
+    "examples without a template of a style": (
+        SUITE + "examples: {template: {chat: [{role: user, content: x}]}, rows: [{a: 1}]}\n",
+        "suite.yaml:7: the suite has a completion prompt, and its examples have no completion template; write one.",
+    ),
+    "an example without a field": (
+        SUITE + 'examples:\n  template: {completion: "{{ q }}"}\n  rows:\n    - {question: x}\n',
+        'suite.yaml:10: example 1: the completion prompt names "q", which is no field of the example; its fields are: '
+        "question.",
+    ),
+    "examples without rows": (
+        SUITE + 'examples: {template: {completion: "x"}, rows: []}\n',
+        "suite.yaml:7: `examples` has no rows; write some, or take it out.",
+    ),
+    "examples with another key": (
+        SUITE + 'examples: {template: {completion: "x"}, cases: []}\n',
+        "suite.yaml:7: `examples` has exactly the keys template and rows, see docs/suites.md.",
+    ),
+    "examples without a prompt": (
+        SUITE.replace(PROMPT, "") + 'examples: {template: {completion: "x"}, rows: [{a: 1}]}\n',
+        "suite.yaml:7: `examples` go with a prompt, and the suite has none; write one, or take them out.",
     ),
     "unknown prompt style": (
         SUITE.replace("completion:", "complete:"),
