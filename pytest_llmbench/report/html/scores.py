@@ -1,6 +1,6 @@
 """The second section: every suite under every model, with interval, change, latency and format."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -13,7 +13,7 @@ from pytest_llmbench.report.html.section import Section, template
 from pytest_llmbench.report.html.subject import Subject, link
 from pytest_llmbench.report.html.svg import stretched, tag
 from pytest_llmbench.report.html.timings import Timing, load_text, timings
-from pytest_llmbench.report.terminal.scoreboard import Line, scoreboard
+from pytest_llmbench.report.terminal.scoreboard import Line, cost_text, scoreboard, tokens_in_out
 
 _FORMAT_GOOD, _FORMAT_FAIR = 0.99, 0.9
 
@@ -49,6 +49,7 @@ class Cell:
     cases: int
     change: Change | None
     times: str
+    spent: tuple[str, ...]
     badges: tuple[Badge, ...]
 
 
@@ -68,7 +69,7 @@ def section(subject: Subject) -> Section:
 
 def score_rows(subject: Subject) -> tuple[ScoreRow, ...]:
     """Sum the run up, suite by suite."""
-    lines = {(line.suite, line.role): line for line in scoreboard(subject.run.records)}
+    lines = {(line.suite, line.role): line for line in scoreboard(subject.run.records, subject.run.facts)}
     rulings = {(r.pairs.suite, r.pairs.role): r for r in subject.gate.suites} if subject.gate else {}
     times = {(timing.suite, timing.role): timing for timing in timings(subject)}
     return tuple(
@@ -94,8 +95,18 @@ def _cell(line: Line, place: int, ruling: SuiteRuling | None, times: Mapping[tup
         cases=line.cases,
         change=_change(ruling),
         times="" if timing is None else _times(timing),
+        spent=tuple(_spent(line)),
         badges=tuple(_badges(line)),
     )
+
+
+def _spent(line: Line) -> Iterator[str]:
+    """Write tokens and cost, those of the judge apart; nothing where neither is known."""
+    for who, spending in (("", line.spending), ("judge: ", line.judge_spending)):
+        tokens, cost = tokens_in_out(spending), cost_text(spending)
+        known = [f"{tokens} tokens in/out" if tokens != "-" else "", cost if cost != "-" else ""]
+        if any(known):
+            yield who + " · ".join(filter(None, known))
 
 
 def _badges(line: Line) -> list[Badge]:

@@ -112,14 +112,16 @@ class _Column:
     style: Callable[[Line], Style] | None = None
 
 
-def _tokens(spending: Spending) -> str:
+def tokens_in_out(spending: Spending) -> str:
+    """Write the tokens sent and received; `-` where nobody counted them."""
     sides = (spending.input_tokens, spending.output_tokens)
     if sides == (None, None):
         return "-"
     return "/".join("?" if count is None else count_briefly(count) for count in sides)
 
 
-def _cost(spending: Spending) -> str:
+def cost_text(spending: Spending) -> str:
+    """Write what is known of a cost, with a mark where that is not all of it; `-` where nothing is known."""
     if spending.usd is None:
         return "-"
     return dollars(spending.usd) if spending.is_whole else f">{dollars(spending.usd)}"
@@ -156,10 +158,10 @@ _COLUMNS = (
         title="tok/s", cell=lambda line: "-" if line.tokens_per_s is None else f"{line.tokens_per_s:.1f}", weight=4
     ),
     _Column(title="load", cell=lambda line: "-" if line.concurrency is None else f"x{line.concurrency}", weight=2),
-    _Column(title="tok in/out", cell=lambda line: _tokens(line.spending), weight=5),
-    _Column(title="cost", cell=lambda line: _cost(line.spending), weight=9),
-    _Column(title="judge in/out", cell=lambda line: _tokens(line.judge_spending), weight=1),
-    _Column(title="judge cost", cell=lambda line: _cost(line.judge_spending), weight=7),
+    _Column(title="tok in/out", cell=lambda line: tokens_in_out(line.spending), weight=5),
+    _Column(title="cost", cell=lambda line: cost_text(line.spending), weight=9),
+    _Column(title="judge in/out", cell=lambda line: tokens_in_out(line.judge_spending), weight=1),
+    _Column(title="judge cost", cell=lambda line: cost_text(line.judge_spending), weight=7),
     _Column(title="errors", cell=lambda line: str(line.errors), weight=12, style=_errors_style),
 )
 

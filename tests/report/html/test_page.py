@@ -24,7 +24,7 @@ from pytest_llmbench.report.html.cases import Flag
 from pytest_llmbench.report.html.page import html_report
 from pytest_llmbench.report.html.subject import Subject, two_models
 from pytest_llmbench.results.history import Entry
-from pytest_llmbench.results.records import JudgedSuite, JudgeInfo, Machine
+from pytest_llmbench.results.records import JudgedSuite, JudgeInfo, Machine, TokenPrice
 from pytest_llmbench.values import Sampling
 
 
@@ -252,6 +252,27 @@ def test_no_loss_is_red_unless_the_verdict_is_worse(world: Any, page_of: Any) ->
     cell = page.tree.one("section", id="scores").one("td")
     assert not cell.all("span", class_="bad")
     assert cell.one("span", class_="warn").one("span", class_="sr").words.endswith(", a loss within the margin")
+
+
+def test_tokens_and_cost_stand_beside_the_score(world: Any, page_of: Any) -> None:
+    """The judge's apart from the model's; a cell of which nothing is known has neither."""
+    replies = {"judge_tokens": [500, 40]}
+    spent = world.sample(input_tokens=1200, output_tokens=80, parts=replies)
+    run = world.run([world.record("a", spent), world.record("a", role="free")])
+    price = TokenPrice(input_per_million=10.0, output_per_million=100.0)
+    models = tuple(replace(model, price=price if model.role == "m" else None) for model in run.facts.models)
+    judge = JudgeInfo(model="j", identity=None, suites={}, price=price)
+
+    cells = (
+        page_of(Subject(name="n", run=replace(run, facts=replace(run.facts, models=models, judge=judge))))
+        .tree.one("section", id="scores")
+        .all("td")
+    )
+
+    assert [line.words for line in cells[0].all("div", class_="dim")] == [
+        "1 case", "1,200/80 tokens in/out · $0.02", "judge: 500/40 tokens in/out · $0.009",
+    ]  # fmt: skip
+    assert [line.words for line in cells[1].all("div", class_="dim")] == ["1 case"]
 
 
 def test_a_change_that_may_be_chance_is_grey(world: Any, page_of: Any) -> None:
