@@ -3,10 +3,9 @@
 import argparse
 from pathlib import Path
 
-from pytest_llmbench.cli.arguments import add_annotations
+from pytest_llmbench.cli.arguments import add_annotations, annotations_of
 from pytest_llmbench.cli.output import print_lines
 from pytest_llmbench.report.terminal.trust import trust_lines
-from pytest_llmbench.results.annotations import read_annotations
 from pytest_llmbench.results.grader_agreement import measure_agreement
 from pytest_llmbench.results.run_file import read_run
 
@@ -19,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the agreement of each grader; gives the exit status."""
-    found = read_annotations(options.verdicts)
+    found = annotations_of(options)
     records = [record for run_file in options.run_files for record in read_run(run_file).records]
     print_lines(trust_lines(measure_agreement(records, found.annotations), found.faults))
     return 0

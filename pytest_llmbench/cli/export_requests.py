@@ -17,7 +17,7 @@ from pytest_llmbench.models.base import HasBatchEntry
 from pytest_llmbench.models.catalog import Catalog, ModelSpec
 from pytest_llmbench.models.entries import OpenAIEntry
 from pytest_llmbench.models.openai.request_body import PATHS, Extra, sent_body, style_of
-from pytest_llmbench.report.files import write_target
+from pytest_llmbench.report.files import check_target, write_target
 from pytest_llmbench.report.format import counted
 from pytest_llmbench.runner.requests import RequestBuilder
 from pytest_llmbench.runner.settings import Item, RunSettings
@@ -47,10 +47,12 @@ def run(options: argparse.Namespace) -> int:
         UsageFault: the model takes no requests, there is no suite, the file cannot be written.
         SuiteFault: a suite is wrong.
     """
-    catalog = Catalog(options.llm_models_file or options.root / "fixtures" / "models.toml", {})
-    (spec,) = catalog.choose([options.llm_model], Path.cwd())
+    models_file = options.llm_models_file or options.root / "fixtures" / "models.toml"
+    (spec,) = Catalog(models_file, {}).choose([options.llm_model], Path.cwd())
     entry = _api_entry(spec)
     suites = [_suite(found) for found in SuiteRegistry(options.root, graders_of(options)).load_below(options.paths)]
+    sources = {path for loaded in suites for path in (loaded.suite.path, *(case.path for case in loaded.suite.cases))}
+    check_target(options.output, "-o", [*sources, models_file])
     settings = RunSettings(root=options.root, samples=options.llm_samples, limit=options.llm_limit)
     # a model that is only written for need not be one that can be opened here: its style is known from its entry
     builder = RequestBuilder(settings, styles={spec.role: style_of(entry)})

@@ -4,46 +4,70 @@ Registered at every other start of pytest, so it imports nothing but pytest and 
 """
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pytest_llmbench.plugin.internals.fixtures import lacks_fixture
+from pytest_llmbench.plugin import no_model_fixtures
+from pytest_llmbench.plugin.internals.fixtures import has_fixture_of
+from pytest_llmbench.plugin.no_model_fixtures import REASON, WAY_OUT
 from pytest_llmbench.suites.files import SUFFIXES, may_be_suite
 
-WAY_OUT = "name one with --llm-model NAME (an entry of fixtures/models.toml, or PROVIDER:TARGET as openai:gpt-4o-mini)"
-
-_FIXTURES = frozenset({"llm_model", "llm_case", "llm_answer", "llm_grade", "llm_database"})
-"""The fixtures that are there where a model is named."""
+_SENT_AS = "llmbench_suites"
 
 
 class NoModel:
-    """Skips the tests of cases, and names the suite files that were among the given paths."""
+    """Skips the tests of cases, and names the suite files that were among the given paths.
+
+    Under xdist the workers find them, and the controller, which collects nothing, names them at the end.
+    """
 
     def __init__(self, config: pytest.Config):
         # a plain `pytest` in a project that has suites is no attempt to run them
         self._are_paths_given = config.args_source is pytest.Config.ArgsSource.ARGS
         self._root = config.rootpath
-        self._suites: list[Path] = []
+        self._suites: list[str] = []
+        config.pluginmanager.register(no_model_fixtures, "llmbench-nomodelfixtures")
 
     def pytest_collect_file(self, file_path: Path) -> None:
         """Note suite files; they are not collected."""
         if self._are_paths_given and file_path.suffix in SUFFIXES and may_be_suite(file_path):
-            self._suites.append(file_path)
+            self._suites.append(str(_shown(file_path, self._root)))
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Skip Python tests that need a model."""
         for item in items:
-            if item.get_closest_marker("llm_suite") or any(lacks_fixture(item, name) for name in _FIXTURES):
-                item.add_marker(pytest.mark.skip(reason=f"no model is named; {WAY_OUT}"))
+            if item.get_closest_marker("llm_suite") or has_fixture_of(item, no_model_fixtures.__name__):
+                item.add_marker(pytest.mark.skip(reason=REASON))
 
     def pytest_report_collectionfinish(self) -> str | list[str]:
         """Describe how to name a model, where suites were among the given paths."""
+        return self._lines()
+
+    def _lines(self) -> list[str]:
         if not self._suites:
             return []
-        first, *others = (_shown(path, self._root) for path in self._suites)
+        first, *others = self._suites
         more = f" and {len(others)} more" if others else ""
         is_or_are = "are" if others else "is"
-        return f"llmbench: {first}{more} {is_or_are} not run, since no model is named; {WAY_OUT}"
+        return [f"llmbench: {first}{more} {is_or_are} not run, since no model is named; {WAY_OUT}"]
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Send a controller what a worker has found."""
+        output = getattr(session.config, "workeroutput", None)
+        if output is not None:
+            output[_SENT_AS] = self._suites
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Take what a worker has found; each finds the same."""
+        self._suites = getattr(node, "workeroutput", {}).get(_SENT_AS) or self._suites
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+        """Name what workers have found."""
+        if config.getoption("dist", "no") != "no":
+            for line in self._lines():
+                terminalreporter.write_line(line)
 
 
 def _shown(path: Path, root: Path) -> Path:

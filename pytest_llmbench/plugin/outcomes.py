@@ -8,6 +8,7 @@ import pytest
 
 from pytest_llmbench.plugin.internals.last_failed import remember_as_failed
 from pytest_llmbench.plugin.internals.reports import make_safe, story_repr
+from pytest_llmbench.plugin.internals.skipping import is_expected_to_fail
 from pytest_llmbench.plugin.internals.xdist import is_worker
 from pytest_llmbench.plugin.nodes import ITEM, RESULT, CaseFunction, NoAnswer
 from pytest_llmbench.plugin.session import LlmSession
@@ -41,7 +42,7 @@ class Outcomes:
             result = pyfuncitem.stash.get(RESULT, None)
             if result is None or not self._session.is_lenient or result.record.outcome is not Outcome.FAILED:
                 raise
-            if pyfuncitem.stash[ITEM].case.xfail is not None:
+            if is_expected_to_fail(pyfuncitem):
                 raise
             pyfuncitem.stash[WRONG] = True
             return True

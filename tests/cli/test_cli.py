@@ -440,6 +440,16 @@ def test_an_unknown_command_is_exit_2(capsys: pytest.CaptureFixture[str]) -> Non
     )
 
 
+def test_agreement_wants_the_file_of_annotations_that_was_named(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A mistyped name is exit 2, and no report of an agreement with nobody."""
+    write_run(folder / "run.json", FRANCE)
+
+    assert main(["agreement", "run.json", "--verdicts", "verdict.jsonl"]) == 2
+    assert fault(capsys) == "llmbench: --verdicts verdict.jsonl: there is no such file; llmbench review writes one.\n"
+
+
 def test_the_command_is_installed(folder: Path) -> None:
     """`llmbench` runs as a program; a console that lacks a character gets its escape."""
     write_run(folder / "run.json", replace(FRANCE, samples=(graded_sample(Answer(text="Zürich \U0001f642"), GRADE),)))

@@ -223,7 +223,15 @@ def openai_body_of(monkeypatch):
             ["fixtures", "--llm-model", "api"],
             "no suite file found; a suite is a .yaml file with `suite`, and `grader` or `checks`, at its top level.",
         ),
-        (["cases", "--llm-model", "api", "-o", "cases"], "cases: cannot be written: Is a directory."),
+        (["cases", "--llm-model", "api", "-o", "cases"], "-o cases: this is a folder; name a file in it."),
+        (
+            ["cases", "--llm-model", "api", "-o", "cases/capitals.yaml"],
+            "-o cases/capitals.yaml: this would overwrite one of the input files; name another file.",
+        ),
+        (
+            ["cases", "--llm-model", "api", "-o", "fixtures/../fixtures/models.toml"],
+            "-o fixtures/../fixtures/models.toml: this would overwrite one of the input files; name another file.",
+        ),
     ],
 )
 def test_usage_faults(project, capsys, arguments, message):

@@ -348,16 +348,17 @@ def test_a_service_that_is_busy_is_asked_again(open_service: OpenService, openai
     assert cause(full).endswith("(2 attempts)")
 
 
-@pytest.mark.parametrize("status", [401, 403])
-def test_a_refused_key_ends_the_run(open_service: OpenService, openai_server: Any, status: int) -> None:
-    """Nothing more is sent, and the message names the way out."""
+@pytest.mark.parametrize(("status", "n_sent"), [(401, 1), (403, 3)])
+def test_a_refused_key_ends_the_run(open_service: OpenService, openai_server: Any, status: int, n_sent: int) -> None:
+    """Nothing more is sent, and the message names the way out; a 403 may be about one prompt, three are not."""
     openai_server.on("q", openai_server.refuse(status, "who are you"))
 
-    answers = open_service(concurrency=1).answer([asked("q"), asked("q")])
+    answers = open_service(concurrency=1).answer([asked("q")] * 5)
 
-    assert all(isinstance(answer, AnswerError) and answer.is_fatal for answer in answers)
+    fatal = [isinstance(answer, AnswerError) and answer.is_fatal for answer in answers]
+    assert fatal == [False] * (n_sent - 1) + [True] * (6 - n_sent)
     assert cause(answers[0]).endswith("; no key was sent, see headers_env")
-    assert len(openai_server.received) == 1
+    assert len(openai_server.received) == n_sent
 
 
 def test_one_that_stalls_is_an_error_after_the_limit(open_service: OpenService, openai_server: Any) -> None:

@@ -63,6 +63,25 @@ def test_a_python_test_that_needs_a_model_is_skipped_with_the_way_out(project: P
     assert all(line.endswith(f": no model is named; {WAY_OUT}") for line in reasons)
 
 
+def test_a_test_that_asks_for_a_fixture_as_it_runs_is_skipped_too(project: Project) -> None:
+    """`getfixturevalue` is known to nobody before: not "fixture not found", but the same way out."""
+    pytester = project()
+    path = pytester.makepyfile("def test_it(request): request.getfixturevalue('llm_grade')")
+
+    result = pytester.runpytest("-rs", str(path))
+
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines([f"SKIPPED * no model is named; {WAY_OUT.replace('[', '[[]')}"])
+
+
+@pytest.mark.slow
+def test_workers_name_suites_as_well(project: Project) -> None:
+    """Under -n the process with the terminal collects nothing; the line comes at the end."""
+    result = project().runpytest_subprocess("-n", "2", "cases")
+
+    assert f"llmbench: cases/capitals.yaml is not run, since no model is named; {WAY_OUT}" in result.outlines
+
+
 def test_a_fixture_of_the_same_name_that_is_somebody_else_s_skips_nothing(project: Project) -> None:
     """A project may have a fixture `llm_model` of its own, or a parameter; its tests run."""
     pytester = project()

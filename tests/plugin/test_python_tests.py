@@ -65,6 +65,27 @@ def test_what_its_marks_keep_from_being_run_is_not_asked(project: Project, mark:
     )
 
 
+@pytest.mark.parametrize(
+    ("mark", "outcomes"),
+    [
+        ("xfail(reason='known', strict=True)", {"xfailed": 1, "failed": 2}),
+        ("xfail(reason='known')", {"xfailed": 1, "xpassed": 2}),
+        ("xfail(False, reason='not here')", {"passed": 2}),
+    ],
+)
+def test_a_wrong_answer_of_a_test_that_is_expected_to_fail_is_xfailed(
+    project: Project, mark: str, outcomes: dict[str, int]
+) -> None:
+    """Also where a wrong answer fails no test: turned into a pass, it would be a surprise, and fail a strict test."""
+    pytester = project(WRONG_PERU)
+    path = pytester.makepyfile(TEST.replace("@pytest", f"@pytest.mark.{mark}\n@pytest", 1))
+
+    result = pytester.runpytest("--llm-model", "old", "--llm-no-fail", "--benchmark-quiet", str(path))
+
+    result.assert_outcomes(**outcomes)
+    assert ("1 wrong" in result.outlines[-1]) is ("xfailed" not in outcomes)
+
+
 def test_what_a_fixture_skips_is_not_counted(project: Project) -> None:
     """A test that is skipped while it is set up has no record; an error that was expected has one."""
     pytester = project((WRONG_PERU[0], WRONG_PERU[2]))  # none for peru

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pytest_llmbench.models.http.reply import excerpt
 from pytest_llmbench.models.openai.endpoint import Endpoint
-from pytest_llmbench.models.openai.failure import Failure, asked_pause_s, is_retried
+from pytest_llmbench.models.openai.failure import FORBIDDEN_AT_FIRST, Failure, asked_pause_s, is_retried
 
 MOST_BYTES = 16 * 1024 * 1024
 """A reply that is longer is no answer; of one that is refused, only the beginning is read."""
@@ -35,7 +35,8 @@ class Client:
         self._endpoint = endpoint
         self._method = method
         self.is_repeatable = is_repeatable
-        self._is_let_in = False
+        self._n_forbidden = 0  # replies of HTTP 403
+        self.is_let_in = False
         self._client = httpx2.AsyncClient(
             timeout=None,  # one limit covers the whole request, set where it is sent
             follow_redirects=False,  # the headers are for this host
@@ -56,7 +57,7 @@ class Client:
         try:
             async with self._client.stream(self._method, self._endpoint.url, params=dict(query), **sent) as response:
                 await self._check(response)
-                self._is_let_in = True
+                self.is_let_in = True
                 yield response.headers.get("content-type", ""), self._pieces(response)
         except (self._httpx.ConnectError, self._httpx.ConnectTimeout) as fault:
             raise self._broken(fault, was_sent=False) from fault
@@ -97,11 +98,13 @@ class Client:
             if len(raw) >= _MOST_REFUSED_BYTES:
                 break
         cause = f"HTTP {status}: {self._endpoint.masked(excerpt(raw))}"
-        if status == 401 or (status == 403 and not self._is_let_in):
+        self._n_forbidden += status == 403
+        if status == 401 or (status == 403 and not self.is_let_in):
+            is_fatal = status == 401 or self._n_forbidden >= FORBIDDEN_AT_FIRST
             way_out = (
                 "check the values of headers_env" if self._endpoint.headers else "no key was sent, see headers_env"
             )
-            raise Failure(f"{cause}; {way_out}", is_fatal=True, status=status)
+            raise Failure(f"{cause}; {way_out}", is_fatal=is_fatal, status=status)
         raise Failure(
             cause,
             # a service that has no room for a request did not act on it
@@ -114,5 +117,6 @@ class Client:
         detail = self._endpoint.masked(str(fault)) or "no reason given"
         if not was_sent:
             way_out = "start the service, or correct its url"
-            return Failure(f"no connection to {self._endpoint.host} ({detail}); {way_out}", is_retryable=True)
+            cause = f"no connection to {self._endpoint.host} ({detail}); {way_out}"
+            return Failure(cause, is_retryable=True, is_unreached=True)
         return Failure(f"{type(fault).__name__}: {detail}", is_retryable=self.is_repeatable)

@@ -201,7 +201,9 @@ class HttpModel(Opened):
             pause_s = self._policy.pause_s(attempts, failure.asked_pause_s)
             return None, Tried(load=failure.load, again_in_s=pause_s)
         cause = failure.cause if attempts == 1 else f"{failure.cause} ({attempts} attempts)"
-        error = AnswerError(cause=cause, attempts=attempts, concurrency=in_flight, is_fatal=failure.is_fatal)
+        # where nobody ever answered, all other requests would wait as long for nothing
+        is_fatal = failure.is_fatal or (failure.is_unreached and not self._client.is_let_in)
+        error = AnswerError(cause=cause, attempts=attempts, concurrency=in_flight, is_fatal=is_fatal)
         return error, Tried(load=failure.load)
 
     async def _exchange(self, request: Request) -> Answer:

@@ -19,7 +19,7 @@ from urllib.request import getproxies, proxy_bypass
 from pytest_llmbench.errors import ModelFault
 from pytest_llmbench.models.openai.endpoint import Endpoint
 from pytest_llmbench.models.openai.envelope import Envelope, envelope_of
-from pytest_llmbench.models.openai.failure import BODY_STATUSES, Failure, asked_pause_s, is_retried
+from pytest_llmbench.models.openai.failure import BODY_STATUSES, FORBIDDEN_AT_FIRST, Failure, asked_pause_s, is_retried
 from pytest_llmbench.models.openai.message import refusal_of, server_message
 from pytest_llmbench.models.openai.request_body import Extra, way_around
 
@@ -68,7 +68,8 @@ class Client:
         self._endpoint = endpoint
         self._path = path
         self._session: Any = None
-        self._is_let_in = False  # a request was taken, so the key is right
+        self._n_forbidden = 0  # replies of HTTP 403
+        self.is_let_in = False  # a request was taken, so address and key are right
         self._has_kept = False  # a connection, from a reply that was read to its end
 
     async def prepare(self) -> None:
@@ -104,7 +105,7 @@ class Client:
             async with await self._sent(body, attempts) as response:
                 if not 200 <= response.status < 300:
                     raise self._refused(response.status, response.headers, await response.read())
-                self._is_let_in = True
+                self.is_let_in = True
                 yield response.content.iter_any()
                 self._has_kept = True
         except (self._aiohttp.ClientError, OSError) as fault:
@@ -147,9 +148,15 @@ class Client:
         detail = self._endpoint.masked(str(fault))
         if "NO_APPLICATION_PROTOCOL" in detail or "Expected HTTP/" in detail:
             detail += "; a server that speaks HTTP/2 only needs a proxy before it that speaks HTTP/1.1"
+        is_unreached = isinstance(fault, self._aiohttp.ClientConnectorError) and not isinstance(
+            fault, self._aiohttp.ClientSSLError
+        )
+        if is_unreached:
+            detail += "; start the server, or correct base_url"
         return Failure(
             f"{name}: {detail}" if detail else name,
             is_retryable=True,
+            is_unreached=is_unreached,
             was_kept=self._has_kept and isinstance(fault, self._aiohttp.ServerDisconnectedError),
         )
 
@@ -162,10 +169,11 @@ class Client:
         if refusal is not None:
             return Failure(cause, status=status, refusal=refusal)
         variable = self._endpoint.key_variable
-        # firewalls and moderation answer 403 to one prompt, so later it tells nothing of the key
-        if status == 401 or (status == 403 and not self._is_let_in):
+        self._n_forbidden += status == 403
+        if status == 401 or (status == 403 and not self.is_let_in):
             way_out = f"check the key in {variable}" if self._endpoint.has_key else f"no key was sent, set {variable}"
-            return Failure(f"{cause}; {way_out}", is_fatal=True)
+            is_fatal = status == 401 or self._n_forbidden >= FORBIDDEN_AT_FIRST
+            return Failure(f"{cause}; {way_out}", is_fatal=is_fatal, status=status)
         if status == 429 and isinstance(body, dict) and body.get("code") == "insufficient_quota":
             return Failure(f"{cause}; the account of the key in {variable} has no credit", is_fatal=True)
         return Failure(

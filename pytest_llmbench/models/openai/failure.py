@@ -11,6 +11,11 @@ from pytest_llmbench.models.openai.retries import Load
 RETRIED_STATUSES = frozenset({408, 409, 429})
 FULL_STATUSES = frozenset({429, 503})
 BODY_STATUSES = frozenset({400, 422})
+FORBIDDEN_AT_FIRST = 3
+"""So many replies of HTTP 403, with no answer before them, mean that the key is refused.
+
+A firewall or a moderation answers so to a single prompt, which may be the first one.
+"""
 
 
 class Failure(Exception):
@@ -25,6 +30,7 @@ class Failure(Exception):
         blamed: the extras that the server does not know, by its own words.
         was_kept: it was sent on a connection kept from an earlier reply, and that was closed before a byte came.
         refusal: the content filter of the provider, where that is why.
+        is_unreached: no connection was made.
     """
 
     def __init__(
@@ -38,6 +44,7 @@ class Failure(Exception):
         blamed: frozenset[Extra] = frozenset(),
         was_kept: bool = False,
         refusal: str | None = None,
+        is_unreached: bool = False,
     ):
         super().__init__(cause)
         self.cause = cause
@@ -48,6 +55,7 @@ class Failure(Exception):
         self.blamed = blamed
         self.was_kept = was_kept
         self.refusal = refusal
+        self.is_unreached = is_unreached
 
     @property
     def is_about_body(self) -> bool:

@@ -101,7 +101,8 @@ class OpenAIModel(Opened):
     ) -> tuple[Answer | AnswerError, ...]:
         """Answer all requests, in the order given (see `Model.answer`).
 
-        After a refused key nothing more is sent, now or later: the rest is the same fatal error.
+        After a refused key nothing more is sent, now or later: the rest is the same fatal error. So it is where a
+        request ran out of attempts to reach a server that has not answered any.
         """
         with self._lock:
             if self._runner is None:
@@ -182,7 +183,9 @@ class OpenAIModel(Opened):
             pause_s = 0.0 if is_at_once else self._policy.pause_s(attempts, failure.asked_pause_s)
             return None, Tried(load=failure.load, again_in_s=pause_s)
         cause = failure.cause if attempts == 1 else f"{failure.cause} ({attempts} attempts)"
-        error = AnswerError(cause=cause, attempts=attempts, concurrency=in_flight, is_fatal=failure.is_fatal)
+        # where nobody ever answered, all other requests would wait as long for nothing
+        is_fatal = failure.is_fatal or (failure.is_unreached and not self._client.is_let_in)
+        error = AnswerError(cause=cause, attempts=attempts, concurrency=in_flight, is_fatal=is_fatal)
         return error, Tried(load=failure.load)
 
     async def _try(self, request: Request, attempts: int, in_flight: int) -> Answer | Failure:

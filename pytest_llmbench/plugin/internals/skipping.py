@@ -22,6 +22,11 @@ def is_skipped(function: pytest.Item) -> bool:
     return isinstance(is_run, Caught) or not is_run
 
 
+def is_expected_to_fail(function: pytest.Item) -> bool:
+    """Return whether a mark, put there in its file or while it was set up, expects a test to fail, and counts now."""
+    return not function.config.option.runxfail and evaluate_xfail_marks(function) is not None
+
+
 def _is_run(function: pytest.Item) -> bool:
     if evaluate_skip_marks(function) is not None:
         return False

@@ -2,7 +2,9 @@
 
 import email.utils
 import socket
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
@@ -159,19 +161,17 @@ def test_one_fault_is_one_case(openai_server, openai_model, openai_requests):
     assert [isinstance(answer, AnswerError) for answer in answers] == [False, True, False]
 
 
-@pytest.mark.parametrize("status", [401, 403])
-def test_refused_key(openai_server, openai_model, openai_requests, monkeypatch, status):
+def test_refused_key(openai_server, openai_model, openai_requests, monkeypatch):
     """A refused key ends it: nothing more is sent, now or later, and each of the rest is told as fatal."""
     monkeypatch.setenv("MY_KEY", "sk-very-secret")
-    openai_server.on("a", openai_server.refuse(status, "Incorrect API key provided: sk-very-secret."))
+    openai_server.on("a", openai_server.refuse(401, "Incorrect API key provided: sk-very-secret."))
     model = openai_model(concurrency=1, api_key_env="MY_KEY")
     heard = []
 
     first = model.answer(openai_requests("a", "b", "c"), arrived=lambda index, error: heard.append(index))
     later = model.answer(openai_requests("d"))
 
-    kind = {401: "AuthenticationError", 403: "PermissionDeniedError"}[status]
-    cause = f"{kind} (HTTP {status}): Incorrect API key provided: ***.; check the key in MY_KEY"
+    cause = "AuthenticationError (HTTP 401): Incorrect API key provided: ***.; check the key in MY_KEY"
     assert [(error.cause, error.is_fatal, error.attempts) for error in (*first, *later)] == [
         (cause, True, 1),
         (cause, True, 0),
@@ -180,6 +180,20 @@ def test_refused_key(openai_server, openai_model, openai_requests, monkeypatch, 
     ]
     assert heard == [0, 1, 2]
     assert len(openai_server.received) == 1
+
+
+def test_refused_first_prompts(openai_server, openai_model, openai_requests):
+    """A 403 at the very first request may be a firewall's, about that prompt; the third without an answer ends it."""
+    openai_server.usual = openai_server.refuse(403, "blocked")
+    openai_server.on("fine", openai_server.stream("ok"))
+
+    blocked, fine, later, _ = openai_model(concurrency=1).answer(openai_requests("a", "fine", "b", "c"))
+    one, two, three, four = openai_model(concurrency=1).answer(openai_requests("a", "b", "c", "fine"))
+
+    assert (blocked.is_fatal, fine.text, later.is_fatal) == (False, "ok", False)
+    assert [error.is_fatal for error in (one, two, three, four)] == [False, False, True, True]
+    assert [error.attempts for error in (one, two, three, four)] == [1, 1, 1, 0]
+    assert one.cause == "PermissionDeniedError (HTTP 403): blocked; no key was sent, set OPENAI_API_KEY"
 
 
 def test_refused_prompt(openai_server, openai_model, openai_requests):
@@ -286,14 +300,41 @@ def test_connection_that_breaks_after_the_end(openai_server, openai_ask):
     assert (answer.text, answer.attempts) == ("ok", 1)
 
 
-def test_nobody_there(openai_ask):
-    """A refused connection is tried again, then told."""
+def test_nobody_there(openai_model, openai_requests):
+    """Who starts meanwhile is waited for as long as one request has attempts, and not so long for each of the others."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))  # bound but not listening: refuses
+        model = openai_model(base_url=f"http://127.0.0.1:{unused.getsockname()[1]}/v1", concurrency=1, max_retries=1)
 
-        error = openai_ask(base_url=f"http://127.0.0.1:{unused.getsockname()[1]}/v1", max_retries=1)
+        first, later = model.answer(openai_requests("a", "b"))
 
-    assert error.cause.startswith("ClientConnectorError: Cannot connect to host 127.0.0.1:")
+    assert first.cause.startswith("ClientConnectorError: Cannot connect to host 127.0.0.1:")
+    assert first.cause.endswith("; start the server, or correct base_url (2 attempts)")
+    assert (first.attempts, first.is_fatal, later.is_fatal) == (2, True, True)
+    assert later.attempts <= 1
+
+
+class Once(BaseHTTPRequestHandler):
+    def do_POST(self):
+        self.wfile.write(b'HTTP/1.0 200 OK\r\n\r\n{"choices": [{"index": 0, "message": {"content": "ok"}}]}')
+
+    def log_message(self, *args):
+        pass
+
+
+def test_gone_in_between(openai_model, openai_requests):
+    """A server that has answered and is not reached later may come back: that is the error of its request alone."""
+    with HTTPServer(("127.0.0.1", 0), Once) as server:
+        url = f"http://127.0.0.1:{server.server_port}/v1"
+        model = openai_model(base_url=url, concurrency=1, max_retries=0)
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        (answered,) = model.answer(openai_requests("a"))
+        thread.join()
+
+    gone, also = model.answer(openai_requests("b", "c"))
+
+    assert (answered.text, gone.is_fatal, also.is_fatal) == ("ok", False, False)
 
 
 def test_pause_holds_no_slot(openai_server, openai_model, openai_requests):
