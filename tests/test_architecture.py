@@ -33,7 +33,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("grading",),
     ("suites",),
     ("results",),
-    ("runner", "gate", "tuning"),
+    ("runner", "gate", "tuning", "importers"),
     ("report",),
     ("plugin",),
     ("cli",),
@@ -58,8 +58,9 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
     # what is sent to a service is a template of the models file, below the rooms that know of suites
     "jinja2": ("suites.prompts", "models.http.templates", "report.html"),
     "markupsafe": ("report.html",),
-    "yaml": ("suites.yaml12",),
-    **dict.fromkeys(("jsonschema", "referencing", "regex"), ("grading",)),
+    "yaml": ("suites.yaml12", "importers.yaml_text"),
+    **dict.fromkeys(("jsonschema", "referencing"), ("grading",)),
+    "regex": ("grading", "importers"),
     "pydantic": ("values", "models", "sql", "grading", "suites", "results"),
 }
 """The modules, or packages of them, that may import a library."""

@@ -27,6 +27,7 @@ from pytest_llmbench.report.terminal.labels import label_lines
 from pytest_llmbench.report.terminal.layout import Styled, folded
 from pytest_llmbench.report.terminal.scoreboard import (
     cut_off_lines,
+    left_out_lines,
     reason_lines,
     reused_line,
     scoreboard,
@@ -248,7 +249,9 @@ class Summary:
         if verbosity >= 0:
             write(terminalreporter, reason_lines(records, width))
             write(terminalreporter, label_lines(records, facts.prompts, width))
-        for remark in filter(None, (reused_line(records), *self._session.remarks)):
+        for remark in filter(
+            None, (reused_line(records), *left_out_lines(self._session.run.facts.suites), *self._session.remarks)
+        ):
             write(terminalreporter, folded((), visible(remark), width))
         if verbosity > 0:
             write(terminalreporter, check_rate_lines(records, width))

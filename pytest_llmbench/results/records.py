@@ -21,6 +21,7 @@ from pytest_llmbench.values import (
     Outcome,
     Prompt,
     Sampling,
+    Source,
     Split,
     ToolCall,
     Trust,
@@ -158,6 +159,8 @@ class SuiteInfo:
     """How many that are; None in files that do not hold it."""
     split: Split | None = None
     """Which cases a model may be trained on; absent in the JSON where the suite has no split."""
+    source: Source | None = None
+    """What it was imported from; absent in the JSON where it was not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,7 +28,7 @@ from pytest_llmbench.results.records import (
     SuiteInfo,
     TokenPrice,
 )
-from pytest_llmbench.values import AsTyped, GateKind, Json, Outcome, Sampling, Split, Trust
+from pytest_llmbench.values import AsTyped, GateKind, Json, Outcome, Sampling, Source, Split, Trust
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter, ValidationError
@@ -174,6 +174,7 @@ class _NamedSuite:
     cases: tuple[str, ...] | None = None
     n_cases: Annotated[int, AsTyped()] | None = None
     split: Split | None = None
+    source: Source | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,7 +219,7 @@ def run_info_to_json(facts: RunInfo) -> JsonObject:
 def _suite_to_json(suite: SuiteInfo) -> JsonObject:
     found = _without(asdict(suite), "suite")
     found = _without(found, "gate") if suite.gate is GateKind.STATISTICAL else found
-    for name in ("cases", "n_cases", "split"):
+    for name in ("cases", "n_cases", "split", "source"):
         found = _without(found, name) if getattr(suite, name) is None else found
     return found
 

@@ -218,6 +218,7 @@ class Runner:
                     cases=_held_cases(loaded),
                     n_cases=len(loaded.suite.cases),
                     split=loaded.suite.split,
+                    source=loaded.suite.source,
                 )
                 for name, loaded in suites.items()
             ),

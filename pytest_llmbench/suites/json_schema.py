@@ -18,6 +18,7 @@ from pytest_llmbench.suites.data_keys import KEYS
 from pytest_llmbench.suites.loader import SUITE_KEYS, TrustKeys
 from pytest_llmbench.suites.names import ID_PATTERN, RESERVED_MARKS, TAG_PATTERN
 from pytest_llmbench.suites.read_keys import ReadKeys
+from pytest_llmbench.suites.source_keys import SourceKeys
 from pytest_llmbench.suites.split import SplitKeys
 from pytest_llmbench.suites.tool_keys import NAME_PATTERN
 
@@ -114,6 +115,10 @@ def suite_schema(kinds: Mapping[str, GraderKind]) -> dict[str, Any]:
                 "minItems": 1,
                 "items": {"anyOf": [_TOOL, _WRAPPED_TOOL]},
                 "description": "Functions that the model may call; they go with each chat prompt.",
+            },
+            "source": {
+                **_inlined(SourceKeys),
+                "description": "What the suite was imported from, as `llmbench import` writes it.",
             },
             "trust": {
                 **_inlined(TrustKeys),

@@ -31,13 +31,14 @@ from pytest_llmbench.suites.names import ID_PATTERN, RESERVED_MARKS
 from pytest_llmbench.suites.prompt_keys import compiled, read_sources
 from pytest_llmbench.suites.prompts import PromptTemplate
 from pytest_llmbench.suites.read_keys import read_part
+from pytest_llmbench.suites.source_keys import SourceKeys, source_of
 from pytest_llmbench.suites.split import SplitKeys, read_split, with_sides
 from pytest_llmbench.suites.tool_keys import read_tools
-from pytest_llmbench.values import GateKind, Prompt, PromptStyle, Sampling, Split, Suite, Trust
+from pytest_llmbench.values import GateKind, Prompt, PromptStyle, Sampling, Source, Split, Suite, Trust
 
 SUITE_KEYS = frozenset(
     {"suite", "grader", "sampling", "prompt", "data", *KEYS, "cases", "trust", "gate", "split", "tools"}
-    | {"examples", "read"}
+    | {"examples", "read", "source"}
 )
 
 
@@ -156,6 +157,7 @@ class _Loader:
             split=split,
             tools=tools,
             part=self.part,
+            source=self._source(),
         )
         findings = (
             *(() if self.kind.reads_inputs or not templates else unused_inputs(cases, used)),
@@ -218,6 +220,15 @@ class _Loader:
             return read_split(given)
         except ValidationError as fault:
             self._fail(f"split: {first_fault(fault, SplitKeys)}", self.table.key_lines["split"])
+
+    def _source(self) -> Source | None:
+        node = self.table.entries.get("source")
+        if node is None:
+            return None
+        try:
+            return source_of(yaml12.value(node, self.path))
+        except ValidationError as fault:
+            self._fail(f"source: {first_fault(fault, SourceKeys)}", self.table.key_lines["source"])
 
     def _gate(self) -> GateKind:
         node = self.table.entries.get("gate")

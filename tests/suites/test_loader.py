@@ -254,7 +254,7 @@ FAULTS = {
     "unknown key": (
         SUITE + "threshold: 1\n",
         'suite.yaml:7: a suite with grader "exact" has no key "threshold"; its keys are: '
-        "cases, columns, data, delimiter, examples, gate, grader, ignore_case, prompt, read, sampling, split, suite, "
+        "cases, columns, data, delimiter, examples, gate, grader, ignore_case, prompt, read, sampling, source, split, suite, "
         "tools, trust.",
     ),
     "unknown grader": (

@@ -28,6 +28,7 @@ _PLACES = MappingProxyType(
         "function": ("graders", "FUNCTION"),
         "f1": ("overlap", "F1"),
         "rouge_l": ("overlap", "ROUGE_L"),
+        "levenshtein": ("edits", "LEVENSHTEIN"),
     }
 )
 """Module below this package and name in it, by kind: a new kind is one file, and one line here."""
@@ -37,7 +38,7 @@ COMBINATIONS = ("not", "any", "all")
 
 TEXT_KEYS = frozenset(
     {"equals", "contains", "contains_any", "starts_with", "ends_with", "one_of", "regex", "label", "labels"}
-    | {"finish", "f1", "rouge_l", "function", "name", "path"}
+    | {"finish", "f1", "rouge_l", "levenshtein", "function", "name", "path"}
 )
 """Keys of a check whose scalars are the texts they are written as."""
 

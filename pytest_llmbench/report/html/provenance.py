@@ -9,7 +9,7 @@ from pytest_llmbench.report.html.format import stamp
 from pytest_llmbench.report.html.section import Section, template
 from pytest_llmbench.report.html.subject import Subject
 from pytest_llmbench.results.records import JudgeInfo, Machine, ModelInfo, Run
-from pytest_llmbench.values import Json, Outcome, Sampling
+from pytest_llmbench.values import Json, Outcome, Sampling, Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +46,8 @@ def _of_run(name: str, run: Run) -> Iterator[tuple[str, Iterator[tuple[str, str]
             "digest": suite.sha256,
             "grader": f"{suite.grader}, version {suite.grader_version}",
         }
+        if suite.source is not None:
+            facts |= dict(_about_source(suite.source))
         yield f"{name}: suite {suite.suite}", iter(facts.items())
     if run.facts.judge is not None:
         yield f"{name}: judge", _about_judge(run.facts.judge)
@@ -67,6 +69,13 @@ def _about_run(run: Run) -> Iterator[tuple[str, str]]:
         yield "ended by", ", ".join(f"{name} {count:,}" for name, count in sorted(ends.items()))
     tokens = [sum(getattr(sample, name) or 0 for sample in samples) for name in ("input_tokens", "output_tokens")]
     yield "tokens in, out", " · ".join(f"{count:,}" for count in tokens)
+
+
+def _about_source(source: Source) -> Iterator[tuple[str, str]]:
+    yield "imported from", f"{source.path} ({source.kind}), digest {source.sha256}, by version {source.importer}"
+    yield "cases left out", f"{source.left_out:,}"
+    yield from ((name, _text(value)) for name, value in source.about.items())
+    yield from (("note", note) for note in source.notes)
 
 
 def _machine(machine: Machine) -> str:

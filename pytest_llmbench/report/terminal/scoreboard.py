@@ -5,14 +5,14 @@ flight, rows in a batch) under which most of its answers were measured.  Reused 
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pytest_llmbench.gate.latency import usual_concurrency
-from pytest_llmbench.report.format import count_briefly, dollars, interval, percent, seconds
+from pytest_llmbench.report.format import count_briefly, counted, dollars, interval, percent, seconds
 from pytest_llmbench.report.safe_text import on_one_line, visible
 from pytest_llmbench.report.terminal.layout import Span, Style, Styled, folded, plain, table
-from pytest_llmbench.results.records import Record, RunInfo, TokenPrice
+from pytest_llmbench.results.records import Record, RunInfo, SuiteInfo, TokenPrice
 from pytest_llmbench.results.spending import Spending, judge_spending, model_spending
 from pytest_llmbench.stats import mean, quantile, wilson_interval
 from pytest_llmbench.values import CUT_OFF, Outcome
@@ -239,6 +239,14 @@ def cut_off_lines(lines: Sequence[Line], records: Sequence[Record]) -> list[str]
             text += f" answers at their limit of tokens; raise {key}"
         found.append(visible(f"{text}."))
     return found
+
+
+def left_out_lines(suites: Iterable[SuiteInfo]) -> Iterator[str]:
+    """Name the suites that hold fewer cases than what they were imported from."""
+    for suite in suites:
+        if suite.source is not None and suite.source.left_out:
+            count = counted(suite.source.left_out, "case")
+            yield f"{suite.suite}: {count} of {suite.source.path} left out when it was imported."
 
 
 def reused_line(records: Sequence[Record]) -> str:

@@ -1,0 +1,68 @@
+"""`llmbench import`: suites from the files of other tools."""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+from pytest_llmbench.cli.output import print_lines
+from pytest_llmbench.errors import UsageFault
+from pytest_llmbench.importers import written
+from pytest_llmbench.importers.base import Imported, Wanted
+from pytest_llmbench.importers.kinds import KINDS, kind_of
+from pytest_llmbench.importers.source import Folder
+from pytest_llmbench.report.format import counted
+from pytest_llmbench.report.safe_text import visible
+from pytest_llmbench.suites.names import ID_PATTERN, RESERVED_MARKS
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("source", type=Path, metavar="SOURCE", help="file or folder to import")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="cases/NAME.yaml", help="suite file to write"
+    )
+    parser.add_argument("--from", dest="kind", choices=list(KINDS), metavar="KIND", help=f"one of: {', '.join(KINDS)}")
+    parser.add_argument("--partial", action="store_true", help="leave out the cases that are not mapped whole")
+    parser.add_argument("--dry-run", action="store_true", help="show what would be written, and write nothing")
+    parser.add_argument("--update", action="store_true", help="renew a suite, keeping the ids of unchanged cases")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Import, and print what was written; gives the exit status."""
+    target: Path = options.output
+    if target.suffix not in (".yaml", ".yml"):
+        raise UsageFault(f"-o {target}: a suite file ends in .yaml.")
+    if not ID_PATTERN.fullmatch(target.stem) or target.stem in RESERVED_MARKS or target.stem.startswith("_"):
+        raise UsageFault(f'-o {target}: "{target.stem}" becomes the name of the suite; use letters, digits, "-".')
+    kind = kind_of(options.source, options.kind)
+    folder = Folder(root=options.source if options.source.is_dir() else options.source.parent)
+    imported = written.without_secrets(kind.read(options.source, folder, Wanted(name=target.stem)))
+    unmapped = written.unmapped_of(imported)
+    print_lines(visible(str(one)) for one in unmapped)
+    n_cases = sum(len(suite.cases) for suite in imported.suites)
+    if (unmapped and not options.partial) or not n_cases:
+        way_out = "--partial leaves out the cases concerned" if n_cases else "no case is left"
+        print_lines([f"nothing written: {counted(len(unmapped), 'construct')} not mapped; {way_out}"])
+        return 1
+    provenance = written.Provenance(kind=kind.name, path=_name(imported, options.source), sha256=folder.sha256)
+    files = written.files_of(imported, target, provenance, is_update=options.update)
+    (written.check if options.dry_run else written.write)(files)
+    print_lines(visible(line) for line in _report(files, imported, is_dry=options.dry_run))
+    return 0
+
+
+def _name(imported: Imported, source: Path) -> str:
+    return imported.files[0].name if imported.files else source.name
+
+
+def _report(files: written.Files, imported: Imported, *, is_dry: bool) -> Iterator[str]:
+    word = "would write" if is_dry else "wrote"
+    for target in files.targets:
+        suite = target.suite
+        left_out = f", {counted(len(suite.left_out), 'case')} left out" if suite.left_out else ""
+        yield f"{word} {target.path}: {counted(len(suite.cases), 'case')}{left_out}"
+    suites = {target.path for target in files.targets}
+    yield from (f"{word} {path}" for path in files.texts if path not in suites)
+    for note in dict.fromkeys(note for target in files.targets for note in target.suite.notes):
+        yield f"note: {note}"
+    yield from imported.printed

@@ -1,0 +1,168 @@
+"""What every importer gives: suites, what they lack of their source, and what a user should read.
+
+An importer reads; it writes nothing.  Whatever it cannot carry over with the meaning it has at the peer is `Unmapped`,
+with the place where it stands, and `importers.written` decides what becomes of it.
+"""
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pytest_llmbench.errors import UsageFault
+from pytest_llmbench.values import Json
+
+_NOT_OF_IDS = re.compile(r"[^A-Za-z0-9._-]+")
+_NOT_OF_TAGS = re.compile(r"[^a-z0-9_-]+")
+_LONGEST_ID = 60
+
+
+class SourceFault(UsageFault):
+    """A source cannot be read, or is not what an importer reads; nothing is imported of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A line of a file of the source, from 1; 0 where the file has no lines."""
+
+    path: Path
+    line: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.path.name}:{self.line}" if self.line else self.path.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unmapped:
+    """Something that no suite can hold with the meaning it has in its source; `message` ends with the way out."""
+
+    place: Place
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.message}"
+
+
+class NotMapped(Exception):
+    """Raised where something cannot be mapped, and caught where it is known what it takes with it."""
+
+    def __init__(self, message: str, place: Place):
+        self.unmapped = Unmapped(place=place, message=message)
+        super().__init__(str(self.unmapped))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportedCase:
+    """A case as a suite will hold it.
+
+    `name` is what the peer calls it, for its id; `keyed_by` are the inputs that make an id where it has no name.
+    `given` is how the source holds it, for the file of what is left out.
+    """
+
+    inputs: Mapping[str, Json]
+    place: Place
+    name: str | None = None
+    keyed_by: Json = None
+    checks: Sequence[Mapping[str, Any]] = ()
+    replaces_checks: bool = False
+    pass_score: float | None = None
+    tags: tuple[str, ...] = ()
+    fields: Mapping[str, Json] = field(default_factory=dict)
+    given: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """A case that is not taken, as its source holds it, and why."""
+
+    given: Any
+    why: tuple[Unmapped, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportedSuite:
+    """A suite as it will be written; `label` tells several of one source apart.
+
+    `keys` are those of the suite file beside `suite`, `source`, `checks`, `cases` and `data`.
+    `data` names a file for the cases, in place of `cases` in the suite.
+    `answers` are lines of a file for a recorded model.
+    """
+
+    label: str = ""
+    keys: Mapping[str, Any]
+    checks: Sequence[Mapping[str, Any]] = ()
+    cases: Sequence[ImportedCase] = ()
+    left_out: Sequence[LeftOut] = ()
+    notes: tuple[str, ...] = ()
+    about: Mapping[str, Json] = field(default_factory=dict)
+    is_data_file: bool = False
+    answers: Sequence[tuple[int, Mapping[str, Json]]] = ()
+    """Recorded answers, each with the place of its case in `cases`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """All that a source gives.
+
+    `unmapped` concerns the source as a whole: it cannot be left out with a case.  `printed` is for the user, and no
+    part of what is written, such as a models file.  `files` are all that were read.
+    """
+
+    suites: Sequence[ImportedSuite]
+    files: Sequence[Path]
+    unmapped: Sequence[Unmapped] = ()
+    printed: Sequence[str] = ()
+    folders: Mapping[str, Path] = field(default_factory=dict)
+    """Folders to be put beside the suite, by name: databases."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What the user asked of an importer."""
+
+    name: str
+    trusts_code: bool = False
+    limit: int | None = None
+    seed: int | None = None
+    mapped: Mapping[str, str] = field(default_factory=dict)
+    """Columns of the source by the name that the importer knows."""
+
+
+def slug(text: str) -> str:
+    """Give a text as a case id or the name of a file: its letters and digits, with dashes between."""
+    return _NOT_OF_IDS.sub("-", text).strip("-._")[:_LONGEST_ID].strip("-._")
+
+
+def tag(text: str) -> str | None:
+    """Give a text as a tag; None if nothing is left of it."""
+    found = _NOT_OF_TAGS.sub("-", text.lower()).strip("-_")
+    return found or None
+
+
+def hashed_id(content: Json) -> str:
+    """Give eight hex digits for what a case asks: the same content has the same id, wherever it stands."""
+    written = json.dumps(content, ensure_ascii=False, sort_keys=True, default=str)
+    return hashlib.sha256(written.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+
+
+def case_ids(cases: Iterable[ImportedCase]) -> list[str]:
+    """Give each case its permanent id: its name, else a digest of its inputs; never its number.
+
+    Cases of one name get the digest behind it; cases that are equal in all are numbered, for nothing tells them apart.
+    """
+    found = list(cases)
+    names = [slug(case.name) if case.name else "" for case in found]
+    counts = Counter(names)
+    ids: list[str] = []
+    taken: dict[str, int] = {}
+    for case, name in zip(found, names, strict=True):
+        content = case.inputs if case.keyed_by is None else case.keyed_by
+        digest = hashed_id(content)
+        one = digest if not name else name if counts[name] == 1 else f"{name}-{digest}"
+        number = taken[one] = taken.get(one, 0) + 1
+        ids.append(one if number == 1 else f"{one}-{number}")
+    return ids

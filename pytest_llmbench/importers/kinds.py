@@ -1,0 +1,85 @@
+"""The kinds of sources, and how one is recognised by its content."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_llmbench.importers.base import Imported, SourceFault, Wanted
+from pytest_llmbench.importers.source import Folder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """A kind of source.
+
+    `claims(path)` tells whether a path looks like one; it reads little and raises nothing.
+    `read(path, folder, wanted)` imports it.
+    """
+
+    name: str
+    claims: Callable[[Path], bool]
+    read: Callable[[Path, Folder, Wanted], Imported]
+    about: str
+
+
+def _promptfoo_claims(path: Path) -> bool:
+    from pytest_llmbench.importers.promptfoo import config
+
+    if path.is_dir():
+        return any((path / name).is_file() for name in (*config.FILES, *config.CODE))
+    if path.suffix.lower() not in (".yaml", ".yml", ".json"):
+        return path.name in config.CODE
+    try:
+        return config.is_promptfoo(Folder(root=path.parent).tree(path))
+    except SourceFault:
+        return path.name in config.FILES
+
+
+def _promptfoo(path: Path, folder: Folder, wanted: Wanted) -> Imported:
+    from pytest_llmbench.importers.promptfoo import config
+
+    file = config.find(path)
+    if file is None:
+        raise SourceFault(f"{path}: there is no {config.FILES[0]} in this folder.")
+    tree = folder.tree(file)
+    if not config.is_promptfoo(tree):
+        raise SourceFault(f"{file}: this is no configuration of promptfoo; it needs `prompts`, and `tests`.")
+    return config.read(file, tree, folder, wanted)
+
+
+KINDS: Mapping[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind(
+            name="promptfoo",
+            claims=_promptfoo_claims,
+            read=_promptfoo,
+            about="promptfooconfig.yaml, or the folder that holds it",
+        ),
+    )
+}
+"""The kinds by name, as `--from` takes them."""
+
+
+def kind_of(path: Path, name: str | None) -> Kind:
+    """Give the kind of a source.
+
+    Args:
+        path: the source.
+        name: the kind, where the user named one.
+
+    Raises:
+        SourceFault: there is no such source or kind, or more than one kind fits.
+    """
+    if name is not None:
+        return KINDS[name]
+    if not path.exists():
+        raise SourceFault(f"there is no {path}; name a file or folder to import.")
+    found = [kind for kind in KINDS.values() if kind.claims(path)]
+    if len(found) == 1:
+        return found[0]
+    names = " or ".join(f"--from {kind.name}" for kind in found)
+    if found:
+        raise SourceFault(f"{path} may be of several kinds; pass {names}.")
+    known = "; ".join(f"{kind.name} ({kind.about})" for kind in KINDS.values())
+    raise SourceFault(f"{path} is of no kind that can be imported; the kinds are: {known}.")

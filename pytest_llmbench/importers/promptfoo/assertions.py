@@ -1,0 +1,383 @@
+"""From promptfoo's assertions to checks with the same verdicts.
+
+promptfoo compares as JavaScript does: no trimming, each character counts, a code fence is no JSON, a pattern is
+searched for.  So every check is written with `verbatim`, `trim`, `search` and `fence`.
+Source: promptfoo 0.121.20, `src/assertions/`.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from pytest_llmbench.importers.base import NotMapped, Place
+from pytest_llmbench.importers.promptfoo.expressions import NoCondition, check_of
+from pytest_llmbench.importers.promptfoo.patterns import translated
+from pytest_llmbench.importers.promptfoo.templates import Template, javascript_number
+from pytest_llmbench.importers.source import Folder, Value, read_tree
+from pytest_llmbench.values import Json
+
+_EXACT = {"verbatim": True, "trim": False}
+_KEYS = frozenset({"type", "value", "threshold", "weight", "metric", "config"})
+_DISTANCE = 5
+"""The edits that `levenshtein` allows at the peer where none are written."""
+
+_ELSEWHERE = {
+    "is-sql": "it checks the grammar alone; execute the query instead, with a check `sql`, see docs/sql.md",
+    "contains-sql": "it checks the grammar alone; execute the query instead, with a check `sql`, see docs/sql.md",
+    "python": "it is code; write it as package.module:function, see docs/graders.md",
+    "ruby": "it is code; write it as package.module:function, see docs/graders.md",
+    "webhook": "it asks a service; write it as package.module:function, see docs/graders.md",
+    "cost": "it is about a run and no answer; use --llm-max-cost",
+    "latency": "it is about a machine and no answer; use --llm-latency-margin",
+    "perplexity": "it needs log-probabilities, which are not kept",
+    "is-refusal": "a refusal is a reason of its own here, see docs/graders.md",
+}
+"""Why some kinds are never mapped, and what to do instead."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assertion:
+    """An assertion with its templates referenced by `$ref` put in, and its place.
+
+    `render` puts the variables of a case into a text at once, for values that are divided after that.
+    """
+
+    value: Value
+    folder: Folder
+    variables: Sequence[Mapping[str, Json]]
+
+    @property
+    def type(self) -> str:
+        """Its type, with `not-` in front where it has that."""
+        found = self.value.get("type")
+        return str(found.value) if found is not None else ""
+
+    @property
+    def place(self) -> Place:
+        """Where its type is written."""
+        found = self.value.get("type")
+        return self.value.place if found is None else found.place
+
+    def fail(self, why: str) -> NoReturn:
+        """Refuse it.
+
+        Raises:
+            NotMapped: always.
+        """
+        written = self.value.get("value")
+        shown = "" if written is None or not isinstance(written.value, str) else f' "{_shortened(written.value)}"'
+        named = f"assert {self.type}".strip()
+        raise NotMapped(f"{named}{shown}: {why}, or pass --partial.", self.place)
+
+    def content(self) -> Any:
+        """Give its value, read from a file of the source where it names one.
+
+        Raises:
+            NotMapped: it is code, or outside the folder.
+        """
+        found = self.value.get("value")
+        if found is None:
+            return None
+        given = found.plain()
+        if isinstance(given, str) and given.startswith("file://"):
+            name = given.removeprefix("file://")
+            if re.search(r"\.(?:[cm]?[jt]sx?|py|rb)(?::\w+)?$", name):
+                self.fail("it is code; write it as package.module:function, see docs/graders.md")
+            path = self.folder.file(name, found.place)
+            text = self.folder.text(path)
+            is_tree = path.suffix in (".json", ".yaml", ".yml")
+            return read_tree(text, path).plain() if is_tree else text.strip()
+        if isinstance(given, str) and given.startswith("package:"):
+            self.fail("it is code; write it as package.module:function, see docs/graders.md")
+        return given
+
+    def text(self) -> str:
+        """Give its value as a text, in which jinja2 renders what nunjucks does.
+
+        Raises:
+            NotMapped: it is none, or blank for some case.
+        """
+        given = self.content()
+        if isinstance(given, bool) or not isinstance(given, str | int | float):
+            self.fail("its value is no text; write one")
+        text = self._rendered(_written(given))
+        if not text.strip():
+            self.fail("a blank text cannot be asked for; write the text of a right answer")
+        return text
+
+    def _rendered(self, text: str) -> str:
+        if "{{" not in text and "{%" not in text and "{#" not in text:
+            return text
+        template = Template.of(text, self.place)
+        found = template.jinja(self.variables)
+        if "{%" in text or any(use.how == "dump" for use in template.uses):
+            self.fail("its template is more than a variable; write out the text")
+        for use in template.uses:
+            if any(
+                not str(variables.get(use.path.split(".")[0].split("[")[0], "")).strip() for variables in self.variables
+            ):
+                self.fail(f"the variable `{use.path}` is blank in a case, and a blank text cannot be asked for")
+        return found
+
+    def texts(self) -> list[str]:
+        """Give its value as several texts; one text is divided at its commas.
+
+        Raises:
+            NotMapped: it is neither, or a template could divide it otherwise.
+        """
+        given = self.content()
+        if isinstance(given, str):
+            if "{{" in given and "," in "".join(str(v) for one in self.variables for v in one.values()):
+                self.fail("a variable with a comma in it divides its value anew; write a list")
+            given = divided(given, self)
+        if not isinstance(given, list) or not given:
+            self.fail("its value is no list of texts; write one")
+        texts = [self._rendered(_written(one)) for one in given if not isinstance(one, list | dict)]
+        if len(texts) != len(given) or not all(text.strip() for text in texts):
+            self.fail("a blank text cannot be asked for; write the texts of a right answer")
+        return texts
+
+    @property
+    def threshold(self) -> float | None:
+        """Its threshold, where it has one.
+
+        Raises:
+            NotMapped: it is no number.
+        """
+        found = self.value.get("threshold")
+        if found is None:
+            return None
+        if isinstance(found.value, bool) or not isinstance(found.value, int | float):
+            self.fail("its threshold is no number; write one")
+        return found.value
+
+
+def checks_of(assertion: Assertion) -> dict[str, Any]:
+    """Give the check that an assertion is, with its weight and name.
+
+    Raises:
+        NotMapped: there is none with the same verdicts.
+    """
+    kind = assertion.type
+    unknown = next((key for key in assertion.value.keys if key not in _KEYS and kind != "assert-set"), None)
+    if unknown is not None:
+        assertion.fail(f"its `{unknown}` is not mapped; take it out")
+    if assertion.value.get("config") is not None:
+        assertion.fail("its `config` is for code; take it out")
+    weight = weight_of(assertion)
+    check = dict(_plain_check(kind, assertion))
+    metric = assertion.value.get("metric")
+    if metric is not None and "{{" not in str(metric.value):
+        check["name"] = str(metric.value)
+    if weight == 0:
+        check["advice"] = True
+    elif weight != 1:
+        check["weight"] = weight
+    return check
+
+
+def weight_of(assertion: Assertion) -> float:
+    """Give the weight of an assertion.
+
+    Raises:
+        NotMapped: it is negative or no number.
+    """
+    found = assertion.value.get("weight")
+    if found is None:
+        return 1
+    if isinstance(found.value, bool) or not isinstance(found.value, int | float) or found.value < 0:
+        assertion.fail("its weight is no number of at least 0; write one")
+    return found.value
+
+
+def _plain_check(kind: str, assertion: Assertion) -> Mapping[str, Any]:
+    is_inverse = kind.startswith("not-")
+    name = kind.removeprefix("not-")
+    if name not in _MADE:
+        why = _ELSEWHERE.get(name)
+        if why is None:
+            why = "there is no check for it; docs/import.md lists the kinds that are mapped"
+            why = why if name else "it has no `type`; write one"
+        assertion.fail(why)
+    if assertion.threshold is not None and name not in ("levenshtein", "assert-set"):
+        assertion.fail("it has a threshold, which its kind does not read; take it out")
+    check = _MADE[name](assertion)
+    if not is_inverse:
+        return check
+    if "json" in check:
+        # its opposite is true there where nothing can be read, and is `unparsed` here
+        own = {key: value for key, value in check.items() if key != "json"}
+        asked: Any = check["json"]
+        readable = {"not": {"json": {}, **own}}
+        return readable if not asked else {"any": [readable, {"not": check}]}
+    return {"not": check}
+
+
+def _equals(assertion: Assertion) -> Mapping[str, Any]:
+    given = assertion.content()
+    if isinstance(given, list | dict):
+        if _has_template(given):
+            assertion.fail("its value is an object with templates in it; write a text")
+        return {"json": {"schema": {"const": given}}, "fence": False}
+    if isinstance(given, bool):
+        return {"equals": str(given).lower(), **_EXACT}
+    return {"equals": assertion.text(), **_EXACT}
+
+
+def _regex(assertion: Assertion) -> Mapping[str, Any]:
+    given = assertion.content()
+    if not isinstance(given, str) or not given:
+        assertion.fail("its value is no pattern; write one")
+    if "{{" in given:
+        assertion.fail("a template in a pattern is not mapped; write it out")
+    try:
+        pattern = translated(given)
+    except ValueError as fault:
+        assertion.fail(f"{fault}; write it for Python's `regex`")
+    return {"regex": pattern, "search": True, "trim": False}
+
+
+def _json(assertion: Assertion, *, is_alone: bool) -> Mapping[str, Any]:
+    given = assertion.content()
+    if isinstance(given, str):
+        if "{{" in given:
+            assertion.fail("a template in a schema is not mapped; write it out")
+        given = read_tree(given, assertion.place.path).plain() if given.strip() else None
+    if given is not None and not isinstance(given, dict):
+        assertion.fail("its schema is no object; write one")
+    odd = next(_odd_keywords(given), None) if given else None
+    if odd is not None:
+        assertion.fail(f"`{odd}` in a schema is read otherwise by promptfoo's validator; write it without")
+    if is_alone:
+        return {"json": {"schema": given} if given else {}, "fence": False}
+    return {"json": {"schema": given or {"type": "object"}}}
+
+
+def _odd_keywords(schema: Any) -> Iterator[str]:
+    """Give the keywords that Ajv and the drafts after it read differently."""
+    if isinstance(schema, list):
+        for entry in schema:
+            yield from _odd_keywords(entry)
+    elif isinstance(schema, dict):
+        if isinstance(schema.get("items"), list):
+            yield "items: [...]"
+        for key, value in schema.items():
+            if key in ("format", "dependencies", "$ref", "$dynamicRef", "nullable", "discriminator", "additionalItems"):
+                yield key
+            elif key in ("properties", "patternProperties", "$defs", "definitions") and isinstance(value, dict):
+                for inner in value.values():
+                    yield from _odd_keywords(inner)
+            elif key not in ("const", "enum", "default", "examples"):
+                yield from _odd_keywords(value)
+
+
+def _words(assertion: Assertion) -> Mapping[str, Any]:
+    given = assertion.content()
+    bounds = given if isinstance(given, dict) else {"min": _whole(given, assertion), "max": _whole(given, assertion)}
+    if not bounds or set(bounds) - {"min", "max"}:
+        assertion.fail("its value has `min`, `max` or both; write one")
+    words = {key: _whole(value, assertion) for key, value in bounds.items()}
+    if words.get("min", 0) > words.get("max", words.get("min", 0)):
+        assertion.fail("its `min` is above its `max`, so promptfoo breaks on it; write a range")
+    return {"words": words}
+
+
+def _whole(given: Any, assertion: Assertion) -> int:
+    if isinstance(given, str) and given.strip().isascii() and given.strip().isdigit():
+        given = int(given)
+    if isinstance(given, bool) or not isinstance(given, int) or given < 0:
+        assertion.fail("its value is no whole number; write one")
+    return given
+
+
+def _levenshtein(assertion: Assertion) -> Mapping[str, Any]:
+    threshold = _DISTANCE if assertion.threshold is None else assertion.threshold
+    if threshold < 0:
+        assertion.fail("its threshold is below 0; write a number of edits")
+    return {"levenshtein": assertion.text(), "max": int(threshold), "trim": False, "verbatim": True}
+
+
+def _javascript(assertion: Assertion) -> Mapping[str, Any]:
+    given = assertion.content()
+    if not isinstance(given, str) or "{{" in given:
+        assertion.fail("it is code; write it as package.module:function")
+    try:
+        return check_of(given)
+    except NoCondition as fault:
+        assertion.fail(f"{fault}; write it as package.module:function")
+
+
+def _finish(assertion: Assertion) -> Mapping[str, Any]:
+    return {"finish": assertion.text().lower()}
+
+
+def divided(text: str, assertion: Assertion) -> list[str]:
+    """Divide a text at its commas as promptfoo does; fields may stand in double quotes.
+
+    Raises:
+        NotMapped: a quote is not closed.
+    """
+    found: list[str] = []
+    place = 0
+    while True:
+        place += len(text[place:]) - len(text[place:].lstrip(", \t\r\n\f\v"))
+        if place >= len(text):
+            return found
+        if text[place] != '"':
+            end = text.find(",", place)
+            end = len(text) if end < 0 else end
+            found.append(text[place:end].strip())
+        else:
+            quoted = _QUOTED.match(text, place)
+            if quoted is None:
+                assertion.fail("a quote in its value is not closed; close it")
+            found.append(re.sub(r'\\(["\\])|""', lambda one: one[1] or '"', quoted[1]))
+            end = quoted.end()
+        place = end
+
+
+_QUOTED = re.compile(r'"((?:\\["\\]|""|[^"])*)"\s*(?=,|\Z)')
+
+
+def _written(given: Any) -> str:
+    if isinstance(given, bool):
+        return str(given).lower()
+    return javascript_number(given) if isinstance(given, float) else str(given)
+
+
+def _has_template(given: Any) -> bool:
+    if isinstance(given, dict):
+        return any(_has_template(entry) for entry in given.values())
+    if isinstance(given, list):
+        return any(_has_template(entry) for entry in given)
+    return isinstance(given, str) and "{{" in given
+
+
+def _shortened(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 60 else f"{line[:59]}…"
+
+
+def _ignoring(keys: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {**keys, "ignore_case": True}
+
+
+_MADE: Mapping[str, Callable[[Assertion], Mapping[str, Any]]] = {
+    "equals": _equals,
+    "contains": lambda one: {"contains": one.text(), **_EXACT},
+    "icontains": lambda one: {"contains": one.text(), **_ignoring(_EXACT)},
+    "contains-any": lambda one: {"contains_any": one.texts(), **_EXACT},
+    "icontains-any": lambda one: {"contains_any": one.texts(), **_ignoring(_EXACT)},
+    "contains-all": lambda one: {"contains": one.texts(), **_EXACT},
+    "icontains-all": lambda one: {"contains": one.texts(), **_ignoring(_EXACT)},
+    "starts-with": lambda one: {"starts_with": one.text(), **_EXACT},
+    "regex": _regex,
+    "is-json": lambda one: _json(one, is_alone=True),
+    "contains-json": lambda one: _json(one, is_alone=False),
+    "word-count": _words,
+    "levenshtein": _levenshtein,
+    "finish-reason": _finish,
+    "javascript": _javascript,
+}
+"""How each kind is mapped, by its name without `not-`."""

@@ -1,0 +1,312 @@
+"""Read a configuration of promptfoo as suites: one for each prompt, with the same tests.
+
+Source: promptfoo 0.121.20; what is mapped to what is listed in docs/import.md.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pytest_llmbench.importers.base import (
+    Imported,
+    ImportedCase,
+    ImportedSuite,
+    LeftOut,
+    NotMapped,
+    Place,
+    SourceFault,
+    Unmapped,
+    Wanted,
+    tag,
+)
+from pytest_llmbench.importers.promptfoo.assertions import Assertion, checks_of, weight_of
+from pytest_llmbench.importers.promptfoo.prompts import PromptSource, read_prompts
+from pytest_llmbench.importers.promptfoo.providers import models_file, secrets_below
+from pytest_llmbench.importers.promptfoo.templates import as_printed, dump, dumped_name, lookup, own_name, roots
+from pytest_llmbench.importers.promptfoo.tests_of import Test, Tests
+from pytest_llmbench.importers.source import Folder, Value
+from pytest_llmbench.values import Json
+
+FILES = ("promptfooconfig.yaml", "promptfooconfig.yml", "promptfooconfig.json")
+CODE = ("promptfooconfig.js", "promptfooconfig.cjs", "promptfooconfig.mjs", "promptfooconfig.ts")
+
+_IGNORED = frozenset(
+    [
+        "description",
+        "providers",
+        "targets",
+        "prompts",
+        "tests",
+        "defaultTest",
+        "scenarios",
+        "assertionTemplates",
+        "env",
+        "outputPath",
+        "sharing",
+        "tags",
+        "evaluateOptions",
+        "commandLineOptions",
+        "derivedMetrics",
+        "writeLatestResults",
+        "metadata",
+        "$schema",
+    ]
+)
+_REFUSED = {
+    "redteam": "makes tests by a model; write its tests to a file and import that",
+    "extensions": "is code that changes tests and results; import a configuration without it",
+    "nunjucksFilters": "is code that templates call; write the prompts without it",
+    "tracing": "watches an application from within; take it out",
+}
+_NAMED = re.compile(r"\{\{-? *([A-Za-z_]\w*)")
+
+_SAMPLING = {"max_tokens": 1024, "temperature": 0}
+"""What promptfoo asks of a model where the configuration has nothing of its own."""
+
+
+def find(source: Path) -> Path | None:
+    """Give the configuration that a path names: itself, or the one of its folder; None if there is none.
+
+    Raises:
+        SourceFault: it is code.
+    """
+    if source.is_dir():
+        code = next((source / name for name in CODE if (source / name).is_file()), None)
+        found = next((source / name for name in FILES if (source / name).is_file()), None)
+        if found is None and code is not None:
+            raise SourceFault(f"{code}: this configuration is code; write it as YAML, and import that.")
+        return found
+    return source
+
+
+def is_promptfoo(tree: Value) -> bool:
+    """Return whether a file looks like a configuration of promptfoo."""
+    keys = set(tree.keys)
+    return "prompts" in keys and bool(keys & {"providers", "targets", "tests", "scenarios", "defaultTest"})
+
+
+def read(path: Path, tree: Value, folder: Folder, wanted: Wanted) -> Imported:
+    """Read a configuration.
+
+    Raises:
+        SourceFault: it has no prompts, or a file of it cannot be read.
+    """
+    del wanted
+    return _Config(path, tree, folder).read()
+
+
+class _Config:
+    def __init__(self, path: Path, tree: Value, folder: Folder):
+        self.path = path
+        self.tree = tree
+        self.folder = folder
+        self.unmapped: list[Unmapped] = []
+        self.notes: list[str] = []
+
+    def read(self) -> Imported:
+        prompts = self.tree.get("prompts")
+        if prompts is None:
+            raise SourceFault(f"{self.tree.place}: this configuration has no prompts.")
+        self._check_keys()
+        sources, refused = read_prompts(prompts, self.folder)
+        self.unmapped += [fault.unmapped for fault in refused]
+        tests = Tests(config=self.tree, folder=self.folder)
+        found = list(tests.all())
+        self.unmapped += tests.unread
+        left_out = [LeftOut(given=given, why=(why,)) for given, why in tests.refused]
+        self.notes += tests.notes
+        printed = self._providers()
+        suites = [one for source in sources if (one := self._suite(source, sources, found, left_out)) is not None]
+        if printed:
+            printed = [
+                "models file (fixtures/models.toml) for its providers:",
+                *(f"    {line}".rstrip() for line in printed),
+            ]
+        return Imported(suites=suites, files=tuple(self.folder.read), unmapped=self.unmapped, printed=printed)
+
+    def _check_keys(self) -> None:
+        for key in self.tree.keys:
+            entry = self.tree.get(key)
+            if entry is None or key in _IGNORED or not entry.value:
+                continue
+            why = _REFUSED.get(key, "is not mapped; take it out")
+            self.unmapped.append(Unmapped(place=entry.place, message=f"`{key}` {why}, or pass --partial."))
+
+    def _providers(self) -> list[str]:
+        providers = self.tree.get("providers") or self.tree.get("targets")
+        lines: list[str] = []
+        if providers is not None:
+            lines, refused, secrets = models_file(providers)
+            self.unmapped += refused
+            self.notes += secrets
+        environment = self.tree.get("env")
+        for key, place in secrets_below(environment) if environment is not None else ():
+            self.notes.append(f"{place}: the secret in `{key}` is not copied; set it as an environment variable.")
+        return lines
+
+    def _suite(
+        self,
+        source: PromptSource,
+        sources: Sequence[PromptSource],
+        tests: Sequence[Test],
+        left_out: Sequence[LeftOut],
+    ) -> ImportedSuite | None:
+        names = source.names | {source.label}
+        mine = [test for test in tests if test.prompts is None or names & set(test.prompts)]
+        variables = [test.variables for test in mine]
+        try:
+            chat = source.chat(variables)
+        except NotMapped as fault:
+            self.unmapped.append(fault.unmapped)
+            return None
+        shared, cases, refused = self._cases(source, mine)
+        return ImportedSuite(
+            label=source.label if len(sources) > 1 else "",
+            keys={"sampling": _SAMPLING, "prompt": {"chat": chat}},
+            checks=shared,
+            cases=cases,
+            left_out=[*left_out, *refused],
+            notes=tuple(self.notes),
+        )
+
+    def _cases(
+        self, source: PromptSource, tests: Sequence[Test]
+    ) -> tuple[Sequence[Mapping[str, Any]], list[ImportedCase], list[LeftOut]]:
+        """Give the checks that all cases share, the cases, and the tests that are left out."""
+        shared = self._shared(tests)
+        graded: list[tuple[Test, list[dict[str, Any]], float | None]] = []
+        refused: list[LeftOut] = []
+        for test in tests:
+            checks, why = self._checks([*(() if shared else test.default), *test.own], [test.variables])
+            score, more = _pass_score(test)
+            counted = [*shared, *checks]
+            why += more or ([] if why else _undecided(test, counted))
+            if why:
+                refused.append(LeftOut(given=test.given, why=tuple(why)))
+            else:
+                graded.append((test, _named_apart(checks, counted), score))
+        texts = [*shared, *(check for _, checks, _ in graded for check in checks)]
+        used = frozenset(use.path for _, one in source.messages for use in one.uses if use.how != "dump")
+        written = roots(used) | frozenset(_NAMED.findall(json.dumps(texts, ensure_ascii=False)))
+        variables = {key for test, _, _ in graded for key in test.variables}
+        names = frozenset(key for key in variables if key in written or own_name(key) in written)
+        dumped = roots(use.path for _, one in source.messages for use in one.uses if use.how == "dump")
+        unused = variables - names - dumped
+        if unused:
+            self._note(f"no template uses these variables, so that they are left out: {', '.join(sorted(unused))}.")
+        cases = [self._case(source, test, checks, score, names) for test, checks, score in graded]
+        return shared, cases, refused
+
+    def _shared(self, tests: Sequence[Test]) -> Sequence[Mapping[str, Any]]:
+        """Give the checks of `defaultTest` if every test has them, and each is mapped; else each test has its own."""
+        if not tests or not all(test.default for test in tests):
+            return ()
+        checks, why = self._checks(tests[0].default, [test.variables for test in tests])
+        return () if why else checks
+
+    def _checks(
+        self, assertions: Sequence[Value], variables: Sequence[Mapping[str, Json]]
+    ) -> tuple[list[dict[str, Any]], list[Unmapped]]:
+        checks: list[dict[str, Any]] = []
+        why: list[Unmapped] = []
+        for value in assertions:
+            try:
+                checks.append(self._check(Assertion(value=value, folder=self.folder, variables=variables)))
+            except NotMapped as fault:
+                why.append(fault.unmapped)
+        return _named_apart(checks, checks), why
+
+    def _check(self, assertion: Assertion) -> dict[str, Any]:
+        if assertion.type != "assert-set":
+            return checks_of(assertion)
+        inner: list[dict[str, Any]] = []
+        members = assertion.value.get("assert")
+        for value in members.items if members is not None else ():
+            one = Assertion(value=value, folder=assertion.folder, variables=assertion.variables)
+            one_check = self._check(one)
+            if one_check.pop("advice", False):
+                self._note(f"{one.place}: an assertion of weight 0 within a set is left out; it never counts.")
+            else:
+                inner.append(one_check)
+        if not inner:
+            assertion.fail("nothing in it counts; give an assertion a weight")
+        check: dict[str, Any] = {"all": _named_apart(inner, inner)}
+        if assertion.threshold is not None:
+            check["pass_score"] = _share(assertion.threshold, assertion.place, "a set")
+        weight = weight_of(assertion)
+        metric = assertion.value.get("metric")
+        named = {"name": str(metric.value)} if metric is not None and "{{" not in str(metric.value) else {}
+        return {**check, **named, **({"advice": True} if weight == 0 else {"weight": weight} if weight != 1 else {})}
+
+    def _note(self, note: str) -> None:
+        if note not in self.notes:
+            self.notes.append(note)
+
+    def _case(
+        self,
+        source: PromptSource,
+        test: Test,
+        checks: Sequence[Mapping[str, Any]],
+        score: float | None,
+        used: frozenset[str],
+    ) -> ImportedCase:
+        inputs: dict[str, Json] = {}
+        conditions = {use.path.split(".")[0] for _, one in source.messages for use in one.uses if use.how == "if"}
+        for key, value in test.variables.items():
+            if key in used:
+                inputs[own_name(key)] = value if key in conditions else as_printed(value)
+        for _, template in source.messages:
+            for use in template.uses:
+                if use.how == "dump":
+                    inputs[dumped_name(use.path)] = dump(lookup(test.variables, use.path))
+        tags = [tag(f"{key}-{value}") for key, value in test.metadata.items() if isinstance(value, str | int)]
+        tags += [
+            tag(f"{key}-{one}") for key, value in test.metadata.items() if isinstance(value, list) for one in value
+        ]
+        return ImportedCase(
+            inputs=inputs,
+            place=test.place,
+            name=test.description,
+            keyed_by=test.variables,
+            checks=checks,
+            pass_score=score,
+            tags=tuple(dict.fromkeys(one for one in tags if one is not None)),
+            given=test.given,
+        )
+
+
+def _pass_score(test: Test) -> tuple[float | None, list[Unmapped]]:
+    if test.threshold is None:
+        return None, []
+    try:
+        return _share(test.threshold, test.place, "a test"), []
+    except NotMapped as fault:
+        return None, [fault.unmapped]
+
+
+def _share(threshold: float, place: Place, what: str) -> float:
+    if not 0 < threshold <= 1:
+        always = "any answer passes" if threshold <= 0 else "no answer passes"
+        raise NotMapped(f"with a threshold of {threshold:g}, {always} {what}; write one above 0 and up to 1.", place)
+    return threshold
+
+
+def _undecided(test: Test, checks: Sequence[Mapping[str, Any]]) -> list[Unmapped]:
+    """Refuse a test that passes with any answer."""
+    if not checks:
+        message = "a test without `assert` passes with any answer; write one, or pass --partial."
+    elif all(check.get("advice") for check in checks):
+        message = "all of its assertions have weight 0, so that nothing decides; give one a weight, or pass --partial."
+    else:
+        return []
+    return [Unmapped(place=test.place, message=message)]
+
+
+def _named_apart(checks: Sequence[dict[str, Any]], beside: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Take the names off that are not of one check alone, among those beside it too."""
+    names = [check.get("name") for check in beside]
+    return [
+        {key: value for key, value in check.items() if key != "name" or names.count(value) == 1} for check in checks
+    ]

@@ -1,0 +1,212 @@
+"""What `llmbench import` guarantees of every source."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pytest_llmbench.suites.loader import LoadedSuite, load_suite
+
+Import = Callable[..., tuple[int, list[str]]]
+
+HEAD = 'prompts: ["Q: {{ q }}"]\nproviders: [openai:gpt-4o-mini]\ntests:\n'
+
+
+def config(tmp_path: Path, tests: str, head: str = HEAD) -> Path:
+    folder = tmp_path / "source"
+    folder.mkdir(exist_ok=True)
+    path = folder / "promptfooconfig.yaml"
+    path.write_text(head + tests, encoding="utf-8")
+    return path
+
+
+def row(q: str, checks: str = "[{type: contains, value: a}]") -> str:
+    return f"  - {{vars: {{q: {q}}}, assert: {checks}}}\n"
+
+
+def written(tmp_path: Path, name: str = "s") -> LoadedSuite:
+    loaded = load_suite(tmp_path / "cases" / f"{name}.yaml")
+    assert loaded is not None
+    return loaded
+
+
+def ids(loaded: LoadedSuite) -> dict[object, str]:
+    return {case.inputs["q"]: case.id for case in loaded.suite.cases}
+
+
+def test_what_is_written_is_named(import_of: Import, tmp_path: Path) -> None:
+    """The command prints the suite, its cases, and a models file without the key that stands in the source."""
+    head = HEAD.replace(
+        "[openai:gpt-4o-mini]", "[{id: openai:gpt-4o-mini, config: {apiKey: abc123, temperature: 0.5}}]"
+    )
+
+    status, lines = import_of(config(tmp_path, row("one"), head))
+
+    assert (status, lines) == (
+        0,
+        [
+            "wrote TMP/cases/s.yaml: 1 case",
+            "note: promptfooconfig.yaml:2: the secret in `apiKey` is not copied; set the environment variable of the entry.",
+            "models file (fixtures/models.toml) for its providers:",
+            "    [gpt-4o-mini]",
+            '    provider = "openai"',
+            '    model = "gpt-4o-mini"',
+            "    sampling = { temperature = 0.5 }",
+            "",
+        ],
+    )
+    assert "abc123" not in (tmp_path / "cases" / "s.yaml").read_text(encoding="utf-8")
+
+
+def test_an_id_does_not_depend_on_the_place_of_a_case(import_of: Import, tmp_path: Path) -> None:
+    """A row that is inserted leaves all other ids as they were."""
+    import_of(config(tmp_path, row("one") + row("two")))
+    before = ids(written(tmp_path))
+
+    import_of(config(tmp_path, row("zero") + row("one") + row("two")), "--update")
+
+    after = ids(written(tmp_path))
+    assert {q: after[q] for q in before} == before
+    assert len(set(after.values())) == 3
+
+
+def test_an_update_keeps_the_ids_of_unchanged_inputs(import_of: Import, tmp_path: Path) -> None:
+    """A case that gets a description in the source keeps the id it has, for its baselines."""
+    import_of(config(tmp_path, row("one") + row("two")))
+    before = ids(written(tmp_path))
+    named = row("one").replace("{vars", "{description: The first, vars")
+
+    status, _ = import_of(config(tmp_path, named + row("three")), "--update")
+
+    assert status == 0
+    assert ids(written(tmp_path))["one"] == before["one"]
+    assert "two" not in ids(written(tmp_path))
+
+
+def test_the_same_source_gives_the_same_bytes(import_of: Import, tmp_path: Path) -> None:
+    """Nothing of the time, the machine or the order of a dictionary is in what is written."""
+    path = config(tmp_path, row("one") + row("two"))
+    import_of(path)
+    before = (tmp_path / "cases" / "s.yaml").read_bytes()
+
+    import_of(path, "--update")
+
+    assert (tmp_path / "cases" / "s.yaml").read_bytes() == before
+
+
+def test_a_suite_that_is_there_is_not_overwritten(import_of: Import, tmp_path: Path) -> None:
+    """Without --update the command refuses, and the file stays as it is."""
+    (tmp_path / "cases").mkdir()
+    (tmp_path / "cases" / "s.yaml").write_text("mine", encoding="utf-8")
+
+    status, lines = import_of(config(tmp_path, row("one")))
+
+    assert (status, lines) == (
+        2,
+        ["llmbench: TMP/cases/s.yaml is there already; pass --update to renew it, or name another file with -o."],
+    )
+    assert (tmp_path / "cases" / "s.yaml").read_text(encoding="utf-8") == "mine"
+
+
+def test_a_dry_run_writes_nothing(import_of: Import, tmp_path: Path) -> None:
+    """It prints what would be written."""
+    status, lines = import_of(config(tmp_path, row("one")), "--dry-run")
+
+    assert (status, lines[0]) == (0, "would write TMP/cases/s.yaml: 1 case")
+    assert not (tmp_path / "cases").exists()
+
+
+def test_a_case_without_its_strictest_check_is_left_out(import_of: Import, tmp_path: Path) -> None:
+    """--partial takes a case whole or not at all; what is left out stands in a file, without its secrets."""
+    both = "[{type: contains, value: a}, {type: is-sql}]"
+    secret = "[{type: contains, value: ghp_abcdefghijklmnopqrstuvwxyz0123456789}]"
+    path = config(tmp_path, row("one") + row("two", both) + row("three", secret))
+
+    status, lines = import_of(path, "--partial")
+
+    assert status == 0
+    assert "wrote TMP/cases/s.yaml: 1 case, 2 cases left out" in lines
+    loaded = written(tmp_path)
+    assert list(ids(loaded)) == ["one"]
+    assert loaded.suite.source is not None
+    assert loaded.suite.source.left_out == 2
+    left_out = (tmp_path / "cases" / "s.unmapped.yaml").read_text(encoding="utf-8")
+    assert "is-sql" in left_out
+    assert "ghp_" not in left_out
+
+
+@pytest.mark.parametrize(
+    "word", ["0o17", "0x1F", "1e3", "yes", "null", "- a", "a: b", " x ", "2024-01-31", "'", "a #b"]
+)
+def test_texts_come_back_as_they_were(word: str, import_of: Import, tmp_path: Path) -> None:
+    """A text that looks like a number, a comment or a list is still that text in the suite."""
+    quoted = "'" + word.replace("'", "''") + "'"
+
+    import_of(config(tmp_path, row(quoted)))
+
+    assert [case.inputs["q"] for case in written(tmp_path).suite.cases] == [word]
+
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+BAD = {
+    "of no kind": ("suite: x\n", "TMP/source/promptfooconfig.yaml: this is no configuration of promptfoo"),
+    "not YAML": ("prompts: [a\ntests: b", "TMP/source/promptfooconfig.yaml:2: this is not YAML"),
+    "empty": ("", "TMP/source/promptfooconfig.yaml:1: this file is empty."),
+    "a pointer": ("version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a pointer of Git LFS"),
+    "a bomb": (HEAD + row("a") + BOMB, "this unfolds to over 3,000,000 values; write it without aliases."),
+    "a key twice": (
+        HEAD + "  - {vars: {q: a, q: b}}\n",
+        'promptfooconfig.yaml:4: the key "q" occurs twice; take one out.',
+    ),
+}
+
+
+@pytest.mark.parametrize(("content", "message"), BAD.values(), ids=list(BAD))
+def test_a_source_that_cannot_be_read_is_one_line(
+    content: str, message: str, import_of: Import, tmp_path: Path
+) -> None:
+    """The line names the file and what is wrong; the status is that of wrong usage, and nothing is written."""
+    status, lines = import_of(config(tmp_path, "", content), "--from", "promptfoo")
+
+    assert status == 2
+    (line,) = lines
+    assert message in line
+    assert not (tmp_path / "cases").exists()
+
+
+def test_a_source_of_no_kind_lists_the_kinds(import_of: Import, tmp_path: Path) -> None:
+    """A file that nobody knows is refused with what can be imported."""
+    (tmp_path / "notes.txt").write_text("hello", encoding="utf-8")
+
+    status, lines = import_of(tmp_path / "notes.txt")
+
+    assert status == 2
+    assert lines[0].startswith("llmbench: TMP/notes.txt is of no kind that can be imported; the kinds are: promptfoo (")
+
+
+def test_a_symbolic_link_out_of_the_folder_is_refused(import_of: Import, tmp_path: Path) -> None:
+    """A variable that reads a link to a file elsewhere is not mapped."""
+    (tmp_path / "secret.txt").write_text("secret", encoding="utf-8")
+    path = config(tmp_path, row("file://link.txt"))
+    os.symlink(tmp_path / "secret.txt", path.parent / "link.txt")
+
+    status, lines = import_of(path)
+
+    assert status == 1
+    assert lines[0] == 'promptfooconfig.yaml:4: "link.txt" leaves the folder of the source; copy it there.'
+
+
+def test_configurations_that_are_code_are_refused(import_of: Import, tmp_path: Path) -> None:
+    """A folder with a configuration in JavaScript alone is named as such."""
+    (tmp_path / "promptfooconfig.js").write_text("module.exports = {}", encoding="utf-8")
+
+    status, lines = import_of(tmp_path)
+
+    assert (status, lines) == (
+        2,
+        ["llmbench: TMP/promptfooconfig.js: this configuration is code; write it as YAML, and import that."],
+    )
