@@ -10,7 +10,7 @@ from types import MappingProxyType
 from pytest_llmbench.cli.arguments import add_suite_paths, graders_of
 from pytest_llmbench.cli.output import print_lines
 from pytest_llmbench.errors import SuiteFault, UsageFault
-from pytest_llmbench.gate.power import planned_margin, too_small
+from pytest_llmbench.gate.power import expected_margin, too_small
 from pytest_llmbench.gate.settings import GateSettings
 from pytest_llmbench.grading.base import GraderKind, Severity
 from pytest_llmbench.report.format import counted, whole_points
@@ -124,7 +124,7 @@ def split_text(suite: Suite) -> str:
     units = len({case.cluster or ("case", case.id) for case in sides[Side.HELD_OUT]})
     if not units:
         return f"split: {sizes}."
-    margin = whole_points(planned_margin(units, is_greedy=suite.sampling.temperature == 0))
+    margin = whole_points(expected_margin(units, is_greedy=suite.sampling.temperature == 0))
     return f"split: {sizes}; the smallest drop that the held-out side can show is about {margin}."
 
 

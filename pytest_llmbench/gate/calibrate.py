@@ -15,7 +15,7 @@ from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.gate.answer_agreement import agreement
 from pytest_llmbench.gate.comparison import Comparison, SuitePairs, join, model_info, role_in
 from pytest_llmbench.gate.latency import ASSUMED_RUN_NOISE, LatencyComparison, RunNoise, compare_latency, run_noise
-from pytest_llmbench.gate.power import USUAL_BETWEEN, planned_margin
+from pytest_llmbench.gate.power import USUAL_BETWEEN, expected_margin
 from pytest_llmbench.gate.rule import differences_of, units_of
 from pytest_llmbench.gate.score_test import POWER, Differences, noise_floor, smallest_margin
 from pytest_llmbench.gate.settings import GateSettings
@@ -190,7 +190,7 @@ def _suite_noise(suite: str, role: str, comparisons: Sequence[Comparison], runs:
 def _recommended(noise: Differences, n: float, variance: float) -> float:
     """Give the margin to set: what a candidate that moves cases besides the noise clears, in whole points."""
     if variance == 0:
-        margin = planned_margin(round(n), is_greedy=True)
+        margin = expected_margin(round(n), is_greedy=True)
     else:
         grown = sqrt((variance + USUAL_BETWEEN) / variance)
         counts = tuple((max(-1.0, min(1.0, value * grown)), count) for value, count in noise.counts)

@@ -74,7 +74,7 @@ def _scaled(differences: Differences, factor: float) -> Differences:
     return Differences(counts=tuple((value * capped, count) for value, count in differences.counts))
 
 
-def planned(cases: int, samples: int, margin: float, *, is_greedy: bool) -> Power:
+def expected_power(cases: int, samples: int, margin: float, *, is_greedy: bool) -> Power:
     """Give what a suite can be expected to decide, before any request.
 
     Args:
@@ -88,16 +88,16 @@ def planned(cases: int, samples: int, margin: float, *, is_greedy: bool) -> Powe
     """
     more = () if is_greedy else tuple(count for count in _SAMPLES if count > samples)
     return Power(
-        smallest_margin=planned_margin(cases, samples, is_greedy=is_greedy),
+        smallest_margin=expected_margin(cases, samples, is_greedy=is_greedy),
         units_needed=units_needed(_usual(samples, is_greedy=is_greedy), margin),
         can_samples_help=not is_greedy,
-        samples_needed=next((count for count in more if planned_margin(cases, count) <= margin), None),
+        samples_needed=next((count for count in more if expected_margin(cases, count) <= margin), None),
         are_samples_known=not is_greedy,
     )
 
 
-def planned_margin(cases: int, samples: int = 1, *, is_greedy: bool = False) -> float:
-    """Give the smallest margin a suite of so many cases can be expected to clear; see `planned`."""
+def expected_margin(cases: int, samples: int = 1, *, is_greedy: bool = False) -> float:
+    """Give the smallest margin a suite of so many cases can be expected to clear; see `expected_power`."""
     return smallest_margin(_usual(samples, is_greedy=is_greedy), cases)
 
 

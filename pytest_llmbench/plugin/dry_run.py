@@ -12,6 +12,7 @@ from pytest_llmbench.plugin.nodes import ITEM
 from pytest_llmbench.plugin.options import usage_error
 from pytest_llmbench.plugin.reports import write
 from pytest_llmbench.plugin.session import LlmSession
+from pytest_llmbench.report.safe_text import visible
 from pytest_llmbench.report.terminal.forecast import forecast_lines
 from pytest_llmbench.report.terminal.layout import folded
 from pytest_llmbench.runner.forecast import Forecast, forecast
@@ -68,6 +69,9 @@ class DryRun:
         terminalreporter.write_sep("=", "llmbench plan")
         width = self._session.config.get_terminal_writer().fullwidth
         write(terminalreporter, forecast_lines(self._forecasts, self._margin, width))
+        for fault in self._session.runner.builder.unready.values():
+            text = visible(f"{fault} A run needs that; this plan does not.")
+            write(terminalreporter, folded((), text, width))
         if self._judged is not None:
             name, n_replies = self._judged
             text = f"The {name} would be asked up to {n_replies:,} times about the answers; this is not counted above."

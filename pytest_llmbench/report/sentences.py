@@ -9,6 +9,7 @@ from pytest_llmbench.gate.min_score import MinScoreRuling
 from pytest_llmbench.gate.power import Power
 from pytest_llmbench.gate.rule import Verdict
 from pytest_llmbench.gate.rulings import Gate, LatencyRuling, MovedCase, PooledRuling, SuiteRuling
+from pytest_llmbench.gate.score_test import silence_floor
 from pytest_llmbench.gate.settings import GateSettings
 from pytest_llmbench.report.format import (
     counted,
@@ -201,7 +202,11 @@ def planned_power_lines(suite: str, cases: int, power: Power, margin: float) -> 
     yield visible(f"{suite}: {counted(cases, 'case')} {can} decide at a margin of {margin_points(margin)} points")
     yield from (f"  {line}" for line in power_lines(power, cases))
     if power.units_needed is not None and power.units_needed > cases:
-        yield f"  about {_rounded(power.units_needed)} cases would be enough"
+        enough = f"about {_rounded(power.units_needed)} cases would be enough"
+        yield f"  {enough} for a typical candidate, which changes 18% of them"
+        floor = silence_floor(margin)
+        if floor > cases:
+            yield f"  from {floor} cases on a candidate that changes none can pass"
 
 
 def power_lines(power: Power, units: int, unit: str = "case") -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 from pytest_llmbench.models.base import CountsTokens
@@ -12,7 +13,7 @@ from pytest_llmbench.runner.requests import RequestBuilder
 from pytest_llmbench.runner.settings import Item
 from pytest_llmbench.runner.store.keys import entry_key
 from pytest_llmbench.runner.store.store import AnswerStore, ModelAnswers, Pace
-from pytest_llmbench.values import Prompt, Request
+from pytest_llmbench.values import AnswerError, GateKind, Prompt, Request
 
 _BYTES_PER_TOKEN, _TOKENS_PER_MESSAGE = 3, 4
 """What a prompt has, rather too much, where there is no tokenizer at hand: English text has four bytes a token."""
@@ -26,7 +27,8 @@ _API_S, _API_S_PER_TOKEN = 0.5, 0.02
 class Forecast:
     """What one model would be asked of one suite.
 
-    `stored` of the `requests` are answered by the store, or recorded; tokens, cost and time are of the rest.
+    `stored` of the `requests` are answered by the store, or recorded; `missing` is how many recorded answers are not
+    there. Tokens, cost and time are of the rest, which is sent.
     `are_tokens_counted` is False where `input_tokens` is estimated; `output_tokens` is the most there can be.
     `cost_usd`, the most too, is 0 where nobody charges and None where no price is known; `duration_s` is None
     where nothing is known, and a rule of thumb unless `is_pace_known`.
@@ -46,6 +48,13 @@ class Forecast:
     cost_usd: float | None
     duration_s: float | None
     is_pace_known: bool
+    missing: int = 0
+    gate: GateKind = GateKind.STATISTICAL
+
+    @property
+    def to_send(self) -> int:
+        """How many requests would be sent."""
+        return self.requests - self.stored - self.missing
 
 
 def forecast(builder: RequestBuilder, items: Sequence[Item]) -> tuple[Forecast, ...]:
@@ -53,6 +62,7 @@ def forecast(builder: RequestBuilder, items: Sequence[Item]) -> tuple[Forecast, 
 
     Raises:
         UsageFault: see `check_styles`, `check_price` and `look_into_store` of `RequestBuilder`.
+        ModelFault: recorded answers cannot be read.
     """
     builder.check_styles(items)
     groups: dict[tuple[str, str], list[tuple[Item, tuple[Request, ...]]]] = {}
@@ -89,6 +99,7 @@ class _Prospect:
         items = [item for item, _ in plan]
         requests = [request for _, own in plan for request in own]
         to_send = [] if self._is_recorded else [request for request in requests if not self._is_stored(request)]
+        missing = self._n_missing(requests) if self._is_recorded else 0
         input_tokens = sum(_by_prompt(to_send, self._count or _estimated))
         output_tokens = sum(self._most_output_tokens(request) for request in to_send)
         price = self._spec.entry.price
@@ -101,7 +112,9 @@ class _Prospect:
             samples=self._builder.settings.samples,
             is_greedy=all(self._builder.sampling(item).temperature == 0 for item in items),
             requests=len(requests),
-            stored=len(requests) - len(to_send),
+            stored=len(requests) - len(to_send) - missing,
+            missing=missing,
+            gate=items[0].loaded.suite.gate,
             input_tokens=input_tokens,
             are_tokens_counted=self._count is not None,
             output_tokens=output_tokens,
@@ -109,6 +122,11 @@ class _Prospect:
             duration_s=self._duration_s(to_send, output_tokens),
             is_pace_known=self._pace is not None,
         )
+
+    def _n_missing(self, requests: Sequence[Request]) -> int:
+        """Count the requests that recorded answers hold no answer to; to look costs nothing but the file."""
+        with closing(self._builder.open_model(self._spec)) as model:
+            return sum(isinstance(answer, AnswerError) for answer in model.answer(requests))
 
     def _is_stored(self, request: Request) -> bool:
         return self._answers is not None and self._answers.find(self._answers.key(request)) is not None

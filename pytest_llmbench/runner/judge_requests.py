@@ -45,7 +45,7 @@ class JudgeRequests:
         Raises:
             UsageFault: it surely cannot be opened.
         """
-        return self.spec.provider.prompt_style(self.spec.entry) or PromptStyle.CHAT
+        return self._builder.style_of(self.spec) or PromptStyle.CHAT
 
     def plan(
         self, items: Sequence[Item], identity: Callable[[str], Identity | None], *, is_dealt: bool

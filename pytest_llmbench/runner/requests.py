@@ -11,8 +11,9 @@ from types import MappingProxyType
 from uuid import uuid4
 
 from pytest_llmbench.errors import UsageFault
-from pytest_llmbench.models.base import Model
+from pytest_llmbench.models.base import HasBatchEntry, Model
 from pytest_llmbench.models.catalog import ModelSpec
+from pytest_llmbench.models.openai.request_body import style_of as request_style
 from pytest_llmbench.models.separated import SeparatedModel
 from pytest_llmbench.runner.budget import Budget, PricedModel
 from pytest_llmbench.runner.calls import SharedModel
@@ -28,6 +29,8 @@ from pytest_llmbench.values import Answer, AnswerError, Prompt, PromptStyle, Req
 class RequestBuilder:
     """Builds the requests of a run, and what they go through on their way to the models.
 
+    `unready` has why a model of a plan could not be opened now, by role.
+
     Args:
         settings: of the run.
         styles: the prompt styles of models that are not opened here, by role; those of others their provider gives.
@@ -35,6 +38,7 @@ class RequestBuilder:
 
     def __init__(self, settings: RunSettings, *, styles: Mapping[str, PromptStyle] = MappingProxyType({})):
         self.settings = settings
+        self.unready: dict[str, str] = {}
         self._styles: dict[str, PromptStyle | None] = dict(styles)
         self._samplings: dict[tuple[str, str], Sampling] = {}
         self._store: AnswerStore | None = None
@@ -50,7 +54,7 @@ class RequestBuilder:
         for item in items:
             role = item.spec.role
             if role not in self._styles:
-                self._styles[role] = item.spec.provider.prompt_style(item.spec.entry)
+                self._styles[role] = self.style_of(item.spec)
             style, suite = self._styles[role], item.loaded.suite
             if not suite.prompt_source and not (item.spec.traits.takes_inputs or item.spec.traits.is_recorded):
                 raise UsageFault(
@@ -69,6 +73,23 @@ class RequestBuilder:
                     f'model "{item.spec.name}" is of the provider "{item.spec.entry.provider}", which sends no tools, '
                     f'and the suite "{suite.name}" has some; name a model of openai (api = "chat"), python or http.'
                 )
+
+    def style_of(self, spec: ModelSpec) -> PromptStyle | None:
+        """Give the style of the prompts that a model takes, None for any; check cheaply that it can be opened.
+
+        Where a run is only planned, an API without its key will do, and is kept in `unready`.
+
+        Raises:
+            UsageFault: it surely cannot be opened.
+        """
+        try:
+            return spec.provider.prompt_style(spec.entry)
+        except UsageFault as fault:
+            if not (self.settings.is_only_planned and spec.traits.is_api and isinstance(spec.provider, HasBatchEntry)):
+                raise
+            style = request_style(spec.provider.batch_entry(spec.entry))
+            self.unready[spec.role] = str(fault)
+            return style
 
     def sampling_remarks(self, items: Iterable[Item]) -> dict[str, str]:
         """Name the models and suites whose samples will hardly differ: several, at temperature 0.

@@ -13,7 +13,7 @@ from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.gate.comparison import Comparison, Kind, join
 from pytest_llmbench.gate.decision import decide
 from pytest_llmbench.gate.min_score import MinScore, check_min_scores, parse_min_score, rule_min_scores
-from pytest_llmbench.gate.power import planned_margin
+from pytest_llmbench.gate.power import expected_margin
 from pytest_llmbench.gate.rule import Verdict
 from pytest_llmbench.gate.rulings import Gate, SuiteRuling
 from pytest_llmbench.gate.settings import GateSettings, parse_allowed, parse_latency_margin, parse_margin
@@ -256,7 +256,7 @@ def test_with_several_samples_the_number_that_would_settle_it_is_known() -> None
 @pytest.mark.parametrize(("samples", "is_greedy", "points"), [(1, False, 27), (4, False, 17), (4, True, 27)])
 def test_the_margin_of_20_cases_before_anything_is_asked(samples: int, is_greedy: bool, points: int) -> None:
     """A plan of 20 cases can clear 27 points, with 4 samples 17, at temperature 0 still 27."""
-    assert 100 * planned_margin(20, samples, is_greedy=is_greedy) == pytest.approx(points, abs=1)
+    assert 100 * expected_margin(20, samples, is_greedy=is_greedy) == pytest.approx(points, abs=1)
 
 
 # -- graders that are not trusted

@@ -10,7 +10,7 @@ import factories
 from pytest_llmbench.gate.comparison import Kind, join
 from pytest_llmbench.gate.decision import decide
 from pytest_llmbench.gate.min_score import MinScore, rule_min_scores
-from pytest_llmbench.gate.power import planned
+from pytest_llmbench.gate.power import expected_power
 from pytest_llmbench.gate.rule import Verdict
 from pytest_llmbench.gate.rulings import Gate
 from pytest_llmbench.gate.run_decision import RunGate, RunRuling
@@ -411,16 +411,17 @@ def test_several_runs_as_markdown_and_json() -> None:
 
 def test_a_plan_says_what_a_suite_can_be_expected_to_decide() -> None:
     """20 greedy cases will not hold 5 points and no sample helps; 600 cases can."""
-    assert list(planned_power_lines("jokes", 20, planned(20, 1, 0.05, is_greedy=True), 0.05)) == [
+    assert list(planned_power_lines("jokes", 20, expected_power(20, 1, 0.05, is_greedy=True), 0.05)) == [
         "jokes: 20 cases are mostly too few to decide at a margin of 5 points",
         "  with 20 cases, only a margin of 28 points or more can pass",
         "  more samples per case do not help at temperature 0; add cases",
-        "  about 470 cases would be enough",
+        "  about 470 cases would be enough for a typical candidate, which changes 18% of them",
+        "  from 59 cases on a candidate that changes none can pass",
     ]
-    told = list(planned_power_lines("jokes", 600, planned(600, 1, 0.05, is_greedy=False), 0.05))
+    told = list(planned_power_lines("jokes", 600, expected_power(600, 1, 0.05, is_greedy=False), 0.05))
     assert told[0] == "jokes: 600 cases can decide at a margin of 5 points"
     assert "  asking each case 4 times in both runs (--llm-samples 4) would be enough, too" in planned_power_lines(
-        "jokes", 200, planned(200, 1, 0.05, is_greedy=False), 0.05
+        "jokes", 200, expected_power(200, 1, 0.05, is_greedy=False), 0.05
     )
 
 

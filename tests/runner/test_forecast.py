@@ -10,6 +10,8 @@ from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.models.base import Identity, Model, OpenSettings, Traits
 from pytest_llmbench.models.catalog import Catalog, ModelSpec
 from pytest_llmbench.models.entries import Entry, OpenAIEntry, Price, RecordedEntry, SamplingKeys
+from pytest_llmbench.models.openai.provider import OpenAIProvider
+from pytest_llmbench.models.recorded import RecordedProvider
 from pytest_llmbench.report.terminal.forecast import forecast_lines
 from pytest_llmbench.report.terminal.layout import plain
 from pytest_llmbench.runner.forecast import Forecast, forecast
@@ -141,7 +143,6 @@ def test_a_provider_that_can_counts_tokens(tmp_path: Path) -> None:
     [
         (api(), None),
         (api(serve="vllm serve m --port {port}"), 0.0),
-        (RecordedEntry(provider="recorded", answers="x"), 0.0),
         (Entry(provider="x"), None),
     ],
 )
@@ -150,11 +151,44 @@ def test_what_nobody_charges_for_costs_nothing(tmp_path: Path, entry: Entry, cos
     assert told(tmp_path, entry).cost_usd == cost_usd
 
 
-def test_recorded_answers_are_there_already(tmp_path: Path) -> None:
-    """Nothing of them would be sent."""
-    line = told(tmp_path, RecordedEntry(provider="recorded", answers="x"))
+def test_recorded_answers_are_there_already_or_missing(tmp_path: Path) -> None:
+    """Nothing of them would be sent, and nothing is charged; those that are not there are counted apart."""
+    answers = tmp_path / "answers.jsonl"
+    answers.write_text("".join(f'{{"case": "{case}", "answer": "x"}}\n' for case in ("france", "peru")))
+    entry = RecordedEntry(provider="recorded", answers=str(answers))
 
-    assert (line.requests, line.stored, line.input_tokens, line.duration_s) == (3, 3, 0, 0.0)
+    line = told(tmp_path, entry, RecordedProvider())
+
+    assert (line.requests, line.stored, line.missing, line.to_send) == (3, 2, 1, 0)
+    assert (line.input_tokens, line.cost_usd, line.duration_s) == (0, 0.0, 0.0)
+    assert "1 recorded answer of capitals / m missing: each is an error." in shown(line)
+
+
+@pytest.mark.parametrize(
+    ("gate", "text"),
+    [
+        ("smoke", "capitals: gate: smoke decides with any number of cases; each that passed must pass again"),
+        ("advice", "capitals: gate: advice, its verdict does not count"),
+    ],
+)
+def test_a_suite_without_statistics_needs_no_number_of_cases(tmp_path: Path, gate: str, text: str) -> None:
+    """By its rule a handful is enough, or nothing is decided."""
+    line = told(tmp_path, api(), suite=f"{SUITE}gate: {gate}\n")
+
+    assert shown(line)[3:] == ["~ tokens: estimated at three bytes per token. " + TIME_NOTE, text]
+
+
+def test_a_plan_needs_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The style of an API's prompts is in its entry; what a run would lack is kept. A run is refused as ever."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    spec = ModelSpec(role="m", name="m", entry=api(), provider=OpenAIProvider())
+    plan = Runner(RunSettings(root=tmp_path, is_only_planned=True), [spec], {}).builder
+    run = Runner(RunSettings(root=tmp_path), [spec], {}).builder
+
+    assert plan.style_of(spec) is PromptStyle.CHAT
+    assert plan.unready["m"].startswith('Model "m" needs an API key: set OPENAI_API_KEY')
+    with pytest.raises(UsageFault, match="needs an API key"):
+        run.style_of(spec)
 
 
 def test_what_the_store_would_answer_is_not_sent(tmp_path: Path) -> None:
@@ -224,6 +258,7 @@ LINE = Forecast(
     duration_s=200.0,
     is_pace_known=False,
 )
+TIME_NOTE = "~ time: a rough estimate, which improves once answers of the model are stored."
 
 
 def shown(*lines: Forecast, width: int = 200) -> list[str]:

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from pytest_llmbench.gate.power import planned
+from pytest_llmbench.gate.power import expected_power
 from pytest_llmbench.report.format import counted, dollars
 from pytest_llmbench.report.safe_text import on_one_line, visible
 from pytest_llmbench.report.sentences import planned_power_lines
 from pytest_llmbench.report.terminal.layout import Span, Style, Styled, folded, table
 from pytest_llmbench.runner.forecast import Forecast
+from pytest_llmbench.values import GateKind
 
 _MINUTE_S = 60
 
@@ -49,13 +50,23 @@ def forecast_lines(lines: Sequence[Forecast], margin: float, width: int) -> Iter
         yield from folded((), notes, width)
     for suite in dict.fromkeys(line.suite for line in lines):
         line = next(line for line in lines if line.suite == suite)
-        advice = planned(line.units, line.samples, margin, is_greedy=line.is_greedy)
-        for text in planned_power_lines(suite, line.units, advice, margin):
+        for text in _power_lines(line, margin):
             yield from folded((), text, None)
 
 
+def _power_lines(line: Forecast, margin: float) -> Iterator[str]:
+    """Describe what a suite can decide by the rule of its gate."""
+    if line.gate is GateKind.SMOKE:
+        yield visible(f"{line.suite}: gate: smoke decides with any number of cases; each that passed must pass again")
+    elif line.gate is GateKind.ADVICE:
+        yield visible(f"{line.suite}: gate: advice, its verdict does not count")
+    else:
+        power = expected_power(line.units, line.samples, margin, is_greedy=line.is_greedy)
+        yield from planned_power_lines(line.suite, line.units, power, margin)
+
+
 def _sum(lines: Sequence[Forecast]) -> str:
-    to_send = sum(line.requests - line.stored for line in lines)
+    to_send = sum(line.to_send for line in lines)
     text = f"{counted(to_send, 'request')} would be sent"
     costs = [line.cost_usd for line in lines if line.cost_usd]
     if costs:
@@ -75,7 +86,11 @@ def _roles(lines: Sequence[Forecast], is_meant: Callable[[Forecast], bool]) -> s
 
 
 def _notes(lines: Sequence[Forecast]) -> str:
-    notes = []
+    notes = [
+        visible(f"{counted(line.missing, 'recorded answer')} of {line.suite} / {line.role} missing: each is an error.")
+        for line in lines
+        if line.missing
+    ]
     if any(line.input_tokens and not line.are_tokens_counted for line in lines):
         notes.append("~ tokens: estimated at three bytes per token.")
     if any(line.duration_s and not line.is_pace_known for line in lines):
