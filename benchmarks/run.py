@@ -1,4 +1,4 @@
-"""Measure everything that docs/performance.md tells: `make perf`. Each part can be run alone.
+"""Measure everything that docs/performance.md describes: `make perf`. Each part can be run alone.
 
 The last two take most of the time, an hour and a half on two cores: one asks a mock server 200,000 times, the other
 installs lm-evaluation-harness into an environment of its own and waits for it.

@@ -13,7 +13,7 @@ from statistics import NormalDist
 
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.gate.answer_agreement import agreement
-from pytest_llmbench.gate.comparison import Comparison, SuitePairs, join, model_info, role_in
+from pytest_llmbench.gate.comparison import Comparison, SuitePairs, join, model_info, role_in, suite_info
 from pytest_llmbench.gate.latency import ASSUMED_RUN_NOISE, LatencyComparison, RunNoise, compare_latency, run_noise
 from pytest_llmbench.gate.power import USUAL_BETWEEN, expected_margin
 from pytest_llmbench.gate.rule import differences_of, units_of
@@ -22,6 +22,7 @@ from pytest_llmbench.gate.settings import GateSettings
 from pytest_llmbench.results.identity import REPORTED, identity_differences
 from pytest_llmbench.results.records import ModelInfo, Run
 from pytest_llmbench.stats import mean
+from pytest_llmbench.values import GateKind
 
 _MAX_PAIRS = 45  # ten runs each with each
 _LEAST_LATENCY_MARGIN = 1.05  # at 1 a gate would ask for a faster model
@@ -50,6 +51,7 @@ class SuiteNoise:
     across_rate: float | None
     is_greedy: bool | None
     differences: tuple[str, ...] = ()
+    gate: GateKind = GateKind.STATISTICAL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +173,7 @@ def _suite_noise(suite: str, role: str, comparisons: Sequence[Comparison], runs:
     flips = sum(count for value, count in together.counts if abs(value) > 1e-9) / together.n
     drop = smallest_margin(together, n)
     helps = {pairs.can_samples_help for pairs in found}
+    info = suite_info(comparisons[-1].candidate.facts, suite)
     return SuiteNoise(
         suite=suite,
         role=role,
@@ -184,6 +187,7 @@ def _suite_noise(suite: str, role: str, comparisons: Sequence[Comparison], runs:
         across_rate=_text_rate(pairs for pairs in found if not _is_as_concurrent(pairs)),
         is_greedy=None if None in helps else helps == {False},
         differences=tuple(dict.fromkeys(d.text for pairs in found for d in pairs.differences)),
+        gate=GateKind.STATISTICAL if info is None else info.gate,
     )
 
 
@@ -237,7 +241,7 @@ def _latency_noise(runs: Sequence[Run], comparisons: Sequence[Comparison]) -> It
 
 def _warnings(suites: Sequence[SuiteNoise], latency: Sequence[LatencyNoise], settings: GateSettings) -> Iterator[str]:
     for suite in suites:
-        if settings.margin < suite.noise_floor:
+        if settings.margin < suite.noise_floor and suite.gate is GateKind.STATISTICAL:
             yield (
                 f"{suite.suite} [{suite.role}]: a margin of {settings.margin * 100:g} points is below the noise "
                 f"floor of {suite.noise_floor * 100:.1f}: a gate with it will hardly ever decide; add cases, "

@@ -148,7 +148,6 @@ class GraderKind:
     case or the suite whose values are the texts they are written as (`labels: [yes, no]`).
     `reads_inputs` is True where the grader reads the inputs of a case, so that one that no prompt template uses may
     still be meant.
-    `has_format` is True where `format_ok` means something for its grades.
     `expected_text` describes in a line or few what a right answer to a case is.
     `version` changes when the same answer may get another grade.
     `is_parallel` is True where several answers may be graded at once, in threads that mostly wait (`--llm-graders`).
@@ -172,7 +171,6 @@ class GraderKind:
     is_expected_text: bool = True
     text_fields: frozenset[str] = frozenset()
     reads_inputs: bool = False
-    has_format: bool = False
     expected_text: Callable[[Case], str] = plain_expected
     version: int = 1
     is_parallel: bool = False

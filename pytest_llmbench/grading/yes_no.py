@@ -197,7 +197,6 @@ KIND = GraderKind(
     suite_fields=YesNoSuite,
     build=build,
     text_fields=frozenset({"labels", "positive", "rule"}),
-    has_format=True,
     version=2,
     reasons=(Reason.CORRECT, Reason.WRONG_LABEL, Reason.FORMAT, Reason.UNPARSED),
     labels=scored_labels,

@@ -5,7 +5,9 @@ This file and its list of options are read at every start of pytest, in use or n
 
 import pytest
 
-from pytest_llmbench.plugin.command_line import OPTIONS
+from pytest_llmbench.plugin.command_line import CHECKED_LATER, OPTIONS
+
+_PREFIX = "--llm-"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -13,6 +15,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("llmbench", "language model cases")
     for option in OPTIONS:
         option.add(parser, group)
+
+
+def pytest_load_initial_conftests(parser: pytest.Parser, args: list[str]) -> None:
+    """Name the nearest of our options below the error that a mistyped one will be."""
+    known = {option.flag.removeprefix(_PREFIX): option.flag for option in OPTIONS}
+    given = [argument.partition("=")[0].removeprefix(_PREFIX) for argument in args if argument.startswith(_PREFIX)]
+    mistyped = [name for name in given if name not in known]
+    if mistyped:
+        from difflib import get_close_matches
+
+        from pytest_llmbench.plugin.internals.option_errors import add_to_errors
+
+        nearest = [known[near] for name in mistyped for near in get_close_matches(name, known, n=1)]
+        if nearest:
+            add_to_errors(parser, "did you mean", ", ".join(dict.fromkeys(nearest)))
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -32,4 +49,8 @@ def pytest_configure(config: pytest.Config) -> None:
     else:
         from pytest_llmbench.plugin.no_model import NoModel
 
+        if any(config.getoption(name) for name in CHECKED_LATER):
+            from pytest_llmbench.plugin.options import check_values
+
+            check_values(config)
         config.pluginmanager.register(NoModel(config), "llmbench-nomodel")

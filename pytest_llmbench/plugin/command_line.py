@@ -184,3 +184,14 @@ OPTIONS: tuple[Option, ...] = (
     Option("--llm-report", "FILE.html", "Write the run as one HTML file at the end: verdict, scores, every answer."),
 )
 """One line per option; what it means for a run is its field in `options.py`."""
+
+CHECKED_LATER = (
+    "llm_margin",
+    "llm_latency_margin",
+    "llm_min_score",
+    "llm_max_errors",
+    "llm_allow_different",
+    "llm_reuse",
+    "llm_sort",
+)
+"""Options whose values need more than this file to be checked; where no model is named, only if they are given."""

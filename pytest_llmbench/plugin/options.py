@@ -267,6 +267,21 @@ def gate_tolerances(config: pytest.Config) -> GateSettings:
     return gate_settings(margin or "5", latency_margin, allowed, "--llm-", max_errors)
 
 
+def check_values(config: pytest.Config) -> None:
+    """Check the values of options that nothing else checks where no model is named.
+
+    Raises:
+        pytest.UsageError: one is wrong.
+    """
+    try:
+        gate_tolerances(config)
+        min_scores(config)
+        _reuse(config)
+        line_order(config)
+    except UsageFault as fault:
+        raise usage_error(fault) from None
+
+
 def annotations(config: pytest.Config) -> AnnotationFile:
     """Read people's annotations: `verdicts.jsonl` in the root directory, if it is there.
 

@@ -53,7 +53,9 @@ def counted(count: int, noun: str, *, none: str = "0") -> str:
 
 
 def seconds(value_s: float) -> str:
-    """Write a duration with three significant digits."""
+    """Write a duration with three significant digits; below a millisecond to the hundredth of one."""
+    if 0 < value_s < 0.001:
+        return f"{value_s * 1000:.2f}ms" if value_s >= 0.000005 else "<0.01ms"
     if value_s < 0.0995:
         return f"{value_s * 1000:.3g}ms"
     return f"{value_s:.2f}s" if value_s < 9.995 else f"{value_s:.1f}s"

@@ -13,8 +13,8 @@ from pytest_llmbench.gate.calibrate import calibrate
 from pytest_llmbench.gate.settings import GateSettings
 from pytest_llmbench.models.base import Identity
 from pytest_llmbench.report.terminal.calibration import calibration_lines
-from pytest_llmbench.results.records import ModelInfo, Run, RunInfo
-from pytest_llmbench.values import Sampling
+from pytest_llmbench.results.records import ModelInfo, Run, RunInfo, SuiteInfo
+from pytest_llmbench.values import GateKind, Sampling
 
 
 def run(
@@ -71,6 +71,28 @@ def test_a_model_that_repeats_itself_is_called_deterministic_and_its_margin_is_t
         "  smallest drop it can detect: 3 points",
         "  recommended: --margin 12 (no case changed between these runs; assumes a typical candidate, which changes 18% of cases)",
     ]
+
+
+@pytest.mark.parametrize(
+    ("gate", "text"),
+    [
+        (
+            GateKind.STATISTICAL,
+            "  recommended: no margin, but more cases, or `gate: smoke`; with these, only 83 points or more could pass (no "
+            "case changed between these runs; assumes a typical candidate, which changes 18% of cases)",
+        ),
+        (GateKind.SMOKE, "  recommended: no margin; the suite has `gate: smoke`, which uses none"),
+    ],
+)
+def test_a_margin_that_would_let_anything_pass_is_not_recommended(gate: GateKind, text: str) -> None:
+    """Three cases are no statistics; a smoke suite has no margin at all."""
+    suite = SuiteInfo(suite="s", sha256="", grader="exact", grader_version=1, path="", gate=gate)
+    runs = [replace(one, facts=replace(one.facts, suites=(suite,))) for one in (run([1.0] * 3), run([1.0] * 3))]
+
+    lines = list(calibration_lines(calibrate(runs, SETTINGS)))
+
+    assert text in lines
+    assert all("--margin" not in line for line in lines)
 
 
 def test_greedy_answers_that_differ_are_laid_at_the_door_of_batches_or_the_provider() -> None:

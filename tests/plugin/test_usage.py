@@ -181,6 +181,34 @@ def test_a_number_that_is_none_is_a_usage_error(project: Project, option: str, v
     assert usage_error(result) == f"ERROR: {option} needs {wanted}."
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("--llm-margin=x", '--llm-margin needs points of score above 0 and below 100, not "x". The default is 5.'),
+        ("--llm-min-score=2", "--llm-min-score *"),
+        ("--llm-reuse=some", '--llm-reuse needs auto, all or none, not "some".'),
+    ],
+)
+def test_a_wrong_value_is_a_usage_error_without_a_model_too(
+    pytester: pytest.Pytester, given: str, message: str
+) -> None:
+    """Else a mistake in a script shows only where the model is named."""
+    result = pytester.runpytest(given)
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: {message}"])
+
+
+def test_a_mistyped_option_is_answered_with_the_nearest(pytester: pytest.Pytester) -> None:
+    """Below pytest's own error; of what is like nothing of ours, nothing is said."""
+    near, far = pytester.runpytest("--llm-modle=x", "--llm-no-fial"), pytester.runpytest("--llm-qqq")
+
+    assert near.ret == far.ret == pytest.ExitCode.USAGE_ERROR
+    near.stderr.fnmatch_lines(["*unrecognized arguments: --llm-modle=x --llm-no-fial"])
+    near.stderr.fnmatch_lines(["  did you mean: --llm-model, --llm-no-fail"])
+    far.stderr.no_fnmatch_line("*did you mean*")
+
+
 def test_a_number_of_the_ini_file_is_checked_too(project: Project) -> None:
     """The ini twin of an option says the same."""
     pytester = project()

@@ -120,7 +120,9 @@ def test_a_text_is_never_made_longer(text: str, limit: int) -> None:
     ("value_s", "shown"),
     [
         (0.0, "0ms"),
+        (0.0000728, "0.07ms"),
         (0.00012, "0.12ms"),
+        (0.000004, "<0.01ms"),
         (0.0123, "12.3ms"),
         (0.0994, "99.4ms"),
         (0.0995, "0.10s"),

@@ -135,7 +135,6 @@ def checks_kind(kinds: Iterable[str], *, is_expected_text: bool) -> GraderKind:
         build=build,
         check=check,
         is_expected_text=is_expected_text,
-        has_format="label" in used,
         reads_inputs="function" in used,
         expected_text=expected_text,
         references=references,

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pytest_llmbench.gate.calibrate import Calibration, LatencyNoise, SuiteNoise
 from pytest_llmbench.report.format import counted, percent, points, whole_points
 from pytest_llmbench.report.safe_text import printed_json, visible
+from pytest_llmbench.values import GateKind
 
 
 def calibration_lines(found: Calibration, form: str = "text") -> Iterator[str]:
@@ -28,10 +29,23 @@ def _suite_lines(suite: SuiteNoise) -> Iterator[str]:
     yield f"noise floor: {floor}; {percent(suite.flip_rate)} of cases flip"
     yield from _text_lines(suite)
     yield f"smallest drop it can detect: {whole_points(suite.smallest_drop)}"
+    yield _recommendation(suite)
+    yield from suite.differences
+
+
+_WIDEST_USEFUL = 0.25
+"""A wider margin lets models pass that are plainly worse."""
+
+
+def _recommendation(suite: SuiteNoise) -> str:
+    if suite.gate is not GateKind.STATISTICAL:
+        return f"recommended: no margin; the suite has `gate: {suite.gate}`, which uses none"
     assumed = "no case changed between these runs; assumes a typical candidate, which changes 18% of cases"
     why = f" ({assumed})" if suite.flip_rate == 0 else ""
-    yield f"recommended: --margin {points(suite.margin, 0)}{why}"
-    yield from suite.differences
+    if suite.margin > _WIDEST_USEFUL:
+        only = f"only {points(suite.margin, 0)} points or more could pass{why}"
+        return f"recommended: no margin, but more cases, or `gate: smoke`; with these, {only}"
+    return f"recommended: --margin {points(suite.margin, 0)}{why}"
 
 
 def _text_lines(suite: SuiteNoise) -> Iterator[str]:
