@@ -1,0 +1,1 @@
+"""The process in which a stage trains: the only place where TRL is loaded."""

@@ -1,0 +1,78 @@
+"""What a stage is given: `stage.json`, which holds all that its process needs."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from pytest_llmbench.errors import UsageFault
+from pytest_llmbench.models.entries import Strict
+from pytest_llmbench.models.validation import describe_error
+from pytest_llmbench.tuning.kinds import StageKind
+
+FILE = "stage.json"
+DATA = "data.jsonl"
+LOG = "log.txt"
+STOP = "stop"
+"""The file whose presence ends a stage after its step, with a checkpoint."""
+
+
+class LoraJob(Strict):
+    """The adapter a stage begins with, unless it continues one."""
+
+    r: int
+    alpha: float
+    dropout: float
+    targets: tuple[str, ...]
+
+
+class StageJob(Strict):
+    """One stage, ready to run; it has no path that is relative to anything but `root`.
+
+    `base` is a folder that transformers can load, `adapter` the folder of the adapter that is continued.
+    `arguments` are those of TRL's configuration that do not depend on the device.  `rewards` maps names to weights,
+    `reward_model` is the folder that a stage `reward` left.  `shadow` are suites whose grades are only logged.
+    """
+
+    schema_version: int = 1
+    kind: StageKind
+    base: str
+    adapter: str | None = None
+    rows: int
+    data_sha256: str
+    lora: LoraJob | None = None
+    quantization: str | None = None
+    arguments: dict[str, Any]
+    rewards: dict[str, float] = Field(default_factory=dict)
+    reward_model: str | None = None
+    suites: tuple[str, ...] = ()
+    shadow: tuple[str, ...] = ()
+    root: str
+    min_mixed: float = 0.0
+
+    def text(self) -> str:
+        """Write it; the same job gives the same text."""
+        return json.dumps(self.model_dump(mode="json"), indent=1, sort_keys=True) + "\n"
+
+
+def load_job(folder: Path) -> StageJob:
+    """Read the job of a stage's folder.
+
+    Raises:
+        UsageFault: it is not whole.
+    """
+    path = folder / FILE
+    try:
+        return StageJob.model_validate_json(path.read_bytes())
+    except OSError as fault:
+        raise UsageFault(f"{path} cannot be read: {fault.strerror}; run llmbench tune, which writes it.") from None
+    except ValidationError as fault:
+        what = describe_error(fault.errors()[0], StageJob)
+        raise UsageFault(f"{path}: {what}; run llmbench tune --restart, which writes it anew.") from None
+
+
+def load_rows(folder: Path) -> list[dict[str, Any]]:
+    """Read the rows of a stage, in their order."""
+    with (folder / DATA).open(encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
