@@ -79,8 +79,8 @@ def _activations(shape: ModelShape, training: Training) -> float:
     """Count bytes kept for the gradients: the inputs of all layers, one layer in full, and the logits in float32."""
     width = 4 if training.dtype == "float32" else 2
     inputs = training.tokens * shape.hidden * shape.layers * width
-    # a layer keeps about sixteen vectors of its width and four of its inner width
-    layer = training.tokens * (16 * shape.hidden + 4 * shape.inner) * width
+    # a layer keeps about twelve vectors of its width and three of its inner width
+    layer = training.tokens * (12 * shape.hidden + 3 * shape.inner) * width
     logits = 2 * training.tokens * shape.vocabulary * 4
     return inputs + (layer if training.is_checkpointed else shape.layers * layer) + logits
 

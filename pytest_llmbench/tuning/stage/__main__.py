@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     except BrokenPipeError:  # the process that started this one is gone
         return STOPPED
     except LlmbenchError as fault:
-        reports.write(event="fault", message=str(fault))
+        reports.write(event="fault", message=str(fault), is_usage=isinstance(fault, UsageFault))
         return 2 if isinstance(fault, UsageFault) else 3
     reports.write(event="end", **asdict(trained))
     return STOPPED if trained.was_stopped else 0

@@ -1,9 +1,12 @@
 """The network that learns: the base, the adapter that is continued, or the one that begins."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from pytest_llmbench.models.validation import nearest_first
 from pytest_llmbench.tuning.kinds import StageKind
+from pytest_llmbench.tuning.stage.checks import CheckFault
 from pytest_llmbench.tuning.stage.job import StageJob
 
 
@@ -25,6 +28,13 @@ def load_network(job: StageJob, tokenizer: Any) -> tuple[Any, Any]:
     Returns:
         The network, and the configuration of an adapter that begins (None where one is continued, or none is there).
     """
+    network, adapter = _begin(job, tokenizer)
+    if adapter is not None:
+        _check_targets(adapter.target_modules, network)
+    return network, adapter
+
+
+def _begin(job: StageJob, tokenizer: Any) -> tuple[Any, Any]:
     if job.kind is StageKind.REWARD:
         return _load(job, "AutoModelForSequenceClassification", tokenizer, num_labels=1), _lora(job, "SEQ_CLS")
     network = _load(job, "AutoModelForCausalLM", tokenizer)
@@ -33,6 +43,19 @@ def load_network(job: StageJob, tokenizer: Any) -> tuple[Any, Any]:
     import peft
 
     return peft.PeftModel.from_pretrained(network, job.adapter, is_trainable=True), None
+
+
+def _check_targets(targets: Collection[str], network: Any) -> None:
+    """Refuse a target that is no layer of the network.
+
+    Raises:
+        CheckFault: one is none.
+    """
+    layers = {name.rpartition(".")[2] for name, _ in network.named_modules()}
+    missing = sorted(set(targets) - layers)
+    if missing:
+        known = ", ".join(nearest_first(missing[0], sorted(name for name in layers if name.endswith("proj")))) or "none"
+        raise CheckFault(f'lora.targets: the model has no layer "{missing[0]}"; its projections are: {known}.')
 
 
 def load_reward_model(job: StageJob, tokenizer: Any) -> Any:
