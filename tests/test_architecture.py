@@ -45,10 +45,9 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "_pytest": ("plugin.internals",),
     "pytest_benchmark": ("plugin.internals",),
     "xdist": ("plugin.internals",),
-    **dict.fromkeys(
-        ("torch", "transformers", "gguf", "peft", "safetensors", "accelerate", "huggingface_hub"),
-        ("models.transformers",),
-    ),
+    **dict.fromkeys(("gguf", "safetensors", "huggingface_hub"), ("models.transformers",)),
+    **dict.fromkeys(("torch", "transformers", "peft", "accelerate"), ("models.transformers", "tuning")),
+    **dict.fromkeys(("trl", "datasets"), ("tuning.stage",)),
     "openai": ("models.openai",),
     **dict.fromkeys(("aiohttp", "yarl"), ("models.openai.client",)),
     "httpx2": ("models.openai", "models.http.client"),
@@ -61,7 +60,7 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "yaml": ("suites.yaml12", "importers.yaml_text"),
     **dict.fromkeys(("jsonschema", "referencing"), ("grading",)),
     "regex": ("grading", "importers"),
-    "pydantic": ("values", "models", "sql", "grading", "suites", "results"),
+    "pydantic": ("values", "models", "sql", "grading", "suites", "results", "tuning"),
 }
 """The modules, or packages of them, that may import a library."""
 
@@ -76,6 +75,8 @@ LATE = (
     "openai",
     "httpx2",
     "aiohttp",
+    "trl",
+    "datasets",
 )
 """Imported in the functions that need them, never with their file."""
 

@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "export-training": ("pytest_llmbench.cli.export_training", "write training data: the train sides of suites"),
     "report": ("pytest_llmbench.cli.report", "write a run as one HTML file: verdict, scores, every answer"),
     "migrate": ("pytest_llmbench.cli.migrate", "rewrite run files of earlier versions in the present schema"),
+    "tune": ("pytest_llmbench.cli.tune", "train a model on the train sides of suites, by a recipe"),
     "schema": ("pytest_llmbench.cli.schema", "print the JSON schema of suite files, for editors"),
 }
 """Each command with its module and its line of help.

@@ -122,7 +122,6 @@ def arguments_of(
         found |= {
             "num_generations": stage.generations,
             "max_completion_length": max_tokens,
-            "reward_weights": list(stage.weights.values()),
             "temperature": 1.0,
         }
     else:

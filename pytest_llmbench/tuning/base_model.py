@@ -8,7 +8,7 @@ from typing import Any
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.models.base import OpenSettings
 from pytest_llmbench.models.catalog import Catalog, ModelSpec
-from pytest_llmbench.models.entries import TransformersEntry
+from pytest_llmbench.models.entries import Entry, TransformersEntry
 from pytest_llmbench.models.transformers.files import LocalFiles, find_model, weights_digest
 from pytest_llmbench.models.transformers.gguf import prepared_folder
 from pytest_llmbench.models.transformers.libraries import Broken, attempt, quiet_loading
@@ -53,9 +53,9 @@ def choose_entry(name: str, catalog: Catalog, root: Path) -> ModelSpec:
     return spec
 
 
-def known_shape(entry: TransformersEntry) -> ModelShape | None:
+def known_shape(entry: Entry) -> ModelShape | None:
     """Give the sizes of a model that is planned without its files; None if they are not known."""
-    return KNOWN.get(entry.model)
+    return KNOWN.get(getattr(entry, "model", ""))
 
 
 def open_base(spec: ModelSpec, settings: OpenSettings, *, with_weights: bool) -> BaseModel:
@@ -73,7 +73,9 @@ def open_base(spec: ModelSpec, settings: OpenSettings, *, with_weights: bool) ->
 
     import transformers
 
-    entry: TransformersEntry = spec.entry
+    entry = spec.entry
+    if not isinstance(entry, TransformersEntry):
+        raise UsageFault(f'model "{spec.name}" is no local model.')
     style = spec.provider.prompt_style(entry)
     files = find_model(entry.model, entry.revision, with_weights=with_weights)
     adapter = None if entry.adapter is None else Path(entry.adapter)

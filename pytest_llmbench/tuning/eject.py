@@ -85,7 +85,8 @@ def _settings(prepared: Prepared, number: int, base: str) -> dict[str, Any]:
         if kind is StageKind.REWARD:
             found["lora_task_type"] = "SEQ_CLS"
     if KINDS[kind].samples:
-        found["reward_funcs"] = [f"{REWARDS}.{name}" for name in plan.stage.weights if name != "model"]
+        weights = {name: weight for name, weight in plan.stage.weights.items() if name != "model"}
+        found |= {"reward_funcs": [f"{REWARDS}.{name}" for name in weights], "reward_weights": list(weights.values())}
     if not prepared.machine.gpus and recipe.launch is None:
         found |= {"use_cpu": True, "bf16": False, "gradient_checkpointing": False, "dataloader_pin_memory": False}
     return found

@@ -10,6 +10,7 @@ from pytest_llmbench.errors import SuiteFault, UsageFault
 from pytest_llmbench.suites.loader import LoadedSuite
 from pytest_llmbench.suites.registry import SuiteRegistry
 from pytest_llmbench.suites.split import by_side
+from pytest_llmbench.tuning.chatllama import ForeignFile, foreign_rows, read_chatllama
 from pytest_llmbench.tuning.export import Export, ExportSettings, export, read_named_runs
 from pytest_llmbench.tuning.kinds import KINDS, StageKind
 from pytest_llmbench.tuning.known_answers import NamedRun
@@ -26,8 +27,8 @@ class Sources:
     suites: tuple[LoadedSuite, ...]
     registry: SuiteRegistry
     runs: tuple[NamedRun, ...]
+    files: tuple[ForeignFile, ...]
     keys: DataKeys
-    root: Path
 
     @property
     def splits(self) -> dict[str, dict[str, Any]]:
@@ -62,8 +63,8 @@ def load_sources(keys: DataKeys, root: Path) -> Sources:
         suites=tuple(suites),
         registry=registry,
         runs=read_named_runs([root / path for path in keys.runs]),
+        files=tuple(read_chatllama(root / path) for path in keys.files),
         keys=keys,
-        root=root,
     )
 
 
@@ -102,11 +103,23 @@ def rows_of_stage(kind: StageKind, sources: Sources, style: PromptStyle) -> Stag
         UsageFault: there are none.
     """
     wanted = Format(KINDS[kind].format)
+    foreign = foreign_rows(sources.files, wanted, style)
     if not sources.suites:
-        raise UsageFault("the recipe names no suites; name some as data.suites.")
+        if not foreign:
+            raise UsageFault(f"data.files has nothing for a stage {kind}; name suites, or a file of another kind.")
+        return StageRows(rows=foreign, foreign=_digests(sources))
     settings = ExportSettings(format=wanted, style=style, takes_unsplit=sources.keys.split == "all")
     found = export(sources.suites, sources.registry.graders, sources.runs, settings)
-    return StageRows(rows=found.rows, cases=_cases(found), remarks=tuple(_left_out(found.left_out)))
+    return StageRows(
+        rows=(*found.rows, *foreign),
+        cases=_cases(found),
+        foreign=_digests(sources) if foreign else frozenset(),
+        remarks=tuple(_left_out(found.left_out)),
+    )
+
+
+def _digests(sources: Sources) -> frozenset[str]:
+    return frozenset(digest for file in sources.files for digest in file.prompt_digests)
 
 
 def _cases(found: Export) -> Mapping[str, Mapping[str, CaseKey]]:

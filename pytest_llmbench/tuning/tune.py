@@ -163,10 +163,11 @@ def job_of(tuning: Tuning, plan: StagePlan, rows: StageRows, adapter: Path | Non
         arguments=plan.arguments,
         rewards=stage.weights if facts.samples else {},
         reward_model=str(reward) if "model" in stage.weights and reward is not None else None,
-        suites=recipe.data.suites if facts.samples else (),
-        shadow=recipe.shadow if facts.samples else (),
+        suites=tuple(str(tuning.root / path) for path in recipe.data.suites) if facts.samples else (),
+        shadow=tuple(str(tuning.root / path) for path in recipe.shadow) if facts.samples else (),
+        takes_unsplit=recipe.data.split == "all",
         root=str(tuning.root),
-        min_mixed=stage.min_mixed,
+        min_mixed=stage.min_mixed if facts.samples else 0.0,
     )
 
 

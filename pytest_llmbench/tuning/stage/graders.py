@@ -1,11 +1,13 @@
 """The reward functions of a stage that samples answers, and what ends it because of them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pytest_llmbench.suites.registry import SuiteRegistry
 from pytest_llmbench.tuning.kinds import KINDS
+from pytest_llmbench.tuning.rewards import RewardFunction, Rewards
 from pytest_llmbench.tuning.stage.job import StageJob
 from pytest_llmbench.tuning.stage.watch import Reports, StageFault
 
@@ -20,11 +22,13 @@ OF_A_MODEL = "model"
 class Graders:
     """What rewards the answers of a stage; empty in stages that sample none.
 
-    `functions` are TRL's reward functions in the order of the weights; `rewards` is what made them.
+    `functions` are TRL's reward functions; `weights` are theirs, and behind them that of a model that scores.
+    `rewards` is what made those of the suites.
     """
 
-    functions: tuple[Callable[..., list[float | None]], ...] = ()
-    rewards: Any = None
+    functions: tuple[RewardFunction, ...] = ()
+    weights: tuple[float, ...] = ()
+    rewards: Rewards | None = None
 
     @classmethod
     def of(cls, job: StageJob) -> "Graders":
@@ -35,11 +39,15 @@ class Graders:
         """
         if not KINDS[job.kind].samples:
             return cls()
-        from pytest_llmbench.tuning.rewards import Rewards
-
-        names = [name for name in job.rewards if name != OF_A_MODEL]
-        rewards = Rewards.of(job.suites, root=Path(job.root), weights={name: job.rewards[name] for name in names})
-        return cls(functions=tuple(rewards.trl(name) for name in names), rewards=rewards)
+        own = {name: weight for name, weight in job.rewards.items() if name != OF_A_MODEL}
+        rewards = Rewards.of(job.suites, root=job.root, weights=own or None, takes_unsplit=job.takes_unsplit)
+        shadows = tuple(_shadow(path, job) for path in job.shadow)
+        of_model = (job.rewards[OF_A_MODEL],) if OF_A_MODEL in job.rewards else ()
+        return cls(
+            functions=(*(rewards.trl(name) for name in own), *shadows),
+            weights=(*own.values(), *(0.0 for _ in shadows), *of_model),
+            rewards=rewards,
+        )
 
     def check(self) -> None:
         """End the stage where its graders break one after another, or met a case that is held out.
@@ -77,6 +85,19 @@ class Graders:
         texts = _sample(trainer, row["prompt"], n)
         columns = {name: [value] * n for name, value in row.items() if name != "prompt"}
         return any(len(set(function(completions=texts, **columns))) > 1 for function in self.functions)
+
+
+def _shadow(path: str, job: StageJob) -> RewardFunction:
+    """Make a function that grades the same cases by another suite: logged, with a weight of 0, and never trained on."""
+    function = Rewards.of([path], root=job.root, takes_unsplit=True).trl("score")
+    loaded = SuiteRegistry(Path(job.root), {}).load(Path(path))
+    name = "" if loaded is None else loaded.suite.name
+
+    def shadow(*, suite: Sequence[Any] | None = None, **columns: Any) -> list[float | None]:
+        return function(suite=None if suite is None else [name] * len(suite), **columns)
+
+    shadow.__name__ = shadow.__qualname__ = f"llmbench_shadow_{name}"
+    return shadow
 
 
 def _sample(trainer: Any, prompt: Any, n: int) -> list[str]:

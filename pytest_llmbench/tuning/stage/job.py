@@ -33,6 +33,7 @@ class StageJob(Strict):
     `base` is a folder that transformers can load, `adapter` the folder of the adapter that is continued.
     `arguments` are those of TRL's configuration that do not depend on the device.  `rewards` maps names to weights,
     `reward_model` is the folder that a stage `reward` left.  `shadow` are suites whose grades are only logged.
+    With `takes_unsplit` all cases of a suite without a split are rewarded.
     """
 
     schema_version: int = 1
@@ -48,6 +49,7 @@ class StageJob(Strict):
     reward_model: str | None = None
     suites: tuple[str, ...] = ()
     shadow: tuple[str, ...] = ()
+    takes_unsplit: bool = False
     root: str
     min_mixed: float = 0.0
 

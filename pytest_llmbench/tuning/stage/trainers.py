@@ -14,8 +14,14 @@ ON_A_GPU = {"bf16": True, "gradient_checkpointing": True}
 """What TRL has by default for GPUs is on for CPUs too, where it costs much and gains nothing."""
 
 
-def make_arguments(job: StageJob, folder: Path) -> Any:
-    """Make the trainer's configuration, with what depends on the device."""
+def make_arguments(job: StageJob, folder: Path, weights: Sequence[float]) -> Any:
+    """Make the trainer's configuration, with what depends on the device.
+
+    Args:
+        job: of the stage.
+        folder: of the stage.
+        weights: of its rewards; empty where answers are not rewarded.
+    """
     import torch
     import trl
 
@@ -23,7 +29,8 @@ def make_arguments(job: StageJob, folder: Path) -> Any:
     device = ON_A_GPU if torch.cuda.is_available() else ON_A_CPU
     known = {field.name for field in dataclasses.fields(config)}
     given = {**{name: value for name, value in device.items() if name in known}, **job.arguments}
-    return config(output_dir=str(folder), **given)
+    rewarded = {"reward_weights": list(weights)} if weights else {}
+    return config(output_dir=str(folder), **given, **rewarded)
 
 
 def make_trainer(

@@ -44,9 +44,9 @@ def train(folder: Path, reports: Reports) -> Trained:
     """
     job, rows = load_job(folder), load_rows(folder)
     (folder / STOP).unlink(missing_ok=True)
-    arguments = make_arguments(job, folder)
-    tokenizer = load_tokenizer(job)
     graders = Graders.of(job)
+    arguments = make_arguments(job, folder, graders.weights)
+    tokenizer = load_tokenizer(job)
     watch = make_watch(folder, reports, graders.check)
     trainer = make_trainer(job, arguments, rows=rows, tokenizer=tokenizer, rewards=graders.functions, callbacks=[watch])
     trained_tokens = check(trainer, job, rows, tokenizer)

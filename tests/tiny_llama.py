@@ -1,7 +1,5 @@
-"""A random Llama of two layers that is trained in a second, its tokenizer of single bytes, and rows to train on."""
+"""A random Llama of two layers that is trained in a second, its tokenizer of single bytes, and a suite to train on."""
 
-import json
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +51,22 @@ def make_llama(folder: Path, template: str = TEMPLATE) -> Path:
     return folder
 
 
-def write_rows(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write the rows of a stage."""
-    text = "".join(json.dumps(row) + "\n" for row in rows)
-    (folder / "data.jsonl").write_text(text, encoding="utf-8")
+SUITE = """
+suite: color
+grader: yes_no
+split: {train: 0.5}
+sampling: {max_tokens: 8, temperature: 0}
+prompt:
+  chat:
+    - {role: user, content: "{{ word }}?"}
+cases:
+"""
+
+
+def make_project(root: Path, *, n_cases: int = 24) -> Path:
+    """Write a suite of labels, and a random Llama as `base`."""
+    make_llama(root / "base")
+    labels = ("no", "yes")
+    cases = [f'  - {{id: c{place}, word: "w{place}", expected: "{labels[place % 2]}"}}\n' for place in range(n_cases)]
+    (root / "color.yaml").write_text(SUITE + "".join(cases), encoding="utf-8")
+    return root
