@@ -1,4 +1,5 @@
 # Two commands matter: `make bench` runs a small real model on the shipped cases, `make test` runs the tests.
+# `make tune` trains it, and lets the gate decide.
 # `make fresh` tries what users install.
 PYTHON ?= python3
 VENV := .venv
@@ -12,10 +13,18 @@ ROWS ?= 64
 # processes that share the tests
 WORKERS ?= 2
 
-.PHONY: bench test test-fast check docs fresh format perf peers axe clean
+.PHONY: bench tune test test-fast check docs fresh format perf peers axe clean
 
 bench: $(VENV)/installed
 	$(BIN)/pytest --llm-model $(MODEL) --llm-no-fail $(if $(LIMIT),--llm-limit $(LIMIT)) --llm-concurrency $(ROWS) --benchmark-json=bench.json -p no:cacheprovider cases/
+
+# The example of docs/training.md: a run of the base, a training on the train side, and the gate on the held-out side.
+# About six minutes of CPU; stopped or killed, the same command goes on.
+tune: $(VENV)/installed
+	mkdir -p adapters
+	$(BIN)/pytest --llm-model model=$(MODEL) --llm-no-fail --llm-concurrency $(ROWS) --benchmark-json=adapters/base.json -p no:cacheprovider cases/clickbait.yaml
+	$(BIN)/llmbench tune recipes/smollm2-135m.toml
+	$(BIN)/pytest --llm-model model=smollm2-135m-tuned --llm-baseline adapters/base.json --llm-concurrency $(ROWS) --benchmark-json=adapters/tuned.json -p no:cacheprovider cases/clickbait.yaml
 
 # Tests start hundreds of interpreters: each would compile the package anew where bytecode is not written.
 test test-fast: export PYTHONDONTWRITEBYTECODE =
@@ -72,4 +81,4 @@ node_modules/axe-core/axe.min.js:
 	npm install --no-save --no-package-lock --no-audit --no-fund --silent axe-core@4.14.1
 
 clean:
-	rm -rf $(VENV) .benchmarks bench.json node_modules site .cache
+	rm -rf $(VENV) .benchmarks adapters bench.json node_modules site .cache

@@ -19,11 +19,16 @@ _KEPT = ("prompt_style", "dtype", "device_map", "revision", "attention", "concur
 def closing_lines(base: BaseModel, tuning: Tuning, catalog: Catalog) -> Iterator[str]:
     """Give what is printed when all stages are trained."""
     recipe, output = tuning.recipe, tuning.output
-    name = ROLE if ROLE not in catalog.names() else output.name
     shown = Path(os.path.relpath(output, tuning.root)).as_posix()
-    yield f"trained {shown}, with {FILE} beside it; add this to {_relative(catalog.file, tuning.root / 'x')}:"
-    yield ""
-    yield from entry_lines(base, output, catalog.file, name=name, has_adapter=recipe.lora is not None)
+    known = _known_entry(output, catalog, tuning.root)
+    name = known or (ROLE if ROLE not in catalog.names() else output.name)
+    file = _relative(catalog.file, tuning.root / "x")
+    if known is not None:
+        yield f"trained {shown}, with {FILE} beside it; its entry in {file} is [{known}]"
+    else:
+        yield f"trained {shown}, with {FILE} beside it; add this to {file}:"
+        yield ""
+        yield from entry_lines(base, output, catalog.file, name=name, has_adapter=recipe.lora is not None)
     server = server_lines(
         base,
         output,
@@ -34,6 +39,16 @@ def closing_lines(base: BaseModel, tuning: Tuning, catalog: Catalog) -> Iterator
     )
     yield from _below("", server)
     yield from _below("then let the held-out side decide:", command_lines(recipe.model, name, recipe.data.suites))
+
+
+def _known_entry(output: Path, catalog: Catalog, root: Path) -> str | None:
+    """Name the entry that opens the result already; None if there is none."""
+    for name in catalog.names():
+        (spec,) = catalog.choose([name], root)
+        opened = getattr(spec.entry, "adapter", None) or getattr(spec.entry, "model", None)
+        if opened is not None and Path(str(opened)) == output.resolve():
+            return name
+    return None
 
 
 def _below(title: str, lines: Iterator[str]) -> Iterator[str]:

@@ -37,7 +37,10 @@ class Machine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StagePlan:
-    """One stage, planned. `name` is that of its folder; `sizes` are None where the tokenizer is not here."""
+    """One stage, planned. `name` is that of its folder; `sizes` are None where the tokenizer is not here.
+
+    `memory` is what it needs here, `memory_on_gpu` the same on a GPU, where there is none here.
+    """
 
     name: str
     stage: StageKeys
@@ -47,6 +50,7 @@ class StagePlan:
     division: Division
     max_length: int
     memory: MemorySum | None
+    memory_on_gpu: MemorySum | None
     arguments: dict[str, Any]
 
 
@@ -108,7 +112,11 @@ def plan_stage(
         seed=recipe.seed,
         has_lora=recipe.lora is not None,
     )
-    training = None if shape is None else training_of(recipe, stage, shape, division.per_device * longest, machine)
+    tokens = division.per_device * longest
+    here, on_gpu = (
+        None if shape is None else memory_sum(shape, training_of(recipe, stage, shape, tokens, is_on_cpu=is_on_cpu))
+        for is_on_cpu in (not machine.gpus and recipe.launch is None, False)
+    )
     return StagePlan(
         name=name,
         stage=stage,
@@ -117,7 +125,8 @@ def plan_stage(
         steps=steps_of(stage, n_rows),
         division=division,
         max_length=max_length,
-        memory=None if training is None or shape is None else memory_sum(shape, training),
+        memory=here,
+        memory_on_gpu=None if here == on_gpu else on_gpu,
         arguments=arguments,
     )
 
@@ -153,10 +162,9 @@ def _max_length(name: str, stage: StageKeys, sizes: RowSizes | None, context: in
     return stage.max_length
 
 
-def training_of(recipe: Recipe, stage: StageKeys, shape: ModelShape, tokens: int, machine: Machine) -> Training:
-    """Give what decides about the memory of a stage: a GPU's, unless there is none and no launch."""
+def training_of(recipe: Recipe, stage: StageKeys, shape: ModelShape, tokens: int, *, is_on_cpu: bool) -> Training:
+    """Give what decides about the memory of a stage, for the tokens of a pass on a device."""
     lora, launch = recipe.lora, recipe.launch
-    is_on_cpu = not machine.gpus and launch is None
     dtype = "float32" if is_on_cpu or lora is None else lora.quantization or "bfloat16"
     return Training(
         dtype=dtype,

@@ -107,6 +107,7 @@ def plan_lines(prepared: Prepared, output: Path, root: Path) -> Iterator[str]:
         yield f"  learning rate {plan.arguments['learning_rate']:g}, max_length {plan.max_length:,}"
         yield from (f"  {remark}" for remark in rows.remarks)
         yield f"  memory: {plan.memory or 'not known, the sizes of the model are not'}"
+        yield from [] if plan.memory_on_gpu is None else [f"  on a GPU: {plan.memory_on_gpu}"]
         command = command_of(
             output / plan.name / "stage.json", prepared.recipe.launch, plan.division.accumulation, root
         )
