@@ -4,17 +4,27 @@ A page is followed from top to bottom.  A block with `title="PATH"` is written t
 lines after `$ ` are commands, and the lines below them their output, in which `...` stands for any number of lines.
 """
 
+import argparse
+import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
+import jsonschema
 import pytest
 
-DOCS = Path(__file__).parent.parent / "docs"
+from pytest_llmbench.cli import COMMANDS
+from pytest_llmbench.plugin.command_line import OPTIONS
+from pytest_llmbench.suites import yaml12
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
 PAGES = sorted(page for page in DOCS.rglob("*.md") if "```console" in page.read_text(encoding="utf-8"))
 
 BLOCK = re.compile(r"^```(?P<kind>\w*)(?P<words>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -138,6 +148,47 @@ def test_a_page_is_read_as_steps() -> None:
 def test_output_is_compared_line_by_line(expected: list[str], got: list[str], missing: str | None) -> None:
     """What stands between two `...` is printed in one piece; only durations may be others."""
     assert differs(expected, got) == missing
+
+
+# -- what is only shown
+
+ALL_PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.rglob("*.md")])
+
+
+def shown_commands(page: Path) -> Iterator[list[str]]:
+    """Give the words of each command of ours that a page shows, whether it is run or not."""
+    text = page.read_text(encoding="utf-8")
+    for line in re.findall(r"^(?:    |\$ |  +- run: )((?:llmbench|pytest) [^\n]*)$", text, re.MULTILINE):
+        words = shlex.split(line, comments=True)
+        ends = [place for place, word in enumerate(words) if word in ("|", ">", "&&", ";", "||")]
+        yield words[: min(ends, default=len(words))]
+
+
+@pytest.mark.parametrize("page", ALL_PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_shown_commands_are_understood(page: Path) -> None:
+    """Each subcommand takes the arguments that it is shown with, and each option of pytest is one that we add."""
+    options = {option.flag for option in OPTIONS}
+
+    for program, *words in shown_commands(page):
+        if program == "pytest":
+            flags = {word.split("=")[0] for word in words if word.startswith("--llm-")}
+            assert flags <= options, " ".join(words)
+        elif words[0] in COMMANDS and "..." not in words:
+            parser = argparse.ArgumentParser(exit_on_error=False)
+            import_module(COMMANDS[words[0]][0]).add_arguments(parser)
+            parser.parse_args([word for word in words[1:] if not word.startswith("[")])
+
+
+@pytest.mark.parametrize("page", ALL_PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_shown_suites_fit_the_schema(page: Path) -> None:
+    """A suite that a page shows whole is one that an editor with the published schema would not underline."""
+    schema = json.loads((ROOT / "pytest_llmbench" / "suite.schema.json").read_text(encoding="utf-8"))
+
+    for block in BLOCK.finditer(page.read_text(encoding="utf-8")):
+        if block["kind"] == "yaml" and re.search(r"^suite:", block["text"], re.MULTILINE):
+            node = yaml12.compose(block["text"], page)
+            assert node is not None
+            jsonschema.validate(yaml12.value(node, page), schema)
 
 
 @pytest.mark.slow

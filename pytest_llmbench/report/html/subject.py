@@ -82,7 +82,9 @@ class Subject:
                 place=place,
                 role=role,
                 name=_model_name(self.run.facts, role).removeprefix(f"{role} "),
-                before=_model_name(old, before[role]) if old is not None and role in before else None,
+                before=_name_before(old, before[role], _target(self.run.facts, role))
+                if old and role in before
+                else None,
             )
             for place, role in enumerate(self.roles[:_SHOWN_MODELS])
         )
@@ -157,8 +159,19 @@ def _model_name(facts: RunInfo, role: str) -> str:
     info = model_info(facts, role)
     if info is None:
         return role
-    target = f"{info.identity.provider} {info.identity.model}"
+    target = _target(facts, role)
     return target if info.model.replace(":", " ", 1) == target else f"{info.model} ({target})"
+
+
+def _name_before(facts: RunInfo, role: str, target: str) -> str:
+    """Name the model of the baseline; what it is is not repeated where that is the same."""
+    info = model_info(facts, role)
+    return info.model if info is not None and _target(facts, role) == target else _model_name(facts, role)
+
+
+def _target(facts: RunInfo, role: str) -> str:
+    info = model_info(facts, role)
+    return "" if info is None else f"{info.identity.provider} {info.identity.model}"
 
 
 def _in_order(run: Run, field: str) -> dict[str, None]:

@@ -128,9 +128,15 @@ def test_the_models_are_named_at_the_top(world: Any, page_of: Any) -> None:
     page = page_of(world.judged())
 
     assert [item.words for item in page.tree.one("header").one("ul").all("li")] == [
-        "moved (recorded moved.jsonl) · before: moved (recorded moved.jsonl)",
-        "steady (recorded steady.jsonl) · before: steady (recorded steady.jsonl)",
+        "moved (recorded moved.jsonl) · before: moved",
+        "steady (recorded steady.jsonl) · before: steady",
     ]
+    records = [world.record("a")]
+    other = world.compared(world.run(records), world.run([replace(record, role="n", model="n") for record in records]))
+    assert (
+        page_of(other).tree.one("header").one("ul").one("li").words
+        == "n (recorded n.jsonl) · before: m (recorded m.jsonl)"
+    )
 
 
 def test_a_refusal_says_why_nothing_was_judged(world: Any, page_of: Any) -> None:
