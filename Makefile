@@ -40,6 +40,8 @@ check: $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/shellcheck run.sh .ci/run .ci/fresh
+	$(BIN)/zizmor --offline --quiet action.yml pytest_llmbench/cli/templates/llmbench.yml
 
 # the site, in site/: dead links and anchors fail; the pages themselves lie beside theirs, for llms.txt
 docs: $(VENV)/installed

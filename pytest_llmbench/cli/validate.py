@@ -9,12 +9,14 @@ from types import MappingProxyType
 
 from pytest_llmbench.cli.arguments import add_suite_paths, graders_of
 from pytest_llmbench.cli.output import print_lines
+from pytest_llmbench.cli.staged import staged_files, suites_of
 from pytest_llmbench.errors import SuiteFault, UsageFault
 from pytest_llmbench.gate.power import expected_margin, too_small
 from pytest_llmbench.gate.settings import GateSettings
 from pytest_llmbench.grading.base import GraderKind, Severity
 from pytest_llmbench.report.format import counted, whole_points
 from pytest_llmbench.report.safe_text import visible
+from pytest_llmbench.suites.loader import LoadedSuite
 from pytest_llmbench.suites.registry import SuiteRegistry, fault_of
 from pytest_llmbench.suites.split import by_side
 from pytest_llmbench.values import Case, Side, Suite
@@ -28,6 +30,12 @@ _WORDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.ADVICE:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     add_suite_paths(parser, default=_FOLDER)
+    parser.add_argument(
+        "--staged",
+        action="store_true",
+        help="for a hook of git: of the files named, or of those about to be committed, the suites and those whose "
+        "data is among them",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -36,9 +44,15 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         UsageFault: no path was given, and the usual folder is not there; see `validate` for others.
     """
-    if not options.paths:
-        options.paths = [_below(options.root)]
-    found = validate(options.paths, options.root, graders_of(options))
+    if options.staged:
+        files = options.paths or staged_files(options.root)
+        options.paths = [options.root]  # where graders of the project are looked for
+        registry = SuiteRegistry(options.root, graders_of(options))
+        found = validation(suites_of(files, options.root / _FOLDER, registry), registry)
+    else:
+        if not options.paths:
+            options.paths = [_below(options.root)]
+        found = validate(options.paths, options.root, graders_of(options))
     print_lines(visible(f"{remark.text} [{_WORDS[remark.severity]}]") for remark in found.remarks)
     print_lines(visible(text) for text in found.splits)
     counts = ", ".join(counted(found.count(severity), word, none="no") for severity, word in _WORDS.items())
@@ -87,10 +101,15 @@ def validate(paths: Iterable[Path], root: Path, kinds: Mapping[str, GraderKind] 
         UsageFault: a path does not exist, a named file is no suite, or there is no suite at all.
     """
     registry = SuiteRegistry(root, kinds)
+    return validation(registry.load_below(paths), registry)
+
+
+def validation(found_suites: Iterable[LoadedSuite | SuiteFault], registry: SuiteRegistry) -> Validation:
+    """Let the grader of each suite check it thoroughly; one that could not be loaded is an error."""
     suites = cases = 0
     remarks: list[Remark] = []
     splits: list[str] = []
-    for found in registry.load_below(paths):
+    for found in found_suites:
         suites += 1
         try:
             if isinstance(found, SuiteFault):
