@@ -129,14 +129,24 @@ class ToolCall:
     name: str
     arguments: Mapping[str, Json] | str = field(default_factory=dict, hash=False)
 
+    def __str__(self) -> str:
+        arguments = self.arguments
+        if isinstance(arguments, Mapping):
+            arguments = json.dumps(arguments, ensure_ascii=False, default=str) if arguments else ""
+        return f"{self.name}({arguments})"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
-    """What is sent: chat messages or completion text, never both; with messages, the tools that may be called."""
+    """What is sent: chat messages or completion text, never both; with messages, the tools that may be called.
+
+    `turns` are what the user says next in a fixed conversation, each of them after an answer.
+    """
 
     messages: tuple[Message, ...] = ()
     text: str | None = None
     tools: tuple[Tool, ...] = ()
+    turns: tuple[str, ...] = ()
 
     @property
     def style(self) -> PromptStyle:
@@ -154,13 +164,15 @@ class Prompt:
 
     @property
     def sha256(self) -> str:
-        """Digest of the rendered messages or text, before any chat template, and of the tools if there are any."""
+        """Digest of the rendered messages or text, before any chat template, and of any tools and turns."""
         content: object = self.text
         if self.text is None:
             content = [[message.role, message.content] for message in self.messages]
         all_of: list[object] = [self.style, content]
-        if self.tools:
+        if self.tools or self.turns:
             all_of.append([tool.definition for tool in self.tools])
+        if self.turns:
+            all_of.append(self.turns)
         return hashlib.sha256(json.dumps(all_of, ensure_ascii=False).encode()).hexdigest()
 
 
@@ -172,6 +184,8 @@ class Request:
     with `picks_label` the likeliest of them is the answer, and nothing is generated.
     `reply_schema` is a JSON schema that the answer is to follow, where the model can be held to one.
     `inputs` are the case's fields, for a model that takes them beside the prompt; empty for all others.
+    `turn` is the number of the turn in a conversation, from 0; `session` the name of the conversation, None where the
+    request is all of it.
     `copy` counts the requests of one plan that have the same answer, as far as is known, from 0: at temperature 0
     those that are equal in all but suite and case.
     """
@@ -185,6 +199,8 @@ class Request:
     picks_label: bool = False
     reply_schema: Mapping[str, Json] | None = None
     inputs: Mapping[str, Json] = field(default_factory=dict)
+    turn: int = 0
+    session: str | None = None
     copy: int = 0
 
 
@@ -203,6 +219,7 @@ class Answer:
     the answer; None where the model cannot give it.
     `tool_calls` are the tools it called, in their order.
     `cost_usd` is what it cost, where an application reports that.
+    `turns` are the answers of a conversation, of which this is the last; empty where it is the only one.
     `app` is what else an application gave beside its text: `context`, `data`.
     """
 
@@ -222,6 +239,7 @@ class Answer:
     refusal: str | None = None
     tool_calls: tuple[ToolCall, ...] = ()
     cost_usd: float | None = None
+    turns: tuple["Answer", ...] = ()
     app: Mapping[str, Json] = field(default_factory=dict)
 
 

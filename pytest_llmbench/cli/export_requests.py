@@ -91,6 +91,12 @@ def _lines(
         for case in builder.settings.cases(loaded)
     ]
     builder.check_styles(items)
+    talk = next((item for item in items if builder.prompt(item).turns), None)
+    if talk is not None:
+        raise UsageFault(
+            f'case "{talk.case.id}" of suite "{talk.loaded.suite.name}" is a conversation, whose later requests hold '
+            "the answers to earlier ones; run it with pytest."
+        )
     for requests in builder.requests(items):
         for request in requests:
             yield json.dumps(_line(request, entry), ensure_ascii=False) + "\n"

@@ -23,6 +23,7 @@ from typing import Protocol, TextIO
 from pytest_llmbench.cli.arguments import add_annotations
 from pytest_llmbench.cli.output import print_lines
 from pytest_llmbench.report.safe_text import clipped, visible
+from pytest_llmbench.report.transcript import answer_text
 from pytest_llmbench.results.annotations import Drawn, Mark, add_annotation, annotation_on, answer_key, read_annotations
 from pytest_llmbench.results.records import Record, Run, Sample
 from pytest_llmbench.results.run_file import read_run
@@ -202,7 +203,7 @@ def _question(candidate: Candidate, run: Run, place: str) -> Iterator[str]:
     expected = candidate.sample.parts.get("expected")
     if isinstance(expected, str):
         yield from _block("expected", expected)
-    yield from _block("answer", candidate.answer)
+    yield from _block("answer", answer_text(candidate.sample))
 
 
 def _end(text: str) -> str:

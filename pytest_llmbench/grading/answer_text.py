@@ -12,7 +12,7 @@ from typing import Self
 import regex
 
 from pytest_llmbench.grading.base import Grader
-from pytest_llmbench.values import Answer, Case, Grade, Reason
+from pytest_llmbench.values import CONTENT_FILTER, Answer, Case, Grade, Reason
 
 CLIP_AT = 200
 
@@ -101,6 +101,17 @@ def void_or(grade: Grade, answer: Answer) -> Grade:
         return _void(grade, Reason.EMPTY, f"The answer is {what}.")
     if not grade.passed and is_refusal(answer.text):
         return _void(grade, Reason.REFUSAL, f"The model declined: {clip(answer.text)}")
+    return grade
+
+
+def refused(grade: Grade, answer: Answer) -> Grade:
+    """Give the grade of an answer, or that of a refusal where the provider reported one beside the text."""
+    if answer.finish_reason == CONTENT_FILTER:
+        what = answer.refusal or "content filter"
+        kept = "cut off the answer" if answer.text else "let no answer pass"
+        return _void(grade, Reason.REFUSAL, f"The provider's {what} {kept}.")
+    if answer.refusal is not None:
+        return _void(grade, Reason.REFUSAL, f"The model declined: {clip(answer.refusal)}")
     return grade
 
 

@@ -25,7 +25,14 @@ def tools_of(prompt: Prompt) -> list[dict[str, Json]]:
 
 
 def new_session(request: Request) -> str:
-    """Make the name of a conversation that no other request, run or attempt has."""
+    """Give the name of the conversation; a request that is all of it gets one that no other run or attempt has."""
+    if request.session is not None:
+        return request.session
+    return session_of(request)
+
+
+def session_of(request: Request) -> str:
+    """Make the name of a conversation that no other sample or run has."""
     return f"{request.suite}-{request.case}-{request.sample}-{uuid4().hex[:12]}"
 
 

@@ -133,9 +133,9 @@ class Recording:
         self._marks = marks
         raw = _bytes_of(path)
         self.sha256 = hashlib.sha256(raw).hexdigest()
-        self._in_order: defaultdict[str, list[tuple[str | None, _Found]]] = defaultdict(list)
+        self._in_order: defaultdict[tuple[str, int], list[tuple[str | None, _Found]]] = defaultdict(list)
         self._numbered: defaultdict[tuple[str, str], dict[int, _Found]] = defaultdict(dict)
-        self._samples: dict[tuple[str, str], tuple[_Found, ...]] = {}
+        self._samples: dict[tuple[str, str, int], tuple[_Found, ...]] = {}
         for number, line in enumerate(_text_of(raw, path).split("\n"), start=1):  # splitlines() also splits at U+2028
             if line and not line.isspace():
                 self._add(_Line(path, number, line))
@@ -149,27 +149,29 @@ class Recording:
 
     def _find(self, request: Request) -> _Found:
         suite, case, sample = request.suite, request.case, request.sample
-        numbered = self._numbered.get((suite, case), {})
+        key = (suite, case, request.turn)
+        numbered = self._numbered.get((suite, case), {}) if request.turn == 0 else {}
         if sample in numbered:
             return numbered[sample]
-        if (suite, case) not in self._samples:
-            lines = self._in_order.get(case, ())
-            self._samples[suite, case] = tuple(answer for only, answer in lines if only in (None, suite))
-        samples = self._samples[suite, case]
+        if key not in self._samples:
+            lines = self._in_order.get((case, request.turn), ())
+            self._samples[key] = tuple(answer for only, answer in lines if only in (None, suite))
+        samples = self._samples[key]
         if sample < len(samples):
             return samples[sample]
         return AnswerError(
-            cause=f'no recorded answer for case "{case}" of suite "{suite}", sample {sample + 1}, in {self.path}, '
+            cause=f'no recorded answer for case "{case}" of suite "{suite}", {_turn(request)}sample {sample + 1}, in '
+            f"{self.path}, "
             f"which has {len(samples) + len(numbered) or 'none'} of it; add a line."
         )
 
     def _add(self, line: "_Line") -> None:
         if "custom_id" not in line.table:
-            self._in_order[line.text("case")].append((line.optional_text("suite"), line.answer()))
+            self._in_order[line.text("case"), line.turn()].append((line.optional_text("suite"), line.answer()))
             return
         suite, case, sample = line.custom_id()
         if suite is None or sample is None:
-            self._in_order[case].append((suite, line.batch_answer()))
+            self._in_order[case, 0].append((suite, line.batch_answer()))
         elif sample in self._numbered[suite, case]:
             raise line.fault(f'has the custom_id "{suite}/{case}/{sample}" a second time; keep one of the two')
         else:
@@ -273,6 +275,13 @@ class _Line:
         )
         return _Batched(answer=answer, steps=steps_of(reply.logprobs))
 
+    def turn(self) -> int:
+        """Give the number of the turn, which the file counts from 1."""
+        turn = self._count("turn")
+        if turn == 0:
+            raise self.fault("has the turn 0; turns are counted from 1")
+        return 0 if turn is None else turn - 1
+
     def _seconds(self, key: str) -> float | None:
         value = self.table.get(key)
         if value is None:
@@ -290,6 +299,10 @@ class _Line:
                 f"has {json.dumps(value)[:40]} as its {key}; it must be a whole number, 0 or more, or left out"
             )
         return value
+
+
+def _turn(request: Request) -> str:
+    return "" if request.session is None else f"turn {request.turn + 1}, "
 
 
 def _bytes_of(path: Path) -> bytes:

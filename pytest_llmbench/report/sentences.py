@@ -22,6 +22,7 @@ from pytest_llmbench.report.format import (
     whole_points,
 )
 from pytest_llmbench.report.safe_text import clipped, visible
+from pytest_llmbench.report.transcript import answer_text
 from pytest_llmbench.results.checks import flipped
 from pytest_llmbench.results.records import Record, Sample
 from pytest_llmbench.values import Outcome
@@ -253,7 +254,7 @@ def moved_lines(moved: MovedCase, *, is_worse: bool) -> Iterator[str]:
         ("candidate", moved.candidate, is_worse),
     ):
         sample = deciding_sample(record, wants_low=wants_low)
-        text = clipped((sample.answer or "").strip(), _MAX_CHARACTERS) if sample else "no answer"
+        text = clipped(answer_text(sample).strip(), _MAX_CHARACTERS) if sample else "no answer"
         first, *rest = text.split("\n")
         grade = f" [{sample.reason}]" if sample else ""
         yield f"    {word.ljust(9)}  {first}{grade if not rest else ''}"

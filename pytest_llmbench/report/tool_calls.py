@@ -1,6 +1,5 @@
 """Tools and the calls of them as text, for terminal and HTML alike."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 
 from pytest_llmbench.values import Tool, ToolCall
@@ -8,11 +7,7 @@ from pytest_llmbench.values import Tool, ToolCall
 
 def call_lines(calls: Sequence[ToolCall]) -> Iterator[str]:
     """Write each call in a line: `search({"text": "refund"})`; what is no JSON as it came."""
-    for call in calls:
-        arguments = call.arguments
-        if isinstance(arguments, Mapping):
-            arguments = json.dumps(arguments, ensure_ascii=False, default=str) if arguments else ""
-        yield f"{call.name}({arguments})"
+    yield from map(str, calls)
 
 
 def tool_lines(tools: Sequence[Tool]) -> Iterator[str]:

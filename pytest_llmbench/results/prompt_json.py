@@ -7,14 +7,15 @@ from pytest_llmbench.values import Json, Message, Prompt, Tool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PromptWithTools:
-    """Messages with tools, as they stand in the JSON."""
+class WholePrompt:
+    """Messages with what goes with them, as they stand in the JSON."""
 
     messages: tuple[Message, ...]
     tools: tuple[Tool, ...] = ()
+    turns: tuple[str, ...] = ()
 
 
-WrittenPrompt: TypeAlias = str | tuple[Message, ...] | PromptWithTools
+WrittenPrompt: TypeAlias = str | tuple[Message, ...] | WholePrompt
 
 
 def prompt_to_json(prompt: Prompt) -> Json:
@@ -22,15 +23,16 @@ def prompt_to_json(prompt: Prompt) -> Json:
     if prompt.text is not None:
         return prompt.text
     messages = [{"role": message.role, "content": message.content} for message in prompt.messages]
-    if not prompt.tools:
-        return messages
-    return {"messages": messages, "tools": [tool.definition["function"] for tool in prompt.tools]}
+    tools = [tool.definition["function"] for tool in prompt.tools]
+    beside: dict[str, Json] = {"tools": tools, "turns": list(prompt.turns)}
+    given = {key: value for key, value in beside.items() if value}
+    return {"messages": messages, **given} if given else messages
 
 
 def prompt_from_json(found: WrittenPrompt) -> Prompt:
     """Read what `prompt_to_json` gave."""
     if isinstance(found, str):
         return Prompt(text=found)
-    if isinstance(found, PromptWithTools):
-        return Prompt(messages=found.messages, tools=found.tools)
+    if isinstance(found, WholePrompt):
+        return Prompt(messages=found.messages, tools=found.tools, turns=found.turns)
     return Prompt(messages=found)

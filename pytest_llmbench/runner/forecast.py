@@ -1,9 +1,9 @@
 """What a run would ask and cost, forecast before anything is sent."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pytest_llmbench.models.base import CountsTokens
 from pytest_llmbench.models.catalog import ModelSpec
@@ -13,7 +13,7 @@ from pytest_llmbench.runner.requests import RequestBuilder
 from pytest_llmbench.runner.settings import Item
 from pytest_llmbench.runner.store.keys import entry_key
 from pytest_llmbench.runner.store.store import AnswerStore, ModelAnswers, Pace
-from pytest_llmbench.values import AnswerError, GateKind, Prompt, Request
+from pytest_llmbench.values import AnswerError, GateKind, Message, Prompt, Request
 
 _BYTES_PER_TOKEN, _TOKENS_PER_MESSAGE = 3, 4
 """What a prompt has, rather too much, where there is no tokenizer at hand: English text has four bytes a token."""
@@ -98,9 +98,14 @@ class _Prospect:
         """Forecast what the model would be asked of one suite."""
         items = [item for item, _ in plan]
         requests = [request for _, own in plan for request in own]
+        n_requests = sum(1 + len(request.prompt.turns) for request in requests)
         to_send = [] if self._is_recorded else [request for request in requests if not self._is_stored(request)]
-        missing = self._n_missing(requests) if self._is_recorded else 0
+        missing = (
+            self._n_missing([turn for request in requests for turn in _turns(request)]) if self._is_recorded else 0
+        )
+        to_send = [turn for request in to_send for turn in _turns(request)]
         input_tokens = sum(_by_prompt(to_send, self._count or _estimated))
+        input_tokens += sum(request.turn * self._most_output_tokens(request) for request in to_send)
         output_tokens = sum(self._most_output_tokens(request) for request in to_send)
         price = self._spec.entry.price
         cost = 0.0 if self._spec.traits.is_free or not to_send else None
@@ -111,8 +116,8 @@ class _Prospect:
             units=len({item.case.cluster or f"case {item.case.id}" for item in items}),
             samples=self._builder.settings.samples,
             is_greedy=all(self._builder.sampling(item).temperature == 0 for item in items),
-            requests=len(requests),
-            stored=len(requests) - len(to_send) - missing,
+            requests=n_requests,
+            stored=n_requests - len(to_send) - missing,
             missing=missing,
             gate=items[0].loaded.suite.gate,
             input_tokens=input_tokens,
@@ -150,6 +155,15 @@ def _by_prompt(requests: Sequence[Request], count: Callable[[Prompt], int]) -> l
     """Count the tokens of each request; samples of a case have one prompt."""
     known: Mapping[Prompt, int] = {prompt: count(prompt) for prompt in {request.prompt for request in requests}}
     return [known[request.prompt] for request in requests]
+
+
+def _turns(request: Request) -> Iterator[Request]:
+    """Give the requests of a conversation, without the answers in them, which are not known."""
+    messages = request.prompt.messages
+    yield request
+    for turn, said in enumerate(request.prompt.turns, start=1):
+        messages = (*messages, Message(role="user", content=said))
+        yield replace(request, prompt=Prompt(messages=messages, tools=request.prompt.tools), turn=turn)
 
 
 def _estimated(prompt: Prompt) -> int:

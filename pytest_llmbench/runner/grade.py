@@ -5,14 +5,13 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from pytest_llmbench.errors import Caught, LlmbenchError, caught
-from pytest_llmbench.grading.answer_text import clip
+from pytest_llmbench.grading.answer_text import refused
 from pytest_llmbench.grading.base import Grader
 from pytest_llmbench.results.records import Record, Sample, error_sample, graded_sample, outcome_of, ungraded_sample
 from pytest_llmbench.runner.judge_requests import JudgeRequests
 from pytest_llmbench.runner.requests import RequestBuilder
 from pytest_llmbench.runner.settings import Item
 from pytest_llmbench.values import (
-    CONTENT_FILTER,
     CUT_OFF,
     Answer,
     AnswerError,
@@ -20,7 +19,6 @@ from pytest_llmbench.values import (
     Json,
     Outcome,
     Prompt,
-    Reason,
     Sampling,
 )
 
@@ -188,16 +186,10 @@ def _with_ending(
     """Have a grade say how its answer ended, where that explains much: refused, filtered, or cut off."""
     if not isinstance(answer, Answer) or not isinstance(grade, Grade):
         return grade
-    if answer.finish_reason == CONTENT_FILTER:
-        what = answer.refusal or "content filter"
-        explanation = f"The provider's {what} {'cut off the answer' if answer.text else 'let no answer pass'}."
-        return replace(grade, score=0.0, passed=False, reason=Reason.REFUSAL, explanation=explanation)
-    if answer.refusal is not None:
-        explanation = f"The model declined: {clip(answer.refusal)}"
-        return replace(grade, score=0.0, passed=False, reason=Reason.REFUSAL, explanation=explanation)
-    if answer.finish_reason == CUT_OFF:
+    ended = grade if answer.turns else refused(grade, answer)  # of a conversation each turn has its own
+    if ended is grade and answer.finish_reason == CUT_OFF:
         return replace(grade, explanation=f"{grade.explanation} It was cut off at {limit}.")
-    return grade
+    return ended
 
 
 def _sample(

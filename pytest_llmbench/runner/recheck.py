@@ -47,7 +47,7 @@ def check_batching(
     Args:
         model: the model that gave the answers.
         requests: what it was asked.
-        answers: what it gave, in the same order; errors and reused answers are not checked.
+        answers: what it gave, in the same order; errors, reused answers and conversations are not checked.
         n: how many to ask again, spread evenly; all if there are fewer.
 
     Answers are equal if text, finish reason and number of tokens are.
@@ -55,7 +55,7 @@ def check_batching(
     checkable = [
         (request, answer)
         for request, answer in zip(requests, answers, strict=True)
-        if isinstance(answer, Answer) and not answer.reused
+        if isinstance(answer, Answer) and not answer.reused and not request.prompt.turns
     ]
     n = min(n, len(checkable))
     found = []

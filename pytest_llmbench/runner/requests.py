@@ -11,12 +11,14 @@ from types import MappingProxyType
 from uuid import uuid4
 
 from pytest_llmbench.errors import UsageFault
+from pytest_llmbench.grading.checks.tree import ConversationChecks
 from pytest_llmbench.models.base import HasBatchEntry, Model
 from pytest_llmbench.models.catalog import ModelSpec
 from pytest_llmbench.models.openai.request_body import style_of as request_style
 from pytest_llmbench.models.separated import SeparatedModel
 from pytest_llmbench.runner.budget import Budget, PricedModel
 from pytest_llmbench.runner.calls import SharedModel
+from pytest_llmbench.runner.conversations import ConversationModel
 from pytest_llmbench.runner.recheck import recheck
 from pytest_llmbench.runner.settings import Item, RunSettings
 from pytest_llmbench.runner.slots import Ask, ModelPlan
@@ -56,18 +58,20 @@ class RequestBuilder:
             if role not in self._styles:
                 self._styles[role] = self.style_of(item.spec)
             style, suite = self._styles[role], item.loaded.suite
-            if not suite.prompt_source and not (item.spec.traits.takes_inputs or item.spec.traits.is_recorded):
+            is_made_of_inputs = not suite.prompt_source and not isinstance(item.case.rules, ConversationChecks)
+            if not suite.prompt_source and (item.spec.traits.takes_inputs or item.spec.traits.is_recorded):
+                continue
+            if is_made_of_inputs:
                 raise UsageFault(
                     f'model "{item.spec.name}" needs a prompt, and the suite "{suite.name}" has none, which is enough '
                     f"for applications (python, http) alone; add `prompt` to {suite.path}."
                 )
-            if style is not None and suite.prompt_source and style not in item.loaded.prompts:
+            if style is not None and style not in item.loaded.prompts:
                 has = ", ".join(item.loaded.prompts)
                 raise UsageFault(
                     f'model "{item.spec.name}" takes {style} prompts, and the suite "{suite.name}" has only: {has}. '
                     f'Add a {style} prompt to {suite.path}, or set prompt_style = "{has}" for the model.'
                 )
-
             if suite.tools and style is not PromptStyle.COMPLETION and not _takes_tools(item.spec):
                 raise UsageFault(
                     f'model "{item.spec.name}" is of the provider "{item.spec.entry.provider}", which sends no tools, '
@@ -174,7 +178,7 @@ class RequestBuilder:
 
     def through(self, spec: ModelSpec, model: Model) -> Model:
         """Put before a model what the run has: its budget, and before that the answer store."""
-        model = self._priced(spec, model)
+        model = ConversationModel(self._priced(spec, model))
         if self._store is None or _is_unstored(spec):
             return model
         stored = StoredModel(model, self._store.answers_of(model.identity, spec.role, entry_key(spec.entry)))

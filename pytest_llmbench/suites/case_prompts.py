@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pytest_llmbench.errors import SuiteFault
+from pytest_llmbench.grading.checks.tree import ConversationChecks
 from pytest_llmbench.suites.prompts import PromptTemplate, TemplateFault
 from pytest_llmbench.values import Case, Message, Prompt, PromptStyle, Tool
 
@@ -37,11 +38,24 @@ class CasePrompts:
             SuiteFault: one cannot be rendered.
         """
         if not self.templates:
-            return {PromptStyle.CHAT: {case.id: self._of_inputs(case) for case in cases}}
+            return {PromptStyle.CHAT: {case.id: self._with_turns(case, self._of_inputs(case)) for case in cases}}
+        if PromptStyle.COMPLETION in self.templates:
+            talk = next((case for case in cases if isinstance(case.rules, ConversationChecks)), None)
+            if talk is not None:
+                message = f'case "{talk.id}" has `turns`, which go with chat messages: take the completion prompt out.'
+                raise SuiteFault(message, path=talk.path, line=talk.line)
         return {
-            style: {case.id: self._of_template(case, template) for case in cases}
+            style: {case.id: self._with_turns(case, self._of_template(case, template)) for case in cases}
             for style, template in self.templates.items()
         }
+
+    def _with_turns(self, case: Case, prompt: Prompt) -> Prompt:
+        """Put what the user says behind the messages of a prompt, and the later turns beside them."""
+        if not isinstance(case.rules, ConversationChecks):
+            return prompt
+        first, *later = (turn.user for turn in case.rules.turns)
+        messages = (*prompt.messages, Message(role="user", content=first))
+        return replace(prompt, messages=messages, turns=tuple(later))
 
     def _of_template(self, case: Case, template: PromptTemplate) -> Prompt:
         examples = self.examples.get(template.style)
@@ -58,6 +72,8 @@ class CasePrompts:
         return Prompt(messages=messages, tools=self.tools)
 
     def _of_inputs(self, case: Case) -> Prompt:
+        if isinstance(case.rules, ConversationChecks):
+            return Prompt(tools=self.tools)
         if not case.inputs:
             message = f'case "{case.id}" has no inputs, and the suite has no `prompt`: there is nothing to ask.'
             raise SuiteFault(message, path=case.path, line=case.line)

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import astuple
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
@@ -13,11 +14,12 @@ from pytest_llmbench.grading.base import GraderKind
 from pytest_llmbench.models.validation import FROM_TEXT, chief_error, describe_error
 from pytest_llmbench.suites import yaml12
 from pytest_llmbench.suites.case_keys import misplaced
-from pytest_llmbench.suites.check_loading import CheckReader, digest, read_case_value
+from pytest_llmbench.suites.check_loading import CaseFields, CheckReader, digest, read_case_value
 from pytest_llmbench.suites.data_files import Row
 from pytest_llmbench.suites.data_keys import data_rows
 from pytest_llmbench.suites.names import ID_PATTERN, RESERVED_MARKS, TAG_PATTERN
 from pytest_llmbench.suites.split import side_as_written
+from pytest_llmbench.suites.turns import TurnReader, read_turns_value
 from pytest_llmbench.values import AnswerPart, Case, Json
 
 CASE_KEYS = frozenset({"id", "tags", "cluster", "xfail"})
@@ -55,6 +57,7 @@ class CaseReader:
         self.checks = checks
         self.is_split = SPLIT_KEY in table.entries
         self.case_keys = CASE_KEYS | ({SPLIT_KEY} if self.is_split else set())
+        self.turns = None if checks is None else TurnReader(checks)
         self.rule_names = kind.case_keys
         expected = {"expected"} if kind.is_expected_text else set()
         self.null_keys = {"expected"} - expected
@@ -81,12 +84,16 @@ class CaseReader:
             case = yaml12.table(entry, self.path, "a case")
             values = {key: self._case_value(key, value) for key, value in case.entries.items()}
             checks = None if self.checks is None else case.entries.get("checks")
-            rows.append(Row(path=self.path, line=case.line, values=values, checks=checks))
+            turns = None if self.checks is None else case.entries.get("turns")
+            rows.append(Row(path=self.path, line=case.line, values=values, checks=checks, turns=turns))
         return rows
 
     def _case_value(self, key: str, node: yaml12.Node) -> Json:
         if key in _MAY_BE_NULL & self.case_keys and yaml12.is_null(node):
             return None
+        if self.checks is not None and key == "turns" and not yaml12.is_null(node):
+            turns: Json = read_turns_value(node, self.path)
+            return turns
         if self.checks is not None and key == "checks":
             given: Json = read_case_value(node, self.path)
             return given
@@ -109,12 +116,12 @@ class CaseReader:
             if message is not None:
                 raise row.fault(f'case "{row.values["id"]}": {message}' if "id" in row.values else message)
 
-    def cases(self, rows: Sequence[Row], pass_score: float, part: AnswerPart | None) -> tuple[Case, ...]:
+    def cases(self, rows: Sequence[Row], of_suite: object, part: AnswerPart | None) -> tuple[Case, ...]:
         """Make the cases.
 
         Args:
             rows: as they are written.
-            pass_score: from which those pass whose checks name none.
+            of_suite: the fields of the suite for its grader.
             part: of each answer that is graded, which counts for the digests.
 
         Raises:
@@ -123,7 +130,7 @@ class CaseReader:
         first_seen: dict[str, Row] = {}
         cases = []
         for row in rows:
-            case = self._case(row, pass_score, part)
+            case = self._case(row, of_suite, part)
             if case.id in first_seen:
                 before = first_seen[case.id]
                 raise row.fault(f'case id "{case.id}" occurs twice, first at {before.place}; ids must be unique.')
@@ -131,7 +138,7 @@ class CaseReader:
             cases.append(case)
         return tuple(cases)
 
-    def _case(self, row: Row, pass_score: float, part: AnswerPart | None) -> Case:
+    def _case(self, row: Row, of_suite: object, part: AnswerPart | None) -> Case:
         values = {key: value for key, value in row.values.items() if not (self.is_split and key == SPLIT_KEY)}
         case_id = values.get("id")
         if not isinstance(case_id, str) or not case_id:
@@ -148,12 +155,11 @@ class CaseReader:
         inputs = self._inputs(row, case_id)
         counted = _counted(_flat(values, inputs, self.case_keys | self.rule_names), self.null_keys)
         rules = self._case_rules(row, case_id, own)
-        if self.checks is None:
+        if self.checks is None or self.turns is None:
             sha256 = _digest(self.kind.name, counted)
         else:
-            fields = {**inputs, "id": case_id, **({"expected": expected} if "expected" in own else {})}
-            own_score = getattr(rules, "pass_score", None)
-            checks = self.checks.of_case(row, case_id, fields, own_score or pass_score)
+            fields = self._fields(case_id, inputs, own, rules, of_suite)
+            checks = self.turns.of_case(row, fields) or self.checks.of_case(row, fields)
             rules, sha256 = checks, digest(counted, checks)
         sha256 = sha256 if part is None else _with_part(sha256, part)
         return Case(
@@ -169,6 +175,25 @@ class CaseReader:
             sha256=sha256,
             path=row.path,
             line=row.line,
+        )
+
+    @staticmethod
+    def _fields(
+        case_id: str, inputs: Mapping[str, Json], own: Mapping[str, Json], of_case: object, of_suite: object
+    ) -> CaseFields:
+        """Give what the checks of a case are read with; a key that the case leaves out is the suite's."""
+
+        def chosen(key: str) -> Any:
+            found = getattr(of_case, key)
+            return getattr(of_suite, key) if found is None else found
+
+        expected = {"expected": own["expected"]} if "expected" in own else {}
+        return CaseFields(
+            id=case_id,
+            inputs=inputs,
+            fields={**inputs, "id": case_id, **expected},
+            pass_score=chosen("pass_score"),
+            stop_on_fail=chosen("stop_on_fail"),
         )
 
     def _inputs(self, row: Row, case_id: str) -> dict[str, Json]:

@@ -16,9 +16,11 @@ from pytest_llmbench.grading.checks.tree import (
     CaseChecks,
     Check,
     CheckFault,
+    ConversationChecks,
     Place,
     canonical_form,
     case_checks,
+    conversation_form,
     read_check,
     short_form,
 )
@@ -32,13 +34,24 @@ _JSON_KINDS = frozenset({"json", "json_subset"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Written:
+class Written:
     """A check as it is written: ready, or with templates to be rendered for each case."""
 
     given: Any
     place: Place
     template: ValueTemplate | None
     check: Check | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseFields:
+    """What the checks of a case are read with: `inputs` for what the user says, `fields` for templates in checks."""
+
+    id: str
+    inputs: Mapping[str, Json]
+    fields: Mapping[str, Json]
+    pass_score: float
+    stop_on_fail: bool = False
 
 
 class CheckReader:
@@ -50,7 +63,7 @@ class CheckReader:
     def __init__(self, table: yaml12.Table):
         self._path = table.path
         self._node = table.entries.get("checks")
-        self._of_cases: dict[int, list[_Written]] = {}
+        self._of_cases: dict[int, list[Written]] = {}
         nodes = [] if self._node is None else yaml12.items(self._node, self._path, "`checks`")
         given = [read_value(node, self._path) for node in nodes]
         used = {kind for one in (*given, *_in_cases(table)) for kind in _kinds_in(one)}
@@ -61,34 +74,43 @@ class CheckReader:
     def names(self, rows: Sequence[Row]) -> frozenset[str]:
         """Give the fields of cases that the checks use; reads the checks of these rows."""
         for row in rows:
-            self._of_cases[id(row)] = list(self._own(row))
+            self._of_cases[id(row)] = list(self.written(row))
         written = [*self._of_suite, *(one for own in self._of_cases.values() for one in own)]
         return frozenset[str]().union(*(one.template.names for one in written if one.template is not None))
 
-    def of_case(self, row: Row, case_id: str, fields: Mapping[str, Json], pass_score: float) -> CaseChecks:
+    def of_case(self, row: Row, case: CaseFields) -> CaseChecks:
         """Give the checks of a case: the suite's and its own, rendered with its fields.
 
         Raises:
             SuiteFault: one is wrong for this case, or it has none.
         """
-        own = self._of_cases[id(row)]
-        of_suite = [] if _replaces(row) else self._of_suite
-        if not own and all(one.check is not None for one in of_suite) and pass_score in self._shared:
-            return self._shared[pass_score]
-        checks = [self._check(one, row, case_id, fields, is_of_suite=True) for one in of_suite]
-        checks += [self._check(one, row, case_id, fields, is_of_suite=False) for one in own]
+        is_shared = not self._of_cases[id(row)] and not replaces(row)
+        is_shared = is_shared and all(one.check is not None for one in self._of_suite)
+        if is_shared and case.pass_score in self._shared:
+            return self._shared[case.pass_score]
+        checks = self.rendered_all(row, case)
         if not checks:
             raise row.fault(
-                f'case "{case_id}" has no check; write `checks` in it or in the suite, or give the suite a `grader`, '
+                f'case "{case.id}" has no check; write `checks` in it or in the suite, or give the suite a `grader`, '
                 "see docs/checks.md."
             )
         try:
-            found = case_checks(checks, pass_score)
+            found = case_checks(checks, case.pass_score)
         except CheckFault as fault:
-            raise row.fault(f'case "{case_id}": {fault.message}') from None
-        if not own and all(one.check is not None for one in of_suite):
-            self._shared[pass_score] = found
+            raise row.fault(f'case "{case.id}": {fault.message}') from None
+        if is_shared:
+            self._shared[case.pass_score] = found
         return found
+
+    def rendered_all(self, row: Row, case: CaseFields) -> list[Check]:
+        """Give the checks of the suite and those of a case, rendered with its fields.
+
+        Raises:
+            SuiteFault: one is wrong for this case.
+        """
+        of_suite = [] if replaces(row) else self._of_suite
+        checks = [self.rendered(one, row, case, is_of_suite=True) for one in of_suite]
+        return checks + [self.rendered(one, row, case, is_of_suite=False) for one in self._of_cases[id(row)]]
 
     def graded_alike(self, cases: Sequence[Case]) -> GraderKind:
         """Give the kind with the version of the grader that every case is the short form of, where there is one."""
@@ -98,7 +120,7 @@ class CheckReader:
         (name,) = shorts
         return replace(self.kind, version=grader_kind(str(name), {}).version)
 
-    def _own(self, row: Row) -> Iterator[_Written]:
+    def written(self, row: Row) -> Iterator[Written]:
         """Read what a row has in `checks`: a list, or under `replace` one in place of the suite's."""
         given = _parsed(row)
         if given is None:
@@ -113,7 +135,7 @@ class CheckReader:
         for number, one in enumerate(given):
             yield self._written(one, (*start, number), row=row, is_of_suite=False)
 
-    def _written(self, given: Any, place: Place, *, row: Row | None, is_of_suite: bool) -> _Written:
+    def _written(self, given: Any, place: Place, *, row: Row | None, is_of_suite: bool) -> Written:
         try:
             template = ValueTemplate.of(_without_name(given))
             is_text = row is not None and row.is_text
@@ -125,14 +147,19 @@ class CheckReader:
             self._fail(row, f"{str(fault).rstrip('.')}.", place)
         except CheckFault as fault:
             self._fail(row, fault.message, fault.place)
-        return _Written(given=given, place=place, template=template, check=check)
+        return Written(given=given, place=place, template=template, check=check)
 
-    def _check(self, one: _Written, row: Row, case_id: str, fields: Mapping[str, Json], *, is_of_suite: bool) -> Check:
+    def rendered(self, one: Written, row: Row, case: CaseFields, *, is_of_suite: bool) -> Check:
+        """Render a check with the fields of a case.
+
+        Raises:
+            SuiteFault: it is wrong for this case.
+        """
         if one.check is not None:
             return one.check
         owner = None if is_of_suite else row
         try:
-            given = one.given if one.template is None else one.template.render(fields)
+            given = one.given if one.template is None else one.template.render(case.fields)
             if "name" in one.given:
                 given = {**given, "name": one.given["name"]}
             folder = self._path.parent
@@ -141,7 +168,7 @@ class CheckReader:
             message, place = f"{str(fault).rstrip('.')}.", one.place
         except CheckFault as fault:
             message, place = fault.message, fault.place
-        where = f'for case "{case_id}" ({row.path}, {row.place}): ' if is_of_suite else ""
+        where = f'for case "{case.id}" ({row.path}, {row.place}): ' if is_of_suite else ""
         return self._fail(owner, f"{where}{message}", place)
 
     def _fail(self, row: Row | None, message: str, place: Place) -> NoReturn:
@@ -149,8 +176,9 @@ class CheckReader:
         node: Any = self._node if row is None else row.checks
         case_id = None if row is None else row.values.get("id")
         text = f"check{_written_place(place)}: {message}" if place else message
-        if isinstance(case_id, str):
-            text = f'case "{case_id}": {text}'
+        if isinstance(case_id, str) and row is not None:
+            turn = "" if row.turn is None else f", turn {row.turn}"
+            text = f'case "{case_id}"{turn}: {text}'
         if node is not None:
             raise SuiteFault(text, path=self._path, line=yaml12.line_at(node, place))
         if row is None:
@@ -190,7 +218,7 @@ def read_case_value(node: yaml12.Node, path: Path) -> Any:
     return [read_value(one, path) for one in yaml12.items(node, path, "`checks`")]
 
 
-def digest(values: Mapping[str, Json], checks: CaseChecks) -> str:
+def digest(values: Mapping[str, Json], checks: CaseChecks | ConversationChecks) -> str:
     """Give the digest of a case: that of the grader which its checks are the short form of, if they are.
 
     Args:
@@ -201,10 +229,13 @@ def digest(values: Mapping[str, Json], checks: CaseChecks) -> str:
     own = {
         key: value
         for key, value in values.items()
-        if key not in ("checks", "pass_score") and (key != "expected" or reads_expected)
+        if key not in ("checks", "pass_score", "turns", "stop_on_fail") and (key != "expected" or reads_expected)
     }
-    short = short_form(checks)
-    content = [CHECKS, own, canonical_form(checks)] if short is None else [short[0], {**own, **short[1]}]
+    if isinstance(checks, ConversationChecks):
+        content = [CHECKS, own, conversation_form(checks)]
+    else:
+        short = short_form(checks)
+        content = [CHECKS, own, canonical_form(checks)] if short is None else [short[0], {**own, **short[1]}]
     written = json.dumps(content, ensure_ascii=False, sort_keys=True, default=str)
     return hashlib.sha256(written.encode("utf-8", "surrogatepass")).hexdigest()
 
@@ -212,7 +243,9 @@ def digest(values: Mapping[str, Json], checks: CaseChecks) -> str:
 def unused_expected(cases: Iterable[Case], used: frozenset[str]) -> Iterator[Finding]:
     """Warn of an `expected` that no check uses."""
     for case in cases:
-        is_read = isinstance(case.rules, CaseChecks) and any(leaf.kind == "function" for leaf in case.rules.leaves)
+        is_read = isinstance(case.rules, CaseChecks | ConversationChecks) and any(
+            leaf.kind == "function" for leaf in case.rules.leaves
+        )
         if case.expected is not None and "expected" not in used and not is_read:
             message = 'no check uses its `expected`; write {equals: "{{ expected }}"}, or take it out.'
             yield Finding(severity=Severity.WARNING, message=message, case=case.id)
@@ -222,7 +255,8 @@ def _short_of(case: Case) -> Any:
     return short_form(case.rules) if isinstance(case.rules, CaseChecks) else None
 
 
-def _replaces(row: Row) -> bool:
+def replaces(row: Row) -> bool:
+    """Tell whether the checks of a row stand in place of those round it."""
     return isinstance(_parsed(row), Mapping)
 
 
@@ -243,8 +277,9 @@ def _in_cases(table: yaml12.Table) -> Iterator[Any]:
     """Give the checks that stand in the cases of the suite file, as far as they can be read."""
     cases = table.entries.get("cases")
     for case in getattr(cases, "value", ()) if cases is not None else ():
-        if yaml12.is_mapping(case):
-            node = yaml12.table(case, table.path, "a case").entries.get("checks")
+        turns = yaml12.node_at(case, ("turns",))
+        for holder in (case, *(turns.value if turns is not None and isinstance(turns.value, list) else ())):
+            node = yaml12.node_at(holder, ("checks",))
             found = None if node is None else read_case_value(node, table.path)
             yield from found if isinstance(found, list) else found.get("replace", ()) if found else ()
 

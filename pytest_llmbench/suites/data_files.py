@@ -20,8 +20,8 @@ from pytest_llmbench.values import Json
 class Row:
     """One case as written. `line` counts from 1; `has_lines` is False where it is a row number.
 
-    `is_text`: its values are texts whatever they mean, as in CSV.  `checks` is the YAML node of its checks, which
-    knows their lines; None elsewhere.
+    `is_text`: its values are texts whatever they mean, as in CSV.  `checks` and `turns` are the YAML nodes of those,
+    which know their lines; None elsewhere.  `turn` is the number of the turn that it is, where it is one of a case.
     """
 
     path: Path
@@ -30,6 +30,8 @@ class Row:
     has_lines: bool = True
     is_text: bool = False
     checks: object = None
+    turns: object = None
+    turn: int | None = None
 
     @property
     def place(self) -> str:

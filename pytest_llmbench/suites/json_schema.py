@@ -258,21 +258,38 @@ _TEMPLATE = {"type": "string", "pattern": "\\{\\{"}
 """A text with a template, which may stand for a value of any type."""
 
 
+_CASE_CHECKS: dict[str, Any] = {
+    "anyOf": [
+        _CHECKS,
+        {"type": "null"},
+        {
+            "type": "object",
+            "required": ["replace"],
+            "properties": {"replace": _CHECKS},
+            "additionalProperties": False,
+        },
+    ]
+}
+
+
+def _turn() -> dict[str, Any]:
+    return {
+        "type": "object",
+        "required": ["user"],
+        "additionalProperties": False,
+        "properties": {"user": {**_SCALAR, "pattern": "\\S"}, "checks": _CASE_CHECKS},
+    }
+
+
 def _for_checks() -> dict[str, Any]:
     """Give what holds of a suite without a grader: it or each of its cases has checks."""
     of_case = {
-        "checks": {
-            "anyOf": [
-                _CHECKS,
-                {"type": "null"},
-                {
-                    "type": "object",
-                    "required": ["replace"],
-                    "properties": {"replace": _CHECKS},
-                    "additionalProperties": False,
-                },
-            ]
+        "checks": _CASE_CHECKS,
+        "turns": {
+            "anyOf": [{"type": "array", "minItems": 1, "items": _turn()}, {"type": "null"}],
+            "description": "A fixed conversation: what the user says, turn by turn.",
         },
+        "stop_on_fail": {"type": ["boolean", "null"]},
         "pass_score": {"anyOf": [_PASS_SCORE, {"type": "null"}]},
     }
     return {
@@ -282,10 +299,11 @@ def _for_checks() -> dict[str, Any]:
             "anyOf": [
                 {"required": ["checks"]},
                 {"required": ["data"]},
-                {"properties": {"cases": {"items": {"required": ["checks"]}}}},
+                {"properties": {"cases": {"items": {"anyOf": [{"required": ["checks"]}, {"required": ["turns"]}]}}}},
             ],
             "properties": {
                 "checks": {**_CHECKS, "description": "What an answer to each case must hold to."},
+                "stop_on_fail": {"type": "boolean", "description": "Turns behind one that failed count as failed."},
                 "pass_score": {**_PASS_SCORE, "description": "The score from which a case passes; 1: all checks must."},
                 "cases": {"items": {"properties": of_case}},
             },

@@ -132,10 +132,12 @@ class _Loader:
         used = frozenset[str]().union(*(template.names for template in templates.values()))
         if self.checks is not None:
             used |= self.checks.names(rows)
+        if self.reader.turns is not None:
+            used |= self.reader.turns.names(rows)
         used -= {EXAMPLES} if examples.rows else set()
         self.reader.check_keys(rows, used)
         split = self._split()
-        read = self.reader.cases(rows, getattr(rules, "pass_score", 1.0), self.part)
+        read = self.reader.cases(rows, rules, self.part)
         cases = read if split is None else with_sides(read, split)
         kind = self.kind if self.checks is None else self.checks.graded_alike(cases)
         asked = CasePrompts(

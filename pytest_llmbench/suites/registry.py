@@ -6,6 +6,7 @@ from pathlib import Path
 from pytest_llmbench.errors import SuiteFault, UsageFault
 from pytest_llmbench.grading.answer_part import of_part
 from pytest_llmbench.grading.base import Finding, Grader, GraderKind, Judging, Severity
+from pytest_llmbench.grading.checks.conversation import of_conversations
 from pytest_llmbench.suites.files import may_be_suite
 from pytest_llmbench.suites.loader import LoadedSuite, load_suite
 from pytest_llmbench.suites.split_findings import split_findings
@@ -115,7 +116,7 @@ class SuiteRegistry:
                 message = f'the suite name "{suite.name}" is already used by {_shown(path)}; rename one of them.'
                 raise SuiteFault(message, path=suite.path, line=1)
         grader = loaded.kind.build(suite, self._root)
-        self.graders[suite.name] = grader if suite.part is None else of_part(grader, suite.part)
+        self.graders[suite.name] = of_conversations(grader if suite.part is None else of_part(grader, suite.part))
         judging = loaded.kind.judging(suite, self._root) if self._has_judge else None
         if judging is not None:
             self.judgings[suite.name] = judging

@@ -168,6 +168,21 @@ def line_at(node: Node, place: Sequence[str | int]) -> int:
     return line
 
 
+def node_at(node: Node, place: Sequence[str | int]) -> Node | None:
+    """Give what stands at a place below a node; None if there is nothing."""
+    for step in place:
+        if isinstance(node, yaml.MappingNode):
+            found = next((entry for key, entry in node.value if key.value == step), None)
+        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+            found = node.value[step]
+        else:
+            found = None
+        if found is None:
+            return None
+        node = found
+    return node
+
+
 def comments_behind(node: Node, text: str) -> Iterator[tuple[str, str, str]]:
     """Give each text without quotes below a node that a comment follows in its line: text, gap, and comment.
 

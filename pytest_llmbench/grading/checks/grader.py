@@ -8,18 +8,23 @@ from pytest_llmbench.grading.base import Finding, Grader, GraderKind
 from pytest_llmbench.grading.checks.base import Placed, Test
 from pytest_llmbench.grading.checks.outcome import graded
 from pytest_llmbench.grading.checks.registry import KINDS
-from pytest_llmbench.grading.checks.tree import CaseChecks, Check, short_form
+from pytest_llmbench.grading.checks.tree import CaseChecks, Check, ConversationChecks, short_form
 from pytest_llmbench.grading.registry import CHECKS
 from pytest_llmbench.grading.yes_no import other_labels
 from pytest_llmbench.models.entries import Strict
-from pytest_llmbench.models.validation import PositiveShare
+from pytest_llmbench.models.validation import PositiveShare, Switch
 from pytest_llmbench.values import Answer, Case, Grade, Suite
 
 
 class ChecksCase(Strict):
-    """What a case may hold: checks of its own, the score from which it passes, and a text for the templates in them."""
+    """What a case may hold: checks of its own, the score from which it passes, and a text for the templates in them.
+
+    `turns` are those of a conversation; with `stop_on_fail`, none behind one that failed counts as passed.
+    """
 
     checks: Any = None
+    turns: Any = None
+    stop_on_fail: Switch | None = None
     pass_score: PositiveShare | None = None
     expected: Any = None
 
@@ -28,6 +33,7 @@ class ChecksSuite(Strict):
     """What a suite may hold: checks for every case, and the score from which one passes."""
 
     checks: Any = None
+    stop_on_fail: Switch = False
     pass_score: PositiveShare = 1
 
 
@@ -42,11 +48,16 @@ def checks_of(case: Case) -> CaseChecks:
     return case.rules
 
 
+def case_leaves(case: Case) -> Iterator[Check]:
+    """Give the checks of a case that hold no others, those of all its turns."""
+    return case.rules.leaves if isinstance(case.rules, ConversationChecks) else checks_of(case).leaves
+
+
 def placed_checks(suite: Suite) -> dict[str, list[tuple[Check, Placed]]]:
     """Give the checks of a suite by kind, each once with the first case that has it."""
     found: dict[str, dict[Check, Placed]] = {}
     for case in suite.cases:
-        for leaf in checks_of(case).leaves:
+        for leaf in case_leaves(case):
             of_kind = found.setdefault(leaf.kind, {})
             if leaf not in of_kind:
                 of_kind[leaf] = Placed(case=case, fields=leaf.fields)
@@ -85,7 +96,13 @@ def check(suite: Suite, root: Path, *, is_thorough: bool) -> tuple[Finding, ...]
 
 def expected_text(case: Case) -> str:
     """Describe a right answer: what each check asks."""
-    return "\n".join(_lines(checks_of(case)))
+    if not isinstance(case.rules, ConversationChecks):
+        return "\n".join(_lines(checks_of(case)))
+    return "\n".join(
+        f"turn {number}: {line}"
+        for number, turn in enumerate(case.rules.turns, start=1)
+        for line in ([] if turn.checks is None else _lines(turn.checks))
+    )
 
 
 def _lines(checks: CaseChecks) -> Iterator[str]:

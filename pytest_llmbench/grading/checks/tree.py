@@ -104,6 +104,27 @@ class CaseChecks:
         return (leaf for check in self.checks for leaf in check.leaves)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnChecks:
+    """What the user says in a turn, and the checks of the answer to it; None where there are none."""
+
+    user: str
+    checks: CaseChecks | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationChecks:
+    """The turns of a conversation; with `stop_on_fail`, those behind one that failed count as failed."""
+
+    turns: tuple[TurnChecks, ...]
+    stop_on_fail: bool = False
+
+    @property
+    def leaves(self) -> Iterator[Check]:
+        """The checks that hold no others."""
+        return (leaf for turn in self.turns if turn.checks is not None for leaf in turn.checks.leaves)
+
+
 def read_check(
     given: object, folder: Path, *, is_text: bool = False, is_of_suite: bool = False, place: Place = (), depth: int = 0
 ) -> Check:
@@ -220,6 +241,12 @@ def names_of(checks: Sequence[Check]) -> tuple[str, ...]:
 def canonical_form(checks: CaseChecks) -> Json:
     """Give what the digest of a case holds of its checks; those that never count are no part of it."""
     return [[check.canonical for check in checks.checks if not check.fields.advice], float(checks.pass_score)]
+
+
+def conversation_form(conversation: ConversationChecks) -> Json:
+    """Give what the digest of a case holds of its turns."""
+    turns = [[turn.user, None if turn.checks is None else canonical_form(turn.checks)] for turn in conversation.turns]
+    return [*turns, "stop_on_fail"] if conversation.stop_on_fail else turns
 
 
 def short_form(checks: CaseChecks) -> Short | None:

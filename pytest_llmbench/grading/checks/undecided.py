@@ -8,7 +8,7 @@ from pytest_llmbench.grading.base import Finding, Severity
 from pytest_llmbench.grading.checks.base import Placed, Test
 from pytest_llmbench.grading.checks.outcome import graded
 from pytest_llmbench.grading.checks.registry import KINDS
-from pytest_llmbench.grading.checks.tree import CaseChecks, Check, case_checks
+from pytest_llmbench.grading.checks.tree import CaseChecks, Check, ConversationChecks, case_checks
 from pytest_llmbench.values import Answer, Case, Suite
 
 _WHOLE = frozenset({"equals", "one_of"})
@@ -21,20 +21,28 @@ _WITHIN = frozenset({"equals", "contains", "starts_with", "ends_with"})
 def undecided(suite: Suite, root: Path) -> Iterator[Finding]:
     """Give the checks of a suite that decide nothing."""
     tests = _Tests(suite, root)
-    for case in suite.cases:
-        if not isinstance(case.rules, CaseChecks):
-            continue
-        checks = case.rules
+    for case, checks, where in _all_checks(suite):
         for check, name in zip(checks.checks, checks.names, strict=True):
             always = outcome_of(check)
             if always is not None:
                 can = "never fail" if always else "never pass"
-                message = f'the check "{name}" can {can} ({check.expected}); change it, or take it out.'
+                message = f'{where}the check "{name}" can {can} ({check.expected}); change it, or take it out.'
                 yield Finding(severity=Severity.ERROR, message=message, case=case.id)
         pair = _contradiction(case, checks, tests)
         if pair is not None:
-            message = f'the checks "{pair[0]}" and "{pair[1]}" can never pass together; change one of them.'
+            message = f'{where}the checks "{pair[0]}" and "{pair[1]}" can never pass together; change one of them.'
             yield Finding(severity=Severity.ERROR, message=message, case=case.id)
+
+
+def _all_checks(suite: Suite) -> Iterator[tuple[Case, CaseChecks, str]]:
+    """Give the checks of each case, of conversations those of each turn with its number."""
+    for case in suite.cases:
+        if isinstance(case.rules, CaseChecks):
+            yield case, case.rules, ""
+        elif isinstance(case.rules, ConversationChecks):
+            for number, turn in enumerate(case.rules.turns, start=1):
+                if turn.checks is not None:
+                    yield case, turn.checks, f"turn {number}: "
 
 
 def outcome_of(check: Check) -> bool | None:

@@ -9,11 +9,12 @@ from typing import Any
 
 from pytest_llmbench.report.safe_text import clipped
 from pytest_llmbench.report.tool_calls import call_lines
+from pytest_llmbench.report.transcript import TURNS, transcript
 from pytest_llmbench.results.checks import check_parts, deciding_parts
 from pytest_llmbench.results.records import Record, Sample
 from pytest_llmbench.values import Json, Outcome, Reason
 
-SHOWN_APART = frozenset({"points", "forbidden", "reading", "sql", "instance", "difference", "checks"})
+SHOWN_APART = frozenset({"points", "forbidden", "reading", "sql", "instance", "difference", "checks", TURNS})
 """The parts of a grade that have a look of their own; the others are listed."""
 
 _SILENT = frozenset({"expected", "labels", "positive", "strict", "lenient", "lenient_correct", "rule", "reference"})
@@ -30,7 +31,8 @@ Packed = dict[str, Any]
 
 def packed_sample(sample: Sample, *, is_old: bool = False) -> Packed:
     """Write one answer with its grade; of an old one what shows how it was graded."""
-    answer = sample.answer
+    talk = transcript(sample)
+    answer = sample.answer if talk is None else talk
     found: Packed = {
         "a": answer,
         "o": str(sample.outcome),
@@ -39,7 +41,7 @@ def packed_sample(sample: Sample, *, is_old: bool = False) -> Packed:
         "x": sample.explanation,
         "g": list(evidence(sample.parts, answer or "")),
         "e": sample.error,
-        "h": "\n".join(call_lines(sample.tool_calls)) or None,
+        "h": "\n".join(call_lines(sample.tool_calls if talk is None else ())) or None,
     }
     if not is_old:
         found |= {

@@ -13,7 +13,7 @@ from pytest_llmbench.report.html.prompts import Wording
 from pytest_llmbench.report.html.section import Section, template
 from pytest_llmbench.report.html.subject import Subject
 from pytest_llmbench.report.safe_text import clipped
-from pytest_llmbench.report.tool_calls import call_lines
+from pytest_llmbench.report.transcript import answer_text
 from pytest_llmbench.results.records import Record
 from pytest_llmbench.values import Outcome
 
@@ -246,14 +246,13 @@ def _static_answers(row: CaseRow) -> Iterator[StaticAnswer]:
             continue
         sample = next((s for s in record.samples if s.outcome is not Outcome.PASSED), record.samples[0])
         old = pair.baseline.samples[0] if pair is not None else None
+        now, before = answer_text(sample), None if old is None else answer_text(old)
         yield StaticAnswer(
             role=record.role,
             place=place,
             outcome=came_out(record),
             was=came_out(pair.baseline) if pair is not None else None,
-            answer=clipped(
-                "\n".join(filter(None, [sample.answer, *call_lines(sample.tool_calls)])), _STATIC_CHARACTERS
-            ),
-            before=clipped(old.answer or "", _STATIC_CHARACTERS) if old and old.answer != sample.answer else None,
+            answer=clipped(now, _STATIC_CHARACTERS),
+            before=clipped(before, _STATIC_CHARACTERS) if before is not None and before != now else None,
             explanation=clipped(sample.explanation or sample.error or "", _STATIC_CHARACTERS),
         )

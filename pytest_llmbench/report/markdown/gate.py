@@ -7,6 +7,7 @@ from pytest_llmbench.gate.rulings import Gate, MovedCase
 from pytest_llmbench.report.markdown.escape import escaped, fenced, table_head, table_row
 from pytest_llmbench.report.safe_text import clipped
 from pytest_llmbench.report.sentences import Sentence, deciding_sample, gate_sentences, min_score_sentences
+from pytest_llmbench.report.transcript import answer_text
 
 _MAX_NAME = 100
 _MAX_SENTENCE = 600
@@ -60,5 +61,5 @@ def _case(moved: MovedCase, *, is_worse: bool) -> Iterator[str]:
         sample = deciding_sample(record, wants_low=wants_low)
         yield f"{word} ({escaped(sample.reason or '')}):" if sample else f"{word}:"
         yield ""
-        yield from fenced((sample.answer or "") if sample else "no answer")
+        yield from fenced(answer_text(sample) if sample else "no answer")
         yield ""

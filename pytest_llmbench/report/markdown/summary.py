@@ -28,6 +28,7 @@ from pytest_llmbench.report.terminal.scoreboard import (
     scoreboard_cells,
     times_left_out,
 )
+from pytest_llmbench.report.transcript import answer_text
 from pytest_llmbench.results.records import Record, Run, Sample
 from pytest_llmbench.values import Outcome
 
@@ -208,7 +209,7 @@ def _folded(title: str, titles: Sequence[str], rows: tuple[str, ...]) -> Block:
 
 
 def _answer(sample: Sample | None) -> str:
-    return "(no answer)" if sample is None else cell(sample.answer or "", _MAX_TEXT) or "(empty)"
+    return "(no answer)" if sample is None else cell(answer_text(sample), _MAX_TEXT) or "(empty)"
 
 
 def _expected(record: Record, run: Run) -> str:

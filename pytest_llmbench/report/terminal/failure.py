@@ -9,6 +9,7 @@ from pytest_llmbench.report.safe_text import clipped, on_one_line, visible
 from pytest_llmbench.report.terminal.checks import check_lines
 from pytest_llmbench.report.terminal.layout import Span, Style, Styled, folded, plain
 from pytest_llmbench.report.tool_calls import call_lines
+from pytest_llmbench.report.transcript import transcript
 from pytest_llmbench.results.checks import deciding_parts
 from pytest_llmbench.results.records import Record, Sample
 from pytest_llmbench.runner.runner import Item, Result
@@ -118,6 +119,10 @@ def _heading(failed: Sample) -> str:
 
 def _answer_rows(sample: Sample) -> Iterator[tuple[str, str]]:
     """Yield the text of an answer, and the tools that it calls; a text that is empty only where nothing is called."""
+    talk = transcript(sample)
+    if talk is not None:
+        yield "conversation", talk
+        return
     has_text = bool(sample.answer and sample.answer.strip())
     if has_text or not sample.tool_calls:
         yield "answer", (sample.answer or "") if has_text else "(empty)"

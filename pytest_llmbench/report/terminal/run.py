@@ -7,6 +7,7 @@ from pytest_llmbench.report.format import counted, seconds
 from pytest_llmbench.report.safe_text import visible
 from pytest_llmbench.report.terminal.failure import checks_row, differing_rows
 from pytest_llmbench.report.tool_calls import call_lines, tool_lines
+from pytest_llmbench.report.transcript import transcript
 from pytest_llmbench.results.checks import deciding_parts
 from pytest_llmbench.results.records import Record, Run, Sample
 from pytest_llmbench.values import Json, Outcome, Prompt
@@ -62,9 +63,12 @@ def _prompt_blocks(prompt: Prompt) -> Iterator[Block]:
 def _sample_blocks(sample: Sample) -> Iterator[Block]:
     if sample.reasoning is not None:
         yield Block("reasoning", sample.reasoning)
-    if sample.answer is not None and (sample.answer or not sample.tool_calls):
+    talk = transcript(sample)
+    if talk is not None:
+        yield Block("conversation", talk)
+    elif sample.answer is not None and (sample.answer or not sample.tool_calls):
         yield Block("answer", sample.answer)
-    if sample.tool_calls:
+    if sample.tool_calls and talk is None:
         yield Block("calls", "\n".join(call_lines(sample.tool_calls)))
     if sample.outcome is Outcome.ERROR:
         yield Block("error", sample.error or "")

@@ -307,12 +307,15 @@ def _plain(value: object) -> object:
     """Give what JSON can hold of a field that it does not know."""
     if isinstance(value, ToolCall):
         return {"name": value.name, "arguments": value.arguments}
+    if isinstance(value, Answer):
+        return {name: getattr(value, name) for name in _FIELDS}
     return dict(value)  # type: ignore[call-overload]
 
 
 def _answer(found: dict[str, Any]) -> Answer:
     calls = tuple(ToolCall(**call) for call in found.pop("tool_calls", ()))
-    return Answer(**found, tool_calls=calls)
+    turns = tuple(_answer(turn) for turn in found.pop("turns", ()))
+    return Answer(**found, tool_calls=calls, turns=turns)
 
 
 def _make_folder(folder: Path) -> None:
