@@ -10,7 +10,7 @@ from pytest_llmbench.cli.arguments import add_annotations, add_gate_arguments, a
 from pytest_llmbench.cli.output import print_lines, warn
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.gate.baselines import pool, read_checked
-from pytest_llmbench.gate.comparison import join, only_role, refuse_copies
+from pytest_llmbench.gate.comparison import Kind, join, only_role, refuse_copies
 from pytest_llmbench.gate.decision import decide, untrusted_suites
 from pytest_llmbench.gate.min_score import MinScore, check_min_scores, parse_min_score, rule_min_scores
 from pytest_llmbench.gate.rule import exit_status, overall
@@ -99,7 +99,12 @@ def compared(
         joined = join(baseline, candidate, settings.allowed)
         gate = decide(pool(joined, [run for _, run in older]) if older else joined, settings)
         check_min_scores(floors, [record.suite for record in candidate.records])
-        rulings = rule_min_scores(candidate.records, floors, untrusted_suites((baseline, candidate), settings))
+        rulings = rule_min_scores(
+            candidate.records,
+            floors,
+            untrusted_suites((baseline, candidate), settings),
+            counts_trained=Kind.TRAINED in settings.allowed,
+        )
         columns.append(Column(name=name, run=candidate, gate=gate, floors=rulings))
     return columns
 

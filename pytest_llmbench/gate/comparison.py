@@ -16,7 +16,7 @@ from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.results.checks import is_same_grader
 from pytest_llmbench.results.identity import graders_without_judge, judge_differences
 from pytest_llmbench.results.records import ModelInfo, Record, Run, RunInfo, Sample, SuiteInfo
-from pytest_llmbench.values import GateKind, Sampling
+from pytest_llmbench.values import GateKind, Sampling, Split
 
 
 class Kind(StrEnum):
@@ -27,6 +27,7 @@ class Kind(StrEnum):
     JUDGE = "judge"
     SAMPLES = "samples"
     GATE = "gate"
+    TRAINED = "trained"
     MACHINE = "machine"
     CONCURRENCY = "concurrency"
 
@@ -37,6 +38,13 @@ class Why(StrEnum):
     BASELINE_ONLY = "only in the baseline"
     CANDIDATE_ONLY = "only in the candidate"
     OTHER_DIGEST = "changed between the runs (another digest)"
+    TRAINED = "the candidate was trained on them"
+    BASELINE_TRAINED = "the baseline was trained on them"
+
+    @property
+    def is_training(self) -> bool:
+        """Whether the cases prove nothing, because a model was trained on them."""
+        return self in (Why.TRAINED, Why.BASELINE_TRAINED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +59,11 @@ class Pair:
     def has_reused(self) -> bool:
         """Whether an answer on either side is one that an earlier run got."""
         return self.baseline.has_reused or self.candidate.has_reused
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether either model was trained on the case."""
+        return self.baseline.is_trained or self.candidate.is_trained
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,9 +89,9 @@ class Difference:
 class SuitePairs:
     """What two runs have in common of one suite under one role.
 
-    `role` is the candidate's; `notes` are differences that do not block; `pooled` are the
-    dates of the earlier runs of the baseline that gave answers, and `noise_floor` is how far two such
-    runs lie apart (a share; None without any).
+    `role` is the candidate's; `trained` are pairs that decide nothing, for a model was trained on their cases;
+    `notes` are differences that do not block; `pooled` are the dates of the earlier runs of the baseline that gave
+    answers, and `noise_floor` is how far two such runs lie apart (a share; None without any).
     `can_samples_help` is whether either model samples at a temperature over 0; None where that is unknown.
     """
 
@@ -86,6 +99,7 @@ class SuitePairs:
     role: str
     baseline_role: str
     pairs: tuple[Pair, ...]
+    trained: tuple[Pair, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     differences: tuple[Difference, ...] = ()
     notes: tuple[str, ...] = ()
@@ -141,13 +155,14 @@ def join(baseline: Run, candidate: Run, allowed: Iterable[Kind] = ()) -> Compari
             found = sides.suite(suite, _of_suite(old[old_role], suite), _of_suite(new[new_role], suite))
             # a suite of which each side was given other cases is as one that only one side has, unless it was weakened
             is_weakened = any(difference.kind is Kind.GATE for difference in found.differences)
-            if found.pairs or is_weakened or any(entry.why is Why.OTHER_DIGEST for entry in found.left_out):
+            has_changed = any(entry.why is Why.OTHER_DIGEST for entry in found.left_out)
+            if found.pairs or found.trained or is_weakened or has_changed:
                 suites.append(found)
             else:
                 left_out += found.left_out
     left_out += _unpaired(old, {role for role, _ in pairing}, Why.BASELINE_ONLY)
     left_out += _unpaired(new, {role for _, role in pairing}, Why.CANDIDATE_ONLY)
-    if not any(suite.pairs for suite in suites):
+    if not any(suite.pairs or suite.trained for suite in suites):
         raise UsageFault(_nothing_in_common(suites, left_out))
     return Comparison(
         baseline=baseline,
@@ -273,8 +288,13 @@ class _Sides:
         temperatures = list(self._temperatures(suite))
         common = [case for case in old if case in new]
         same = [case for case in common if old[case].case_sha256 == new[case].case_sha256]
-        pairs = tuple(Pair(baseline=old[case], candidate=new[case]) for case in same)
+        shared = [Pair(baseline=old[case], candidate=new[case]) for case in same]
+        is_allowed = Kind.TRAINED in self.allowed
+        trained = tuple(pair for pair in shared if pair.is_trained and not is_allowed)
+        pairs = tuple(pair for pair in shared if is_allowed or not pair.is_trained)
         reasons = (
+            (Why.TRAINED, [pair.candidate.case for pair in trained if pair.candidate.is_trained]),
+            (Why.BASELINE_TRAINED, [pair.candidate.case for pair in trained if not pair.candidate.is_trained]),
             (Why.BASELINE_ONLY, [case for case in old if case not in new]),
             (Why.CANDIDATE_ONLY, [case for case in new if case not in old]),
             (Why.OTHER_DIGEST, [case for case in common if old[case].case_sha256 != new[case].case_sha256]),
@@ -284,6 +304,7 @@ class _Sides:
             role=self.role,
             baseline_role=self.baseline_role,
             pairs=pairs,
+            trained=trained,
             left_out=tuple(
                 LeftOut(suite=suite, role=self.role, why=why, cases=tuple(cases)) for why, cases in reasons if cases
             ),
@@ -315,6 +336,8 @@ class _Sides:
         if weakened := _weakened_gate(self.baseline, self.candidate, suite):
             yield Difference(kind=Kind.GATE, text=weakened, is_allowed=Kind.GATE in self.allowed)
         parts = judge_differences(self.baseline.facts, self.candidate.facts, suite)
+        if Kind.TRAINED in self.allowed:
+            yield from difference(Kind.TRAINED, lambda pair: pair.is_trained, "a model that was trained on them")
         if parts:
             what, without_judge = f"a different judge ({', '.join(parts)})", graders_without_judge()
             yield from difference(Kind.JUDGE, lambda pair: pair.candidate.grader not in without_judge, what)
@@ -330,6 +353,7 @@ class _Sides:
             changed = [name for name in was.__slots__ if getattr(was, name) != getattr(now, name)]
             if changed:
                 yield f"sampling differs: {', '.join(_change(name, was, now) for name in changed)}"
+        yield from _split_notes(suite_info(self.baseline.facts, suite), suite_info(self.candidate.facts, suite))
         reused = sum(pair.has_reused for pair in pairs)
         if reused:
             yield f"{reused} of {len(pairs)} cases have a reused answer"
@@ -342,6 +366,24 @@ class _Sides:
 
     def _runs(self) -> tuple[tuple[Run, str], tuple[Run, str]]:
         return (self.baseline, self.baseline_role), (self.candidate, self.role)
+
+
+def _split_notes(old: SuiteInfo | None, new: SuiteInfo | None) -> Iterator[str]:
+    """Describe how a suite's split changed; a larger train side brings no case back that a model was trained on."""
+    if old is None or new is None or old.split == new.split:
+        return
+    was, now = old.split, new.split
+    if was is None or now is None:
+        yield f"split differs: {_split_text(was)} -> {_split_text(now)}"
+    elif was.train == now.train:
+        yield f'split differs: another salt ("{was.salt}" -> "{now.salt}") puts other cases on the held-out side'
+    else:
+        how = "raised" if now.train > was.train else "lowered"
+        yield f"split differs: the share of the train side was {how} from {was.train:g} to {now.train:g}"
+
+
+def _split_text(split: Split | None) -> str:
+    return "none" if split is None else f"{split.train:g} for training"
 
 
 _STRICTNESS = (GateKind.ADVICE, GateKind.STATISTICAL, GateKind.SMOKE)

@@ -34,6 +34,7 @@ from pytest_llmbench.gate.smoke import (
     rule_smoke,
     smoke_suites_of_one_run,
 )
+from pytest_llmbench.gate.training import training_effect, training_notes
 from pytest_llmbench.results.grader_agreement import untrusted_graders
 from pytest_llmbench.results.records import Run, SuiteInfo
 from pytest_llmbench.stats import holm, mean
@@ -75,6 +76,7 @@ def decide(comparison: Comparison, settings: GateSettings) -> Gate:
             replace(
                 _with_errors(ruling, excess, settings),
                 why_advice_only=None if is_weakened(ruling.pairs) else untrusted.get(ruling.pairs.suite),
+                training=training_effect(ruling.pairs),
             )
             for ruling in found
         ),
@@ -103,7 +105,7 @@ def _with_notes(comparison: Comparison, excess: Sequence[TooManyErrors], setting
         for one in excess
         if (one.suite, one.role) not in compared
     ]
-    return replace(comparison, notes=(*comparison.notes, *notes))
+    return replace(comparison, notes=(*comparison.notes, *notes, *training_notes(comparison)))
 
 
 def untrusted_suites(runs: Sequence[Run], settings: GateSettings) -> dict[str, str]:

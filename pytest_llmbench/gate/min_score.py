@@ -45,6 +45,8 @@ def _number(text: str) -> float | None:
 class MinScoreRuling:
     """Whether a suite under a role reached its floor, samples without an answer counted as wrong.
 
+    `cases` is 0 where the model was trained on all of them, so that nothing can be said.
+
     `why_advice_only` is why the verdict does not count, as where the suite's grader is not trusted; None where it does.
     """
 
@@ -63,13 +65,15 @@ class MinScoreRuling:
     @property
     def verdict(self) -> Verdict:
         """A score below its minimum is worse than what may be taken; one that reaches it is no worse."""
+        if not self.cases:
+            return Verdict.INCONCLUSIVE
         return Verdict.NO_WORSE if self.is_reached else Verdict.WORSE
 
 
 def with_floors(verdict: Verdict, floors: Iterable[MinScoreRuling]) -> Verdict:
     """Give the verdict of a comparison that has minimum scores too; one that is reached takes nothing from `better`."""
-    is_missed = any(floor.verdict is Verdict.WORSE and floor.why_advice_only is None for floor in floors)
-    return overall([verdict, *([Verdict.WORSE] if is_missed else [])])
+    counted = [floor.verdict for floor in floors if floor.why_advice_only is None]
+    return overall([verdict, *(one for one in counted if one in (Verdict.WORSE, Verdict.INCONCLUSIVE))])
 
 
 ALL_TRUSTED: Mapping[str, str] = MappingProxyType({})
@@ -90,7 +94,11 @@ def check_min_scores(floors: Sequence[MinScore], suites: Iterable[str]) -> None:
 
 
 def rule_min_scores(
-    records: Sequence[Record], floors: Sequence[MinScore], untrusted: Mapping[str, str] = ALL_TRUSTED
+    records: Sequence[Record],
+    floors: Sequence[MinScore],
+    untrusted: Mapping[str, str] = ALL_TRUSTED,
+    *,
+    counts_trained: bool = False,
 ) -> tuple[MinScoreRuling, ...]:
     """Hold each suite under each role against its floor: its own where it has one, else the nameless one.
 
@@ -98,19 +106,23 @@ def rule_min_scores(
         records: of the run.
         floors: the minimum scores.
         untrusted: why some suites are advice only, by suite.
+        counts_trained: count cases that a model was trained on too.
     """
     by_suite = {floor.suite: floor.score for floor in floors}
     groups: dict[tuple[str, str], list[float]] = {}
     for record in records:
         if record.suite in by_suite or None in by_suite:
+            of_suite = groups.setdefault((record.suite, record.role), [])
+            if record.is_trained and not counts_trained:
+                continue
             scores = [0.0 if s.outcome is Outcome.ERROR else s.score or 0.0 for s in record.samples]
-            groups.setdefault((record.suite, record.role), []).append(mean(scores) if scores else 0.0)
+            of_suite.append(mean(scores) if scores else 0.0)
     return tuple(
         MinScoreRuling(
             suite=suite,
             role=role,
             floor=by_suite[suite] if suite in by_suite else by_suite[None],
-            score=mean(scores),
+            score=mean(scores) if scores else 0.0,
             cases=len(scores),
             why_advice_only=untrusted.get(suite),
         )

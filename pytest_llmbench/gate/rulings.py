@@ -10,6 +10,7 @@ from pytest_llmbench.gate.power import Power
 from pytest_llmbench.gate.rule import Verdict, exit_status, overall
 from pytest_llmbench.gate.settings import GateSettings
 from pytest_llmbench.gate.smoke import SmokeRuling
+from pytest_llmbench.gate.training import TrainingEffect
 from pytest_llmbench.results.records import Record
 
 
@@ -52,6 +53,8 @@ class SuiteRuling:
     why_advice_only: str | None = None
     smoke: SmokeRuling | None = None
     """For a suite with `gate: smoke`, in place of all that is statistical."""
+    training: TrainingEffect | None = None
+    """Both sides apart, where the candidate was trained on some of the cases."""
 
     @property
     def has_clusters(self) -> bool:

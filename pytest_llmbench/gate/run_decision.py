@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pytest_llmbench.errors import LlmbenchError
 from pytest_llmbench.gate.baselines import Baseline, pool
 from pytest_llmbench.gate.broken import why_broken
-from pytest_llmbench.gate.comparison import join
+from pytest_llmbench.gate.comparison import Kind, join
 from pytest_llmbench.gate.decision import decide, untrusted_suites
 from pytest_llmbench.gate.min_score import MinScore, MinScoreRuling, rule_min_scores, with_floors
 from pytest_llmbench.gate.rule import Verdict, exit_status, overall
@@ -84,7 +84,11 @@ def decide_run(run: Run, requirements: RunGate, *, stopped: str | None = None) -
         [*(baseline.run for baseline in requirements.baselines[:1]), run], requirements.settings
     )
     return RunRuling(
-        requirements=requirements, gate=gate, floors=rule_min_scores(run.records, requirements.floors, untrusted)
+        requirements=requirements,
+        gate=gate,
+        floors=rule_min_scores(
+            run.records, requirements.floors, untrusted, counts_trained=Kind.TRAINED in requirements.settings.allowed
+        ),
     )
 
 

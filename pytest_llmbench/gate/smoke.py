@@ -19,11 +19,13 @@ class SmokeRuling:
     cases: int
     passed: int
     breaches: tuple[str, ...]
+    is_open: bool = False
+    """No case is left that the candidate was not trained on."""
 
     @property
     def verdict(self) -> Verdict:
         """Any breach is a loss."""
-        return Verdict.WORSE if self.breaches else Verdict.NO_WORSE
+        return Verdict.WORSE if self.breaches else Verdict.INCONCLUSIVE if self.is_open else Verdict.NO_WORSE
 
 
 def is_smoke(run: Run, suite: str) -> bool:
@@ -37,14 +39,18 @@ def rule_smoke(comparison: Comparison, suite: SuitePairs) -> SmokeRuling:
 
     A case that passed in the baseline must pass, and so must one that is new, was changed, or has an error; with
     several samples, all of them.  A case that the baseline had and the suite's file no longer holds is a breach, and so
-    is a suite that is gone; what was not selected is none.
+    is a suite that is gone; what was not selected is none.  Cases that a model was trained on are left out.
     """
-    old = _of_suite(comparison.baseline, suite.suite, suite.baseline_role)
-    new = _of_suite(comparison.candidate, suite.suite, suite.role)
+    trained = {pair.candidate.case for pair in suite.trained}
+    old, new = (
+        {case: record for case, record in _of_suite(run, suite.suite, role).items() if case not in trained}
+        for run, role in ((comparison.baseline, suite.baseline_role), (comparison.candidate, suite.role))
+    )
     return SmokeRuling(
         cases=len(new),
         passed=sum(map(_passes, new.values())),
         breaches=(*_failing(old, new), *_missing(comparison.candidate, suite.suite, old, new)),
+        is_open=bool(trained) and not new,
     )
 
 

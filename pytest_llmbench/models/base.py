@@ -15,6 +15,16 @@ from pytest_llmbench.values import Answer, AnswerError, Arrived, Json, Prompt, P
 
 if TYPE_CHECKING:
     from pytest_llmbench.models.entries import OpenAIEntry
+    from pytest_llmbench.models.training_manifest import TrainingManifest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """What is known of how a model was trained: the digest of its manifest, and how many cases and prompts it lists."""
+
+    manifest_sha256: str
+    cases: int
+    foreign: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +34,7 @@ class Identity:
     `weights` is a revision or a hash of the weights, `template_sha256` the digest of
     the chat template, `server_model` the name a server reported; `libraries` maps
     names to versions; `settings` holds what else changes answers (dtype, device,
-    quantization, adapter).  Never a secret.
+    quantization, adapter).  Never a secret.  `training` is None where nothing is known of it.
     """
 
     provider: str
@@ -34,6 +44,7 @@ class Identity:
     server_model: str | None = None
     libraries: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Json] = field(default_factory=dict)
+    training: Training | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,6 +190,19 @@ class CountsTokens(Protocol):
 
     def token_counter(self, entry: Any, settings: OpenSettings) -> Callable[[Prompt], int] | None:
         """Give what counts the tokens of a prompt; None where that would cost much."""
+        ...
+
+
+@runtime_checkable
+class HasTraining(Protocol):
+    """What a provider may have too: what is known of the training of a model."""
+
+    def training(self, entry: Any) -> "TrainingManifest | None":
+        """Give what is known; None if nothing is. Reads a small file, and no weights.
+
+        Raises:
+            UsageFault: a manifest cannot be read.
+        """
         ...
 
 

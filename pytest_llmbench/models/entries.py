@@ -23,6 +23,9 @@ PATH = "path"
 PathText = Annotated[str, PATH]
 """A text that names a file or folder, relative to the models file."""
 
+TrainingText = Annotated[str | None, PATH]
+"""The file that says what a model was trained on, which cannot be looked for beside its weights."""
+
 PATH_OR_ID = "path or id"
 PathOrIdText = Annotated[str, PATH_OR_ID]
 """A path if it starts with `.`, `/` or `~`, ends in `.gguf`, or exists beside the models file; else a hub id."""
@@ -140,6 +143,7 @@ class OpenAIEntry(Entry):
     max_retries: Whole = Field(default=4, ge=0)
     serve: str | None = None
     serve_timeout_s: Positive = 600
+    training: TrainingText = None
 
     @model_validator(mode="before")
     @classmethod
@@ -156,3 +160,4 @@ class RecordedEntry(Entry):
     """Answers from a file: JSON lines, or an OpenAI batch output file."""
 
     answers: PathText
+    training: TrainingText = None

@@ -17,10 +17,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_llmbench.errors import ModelFault, UsageFault
-from pytest_llmbench.models.base import STOPPED, Identity, Opened, OpenSettings, Traits
+from pytest_llmbench.models.base import STOPPED, Identity, Opened, OpenSettings, Training, Traits
 from pytest_llmbench.models.entries import RecordedEntry
 from pytest_llmbench.models.label_forms import CHOICE
 from pytest_llmbench.models.openai.logprobs import NoLabel, Step, label_logprobs, likeliest, steps_of
@@ -30,6 +30,9 @@ from pytest_llmbench.models.reasoning import AUTO, Marks, marks_of
 from pytest_llmbench.models.stops import cut_at_stop
 from pytest_llmbench.models.tool_calls import calls_in
 from pytest_llmbench.values import CONTENT_FILTER, Answer, AnswerError, Arrived, PromptStyle, Request, ToolCall
+
+if TYPE_CHECKING:
+    from pytest_llmbench.models.training_manifest import TrainingManifest
 
 LONGEST_S = 1e9  # also keeps out NaN, infinity, and whole numbers no float can hold
 
@@ -52,6 +55,7 @@ class RecordedProvider:
             UsageFault: the file is missing, or a line of it is no answer.
         """
         Recording(Path(entry.answers))
+        self.training(entry)
         return None if entry.prompt_style == "auto" else PromptStyle(entry.prompt_style)
 
     def open(self, entry: RecordedEntry, settings: OpenSettings) -> "RecordedModel":
@@ -60,8 +64,23 @@ class RecordedProvider:
         Raises:
             UsageFault: as `prompt_style`.
         """
-        del settings  # nothing is in flight, and nothing takes time
-        return RecordedModel(Recording(Path(entry.answers), marks_of(entry.reasoning)))
+        known = self.training(entry)
+        if known is not None:
+            known.check_weights_beside(settings.cache_dir)
+        recording = Recording(Path(entry.answers), marks_of(entry.reasoning))
+        return RecordedModel(recording, None if known is None else known.training)
+
+    def training(self, entry: RecordedEntry) -> "TrainingManifest | None":
+        """Give what is known of the training of the model whose answers were recorded.
+
+        Raises:
+            UsageFault: the manifest cannot be read.
+        """
+        if entry.training is None:
+            return None
+        from pytest_llmbench.models.training_manifest import read_manifest
+
+        return read_manifest(Path(entry.training))
 
 
 class RecordedModel(Opened):
@@ -69,9 +88,11 @@ class RecordedModel(Opened):
 
     concurrency = 1
 
-    def __init__(self, recording: "Recording"):
+    def __init__(self, recording: "Recording", training: Training | None = None):
         self._recording: Recording | None = recording
-        self.identity = Identity(provider="recorded", model=recording.path.name, weights=recording.sha256)
+        self.identity = Identity(
+            provider="recorded", model=recording.path.name, weights=recording.sha256, training=training
+        )
 
     def answer(
         self, requests: Sequence[Request], *, arrived: Arrived | None = None, halt: threading.Event | None = None

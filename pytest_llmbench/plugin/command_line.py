@@ -166,7 +166,8 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "--llm-allow-different",
         "KIND",
-        "Compare runs that differ in prompt, grader, judge, gate, samples, machine or concurrency. Repeatable.",
+        "Compare runs that differ in prompt, grader, judge, gate, samples, machine or concurrency, or trained cases "
+        "(trained). Repeatable.",
         is_repeatable=True,
     ),
     Option(

@@ -9,6 +9,7 @@ from pytest_llmbench.gate.rule import METHOD, Verdict, exit_status
 from pytest_llmbench.gate.rulings import Gate, LatencyRuling, SuiteRuling
 from pytest_llmbench.gate.score_test import CONFIDENCE
 from pytest_llmbench.gate.smoke import METHOD as SMOKE_METHOD
+from pytest_llmbench.gate.training import SideChange, TrainingEffect
 from pytest_llmbench.report.sentences import flipped_checks
 from pytest_llmbench.results.run_file import JsonObject
 from pytest_llmbench.values import Json
@@ -105,6 +106,26 @@ def _suite(ruling: SuiteRuling) -> JsonObject:
             for difference in ruling.pairs.differences
         ],
         "notes": list(ruling.pairs.notes),
+        **({} if ruling.training is None else {"training": _training(ruling.training)}),
+    }
+
+
+def _training(effect: TrainingEffect) -> JsonObject:
+    """Give both sides of a suite apart, and the signs of hacking."""
+    return {
+        "trained": None if effect.trained is None else _side(effect.trained),
+        "held_out": None if effect.held_out is None else _side(effect.held_out),
+        "warnings": list(effect.warnings),
+    }
+
+
+def _side(side: SideChange) -> JsonObject:
+    return {
+        "cases": side.cases,
+        "baseline_score": _rounded(side.baseline_score),
+        "candidate_score": _rounded(side.candidate_score),
+        "delta": _rounded(side.delta),
+        "interval": _pair(side.interval),
     }
 
 

@@ -33,7 +33,7 @@ def case_properties(record: Record) -> Iterator[tuple[str, object]]:
 def suite_properties(records: Sequence[Record]) -> Iterator[tuple[str, object]]:
     """Give the totals of each suite under each model; the latencies are those of one concurrency."""
     for line in scoreboard(records):
-        of = f"{line.suite}[{line.role}]"
+        of = f"{line.name}[{line.role}]"
         yield f"llmbench.cases.{of}", line.cases
         yield f"llmbench.passed.{of}", line.passed
         yield f"llmbench.errors.{of}", line.errors

@@ -11,6 +11,7 @@ from pytest_llmbench.gate.rule import Verdict
 from pytest_llmbench.gate.rulings import Gate, LatencyRuling, MovedCase, PooledRuling, SuiteRuling
 from pytest_llmbench.gate.score_test import silence_floor
 from pytest_llmbench.gate.settings import GateSettings
+from pytest_llmbench.gate.training import SideChange
 from pytest_llmbench.report.format import (
     counted,
     digits_for,
@@ -63,11 +64,13 @@ def min_score_sentences(floors: Sequence[MinScoreRuling]) -> Iterator[Sentence]:
     has_roles = len({floor.role for floor in floors}) > 1
     for floor in floors:
         word = "reached" if floor.is_reached else "missed"
+        found = f"{word}: {percent(floor.score)} on {counted(floor.cases, 'case')} (errors count as wrong)"
+        if not floor.cases:
+            found = "not judged: the model was trained on all cases"
         yield Sentence(
             name=suite_name(floor.suite, floor.role, has_roles),
             verdict=floor.verdict,
-            text=f"{_advice(floor.why_advice_only)}minimum score {percent(floor.floor)} {word}: "
-            f"{percent(floor.score)} on {counted(floor.cases, 'case')} (errors count as wrong)",
+            text=f"{_advice(floor.why_advice_only)}minimum score {percent(floor.floor)} {found}",
             details=tuple(_advice_lines(floor.why_advice_only)),
         )
 
@@ -111,6 +114,8 @@ def _noise_lines(ruling: SuiteRuling, margin: float) -> Iterator[str]:
 
 def _sentence(ruling: SuiteRuling, settings: GateSettings) -> str:
     margin = settings.margin
+    if ruling.smoke is not None and ruling.smoke.is_open:
+        return "smoke: no case is left that a model was not trained on"
     if ruling.smoke is not None:
         passed = f"{ruling.smoke.passed} of {counted(ruling.smoke.cases, 'case')} pass"
         return f"smoke: {passed}; what passed before and what is new must"
@@ -119,7 +124,7 @@ def _sentence(ruling: SuiteRuling, settings: GateSettings) -> str:
         cases = f"{counted(len(ruling.pairs.pairs), 'case')} " if ruling.pairs.pairs else ""
         return f"{cases}cannot be compared without {way_out}"
     if not ruling.pairs.pairs:
-        return "no case in common"
+        return "no case is left that a model was not trained on" if ruling.pairs.trained else "no case in common"
     scores, delta, interval = (ruling.baseline_score, ruling.candidate_score), ruling.delta, ruling.interval
     if scores[0] is None or scores[1] is None or delta is None or interval is None:
         return _no_answers(ruling)
@@ -169,6 +174,7 @@ def _rounded(count: int) -> str:
 
 def _details(ruling: SuiteRuling, gate: Gate, *, is_verbose: bool) -> Iterator[str]:
     yield from _left_out_lines(ruling)
+    yield from _training_lines(ruling)
     for difference in ruling.pairs.differences:
         way_out = f"blocks the comparison; {gate.settings.way_to_allow([difference.kind])} compares anyway"
         how = "allowed" if difference.is_allowed else way_out
@@ -224,6 +230,21 @@ def power_lines(power: Power, units: int, unit: str = "case") -> Iterator[str]:
         yield "asking each case four times in both runs (--llm-samples 4) would help, too"
 
 
+def _training_lines(ruling: SuiteRuling) -> Iterator[str]:
+    """Put both sides of a suite beside each other, and say what that may be a sign of."""
+    if ruling.training is None:
+        return
+    sides = (("trained on", ruling.training.trained), ("held out", ruling.training.held_out))
+    yield ", ".join(f"{name} {'no answers' if side is None else _side_text(side)}" for name, side in sides)
+    yield from (f"warning: {warning}" for warning in ruling.training.warnings)
+
+
+def _side_text(side: SideChange) -> str:
+    digits = digits_for(side.cases)
+    low, high = (signed_points(end, digits) for end in side.interval)
+    return f"{signed_points(side.delta, digits)} points ({low} to {high}, {counted(side.cases, 'case')})"
+
+
 def _left_out_lines(ruling: SuiteRuling) -> Iterator[str]:
     pairs = ruling.pairs
     if pairs.left_out:
@@ -235,6 +256,8 @@ def _left_out_lines(ruling: SuiteRuling) -> Iterator[str]:
 def left_out_text(entry: LeftOut, role: str | None = None) -> str:
     """Name the cases that are not compared, and why."""
     where = "" if role is None else f"{entry.suite} [{role}]: "
+    if entry.why.is_training:
+        return f"{where}{len(entry.cases):,} left out: {entry.why}"
     return f"{where}{len(entry.cases)} {entry.why}: {_ids(entry.cases, False)}"
 
 

@@ -104,7 +104,7 @@ def _grouped(columns: Sequence[Column]) -> list[Groups]:
         shown = dict(zip(roles, first if len(roles) == len(first) == 1 else roles, strict=True))
         groups: Groups = {}
         for record in column.run.records:
-            groups.setdefault((record.suite, shown[record.role]), []).append(record)
+            groups.setdefault((record.shown_suite, shown[record.role]), []).append(record)
         found.append(groups)
     return found
 
@@ -135,7 +135,7 @@ def _cell(column: Column, records: Sequence[Record]) -> str:
 
 def _rulings(column: Column, record: Record) -> Iterator[SuiteRuling]:
     """Give the rulings on the suite and role of a record."""
-    for ruling in () if column.gate is None else column.gate.suites:
+    for ruling in () if column.gate is None or record.is_trained else column.gate.suites:
         if (ruling.pairs.suite, ruling.pairs.role) == (record.suite, record.role):
             yield ruling
 

@@ -87,7 +87,7 @@ def pass_counts(records: Sequence[Record]) -> dict[tuple[str, str], dict[str, tu
     for record in records:
         for sample in record.answered:
             for check in check_parts(sample.parts):
-                of_suite = found.setdefault((record.suite, record.role), {})
+                of_suite = found.setdefault((record.shown_suite, record.role), {})
                 passed, tried = of_suite.get(check.name, (0, 0))
                 of_suite[check.name] = (passed + bool(check.passed), tried + (check.passed is not None))
     return found

@@ -113,7 +113,7 @@ def label_tables(records: Sequence[Record], prompts: Mapping[str, Prompt] = NO_P
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in records:
         if record.grader in (GRADER, CHECKS):
-            groups.setdefault((record.suite, record.role), []).append(record)
+            groups.setdefault((record.shown_suite, record.role), []).append(record)
     tables = (_table(suite, role, group, prompts) for (suite, role), group in groups.items())
     return tuple(table for table in tables if table is not None)
 

@@ -7,7 +7,7 @@ default is written, and read where a file has it.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, TypeAlias, TypeVar
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 from pytest_llmbench.models.base import Identity
 from pytest_llmbench.stats import mean
@@ -93,7 +93,20 @@ class Record:
     """The case's cluster; absent in the JSON where there is none."""
     twin_of: str | None = None
     """The test that met the same case under the same role before; absent in the JSON where there is none."""
+    trained: Literal[False] | str | None = None
+    """Why the model counts as trained on the case (`case`, `id`, `prompt`, `cluster`), False if it does not, None if
+    nothing is known of its training."""
     samples: tuple[Sample, ...]
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether the model was trained on the case, so that the case proves nothing about it."""
+        return bool(self.trained)
+
+    @property
+    def shown_suite(self) -> str:
+        """The suite as tables name it: what a model was trained on is never counted with what it was not."""
+        return f"{self.suite} (trained on)" if self.is_trained else self.suite
 
     @property
     def answered(self) -> tuple[Sample, ...]:

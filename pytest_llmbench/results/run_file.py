@@ -205,9 +205,9 @@ def block_to_json(run: Run) -> JsonObject:
 def run_info_to_json(facts: RunInfo) -> JsonObject:
     """Give what a run was made with, as it stands in the block."""
     found: JsonObject = {
-        "models": {model.role: _priced(_without(asdict(model), "role")) for model in facts.models},
+        "models": {model.role: _model_to_json(asdict(model)) for model in facts.models},
         "suites": {suite.suite: _suite_to_json(suite) for suite in facts.suites},
-        "options": {**facts.options, **({} if facts.judge is None else {"judge": _priced(asdict(facts.judge))})},
+        "options": {**facts.options, **({} if facts.judge is None else {"judge": _known(asdict(facts.judge))})},
         "prompts": {digest: prompt_to_json(prompt) for digest, prompt in facts.prompts.items()},
         "expected": dict(facts.expected),
         **({"broken": dict(facts.broken)} if facts.broken else {}),
@@ -224,7 +224,15 @@ def _suite_to_json(suite: SuiteInfo) -> JsonObject:
     return found
 
 
-def _priced(found: JsonObject) -> JsonObject:
+def _model_to_json(found: JsonObject) -> JsonObject:
+    return _known(_without(found, "role"))
+
+
+def _known(found: JsonObject) -> JsonObject:
+    """Leave out a price that is not known, and what is known of the training where that is nothing."""
+    identity = found["identity"]
+    if identity is not None and identity["training"] is None:
+        del identity["training"]
     return _without(found, "price") if found["price"] is None else found
 
 

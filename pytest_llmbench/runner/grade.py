@@ -11,6 +11,7 @@ from pytest_llmbench.results.records import Record, Sample, error_sample, graded
 from pytest_llmbench.runner.judge_requests import JudgeRequests
 from pytest_llmbench.runner.requests import RequestBuilder
 from pytest_llmbench.runner.settings import Item
+from pytest_llmbench.runner.trained import TrainedCases
 from pytest_llmbench.values import (
     CUT_OFF,
     Answer,
@@ -70,9 +71,17 @@ class ItemGrader:
         builder: what items are asked.
         graders: those of the suites, by name.
         judge: how a judge is asked, where there is one.
+        trained: what the models were trained on.
     """
 
-    def __init__(self, builder: RequestBuilder, graders: Mapping[str, Grader], judge: JudgeRequests | None):
+    def __init__(
+        self,
+        builder: RequestBuilder,
+        graders: Mapping[str, Grader],
+        judge: JudgeRequests | None,
+        trained: TrainedCases,
+    ):
+        self._trained = trained
         self.prompts: dict[str, Prompt] = {}
         self._builder = builder
         self._graders = graders
@@ -116,6 +125,7 @@ class ItemGrader:
             outcome=outcome,
             samples=samples,
             cluster=item.case.cluster,
+            trained=self._trained.why(item, prompt),
         )
         is_fatal = any(isinstance(answer, AnswerError) and answer.is_fatal for answer in answers)
         return Result(

@@ -17,6 +17,7 @@ from pytest_llmbench.runner.prefetch import Prefetcher
 from pytest_llmbench.runner.requests import RequestBuilder
 from pytest_llmbench.runner.settings import AnswersSettings, Item, RunSettings
 from pytest_llmbench.runner.slots import Progress
+from pytest_llmbench.runner.trained import TrainedCases
 from pytest_llmbench.suites.loader import LoadedSuite
 from pytest_llmbench.suites.registry import SuiteRegistry
 from pytest_llmbench.values import Answer, AnswerError, GateKind, Sampling
@@ -51,7 +52,8 @@ class Runner:
         self.specs = tuple(specs)
         self.has_fatal = False
         self._broken: dict[str, str] = {}
-        self._item_grader = ItemGrader(self.builder, self.suites.graders, self.judge_requests)
+        self._trained = TrainedCases()
+        self._item_grader = ItemGrader(self.builder, self.suites.graders, self.judge_requests, self._trained)
         self._answers: Prefetcher | None = None
         self._judge: Judge | None = None
         self._ahead: GradingAhead | None = None
@@ -72,8 +74,10 @@ class Runner:
             is_dealt: ask only for what is dealt to this process, or wanted, not for the whole plan.
 
         Raises:
-            UsageFault: see `RequestBuilder.plans`, `JudgeRequests.plan` and `AnswerStore`.
+            UsageFault: see `RequestBuilder.plans`, `JudgeRequests.plan` and `AnswerStore`; a training manifest
+                cannot be read.
         """
+        self._trained.read(items)
         model_plans = self.builder.plans(items)
         self._items.update((item.key, item) for item in items)
         judge = self.judge_requests

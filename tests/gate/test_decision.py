@@ -575,7 +575,7 @@ def test_a_minimum_score_that_is_no_share_is_wrong_usage(text: str) -> None:
 def test_an_unknown_kind_of_difference_is_wrong_usage() -> None:
     """The known ones are named."""
     with pytest.raises(
-        UsageFault, match='knows prompt, grader, judge, samples, gate, machine, concurrency, not "seed"'
+        UsageFault, match='knows prompt, grader, judge, samples, gate, trained, machine, concurrency, not "seed"'
     ):
         parse_allowed(["seed"])
 

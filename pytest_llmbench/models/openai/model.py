@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from pytest_llmbench.errors import ModelFault
-from pytest_llmbench.models.base import STOPPED, Identity, Opened, OpenSettings
+from pytest_llmbench.models.base import STOPPED, Identity, Opened, OpenSettings, Training
 from pytest_llmbench.models.entries import OpenAIEntry
 from pytest_llmbench.models.openai.answers import answer_began, answer_of, reader_for
 from pytest_llmbench.models.openai.client import Client
@@ -42,6 +42,7 @@ class OpenAIModel(Opened):
         settings: what the command line says.
         policy: how long to wait before a failed request is sent again.
         server: closed with the model.
+        training: what is known of it.
     """
 
     def __init__(
@@ -50,7 +51,9 @@ class OpenAIModel(Opened):
         settings: OpenSettings,
         policy: RetryPolicy | None = None,
         server: Server | None = None,
+        training: Training | None = None,
     ):
+        self._training = training
         self.concurrency = settings.concurrency or entry.concurrency or CONCURRENCY
         self._entry = entry
         self._server = server
@@ -94,6 +97,7 @@ class OpenAIModel(Opened):
             server_model=", ".join(sorted(self._server_models)) or None,
             libraries={"openai": self._client.version},
             settings=settings,
+            training=self._training,
         )
 
     def answer(

@@ -1,5 +1,8 @@
 """Opens models behind an API that speaks OpenAI's protocol: OpenAI itself, vLLM, llama.cpp, gateways, presets."""
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.models.base import OpenSettings, Traits
 from pytest_llmbench.models.entries import OpenAIEntry
@@ -8,6 +11,9 @@ from pytest_llmbench.models.openai.model import OpenAIModel
 from pytest_llmbench.models.openai.request_body import check_body, style_of
 from pytest_llmbench.models.openai.server import Server, addressed, check_serve
 from pytest_llmbench.values import PromptStyle
+
+if TYPE_CHECKING:
+    from pytest_llmbench.models.training_manifest import TrainingManifest
 
 
 class OpenAIProvider:
@@ -52,20 +58,37 @@ class OpenAIProvider:
         check_body(entry)
         check_serve(entry)
         endpoint_of(addressed(entry, port=1))
+        self.training(entry)
         return style
+
+    def training(self, entry: OpenAIEntry) -> "TrainingManifest | None":
+        """Give what is known of the training of the model that the server has.
+
+        Raises:
+            UsageFault: the manifest cannot be read.
+        """
+        if entry.training is None:
+            return None
+        from pytest_llmbench.models.training_manifest import read_manifest  # takes time, and few entries need it
+
+        return read_manifest(Path(entry.training))
 
     def open(self, entry: OpenAIEntry, settings: OpenSettings) -> "OpenAIModel":
         """Make the client, and start the server where the entry says how; nothing is asked yet.
 
         Raises:
-            ModelFault: the server does not start.
+            ModelFault: the server does not start, or the manifest belongs to other weights.
         """
         self.prompt_style(entry)
+        known = self.training(entry)
+        if known is not None:
+            known.check_weights_beside(settings.cache_dir)
+        training = None if known is None else known.training
         if entry.serve is None:
-            return OpenAIModel(entry, settings)
+            return OpenAIModel(entry, settings, training=training)
         server = Server(entry)
         try:
-            return OpenAIModel(server.entry, settings, server=server)
+            return OpenAIModel(server.entry, settings, server=server, training=training)
         except BaseException:
             server.close()
             raise

@@ -8,12 +8,14 @@ answer's latency, so it is noted among the model's settings.
 import hashlib
 import importlib.metadata
 from collections.abc import Callable
+from functools import reduce
 from pathlib import Path
 from typing import Any, Literal
 
 from pytest_llmbench.errors import ModelFault, UsageFault
 from pytest_llmbench.models.base import Identity, OpenSettings, Traits
 from pytest_llmbench.models.entries import OpenAIEntry, TransformersEntry
+from pytest_llmbench.models.training_manifest import TrainingManifest, manifest_beside, merged
 from pytest_llmbench.models.transformers.adapters import MERGE_KEY, load_adapter
 from pytest_llmbench.models.transformers.batch import cache_argument, can_share
 from pytest_llmbench.models.transformers.cpu_layers import speed_up
@@ -65,6 +67,7 @@ class TransformersProvider:
         _require(entry)
         files = find_model(entry.model, entry.revision, with_weights=False)
         adapter = None if entry.adapter is None else find_adapter(entry.adapter)
+        _training(files, adapter)
         has_template = _has_template(entry, files, adapter)
         if entry.prompt_style == "completion":
             return PromptStyle.COMPLETION
@@ -74,6 +77,15 @@ class TransformersProvider:
                 'set prompt_style = "completion", or name a chat model.'
             )
         return PromptStyle.CHAT if has_template else PromptStyle.COMPLETION
+
+    def training(self, entry: TransformersEntry) -> TrainingManifest | None:
+        """Give what is known of the training of the model and its adapter.
+
+        Raises:
+            UsageFault: a manifest cannot be read, or the model cannot be found.
+        """
+        files = find_model(entry.model, entry.revision, with_weights=False)
+        return _training(files, None if entry.adapter is None else find_adapter(entry.adapter))
 
     def token_counter(self, entry: TransformersEntry, settings: OpenSettings) -> Callable[[Prompt], int] | None:
         """Return what counts the tokens of a prompt; None for a GGUF file that was never opened.
@@ -127,6 +139,27 @@ def _require(entry: TransformersEntry) -> None:
             raise UsageFault(f'device = "{entry.device}" is not there: torch sees no CUDA device; leave device out.')
 
 
+def _training(files: LocalFiles, adapter: LocalFiles | None, cache_dir: Path | None = None) -> TrainingManifest | None:
+    """Read the manifests beside an adapter and beside its base model.
+
+    Args:
+        files: of the model.
+        adapter: where it has one.
+        cache_dir: check the manifests against the weights, whose digests are kept there; None where none are loaded.
+
+    Raises:
+        UsageFault: one cannot be read.
+        ModelFault: one belongs to other weights.
+    """
+    folders = [one.path for one in (adapter, files) if one is not None and one.path.is_dir()]
+    found = [manifest_beside(folder) for folder in folders]
+    if cache_dir is not None:
+        for folder, known in zip(folders, found, strict=True):
+            if known is not None:
+                known.check_weights(folder, cache_dir)
+    return reduce(merged, found, None)
+
+
 def _has_template(entry: TransformersEntry, files: LocalFiles, adapter: LocalFiles | None) -> bool:
     """Return whether there is a chat template; check on the way that what is small can be loaded."""
     folder = _tokenizer_folder(files.path, adapter)
@@ -158,6 +191,7 @@ def _open(
     """Load a network and its tokenizer, and put the model together with what it is."""
     import torch
 
+    known = _training(files, adapter, settings.cache_dir)
     device = entry.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -198,6 +232,7 @@ def _open(
         template_sha256=None if template is None else hashlib.sha256(template.encode()).hexdigest(),
         libraries={name: importlib.metadata.version(name) for name in used},
         settings=facts,
+        training=None if known is None else known.training,
     )
     model = TransformersModel(
         Loaded(network=network, tokenizer=tokenizer, cache_argument=takes_cache_as),

@@ -69,18 +69,20 @@ def section(subject: Subject) -> Section:
 
 def score_rows(subject: Subject) -> tuple[ScoreRow, ...]:
     """Sum the run up, suite by suite."""
-    lines = {(line.suite, line.role): line for line in scoreboard(subject.run.records, subject.run.facts)}
+    board = scoreboard(subject.run.records, subject.run.facts)
+    lines = {(line.name, line.role): line for line in board}
+    names = dict.fromkeys(line.name for suite in subject.suites for line in board if line.suite == suite)
     rulings = {(r.pairs.suite, r.pairs.role): r for r in subject.gate.suites} if subject.gate else {}
     times = {(timing.suite, timing.role): timing for timing in timings(subject)}
     return tuple(
         ScoreRow(
-            suite=suite,
+            suite=name,
             cells=tuple(
-                _cell(lines[suite, role], place, rulings.get((suite, role)), times) if (suite, role) in lines else None
+                _cell(lines[name, role], place, rulings.get((name, role)), times) if (name, role) in lines else None
                 for place, role in enumerate(subject.roles)
             ),
         )
-        for suite in subject.suites
+        for name in names
     )
 
 

@@ -38,7 +38,8 @@ def section(subject: Subject) -> Section | None:
 
 def figures(subject: Subject) -> tuple[Figure, ...]:
     """Draw each suite under each model by median latency and score; one point alone compares nothing."""
-    lines = {(line.suite, line.role): line for line in scoreboard(subject.run.records)}
+    # where a model was trained on some of the cases, its point is that of the others
+    lines = {(line.suite, line.role): line for line in reversed(scoreboard(subject.run.records))}
     scored = [timing for timing in timings(subject) if lines[timing.suite, timing.role].score is not None]
     return tuple(
         Figure(load=load_text(load), picture=_scatter(subject, found, lines))

@@ -93,7 +93,7 @@ def _scores(board: Sequence[Line]) -> str:
         return "no case was run"
     roles = dict.fromkeys(line.role for line in board)
     if len(roles) == 1 and len(board) <= _MAX_SCORES:
-        scores = ", ".join(f"{line.suite} {percent(line.score)}" for line in board)
+        scores = ", ".join(f"{line.name} {percent(line.score)}" for line in board)
         return f"{_name(board[0].role)}: {_name(scores)}"
     suites = dict.fromkeys(line.suite for line in board)
     return f"{counted(len(roles), 'model')} on {counted(len(suites), 'suite')}"

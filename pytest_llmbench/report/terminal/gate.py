@@ -86,6 +86,11 @@ def ruling_properties(ruling: RunRuling) -> Iterator[tuple[str, str]]:
         yield "llmbench.baseline", str(baseline.path)
     for suite in () if ruling.gate is None else ruling.gate.suites:
         yield f"llmbench.verdict.{suite.pairs.suite}[{suite.pairs.role}]", suite.verdict
+        if suite.training is not None:
+            n_trained = len(suite.pairs.trained)
+            count = n_trained or sum(pair.is_trained for pair in suite.pairs.pairs)
+            how = "left out" if n_trained else "compared, which was allowed"
+            yield f"llmbench.trained.{suite.pairs.suite}[{suite.pairs.role}]", f"{counted(count, 'case')} {how}"
         if suite.why_advice_only is not None:
             yield f"llmbench.advice_only.{suite.pairs.suite}[{suite.pairs.role}]", suite.why_advice_only
     for together in () if ruling.gate is None else ruling.gate.together:

@@ -25,10 +25,12 @@ class Line:
     The times are those of `timed` answers, all measured at `concurrency` (None where that is not known);
     `measured` answers have a time in all. `errors` counts the cases that have a sample without an answer.
     Of `samples` with an answer, `cut_off` ended at their limit of tokens. `spending` is the model's,
-    `judge_spending` that of the judge of its answers.
+    `judge_spending` that of the judge of its answers. `is_trained` is a line of the cases that the model was trained
+    on, which are in no other.
     """
 
     suite: str
+    is_trained: bool
     role: str
     cases: int
     answered: int
@@ -49,9 +51,14 @@ class Line:
     spending: Spending
     judge_spending: Spending
 
+    @property
+    def name(self) -> str:
+        """The suite, as the line is named."""
+        return f"{self.suite} (trained on)" if self.is_trained else self.suite
+
 
 def scoreboard(records: Sequence[Record], facts: RunInfo | None = None) -> tuple[Line, ...]:
-    """Sum records up, a line a suite and role, in the order they first come.
+    """Sum records up, a line a suite and role, in the order they first come; what a model was trained on stands apart.
 
     Args:
         records: of a run.
@@ -59,10 +66,15 @@ def scoreboard(records: Sequence[Record], facts: RunInfo | None = None) -> tuple
     """
     prices = {} if facts is None else {model.role: model.price for model in facts.models}
     judge_price = None if facts is None or facts.judge is None else facts.judge.price
-    groups: dict[tuple[str, str], list[Record]] = {}
+    groups: dict[tuple[str, str], tuple[list[Record], list[Record]]] = {}
     for record in records:
-        groups.setdefault((record.suite, record.role), []).append(record)
-    return tuple(_line(suite, role, group, prices.get(role), judge_price) for (suite, role), group in groups.items())
+        groups.setdefault((record.suite, record.role), ([], []))[record.is_trained].append(record)
+    return tuple(
+        _line(suite, role, group, prices.get(role), judge_price)
+        for (suite, role), sides in groups.items()
+        for group in sides
+        if group
+    )
 
 
 def _line(
@@ -79,6 +91,7 @@ def _line(
     rates = [s.output_tokens / s.latency_s for s in timed if s.output_tokens and s.latency_s]
     return Line(
         suite=suite,
+        is_trained=records[0].is_trained,
         role=role,
         cases=len(records),
         answered=len(scores),
@@ -144,7 +157,7 @@ def _errors_style(line: Line) -> Style:
 
 
 _COLUMNS = (
-    _Column(title="suite", cell=lambda line: line.suite, weight=13, is_left=True),
+    _Column(title="suite", cell=lambda line: line.name, weight=13, is_left=True),
     _Column(title="model", cell=lambda line: line.role, weight=13, is_left=True),
     _Column(title="cases", cell=lambda line: str(line.cases), weight=9),
     _Column(title="passed", cell=lambda line: str(line.passed), weight=3),
@@ -208,7 +221,7 @@ def scoreboard_lines(lines: Sequence[Line], width: int, *, is_short: bool = Fals
 def times_left_out(lines: Sequence[Line]) -> str:
     """Count the latencies that are in no figure, being measured under another load; empty if there are none."""
     parts = [
-        f"{line.timed:,} of {line.measured:,} for {line.suite} / {line.role} ("
+        f"{line.timed:,} of {line.measured:,} for {line.name} / {line.role} ("
         f"{'load unknown' if line.concurrency is None else f'{line.concurrency} in flight'})"
         for line in lines
         if line.timed < line.measured
@@ -223,7 +236,7 @@ _MANY_CUT_OFF = 0.2
 def cut_off_lines(lines: Sequence[Line], records: Sequence[Record]) -> list[str]:
     """Count the answers that ended at their limit of tokens, a line a suite and role that has some."""
     reasoned = {
-        (record.suite, record.role)
+        (record.shown_suite, record.role)
         for record in records
         for sample in record.samples
         if sample.finish_reason == CUT_OFF and sample.reasoning
@@ -232,9 +245,9 @@ def cut_off_lines(lines: Sequence[Line], records: Sequence[Record]) -> list[str]
     for line in lines:
         if not line.cut_off:
             continue
-        text = f"{line.suite} / {line.role}: cut off {line.cut_off:,} of {line.samples:,}"
+        text = f"{line.name} / {line.role}: cut off {line.cut_off:,} of {line.samples:,}"
         if line.cut_off >= _MANY_CUT_OFF * line.samples:
-            is_reasoning = (line.suite, line.role) in reasoned
+            is_reasoning = (line.name, line.role) in reasoned
             key = "reasoning_tokens in the model's entry" if is_reasoning else "max_tokens in the sampling of the suite"
             text += f" answers at their limit of tokens; raise {key}"
         found.append(visible(f"{text}."))
@@ -262,7 +275,7 @@ def reason_lines(records: Sequence[Record], width: int | None = None) -> list[St
     """Count the reasons of the samples, a line a suite and role."""
     counts: dict[tuple[str, str], Counter[str]] = {}
     for record in records:
-        reasons = counts.setdefault((record.suite, record.role), Counter())
+        reasons = counts.setdefault((record.shown_suite, record.role), Counter())
         reasons.update(sample.reason or "error" for sample in record.samples)
     return [
         line

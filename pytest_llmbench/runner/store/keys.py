@@ -90,7 +90,7 @@ _LATER_KEYS: Mapping[str, Json] = {
 
 def entry_key(entry: Entry) -> str:
     """Give the digest of an entry, without how its model is asked and what it costs."""
-    keys = entry.model_dump(mode="json", exclude={"concurrency", "price", "sampling", "reasoning_tokens"})
+    keys = entry.model_dump(mode="json", exclude={"concurrency", "price", "sampling", "reasoning_tokens", "training"})
     for key, usual in _LATER_KEYS.items():
         if key in keys and keys[key] == usual:
             del keys[key]
