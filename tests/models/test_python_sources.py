@@ -70,6 +70,14 @@ def test_a_module_that_is_not_there_is_named(package: Path, name: str) -> None:
         digest_of([name])
 
 
+def test_a_file_that_is_taken_for_a_module_is_named_with_the_way_out() -> None:
+    """`my_app.py` reads as a module; where there is neither, the path was meant."""
+    with pytest.raises(
+        ModelFault, match='^there is no file "my_app.py" in the folder of the models file; write the module'
+    ):
+        digest_of(["my_app.py"])
+
+
 def test_a_path_that_is_not_there_is_named(package: Path) -> None:
     """The message names the file, and the key it stands in."""
     with pytest.raises(ModelFault, match=r'gone: there is no such file or folder; correct it in "version_of"\.$'):

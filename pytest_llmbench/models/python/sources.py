@@ -56,6 +56,11 @@ def _places(module: str) -> list[Path]:
         name = f"{name}.{part}"
         spec = PathFinder.find_spec(name, list(spec.submodule_search_locations))
     if spec is None or name != module:
+        if module.endswith(".py"):
+            raise ModelFault(
+                f'there is no file "{module}" in the folder of the models file; write the module without ".py", or a '
+                'path from there, as "../my_app.py", in "version_of".'
+            )
         raise ModelFault(
             f'there is no module "{module}" in the root directory or on the import path; check its name, or put its '
             "folder into pytest's option `pythonpath`."

@@ -273,16 +273,20 @@ def reused_line(records: Sequence[Record]) -> str:
 
 def reason_lines(records: Sequence[Record], width: int | None = None) -> list[Styled]:
     """Count the reasons of the samples, a line a suite and role."""
-    counts: dict[tuple[str, str], Counter[str]] = {}
+    counts: dict[tuple[str, str], Counter[str | None]] = {}
     for record in records:
         reasons = counts.setdefault((record.shown_suite, record.role), Counter())
-        reasons.update(sample.reason or "error" for sample in record.samples)
+        reasons.update(sample.reason for sample in record.samples)
     return [
         line
         for (suite, role), found in counts.items()
         for line in folded(
             (Span(f"{on_one_line(f'{suite} {role}')}: "),),
-            visible(", ".join(f"{count} {reason}" for reason, count in found.most_common())),
+            visible(", ".join(_counted(reason, count) for reason, count in found.most_common())),
             width,
         )
     ]
+
+
+def _counted(reason: str | None, count: int) -> str:
+    return counted(count, "error") if reason is None else f"{count} {reason}"

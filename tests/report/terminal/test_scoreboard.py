@@ -256,12 +256,12 @@ def test_reasons_are_counted_by_suite_and_model() -> None:
     records = [
         record("a", sample(), sample()),
         record("b", sample(reason="format"), ERROR),
-        record("c", sample(), suite="jokes"),
+        record("c", sample(), ERROR, ERROR, suite="jokes"),
     ]
 
     assert [plain(line) for line in reason_lines(records)] == [
         "clickbait llama-13b: 2 correct, 1 format, 1 error",
-        "jokes llama-13b: 1 correct",
+        "jokes llama-13b: 2 errors, 1 correct",
     ]
 
 
