@@ -73,7 +73,7 @@ def test_a_module_that_is_not_there_is_named(package: Path, name: str) -> None:
 def test_a_file_that_is_taken_for_a_module_is_named_with_the_way_out() -> None:
     """`my_app.py` reads as a module; where there is neither, the path was meant."""
     with pytest.raises(
-        ModelFault, match='^there is no file "my_app.py" in the folder of the models file; write the module'
+        ModelFault, match=r'^there is no file "my_app\.py" in the folder of the models file; write the module'
     ):
         digest_of(["my_app.py"])
 
