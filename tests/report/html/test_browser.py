@@ -400,7 +400,7 @@ def test_without_a_script_everything_can_be_read(world: Any, opened: Open) -> No
 
     assert tab.page.locator("#verdict h2").inner_text() == "✗ Worse"
     assert tab.page.locator("#scores .score").first.is_visible()
-    assert tab.page.locator("#verdict svg").first.is_visible()
+    assert tab.page.locator("#verdict tbody svg").first.is_visible()
     assert not tab.page.locator("#controls").is_visible()
     assert not tab.page.locator("#theme").is_visible()
     assert [button for button in tab.page.locator("button").all() if button.is_visible()] == []
