@@ -43,11 +43,10 @@ check: $(VENV)/installed
 	$(BIN)/shellcheck run.sh .ci/run .ci/fresh
 	$(BIN)/zizmor --offline --quiet action.yml pytest_llmbench/cli/templates/llmbench.yml
 
-# the site, in site/: dead links and anchors fail; the pages themselves lie beside theirs, for llms.txt
+# the site, in site/; dead links and anchors fail
 docs: $(VENV)/installed
 	$(BIN)/python .ci/reference.py
-	$(BIN)/python -m zensical build --clean --strict
-	cd docs && find . -name '*.md' -exec cp {} ../site/{} \;
+	$(BIN)/python .ci/site.py
 
 # the wheel with the newest version of everything, in an empty environment outside the checkout
 fresh:

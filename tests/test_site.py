@@ -25,8 +25,8 @@ def sources(tmp_path: Path) -> Path:
 
 
 def build(folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "zensical", "build", "--clean", "--strict"]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    command = [sys.executable, str(ROOT / ".ci" / "site.py"), str(folder)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def test_the_site_is_built(sources: Path) -> None:
@@ -38,6 +38,9 @@ def test_the_site_is_built(sources: Path) -> None:
     home = (sources / "site" / "index.html").read_text(encoding="utf-8")
     assert "From an empty folder to a gate" in home
     assert "fonts.googleapis.com" not in home
+    commands = (sources / "site" / "commands" / "index.html").read_text(encoding="utf-8")
+    assert "text|markdown|json" in commands
+    assert (sources / "site" / "recipes" / "rag-app.md").is_file()  # llms.txt links to it
 
 
 @pytest.mark.parametrize(
