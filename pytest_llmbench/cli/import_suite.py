@@ -14,6 +14,9 @@ from pytest_llmbench.report.format import counted
 from pytest_llmbench.report.safe_text import visible
 from pytest_llmbench.suites.names import ID_PATTERN, RESERVED_MARKS
 
+_NAMED = 10
+"""How many cases are named whose verdicts differ."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
@@ -46,8 +49,9 @@ def run(options: argparse.Namespace) -> int:
         return 1
     provenance = written.Provenance(kind=kind.name, path=_name(imported, options.source), sha256=folder.sha256)
     files = written.files_of(imported, target, provenance, is_update=options.update)
-    (written.check if options.dry_run else written.write)(files)
+    regraded = (written.check if options.dry_run else written.write)(files)
     print_lines(visible(line) for line in _report(files, imported, is_dry=options.dry_run))
+    print_lines(visible(line) for line in map(_compared, regraded))
     return 0
 
 
@@ -63,6 +67,19 @@ def _report(files: written.Files, imported: Imported, *, is_dry: bool) -> Iterat
         yield f"{word} {target.path}: {counted(len(suite.cases), 'case')}{left_out}"
     suites = {target.path for target in files.targets}
     yield from (f"{word} {path}" for path in files.texts if path not in suites)
+    for target in files.targets:
+        if target.suite.answers:
+            answers = target.path.with_name(f"{target.name}.answers.jsonl")
+            yield f"its answers are graded by: pytest --llm-model recorded:{answers} {target.path}"
     for note in dict.fromkeys(note for target in files.targets for note in target.suite.notes):
         yield f"note: {note}"
     yield from imported.printed
+
+
+def _compared(regraded: written.Regraded) -> str:
+    """Say how far a suite agrees with the verdicts of its source."""
+    n_all = regraded.same + len(regraded.different)
+    text = f"{regraded.name}: {regraded.same} of {counted(n_all, 'verdict')} of the source are the same here"
+    named = ", ".join(regraded.different[:_NAMED])
+    more = f" and {len(regraded.different) - _NAMED} more" if len(regraded.different) > _NAMED else ""
+    return f"{text}; different: {named}{more}" if regraded.different else text

@@ -102,6 +102,8 @@ class ImportedSuite:
     is_data_file: bool = False
     answers: Sequence[tuple[int, Mapping[str, Json]]] = ()
     """Recorded answers, each with the place of its case in `cases`."""
+    verdicts: Sequence[tuple[int, str, bool]] = ()
+    """What the source decided about answers: the place of the case, the answer, and whether it was right."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

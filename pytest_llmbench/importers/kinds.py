@@ -47,6 +47,22 @@ def _promptfoo(path: Path, folder: Folder, wanted: Wanted) -> Imported:
     return config.read(file, tree, folder, wanted)
 
 
+def _inspect_claims(path: Path) -> bool:
+    from pytest_llmbench.importers.inspect.archive import is_log
+
+    return path.is_file() and is_log(path)
+
+
+def _inspect(path: Path, folder: Folder, wanted: Wanted) -> Imported:
+    from pytest_llmbench.importers.inspect import log
+
+    del wanted
+    if not path.is_file():
+        raise SourceFault(f"{path} is no file; name a log, LOG.eval or LOG.json.")
+    folder.note(path)
+    return log.read(path)
+
+
 KINDS: Mapping[str, Kind] = {
     kind.name: kind
     for kind in (
@@ -56,6 +72,7 @@ KINDS: Mapping[str, Kind] = {
             read=_promptfoo,
             about="promptfooconfig.yaml, or the folder that holds it",
         ),
+        Kind(name="inspect", claims=_inspect_claims, read=_inspect, about="a log, LOG.eval or LOG.json"),
     )
 }
 """The kinds by name, as `--from` takes them."""

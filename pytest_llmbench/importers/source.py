@@ -112,6 +112,10 @@ class Folder:
             line = content[: fault.start].count(b"\n") + 1
             raise SourceFault(f"{path}:{line}: this file is not UTF-8; save it as UTF-8.") from None
 
+    def note(self, path: Path) -> None:
+        """Note a file that is read elsewhere."""
+        self.read[path] = hashlib.sha256(read_bytes(path)).hexdigest()
+
     def tree(self, path: Path) -> Value:
         """Read a file of YAML or JSON.
 

@@ -14,7 +14,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from pytest_llmbench.errors import SuiteFault
+from pytest_llmbench.errors import SuiteFault, caught
+from pytest_llmbench.grading.answer_part import of_part
 from pytest_llmbench.importers.base import (
     Imported,
     ImportedCase,
@@ -26,7 +27,9 @@ from pytest_llmbench.importers.base import (
     hashed_id,
 )
 from pytest_llmbench.importers.yaml_text import yaml_text
-from pytest_llmbench.suites.loader import load_suite
+from pytest_llmbench.models.reasoning import separate
+from pytest_llmbench.suites.loader import LoadedSuite, load_suite
+from pytest_llmbench.values import Answer, Grade
 
 _SECRET = re.compile(
     r"\b(?:sk-[A-Za-z0-9_-]{20,}|gh[pousr]_[A-Za-z0-9]{30,}|github_pat_\w{30,}|xox[abprs]-[A-Za-z0-9-]{10,}"
@@ -120,8 +123,17 @@ def files_of(imported: Imported, target: Path, provenance: Provenance, *, is_upd
     return Files(texts=texts, targets=targets)
 
 
-def write(files: Files) -> None:
-    """Write all files, or none.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Regraded:
+    """How many of the verdicts in a source a suite agrees with, and the cases where it does not."""
+
+    name: str
+    same: int
+    different: tuple[str, ...]
+
+
+def write(files: Files) -> list[Regraded]:
+    """Write all files, or none; gives how the suites grade what their source has graded.
 
     Raises:
         SourceFault: a suite does not load, or a file cannot be written.
@@ -130,34 +142,54 @@ def write(files: Files) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".llmbench-import-") as scratch:
-            written = _trial(files, Path(scratch))
+            written, regraded = _trial(files, Path(scratch))
             for path, place in written.items():
                 os.replace(place, path)
     except OSError as fault:
         raise SourceFault(f"{fault.filename}: cannot be written: {fault.strerror}.") from None
+    return regraded
 
 
-def check(files: Files) -> None:
+def check(files: Files) -> list[Regraded]:
     """Load the suites without writing them to their places.
 
     Raises:
         SourceFault: one does not load.
     """
     with tempfile.TemporaryDirectory(prefix="llmbench-import-") as scratch:
-        _trial(files, Path(scratch))
+        return _trial(files, Path(scratch))[1]
 
 
-def _trial(files: Files, scratch: Path) -> dict[Path, Path]:
+def _trial(files: Files, scratch: Path) -> tuple[dict[Path, Path], list[Regraded]]:
     written = {path: scratch / path.name for path in files.texts}
     for path, place in written.items():
         place.write_text(files.texts[path], encoding="utf-8", newline="\n")
+    regraded = []
     for target in files.targets:
         try:
-            load_suite(written[target.path])
+            loaded = load_suite(written[target.path])
+            if loaded is not None and target.suite.verdicts:
+                regraded.append(_regraded(loaded, target))
         except SuiteFault as fault:
             message = str(fault).replace(str(scratch), str(target.path.parent))
             raise SourceFault(f"nothing written, for what is imported is no suite: {message}") from None
-    return written
+    return written, regraded
+
+
+def _regraded(loaded: LoadedSuite, target: Target) -> Regraded:
+    """Grade the answers of a source again, as a run does."""
+    grader = loaded.kind.build(loaded.suite, target.path.parent)
+    grader = grader if loaded.suite.part is None else of_part(grader, loaded.suite.part)
+    cases = {case.id: case for case in loaded.suite.cases}
+    different: dict[str, None] = {}
+    same = 0
+    for number, answer, is_right in target.suite.verdicts:
+        grade = caught(grader, cases[target.ids[number]], Answer(text=separate(answer).text))
+        if isinstance(grade, Grade) and grade.passed == is_right:
+            same += 1
+        else:
+            different[target.ids[number]] = None
+    return Regraded(name=target.name, same=same, different=tuple(different))
 
 
 def _texts(target: Target, provenance: Provenance, unmapped: Sequence[Unmapped]) -> Iterator[tuple[Path, str]]:
