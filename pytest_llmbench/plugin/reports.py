@@ -186,12 +186,13 @@ class HtmlReport:
         from pytest_llmbench.report.html.subject import Subject, two_models
 
         run, ruling, trust = self._run(), self._session.ruling, None
-        if ruling is not None and ruling.requirements.settings.people:
-            trust = measure_agreement(self._session.run.records, ruling.requirements.settings.people)
         before = ruling.requirements.baselines[0].path.stem if ruling and ruling.gate else None
         if ruling is None and stopped is None:
-            tolerances = options.gate_tolerances(self._session.config)
-            before, ruling = two_models(run, self._target, tolerances) or (None, None)
+            config = self._session.config
+            settings = replace(options.gate_tolerances(config), people=options.annotations(config).annotations)
+            before, ruling = two_models(run, self._target, settings) or (None, None)
+        if ruling is not None and ruling.requirements.settings.people:
+            trust = measure_agreement(self._session.run.records, ruling.requirements.settings.people)
         return html_report(
             Subject(name="this run", run=run, before=before, ruling=ruling, trust=trust, stopped=stopped)
         )

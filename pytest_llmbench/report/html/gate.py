@@ -163,6 +163,8 @@ def _sentence(ruling: RunRuling) -> str:
     missed = [floor for floor in ruling.floors if not floor.is_reached and floor.why_advice_only is None]
     if gate is None or (missed and gate.verdict is not Verdict.WORSE):
         return "A minimum score is missed." if missed else "Every minimum score is reached."
+    if gate.broken is not None:
+        return f"Not judged: {gate.broken}"
     if gate.comparison.candidate.stopped is not None:
         return f"The candidate run is incomplete: {gate.comparison.candidate.stopped}"
     if all(suite.why_advice_only is not None for suite in gate.suites):

@@ -161,6 +161,16 @@ def test_a_run_that_was_stopped_is_inconclusive_for_that_reason(world: Any, page
     assert banner.one("p").words.startswith("The candidate run is incomplete: the run ended before")
 
 
+def test_a_model_that_could_not_be_asked_is_named(world: Any, page_of: Any) -> None:
+    """What no model answered is not undecided for want of cases."""
+    subject = world.judged()
+    broken = replace(subject.ruling, gate=replace(subject.gate, broken="moved could not be asked (HTTP 401)"))
+
+    banner = page_of(replace(subject, ruling=broken)).tree.one("section", id="verdict")
+
+    assert banner.all("p")[0].words == "Not judged: moved could not be asked (HTTP 401)"
+
+
 def test_two_models_of_one_run_are_compared(world: Any, page_of: Any) -> None:
     """The second named against the first, with a verdict; the list opens on what got worse, else on disagreement."""
     cases = [f"c{place:02d}" for place in range(70)]
