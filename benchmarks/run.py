@@ -14,6 +14,7 @@ PARTS = (
     ("sql_judge.py",),
     ("graders.py",),
     ("grading.py",),
+    ("training.py",),
     ("reasoning.py",),
     ("application.py",),
     ("report.py",),

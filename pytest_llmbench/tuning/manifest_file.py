@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_llmbench.errors import UsageFault
+from pytest_llmbench.models.training_manifest import sealed
 from pytest_llmbench.models.transformers.files import LocalFiles, weights_digest
 from pytest_llmbench.tuning.stage_rows import CaseKey
 
@@ -76,7 +77,7 @@ def make_manifest(
         "cases": _merged(before.get("cases", {}), trained.cases),
         "foreign": sorted({*before.get("foreign", ()), *trained.foreign}),
     }
-    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(sealed(content), indent=1, ensure_ascii=False) + "\n"
 
 
 def _merged(before: Mapping[str, Any], now: Mapping[str, Mapping[str, CaseKey]]) -> dict[str, dict[str, list[Any]]]:
