@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-CHOICE = "choice"
+LABEL_PICKED = "choice"
 """The finish reason where the likeliest label is the answer, and nothing was written."""
 
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_llmbench.errors import ModelFault, UsageFault
 from pytest_llmbench.models.base import STOPPED, Identity, Opened, OpenSettings, Training, Traits
 from pytest_llmbench.models.entries import RecordedEntry
-from pytest_llmbench.models.label_forms import CHOICE
+from pytest_llmbench.models.label_forms import LABEL_PICKED
 from pytest_llmbench.models.openai.logprobs import NoLabel, Step, label_logprobs, likeliest, steps_of
 from pytest_llmbench.models.openai.message import ReplyFault, refusal_of, server_message
 from pytest_llmbench.models.openai.reply import read_completion
@@ -131,7 +131,7 @@ class _Batched:
             cut = cut_at_stop(answer.text, request.sampling.stop, marks, has_reasoning=has_reasoning)
             return answer if cut is None or answer.refusal else replace(answer, text=cut, finish_reason="stop")
         try:
-            return replace(answer, text=likeliest(logprobs), finish_reason=CHOICE)
+            return replace(answer, text=likeliest(logprobs), finish_reason=LABEL_PICKED)
         except NoLabel as fault:
             return AnswerError(cause=f"in the batch: {fault}")
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pytest_llmbench.models.base import Identity, Model, Wrapped
-from pytest_llmbench.models.label_forms import CHOICE
+from pytest_llmbench.models.label_forms import LABEL_PICKED
 from pytest_llmbench.models.reasoning import Marks, Setting, marks_of, separate
 from pytest_llmbench.values import Answer, AnswerError, Arrived, Request
 
@@ -53,7 +53,7 @@ def without_reasoning(answer: Answer | AnswerError, marks: Marks | None) -> Answ
     What a server sent in a field of its own comes first; the same in its text too does not count
     twice.
     """
-    if not isinstance(answer, Answer) or answer.finish_reason == CHOICE:
+    if not isinstance(answer, Answer) or answer.finish_reason == LABEL_PICKED:
         return answer
     found = separate(answer.text, marks)
     text = found.text.lstrip() if answer.reasoning else found.text

@@ -313,7 +313,7 @@ def test_choices_there_and_back(project):
     records = {record["case"]: record for record in json.loads(Path("run.json").read_text())["llmbench"]["unmeasured"]}
     assert {case: record["outcome"] for case, record in records.items()} == {"a": "passed", "b": "failed", "c": "error"}
     assert [records[case]["samples"][0]["answer"] for case in "ab"] == ["yes", "yes"]
-    assert "tells no probabilities" in records["c"]["samples"][0]["error"]
+    assert "reports no probabilities" in records["c"]["samples"][0]["error"]
 
 
 def test_probabilities_that_are_only_observed_are_not_asked_for(project):

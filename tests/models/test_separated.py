@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from pytest_llmbench.models.base import Identity, Opened
-from pytest_llmbench.models.label_forms import CHOICE
+from pytest_llmbench.models.label_forms import LABEL_PICKED
 from pytest_llmbench.models.separated import SeparatedModel
 from pytest_llmbench.values import Answer, AnswerError, Arrived, Prompt, Request, Sampling
 
@@ -56,7 +56,7 @@ def test_fields_and_marks(text: str, field: str | None, answer: str, reasoning: 
 
 def test_all_ways_out() -> None:
     """What arrives and what is returned is the same; errors and chosen labels pass as they are."""
-    error, label = AnswerError(cause="broke"), Answer(text="<think>", finish_reason=CHOICE)
+    error, label = AnswerError(cause="broke"), Answer(text="<think>", finish_reason=LABEL_PICKED)
     heard: list[Answer | AnswerError] = []
 
     answers = SeparatedModel(Scripted(Answer(text="<think>a</think>b"), error, label)).answer(

@@ -77,7 +77,7 @@ class Client:
             yield piece
 
     async def _check(self, response: Any) -> None:
-        """See that a reply has an answer.
+        """Check that a reply has an answer.
 
         Raises:
             Failure: its status is another.

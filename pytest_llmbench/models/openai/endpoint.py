@@ -20,7 +20,7 @@ _VERSION = "api-version"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """Where an entry's server is, and what it is told to let us in. Never shown: it holds secrets."""
+    """Where an entry's server is, and what lets a request in. Never shown: it holds secrets."""
 
     url: str
     key: str = field(repr=False)

@@ -74,13 +74,13 @@ def read_message(message: Mapping[str, Any]) -> Piece:
     content = message.get("content")
     if content is None:
         content = message.get("text")
-    said = Piece(text=content) if isinstance(content, str) else _read_parts(content)
+    piece = Piece(text=content) if isinstance(content, str) else _read_parts(content)
     thought = next((thought for field in _REASONING_FIELDS if (thought := _words(message.get(field)))), "")
     refusal = message.get("refusal")
     return Piece(
-        text=said.text,
-        reasoning=thought or said.reasoning,
-        refusal=refusal if isinstance(refusal, str) and refusal else said.refusal,
+        text=piece.text,
+        reasoning=thought or piece.reasoning,
+        refusal=refusal if isinstance(refusal, str) and refusal else piece.refusal,
     )
 
 
@@ -128,7 +128,7 @@ def _words(value: Any) -> str:
 
 
 def check_choice(choice: Mapping[str, Any]) -> None:
-    """See that a choice tells of no fault of its provider.
+    """Check that a choice reports no fault of its provider.
 
     Raises:
         ReplyFault: it does.
@@ -149,7 +149,7 @@ def finish_of(choice: Mapping[str, Any]) -> str | None:
 
 
 def filter_of(choice: Mapping[str, Any]) -> str:
-    """Name the filter that ended a choice, with what it found where that is told."""
+    """Name the filter that ended a choice, with what it found where that is reported."""
     finish = str(choice.get("finish_reason"))
     found = _found_by_filter(choice)
     if not found and finish.lower() != CONTENT_FILTER:
@@ -188,7 +188,7 @@ def refusal_of(body: Any) -> str | None:
 
 
 def refuse_error(table: Mapping[str, Any]) -> None:
-    """See that an object is no error, in OpenAI's form or that of FastChat and old vLLM.
+    """Check that an object is no error, in OpenAI's form or that of FastChat and old vLLM.
 
     Raises:
         ReplyFault: it is one.

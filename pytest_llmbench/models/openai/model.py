@@ -31,7 +31,7 @@ from pytest_llmbench.values import CONTENT_FILTER, Answer, AnswerError, Arrived,
 CONCURRENCY = 16
 TIMEOUT_S = 120.0
 HALT_POLL_S = 0.05
-DRAIN_S = 0.1  # for the end of a stream that said it is complete, and the usage behind a stop; openai waits as long
+DRAIN_S = 0.1  # for the end of a stream that is complete, and the usage behind a stop; openai waits as long
 
 
 class OpenAIModel(Opened):

@@ -21,10 +21,10 @@ _BOM = b"\xef\xbb\xbf"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What was read: the text, and what the server said about it.
+    """What was read: the text, and what the server reported about it.
 
     `reasoning` and `refusal` are what came in fields of their own.  `logprobs` are the objects in which the server
-    told of probabilities, a stream's in their order.
+    reported probabilities, a stream's in their order.
     """
 
     text: str
@@ -45,7 +45,7 @@ class Reader(Protocol):
 
     @property
     def is_complete(self) -> bool:
-        """Nothing more is waited for: the server said so, or a stop string has ended the answer."""
+        """Nothing more is waited for: the server has ended its reply, or a stop string has ended the answer."""
         ...
 
     @property
@@ -107,7 +107,7 @@ class EventReader:
     sends one body is understood too.
 
     Args:
-        watch: looks for the stop strings that the server was not told; None where it was.
+        watch: looks for the stop strings that were not sent; None where they were.
     """
 
     def __init__(self, watch: AnswerWatch | None = None) -> None:
@@ -126,7 +126,7 @@ class EventReader:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the server said that nothing more follows, or a stop string has ended the answer."""
+        """Whether the server has ended its reply, or a stop string has ended the answer."""
         return self._is_done or self.stopped_at is not None
 
     @property

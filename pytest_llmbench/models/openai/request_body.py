@@ -9,7 +9,7 @@ from typing import Any
 
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.models.entries import OpenAIEntry
-from pytest_llmbench.models.openai.logprobs import LONGEST_CHOICE, TOKENS_TOLD, TOKENS_TOLD_OF_COMPLETIONS
+from pytest_llmbench.models.openai.logprobs import LONGEST_LABEL, TOP_LOGPROBS, TOP_LOGPROBS_OF_COMPLETIONS
 from pytest_llmbench.models.presets import preset_of
 from pytest_llmbench.values import PromptStyle, Request, Sampling
 
@@ -31,7 +31,7 @@ class Extra(StrEnum):
 
 
 def extras_of(entry: OpenAIEntry, request: Request) -> frozenset[Extra]:
-    """Say which extras a request would like; what the entry sets itself is not ours to leave out."""
+    """Give the extras that a request would like; what the entry sets itself is not ours to leave out."""
     wanted = {
         Extra.USAGE: entry.stream,
         Extra.SCHEMA: request.reply_schema is not None,
@@ -46,7 +46,7 @@ def extras_of(entry: OpenAIEntry, request: Request) -> frozenset[Extra]:
 
 
 def sends_stop(entry: OpenAIEntry, request: Request) -> bool:
-    """Tell whether a server is told the stop strings.
+    """Return whether the stop strings are sent to a server.
 
     A chat model may reason, and a server that stops within the reasoning gives no answer; so there they are looked
     for here, behind the reasoning.  Entry and prompt style decide alone, so that all requests of a run are alike.
@@ -90,9 +90,9 @@ def sent_body(entry: OpenAIEntry, request: Request, extras: Collection[Extra]) -
         schema = {"name": "reply", "strict": True, "schema": request.reply_schema}
         found["response_format"] = {"type": "json_schema", "json_schema": schema}
     if Extra.LOGPROBS in extras and entry.api == "chat":
-        found |= {"logprobs": True, "top_logprobs": TOKENS_TOLD}
+        found |= {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
     elif Extra.LOGPROBS in extras:
-        found["logprobs"] = TOKENS_TOLD_OF_COMPLETIONS if entry.base_url is None else TOKENS_TOLD
+        found["logprobs"] = TOP_LOGPROBS_OF_COMPLETIONS if entry.base_url is None else TOP_LOGPROBS
     return {**request_body(entry, _picking_label(request) if request.picks_label else request), **found}
 
 
@@ -106,7 +106,7 @@ def most_output_tokens(request: Request) -> int:
     if not request.picks_label:
         return request.sampling.most_tokens
     longest = max((len(label) for label in request.labels), default=0) + 1
-    return min(LONGEST_CHOICE, longest)
+    return min(LONGEST_LABEL, longest)
 
 
 _REFUSING = re.compile(

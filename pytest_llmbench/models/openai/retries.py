@@ -32,7 +32,7 @@ class RetryPolicy:
 
 
 class Load(Enum):
-    """What an attempt told about how busy the server is."""
+    """What an attempt shows of how busy the server is."""
 
     SERVED = "served"
     """It took the request."""

@@ -29,7 +29,7 @@ from pytest_llmbench.models.entries import OpenAIEntry
 PORT = "{port}"
 POLL_S = 0.1
 GRACE_S = 10.0
-"""How long a server that is told to end may take; then it is killed."""
+"""How long a server that is to end may take; then it is killed."""
 CLOSE_S = 10.0  # beyond that, for the launcher
 LOG_FOLDER = Path(".llmbench")
 KEPT_LOG_S = 7 * 24 * 3600
@@ -82,7 +82,7 @@ class Server:
 
     Args:
         entry: of a model that has `serve`.
-        grace_s: how long it may take to end when it is told to.
+        grace_s: how long it may take to end when it is to.
 
     Raises:
         ModelFault: it ends or does not answer in time, its port is taken, its log cannot be written.
@@ -112,13 +112,13 @@ class Server:
 
     @property
     def end(self) -> str | None:
-        """What to say if it has ended by itself; None while it runs."""
+        """Why nobody answers, if it has ended by itself; None while it runs."""
         status = self._process.poll()
         if status is None:
             return None
         lines = self._last_lines()
-        said = f"its last lines: {lines}; all of them are in {self._log}" if lines else "it printed nothing"
-        return f'the server of model "{self.entry.model}" ended with exit status {status}; {said}'
+        output = f"its last lines: {lines}; all of them are in {self._log}" if lines else "it printed nothing"
+        return f'the server of model "{self.entry.model}" ended with exit status {status}; {output}'
 
     def close(self) -> None:
         """Stop it, with all that it started; safe to call twice."""

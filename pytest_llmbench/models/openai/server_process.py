@@ -1,11 +1,11 @@
 """Run a server's command until it ends, or until the process that wants it is gone.
 
 Started by `server.py` as a process of its own; its arguments are the pid of who wants the server, the seconds
-that what is told to end may take before it is killed, and the command.  Imports the standard library alone.
+that what is to end may take before it is killed, and the command.  Imports the standard library alone.
 It ends the command, with all that it started, when its standard input ends, when its parent dies in whatever
 way (`kill -9` too), or when it is terminated.
 
-The command runs in a session of its own, so that all of it can be told to end at once.  On Linux what left that
+The command runs in a session of its own, so that all of it can be ended at once.  On Linux what left that
 session is found too, since orphans become children of this process, and the command is killed if this process is
 killed.  Not covered: elsewhere a grandchild that left the session; anywhere, what the command started, if this
 process itself is killed with `kill -9`.
@@ -90,9 +90,9 @@ def _reap(server: int) -> tuple[int | None, bool]:
 
 
 def _end(server: int, grace_s: float) -> int | None:
-    """Tell the server's session and its orphans to end, kill what does not; gives the server's exit status."""
+    """Signal the server's session and its orphans to end, kill what does not; gives the server's exit status."""
     status = None
-    told: set[int] = set()
+    signalled: set[int] = set()
     kill_at = time.monotonic() + grace_s
     _signal(os.killpg, server, signal.SIGTERM)
     while time.monotonic() < kill_at + KILL_S:
@@ -104,15 +104,15 @@ def _end(server: int, grace_s: float) -> int | None:
         if is_late:
             _signal(os.killpg, server, signal.SIGKILL)
         for pid in _children():
-            if pid != server and (is_late or pid not in told):
-                told.add(pid)
+            if pid != server and (is_late or pid not in signalled):
+                signalled.add(pid)
                 _signal(os.kill, pid, signal.SIGKILL if is_late else signal.SIGTERM)
         time.sleep(POLL_S / 4)
     return status
 
 
 def _signal(send: Callable[[int, int], None], target: int, number: int) -> bool:
-    """Send a signal; tell whether there was somebody to get it."""
+    """Send a signal; return whether there was a process to get it."""
     try:
         send(target, number)
     except (ProcessLookupError, PermissionError):
@@ -121,7 +121,7 @@ def _signal(send: Callable[[int, int], None], target: int, number: int) -> bool:
 
 
 def _children() -> list[int]:
-    """Give the children there are, where the system tells: Linux."""
+    """Give the children there are, where the system lists them: Linux."""
     try:
         with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as listing:
             return [int(pid) for pid in listing.read().split()]

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from pytest_llmbench.models.label_forms import CHOICE
+from pytest_llmbench.models.label_forms import LABEL_PICKED
 from pytest_llmbench.models.transformers.batch import NOT_A_NUMBER, Batch, Halted, Kept, join
 from pytest_llmbench.models.transformers.growing import Continuation, Growing, Row, TokenTexts
 from pytest_llmbench.models.transformers.label_scoring import score_labels
@@ -189,7 +189,7 @@ def _chosen(logprobs: Mapping[str, float], elapsed_s: float) -> Continuation:
     return Continuation(
         text=max(logprobs, key=lambda label: logprobs[label]),
         n_tokens=0,
-        finish_reason=CHOICE,
+        finish_reason=LABEL_PICKED,
         ttft_s=None,
         latency_s=elapsed_s,
         label_logprobs=logprobs,

@@ -150,7 +150,7 @@ def test_the_likeliest_choice_is_the_answer(openai_server, openai_ask_with):
 @pytest.mark.parametrize(
     ("logprobs", "says"),
     [
-        (None, "the server tells no probabilities"),
+        (None, "the server reports no probabilities"),
         (told(Well=0.5, hm=0.1), "none of the labels is among the likeliest"),
     ],
 )
@@ -229,7 +229,7 @@ def test_probabilities_that_a_server_refuses_are_done_without(openai_server, ope
     (error,), _ = openai_ask_with(refuse, give, prompts=["other"], labels=YES_NO, picks_label=True)
 
     assert (answer.text, answer.label_logprobs) == ("yes", None)
-    assert error.cause.startswith("the server tells no probabilities")
+    assert error.cause.startswith("the server reports no probabilities")
 
 
 def test_what_the_entry_sends_itself_is_left_to_it(openai_server, openai_ask_with):
