@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,7 @@ from pytest_llmbench.suites import yaml12
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted(page for page in DOCS.rglob("*.md") if "```console" in page.read_text(encoding="utf-8"))
+EXAMPLES = sorted(page.parent for page in (ROOT / "examples").glob("*/README.md"))
 
 BLOCK = re.compile(r"^```(?P<kind>\w*)(?P<words>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 TITLE = re.compile(r'title="([^"]+)"')
@@ -152,7 +154,9 @@ def test_output_is_compared_line_by_line(expected: list[str], got: list[str], mi
 
 # -- what is only shown
 
-ALL_PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.rglob("*.md")])
+ALL_PAGES = sorted(
+    [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.rglob("*.md"), *(ROOT / "examples").rglob("*.md")]
+)
 
 
 def shown_commands(page: Path) -> Iterator[list[str]]:
@@ -197,3 +201,21 @@ def test_a_page_does_what_it_says(page: Path, tmp_path: Path) -> None:
     """Whoever follows it word by word in an empty folder sees what it shows."""
     if wrong := follow(page, tmp_path):
         pytest.fail("\n\n".join(wrong), pytrace=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+def test_an_example_does_what_its_page_says(example: Path, tmp_path: Path) -> None:
+    """Whoever copies the folder and follows its README sees what it shows."""
+    copy = shutil.copytree(example, tmp_path / "copy", ignore=shutil.ignore_patterns(".*", "__pycache__"))
+
+    if wrong := follow(copy / "README.md", copy):
+        pytest.fail("\n\n".join(wrong), pytrace=False)
+
+
+def test_there_are_examples() -> None:
+    """Three projects to copy; each is small enough to be read."""
+    assert [example.name for example in EXAMPLES] == ["gate-an-upgrade", "rag-app", "text-to-sql"]
+    for example in EXAMPLES:
+        code = [line for path in example.rglob("*.py") for line in path.read_text().splitlines() if line.strip()]
+        assert len(code) < 60
