@@ -62,7 +62,7 @@ def test_a_real_model_judges_and_its_replies_are_kept(tmp_path: Path, llama: lis
 
     for case, sample in samples(run).items():
         if sample["outcome"] == "error":
-            assert sample["error"].startswith("the judge gave no verdict: ")
+            assert sample["error"].startswith("the judge gave no grade: ")
             continue
         parts = sample["parts"]
         assert (parts["judge"], parts["judge_tokens"][1] > 0) == ("j", True)

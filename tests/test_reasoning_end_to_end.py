@@ -166,7 +166,7 @@ FORMS = (
 )
 
 
-def test_verdicts_on_recorded_answers(pytester: pytest.Pytester) -> None:
+def test_grades_of_recorded_answers(pytester: pytest.Pytester) -> None:
     """A label named only in the reasoning is no answer, and the one behind it is the answer, under each grader."""
     answers = [form.format(THOUGHT) for form in FORMS]
     wanted = {"exact": "Canberra", "contains": "Sydney", "regex": "Canberra", "yes_no": "Canberra"}

@@ -17,7 +17,7 @@ from pytest_llmbench.stats import mean, quantile
 from pytest_llmbench.values import Outcome, Trust
 
 ENOUGH = 60
-"""Below, kappa's interval spans most of what it may be: 0.41 to 0.93 of 30 verdicts where it is 0.70."""
+"""Below, kappa's interval spans most of what it may be: 0.41 to 0.93 of 30 annotations where it is 0.70."""
 
 _RESAMPLES = 2_000
 

@@ -613,7 +613,7 @@ def test_wrong_usage_is_exit_2_with_a_sentence(
     assert told.out == ""
 
 
-def test_a_verdict_of_people_that_cannot_be_read_is_told(
+def test_an_annotation_that_cannot_be_read_is_named(
     tmp_path: Path, capsys: Readable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The comparison stands on stdout as it was, and the line that is left out on stderr."""

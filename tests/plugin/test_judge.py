@@ -71,7 +71,7 @@ def test_a_judge_decides_and_is_named(judged: Judged) -> None:
         [
             "llmbench: m; judge: good",
             "cases/jokes.yaml .FE*",
-            'the judge gave no verdict: it holds no JSON object with points: "What a joke!"',
+            'the judge gave no grade: it holds no JSON object with points: "What a joke!"',
             "missing-points: By the judge, the answer misses money, river.",
             "jokes m: 1 correct, 1 missing-points, 1 error",
             "FAILED cases/jokes.yaml::bank[[]m] - missing-points: By the judge, the answer m*",

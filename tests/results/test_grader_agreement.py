@@ -161,7 +161,7 @@ def test_several_people_are_one_verdict() -> None:
     assert (findings.graders[0].n, findings.graders[0].rate, findings.tied) == (1, 1, 1)
 
 
-def test_few_verdicts_say_too_little() -> None:
+def test_few_annotations_show_too_little() -> None:
     """Under 60 there is no kappa, only what the disagreements are."""
     findings = measure_agreement([record(1, True), record(2, False)], [verdict(1, Mark.PASS), verdict(2, Mark.PASS)])
 

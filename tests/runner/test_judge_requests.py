@@ -162,7 +162,7 @@ def run(tmp_path: Path) -> Iterator[Callable[..., Run]]:
 
 
 @pytest.mark.parametrize("is_dealt", [False, True])
-def test_the_judges_verdict_is_the_grade(run: Callable[..., Run], is_dealt: bool) -> None:
+def test_what_the_judge_finds_is_the_grade(run: Callable[..., Run], is_dealt: bool) -> None:
     """Its points, not the patterns', are the score; it is named in the parts, and its tokens are counted there."""
     found = run(lambda request: verdict(request, hit=request.case == "dough"), is_dealt=is_dealt)
 
@@ -186,15 +186,15 @@ def test_the_judges_time_and_tokens_are_not_the_models(run: Callable[..., Run]) 
 @pytest.mark.parametrize(
     ("reply", "cause"),
     [
-        ("I like it.", 'the judge gave no verdict: it holds no JSON object with points: "I like it."'),
+        ("I like it.", 'the judge gave no grade: it holds no JSON object with points: "I like it."'),
         (
             AnswerError(cause="no complete answer within 5 s"),
-            "the judge gave no verdict: no complete answer within 5 s",
+            "the judge gave no grade: no complete answer within 5 s",
         ),
-        (verdict().replace("p2", "p9"), 'the judge gave no verdict: it names a point that does not exist: "p9"'),
+        (verdict().replace("p2", "p9"), 'the judge gave no grade: it names a point that does not exist: "p9"'),
     ],
 )
-def test_a_judge_that_gives_no_verdict_is_an_error_and_no_zero(
+def test_a_judge_that_gives_no_grade_is_an_error_and_no_zero(
     run: Callable[..., Run], reply: str | AnswerError, cause: str
 ) -> None:
     """The answer and its time are kept, and it has no score."""
@@ -294,7 +294,7 @@ def test_what_was_not_judged_when_a_run_is_interrupted_is_an_error_with_its_answ
     assert found.records["dough"].outcome is Outcome.PASSED
     (sample,) = kept["bank"].samples
     assert (sample.outcome, sample.answer, sample.error) == (
-        Outcome.ERROR, RIGHT, "the judge gave no verdict: stopped"
+        Outcome.ERROR, RIGHT, "the judge gave no grade: stopped"
     )  # fmt: skip
 
 
@@ -354,7 +354,7 @@ def test_a_judge_with_the_same_weights_is_refused_when_it_is_opened(run: Callabl
     forced = run(judge, identity=weights, suite=SUITE + "judge: {allow_self: true}\n")
 
     assert refused.records["dough"].samples[0].error == (
-        'the judge gave no verdict: the judge "j" is the model under test ("m") by its weights; name another one'
+        'the judge gave no grade: the judge "j" is the model under test ("m") by its weights; name another one'
     )
     assert forced.records["dough"].outcome is Outcome.PASSED
 

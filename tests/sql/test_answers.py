@@ -24,9 +24,7 @@ def _rows() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(("question", "answer", "reason"), list(_rows()))
-def test_answer_gets_the_verdict_of_a_fair_reader(
-    judge: Any, question: dict[str, Any], answer: str, reason: str
-) -> None:
+def test_answer_gets_the_grade_of_a_fair_reader(judge: Any, question: dict[str, Any], answer: str, reason: str) -> None:
     """An answer is judged by what it returns, whatever dialect it is written in."""
     grade: Grade = judge(answer, question["reference"])
 

@@ -133,7 +133,7 @@ def test_any_choice_of_interchangeable_columns_passes(suites: dict[str, Suite], 
 
 
 @pytest.mark.parametrize("row", _ANSWERS, ids=[row["case"] for row in _ANSWERS])
-def test_hand_made_answers_get_the_verdicts_of_a_fair_reader(suites: dict[str, Suite], row: dict[str, Any]) -> None:
+def test_hand_made_answers_get_the_grades_of_a_fair_reader(suites: dict[str, Suite], row: dict[str, Any]) -> None:
     """Right answers in several dialects pass, and wrong ones that look right do not."""
     suite = next(suite for suite in suites.values() if row["case"] in {case.id for case in suite.cases})
     case = next(case for case in suite.cases if case.id == row["case"])

@@ -33,7 +33,7 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("model", ANSWERS)
-def test_published_answer_gets_its_verdict(make_judge: Any, model: str) -> None:
+def test_published_answer_gets_its_grade(make_judge: Any, model: str) -> None:
     """Of the four published answers the last alone counts users of the last week."""
     answer, reason = ANSWERS[model]
 

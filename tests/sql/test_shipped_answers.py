@@ -23,7 +23,7 @@ def judge_shipped(make_judge: Any) -> Any:
 
 
 @pytest.mark.parametrize("row", TABLE, ids=[row["case"] for row in TABLE])
-def test_answers_get_the_verdicts_of_a_fair_reader(judge_shipped: Any, row: dict[str, Any]) -> None:
+def test_answers_get_the_grades_of_a_fair_reader(judge_shipped: Any, row: dict[str, Any]) -> None:
     """Right answers pass whatever dialect and form they come in, and wrong ones fail, but for those listed apart."""
     case = CASES[row["case"]]
     fields = {name: case[name] for name in ("ordered", "extra_columns") if name in case}

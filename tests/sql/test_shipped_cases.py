@@ -212,7 +212,7 @@ def test_rounding_is_never_from_the_middle(case: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("model", PUBLISHED)
-def test_published_answer_gets_its_verdict(model: str) -> None:
+def test_published_answer_gets_its_grade(model: str) -> None:
     """Of the four published answers to the one question, three are wrong and the last one is right."""
     file = ROOT / "fixtures" / "answers" / f"{model}-published.jsonl"
     (line,) = file.read_text(encoding="utf-8").splitlines()

@@ -46,7 +46,7 @@ def checked(suite: Suite) -> list[str]:
 
 
 @pytest.mark.parametrize("row", VERDICTS, ids=[row["id"] for row in VERDICTS])
-def test_answer_that_was_misjudged_gets_its_verdict(row: dict[str, Any]) -> None:
+def test_answer_that_was_graded_wrongly_gets_its_grade(row: dict[str, Any]) -> None:
     """Each answer on the list of wrong verdicts passes or fails as it must."""
     suite = suite_of(row["case"], row.get("prompt", "{{ question }}"), **row["suite"])
 

@@ -43,7 +43,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_input_gets_a_verdict_and_harms_nothing(judge: Any, name: str) -> None:
+def test_bad_input_gets_a_grade_and_harms_nothing(judge: Any, name: str) -> None:
     """Whatever a model may write is judged in time, and the next answer as ever."""
     answer, reason = BAD[name]
     start = time.monotonic()
@@ -61,7 +61,7 @@ def test_bad_input_gets_a_verdict_and_harms_nothing(judge: Any, name: str) -> No
     "answer",
     ["SELECT " + "x" * 7_000 + " FROM events", "SELECT " + "f" * 7_000 + "(1)", 'SELECT 1 AS "' + "n" * 7_000 + '", 2'],
 )
-def test_a_verdict_is_short_whatever_the_answer_names(judge: Any, answer: str) -> None:
+def test_a_grade_is_short_whatever_the_answer_names(judge: Any, answer: str) -> None:
     """What the engine or the gate quotes of an answer is cut off, and so are its columns' names."""
     grade = judge(answer, REFERENCE)
 

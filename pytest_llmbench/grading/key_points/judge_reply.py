@@ -163,7 +163,7 @@ def _object_with_points(reply: str) -> dict[str, Any]:
             found.append(entry)
         place = reply.find("{", place)
     if len(found) != 1:
-        what = "no JSON object with points" if not found else "several verdicts"
+        what = "no JSON object with points" if not found else "several JSON objects with points"
         raise UnreadableReply(f'it holds {what}: "{clip(reply, 80)}"')
     return found[0]
 

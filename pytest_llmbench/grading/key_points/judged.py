@@ -141,7 +141,7 @@ def _grade(
         faults.insert(0, str(fault))
         tally = None
     if tally is None:
-        return AnswerError(cause=f"the judge gave no verdict: {'; '.join(faults) or 'it was not asked'}")
+        return AnswerError(cause=f"the judge gave no grade: {'; '.join(faults) or 'it was not asked'}")
     words = len(evidence.answer.text.split())
     marks = JudgedMarks.of(rubric, tally, words)
     parts = _parts(marks, read, faults) | {"ran_on": part.ran_on, "patterns": _by_patterns(rubric, text)}

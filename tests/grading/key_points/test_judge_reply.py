@@ -72,7 +72,7 @@ def test_what_stands_around_the_object_is_passed_over(wrap: str) -> None:
         (json.dumps(GOOD).replace("true", "True"), "no JSON object with points"),
         ('{"points": {}, "points": {}}', "no JSON object with points"),
         ('{"points":' * 100_000, "no JSON object with points"),
-        (json.dumps(GOOD) + json.dumps({**GOOD, "padding": "mostly"}), "several verdicts"),
+        (json.dumps(GOOD) + json.dumps({**GOOD, "padding": "mostly"}), "several JSON objects with points"),
         ({**GOOD, "points": [GOOD["points"]]}, 'its "points" are no object'),
         ({**GOOD, "points": {"p1": GOOD["points"]["p1"]}}, "it leaves out p2"),
         ({**GOOD, "points": {**GOOD["points"], "p3": {}}}, 'a point that does not exist: "p3"'),

@@ -158,7 +158,7 @@ def test_no_verdict_is_an_error(grade_with: Any, replies: Sequence[Any], votes: 
     found = grade_with(*replies, votes=votes)
 
     assert isinstance(found, AnswerError)
-    assert found.cause.startswith("the judge gave no verdict: ")
+    assert found.cause.startswith("the judge gave no grade: ")
     assert says in found.cause
     assert "\n" not in found.cause
 

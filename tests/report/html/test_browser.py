@@ -413,7 +413,7 @@ def test_without_a_script_everything_can_be_read(world: Any, opened: Open) -> No
 # -- annotations of readers
 
 
-def test_verdicts_are_saved_as_the_command_reads_them(
+def test_annotations_are_saved_as_the_command_reads_them(
     world: Any, opened: Open, payloads: tuple[Any, ...], tmp_path: Path, write_run: Callable[..., Path], capsys: Any
 ) -> None:
     """Digests, texts and names come out as `llmbench review` writes them, whatever the answer holds."""
@@ -458,7 +458,7 @@ ASKS_BEFORE_LEAVING = """() => {
 }"""
 
 
-def test_a_verdict_can_be_taken_back(world: Any, opened: Open) -> None:
+def test_an_annotation_can_be_taken_back(world: Any, opened: Open) -> None:
     """The same button again; another replaces it; what is not saved is not lost without a word."""
     tab = opened(world.judged())
     group = tab.page.locator("#open .annotate").first

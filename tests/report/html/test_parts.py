@@ -221,7 +221,7 @@ def test_what_says_nothing_is_left_out(world: Any) -> None:
 # -- trust
 
 
-def test_graders_are_told_with_the_verdicts_of_people(world: Any, page_of: Any) -> None:
+def test_graders_stand_beside_the_annotations_of_people(world: Any, page_of: Any) -> None:
     """How often they agree, kappa with its interval drawn, and which way the grader errs."""
     records, verdicts = [], []
     for place in range(80):
@@ -246,7 +246,7 @@ def test_graders_are_told_with_the_verdicts_of_people(world: Any, page_of: Any) 
     assert trust.one("svg").one("title").words.startswith("kappa 0.80, 95% interval 0.")
 
 
-def test_few_verdicts_say_too_little(world: Any, page_of: Any) -> None:
+def test_few_annotations_show_too_little(world: Any, page_of: Any) -> None:
     """Under sixty there is no kappa, only how many there are."""
     record = world.record("a", world.sample("x"), suite="jokes")
     verdict = Annotation(
