@@ -109,8 +109,8 @@ def _argument(action: argparse.Action) -> str:
 def _meaning(action: argparse.Action) -> str:
     """Give the help of an argument, with its default where that is a plain value."""
     text = (action.help or "").replace("%(default)s", str(action.default)).replace("%%", "%")
-    is_told = "default" in text or action.default in (None, False, argparse.SUPPRESS, ()) or action.default == []
-    return text if is_told else f"{text}; default {action.default}"
+    is_given = "default" in text or action.default in (None, False, argparse.SUPPRESS, ()) or action.default == []
+    return text if is_given else f"{text}; default {action.default}"
 
 
 # -- the files that people write
