@@ -97,17 +97,23 @@ def _test(name: str, least: float, texts: Sequence[str], words: Callable[[str], 
     return test
 
 
+def _always(least: float, texts: Sequence[str], words: Callable[[str], list[str]]) -> bool | None:
+    if least == 0:
+        return True
+    return None if any(words(text) for text in texts) else False
+
+
 F1 = CheckKind(
     name="f1",
     fields=F1Fields,
     build=each(lambda fields: _test("f1", fields.min, fields.f1, squad_words, f1)),
     expected=lambda fields: f"f1 at least {fields.min:g} with {quoted(fields.f1, 'or')}",
-    always=lambda fields: True if fields.min == 0 else None,
+    always=lambda fields: _always(fields.min, fields.f1, squad_words),
 )
 ROUGE_L = CheckKind(
     name="rouge_l",
     fields=RougeLFields,
     build=each(lambda fields: _test("rouge_l", fields.min, fields.rouge_l, plain_words, rouge_l)),
     expected=lambda fields: f"rouge_l at least {fields.min:g} with {quoted(fields.rouge_l, 'or')}",
-    always=lambda fields: True if fields.min == 0 else None,
+    always=lambda fields: _always(fields.min, fields.rouge_l, plain_words),
 )

@@ -6,6 +6,7 @@ from pathlib import Path
 from pytest_llmbench.errors import LlmbenchError
 from pytest_llmbench.grading.base import Finding, Severity
 from pytest_llmbench.grading.checks.base import Placed, Test
+from pytest_llmbench.grading.checks.opposites import are_opposed
 from pytest_llmbench.grading.checks.outcome import graded
 from pytest_llmbench.grading.checks.registry import KINDS
 from pytest_llmbench.grading.checks.tree import CaseChecks, Check, ConversationChecks, case_checks
@@ -108,6 +109,8 @@ def _contradiction(case: Case, checks: CaseChecks, tests: _Tests) -> tuple[str, 
 
 def _exclude(check: Check, other: Check, case: Case, tests: _Tests) -> bool:
     if other.kind == "not" and other.children[0].canonical == check.canonical:
+        return True
+    if are_opposed(check, other):
         return True
     if check.children or check.kind not in _WHOLE | _WITHIN:
         return False
