@@ -19,6 +19,7 @@ PARTS = (
     ("application.py",),
     ("report.py",),
     ("gate_speed.py",),
+    ("early_stop.py",),
     ("api.py", "--full"),
     ("local.py",),
 )

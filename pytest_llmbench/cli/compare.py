@@ -104,6 +104,7 @@ def compared(
             floors,
             untrusted_suites((baseline, candidate), settings),
             counts_trained=Kind.TRAINED in settings.allowed,
+            incomplete=candidate.incomplete,
         )
         columns.append(Column(name=name, run=candidate, gate=gate, floors=rulings))
     return columns

@@ -9,9 +9,7 @@ from pytest_llmbench.cli.compare import run_names
 from pytest_llmbench.cli.output import print_lines, warn
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.gate.baselines import Baseline, read_checked
-from pytest_llmbench.gate.comparison import join
-from pytest_llmbench.gate.decision import decide
-from pytest_llmbench.gate.run_decision import RunGate, RunRuling
+from pytest_llmbench.gate.run_decision import RunGate, RunRuling, compare_with
 from pytest_llmbench.gate.settings import GateSettings
 from pytest_llmbench.report.files import check_target, write_target
 from pytest_llmbench.report.html.page import html_report
@@ -19,6 +17,7 @@ from pytest_llmbench.report.html.subject import Subject, between_models, two_mod
 from pytest_llmbench.results.grader_agreement import Findings, measure_agreement
 from pytest_llmbench.results.history import Entry, Filter, read_history
 from pytest_llmbench.results.records import Run
+from pytest_llmbench.results.run_file import read_pooled
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -84,7 +83,7 @@ def subject_of(
         ruling: RunRuling | None = between_models(run, shown, tuple(models), settings)
         before: str | None = models[0]
     elif baseline is not None:
-        ruling, before = _ruling(Baseline(path=baseline, run=read_checked(baseline)), run, settings), names[baseline]
+        ruling, before = _ruling(_baseline(baseline), run, settings), names[baseline]
     elif not earlier and (found := two_models(run, shown, settings)) is not None:
         before, ruling = found
     else:
@@ -101,16 +100,20 @@ def subject_of(
     )
 
 
+def _baseline(path: Path) -> Baseline:
+    return Baseline(path=path, run=read_checked(path), older=read_pooled(path))
+
+
 def _ruling(baseline: Baseline, run: Run, settings: GateSettings) -> RunRuling:
     requirements = RunGate(baselines=(baseline,), settings=settings)
-    return RunRuling(requirements=requirements, gate=decide(join(baseline.run, run, settings.allowed), settings))
+    return RunRuling(requirements=requirements, gate=compare_with((baseline,), run, settings))
 
 
 def _nearest(earlier: Sequence[Path], run: Run, settings: GateSettings) -> RunRuling | None:
     """Gate a run against the nearest before it that has a case in common."""
     first: RunRuling | None = None
     for path in reversed(earlier):
-        baseline = Baseline(path=path, run=read_checked(path))
+        baseline = _baseline(path)
         try:
             return _ruling(baseline, run, settings)
         except UsageFault as fault:

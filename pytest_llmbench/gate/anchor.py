@@ -31,6 +31,11 @@ def _hindrances(run: Run, verdict: str | None) -> Iterator[str]:
         yield "it has no records; run all suites"
     if run.stopped is not None:
         yield f"it ended early ({run.stopped}); run it to its end"
+    if run.incomplete:
+        yield (
+            f"it stopped early in {', '.join(run.incomplete)}; ask the rest: repeat its command with --llm-stop-early "
+            "off --llm-reuse all"
+        )
     broken = why_broken(run)
     if broken is not None:
         yield f"{broken}; run it again"

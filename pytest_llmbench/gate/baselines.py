@@ -24,6 +24,7 @@ from pytest_llmbench.gate.comparison import (
     role_in,
     role_pairs,
     suite_info,
+    whole_part,
 )
 from pytest_llmbench.gate.score_test import MIN_UNITS, count_differences, evidence, noise_floor
 from pytest_llmbench.results.checks import is_same_grader
@@ -31,6 +32,7 @@ from pytest_llmbench.results.identity import identity_differences, judge_differe
 from pytest_llmbench.results.records import Record, Run, Sample
 from pytest_llmbench.results.run_file import read_pooled, read_run
 from pytest_llmbench.stats import mean, t_quantile
+from pytest_llmbench.values import GateKind
 
 UNDATED = "unknown date"
 
@@ -111,6 +113,8 @@ _NONE_QUALIFIES = "it has no case of this suite that is the same and was answere
 def _refusal(today: Run, old: Run, suite: SuitePairs, old_role: str) -> str | None:
     """Give why a whole run does not count for a suite; None if it does."""
     now, was = model_info(today.facts, suite.baseline_role), model_info(old.facts, old_role)
+    if suite.suite in old.incomplete:
+        return "it stopped early"
     if now is None or was is None:
         return "it does not record its model"
     if was.model != now.model:
@@ -187,12 +191,19 @@ class Baseline:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedCase:
-    """A planned case, with the role of its model."""
+    """A planned case, with the role of its model.
+
+    `needs_model` if its test asks the model itself, `is_trained` if the model was trained on it.
+    """
 
     role: str
     suite: str
     case: str
     case_sha256: str
+    cluster: str | None = None
+    gate: GateKind = GateKind.STATISTICAL
+    needs_model: bool = False
+    is_trained: bool = False
 
 
 def read_checked(path: Path) -> Run:
@@ -214,18 +225,26 @@ def read_baselines(paths: Sequence[Path]) -> tuple[Baseline, ...]:
 
     Raises:
         RunFileFault: one cannot be read as a run, or has no record.
-        UsageFault: a file is named twice, or two hold the same run.
+        UsageFault: a file is named twice, two hold the same run, or one stopped early in all its suites.
     """
     twice = [path for path, count in Counter(path.resolve() for path in paths).items() if count > 1]
     if twice:
         raise UsageFault(f"{twice[0]}: this baseline is named twice; name each run once.")
     by_run = [Baseline(path=path, run=read_checked(path), older=read_pooled(path)) for path in paths]
+    by_run = [replace(baseline, run=_whole(baseline)) for baseline in by_run]
     empty = [baseline.path for baseline in by_run if not baseline.run.records]
     if empty:
         raise RunFileFault(f"{empty[0]}: this run has no records to compare with; run its suites again.")
     refuse_copies([(str(baseline.path), baseline.run) for baseline in by_run])
     order = newest_first([baseline.run for baseline in by_run])
     return tuple(sorted(by_run, key=lambda baseline: [run is baseline.run for run in order].index(True)))
+
+
+def _whole(baseline: Baseline) -> Run:
+    try:
+        return whole_part(baseline.run)
+    except UsageFault as fault:
+        raise UsageFault(f"{baseline.path}: {fault}") from None
 
 
 def check_plan(baseline: Baseline, planned: Iterable[PlannedCase]) -> None:

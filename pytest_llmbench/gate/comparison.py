@@ -144,7 +144,7 @@ def join(baseline: Run, candidate: Run, allowed: Iterable[Kind] = ()) -> Compari
     Raises:
         UsageFault: they have no case in common, a record has an impossible score, or a case is there twice.
     """
-    permitted = frozenset(allowed)
+    permitted, baseline = frozenset(allowed), whole_part(baseline)
     old, new = index(baseline), index(candidate)
     pairing = role_pairs(list(old), list(new))
     suites: list[SuitePairs] = []
@@ -172,6 +172,21 @@ def join(baseline: Run, candidate: Run, allowed: Iterable[Kind] = ()) -> Compari
         baselines=(baseline,),
         notes=_run_notes(baseline, candidate),
     )
+
+
+def join_suite(
+    baselines: tuple[Run, ...], candidate: Run, roles: tuple[str, str], suite: str, allowed: Iterable[Kind]
+) -> Comparison:
+    """Join one suite under a pair of roles (the baseline's, the candidate's), as `join` does; not pooled.
+
+    Raises:
+        UsageFault: see `index`.
+    """
+    baseline = baselines[0]
+    old, new = index(baseline).get(roles[0], {}), index(candidate).get(roles[1], {})
+    sides = _Sides(baseline, candidate, *roles, frozenset(allowed))
+    found = sides.suite(suite, _of_suite(old, suite), _of_suite(new, suite))
+    return Comparison(baseline=baseline, candidate=candidate, suites=(found,), baselines=baselines)
 
 
 def index(run: Run) -> dict[str, dict[Key, Record]]:
@@ -217,6 +232,25 @@ def role_in(run: Run, role: str) -> str:
     """Give the only role of a run, whatever its name; else the given one."""
     roles = {record.role for record in run.records}
     return roles.pop() if len(roles) == 1 else role
+
+
+def whole_part(baseline: Run) -> Run:
+    """Give a baseline without the suites that stopped early: their cases were kept because they looked good, or bad.
+
+    Raises:
+        UsageFault: none is left.
+    """
+    if not baseline.incomplete:
+        return baseline
+    records = tuple(record for record in baseline.records if record.suite not in baseline.incomplete)
+    if baseline.records and not records:
+        (suite, (planned, asked)), *_ = baseline.incomplete.items()
+        raise UsageFault(
+            f"the baseline stopped early ({suite}: {asked:,} of {planned:,} answers), and a part chosen by its results "
+            "is no baseline; name a whole run, or ask the rest: repeat its command with --llm-stop-early off "
+            "--llm-reuse all."
+        )
+    return replace(baseline, records=records)
 
 
 def only_role(run: Run, role: str) -> Run:
@@ -321,7 +355,7 @@ class _Sides:
                 yield Difference(kind=kind, text=text, is_allowed=kind in self.allowed)
 
         yield from difference(Kind.PROMPT, _has_other_prompt, "a different prompt of the same style")
-        yield from difference(Kind.SAMPLES, _has_other_samples, "a different number of samples")
+        yield from difference(Kind.SAMPLES, self._has_other_samples, "a different number of samples")
         old, new = suite_info(self.baseline.facts, suite), suite_info(self.candidate.facts, suite)
         versions = (old.grader_version, new.grader_version) if old and new else (0, 0)
         if versions[0] != versions[1]:
@@ -341,6 +375,13 @@ class _Sides:
         if parts:
             what, without_judge = f"a different judge ({', '.join(parts)})", graders_without_judge()
             yield from difference(Kind.JUDGE, lambda pair: pair.candidate.grader not in without_judge, what)
+
+    def _has_other_samples(self, pair: Pair) -> bool:
+        """Compare the numbers of samples; a suite that stopped early has not all that were planned."""
+        own, suite = len(pair.candidate.samples), pair.candidate.suite
+        plans = self.candidate.facts.stop_plans
+        planned = next((p.samples for p in plans if (p.suite, p.role) == (suite, self.role)), own)
+        return len(pair.baseline.samples) != max(own, planned)
 
     def _notes(self, suite: str, pairs: Sequence[Pair]) -> Iterator[str]:
         styles = sum(pair.baseline.prompt_style != pair.candidate.prompt_style for pair in pairs)
@@ -412,12 +453,12 @@ def _has_other_prompt(pair: Pair) -> bool:
     return is_same_style and pair.baseline.prompt_sha256 != pair.candidate.prompt_sha256
 
 
-def _has_other_samples(pair: Pair) -> bool:
-    return len(pair.baseline.samples) != len(pair.candidate.samples)
-
-
 def _run_notes(baseline: Run, candidate: Run) -> tuple[str, ...]:
     stopped = [
+        f"of the baseline, {suite} stopped early ({asked:,} of {planned:,} answers) and is left out"
+        for suite, (planned, asked) in baseline.incomplete.items()
+    ]
+    stopped += [
         f"the {side} ended early: {run.stopped}"
         for side, run in (("candidate", candidate), ("baseline", baseline))
         if run.stopped is not None

@@ -10,14 +10,14 @@ from dataclasses import replace
 
 from pytest_llmbench.gate.answer_agreement import agreement
 from pytest_llmbench.gate.broken import TooManyErrors, too_many_errors, why_broken
-from pytest_llmbench.gate.comparison import Comparison, Kind, Pair, SuitePairs, suite_info
+from pytest_llmbench.gate.comparison import Comparison, Kind, Pair, SuitePairs, Why, suite_info
+from pytest_llmbench.gate.judged import Judged, judge_suite, with_alarms
 from pytest_llmbench.gate.latency import compare_latency
 from pytest_llmbench.gate.latency_verdict import latency_ruling
 from pytest_llmbench.gate.power import power_of
 from pytest_llmbench.gate.rule import (
     PASSING,
     Claims,
-    Units,
     Verdict,
     case_scores,
     claims_of,
@@ -34,15 +34,17 @@ from pytest_llmbench.gate.smoke import (
     rule_smoke,
     smoke_suites_of_one_run,
 )
+from pytest_llmbench.gate.stopping import CannotRepeat
 from pytest_llmbench.gate.training import training_effect, training_notes
 from pytest_llmbench.results.grader_agreement import untrusted_graders
 from pytest_llmbench.results.records import Run, SuiteInfo
-from pytest_llmbench.stats import holm, mean
+from pytest_llmbench.stats import mean
 from pytest_llmbench.values import GateKind
 
 
 def decide(comparison: Comparison, settings: GateSettings) -> Gate:
     """Give the verdicts on two joined runs."""
+    comparison = _without_not_asked(comparison)
     untrusted = untrusted_suites((comparison.baseline, comparison.candidate), settings)
     smoke = {
         (suite.suite, suite.role): _smoke_ruling(comparison, suite, settings)
@@ -52,23 +54,29 @@ def decide(comparison: Comparison, settings: GateSettings) -> Gate:
         )
         if not suite.blocked_by
     }
-    judged = [
-        (suite, units_of(suite.pairs))
-        for suite in comparison.suites
-        if suite.pairs and not suite.blocked_by and (suite.suite, suite.role) not in smoke
-    ]
+    judged: list[Judged] = []
     rulings: dict[tuple[str, str], SuiteRuling] = dict(smoke)
-    trusted = [entry for entry in judged if entry[0].suite not in untrusted]
+    for suite in comparison.suites:
+        key = (suite.suite, suite.role)
+        if suite.pairs and not suite.blocked_by and key not in smoke:
+            try:
+                judged.append(judge_suite(comparison, suite, settings.margin))
+            except CannotRepeat as fault:
+                rulings[key] = SuiteRuling(pairs=suite, verdict=Verdict.INCONCLUSIVE, why_not_repeated=str(fault))
+    trusted = [one for one in judged if one.suite.suite not in untrusted]
     # what is advice only is no part of the family whose false alarms are bounded
-    families = [trusted, *([entry] for entry in judged if entry[0].suite in untrusted)]
+    families = [trusted, *([one] for one in judged if one.suite.suite in untrusted)]
     for family in families:
-        against = [claims_of(differences_of(units.against), settings.margin) for _, units in family]
-        favour = [claims_of(differences_of(units.favour), settings.margin) for _, units in family]
-        for (suite, units), *ends in zip(family, _with_alarms(against), _with_alarms(favour), strict=True):
-            rulings[suite.suite, suite.role] = _ruling(suite, units, tuple(ends), settings)
+        ends = [[one.claims(is_for=is_for, margin=settings.margin) for one in family] for is_for in (False, True)]
+        for one, *own in zip(family, *(with_alarms(family, claims) for claims in ends), strict=True):
+            rulings[one.suite.suite, one.suite.role] = _ruling(one, tuple(own), settings)
     found = [rulings.get((suite.suite, suite.role)) or _blocked(suite) for suite in comparison.suites]
     found += [ruling for ruling in smoke.values() if ruling.pairs not in comparison.suites]
-    excess = [one for one in too_many_errors(comparison.candidate, settings.max_errors) if one.suite not in untrusted]
+    excess = [
+        one
+        for one in too_many_errors(_judged_of(comparison.candidate, judged), settings.max_errors)
+        if one.suite not in untrusted
+    ]
     return Gate(
         settings=settings,
         comparison=_with_notes(comparison, excess, settings),
@@ -126,32 +134,54 @@ def _with_trust_of(old: SuiteInfo | None, new: SuiteInfo) -> SuiteInfo:
     return new if old is None or new.trust is None else replace(new, trust=old.trust)
 
 
-def _with_alarms(claims: Sequence[Claims]) -> list[tuple[Claims, bool]]:
-    """Add to each suite's claims whether its loss counts as shown among all suites."""
-    return list(zip(claims, holm([claim.alarm for claim in claims]), strict=True))
-
-
 def _blocked(suite: SuitePairs) -> SuiteRuling:
     return SuiteRuling(pairs=suite, verdict=Verdict.INCONCLUSIVE, blocked_by=suite.blocked_by)
 
 
 def _smoke_ruling(comparison: Comparison, suite: SuitePairs, settings: GateSettings) -> SuiteRuling:
     smoke, units = rule_smoke(comparison, suite), units_of(suite.pairs)
-    found = _ruling(suite, units, (), settings) if units.known else SuiteRuling(pairs=suite, verdict=smoke.verdict)
+    judged = Judged(suite=suite, units=units)
+    found = _ruling(judged, (), settings) if units.known else SuiteRuling(pairs=suite, verdict=smoke.verdict)
     return replace(
         found, verdict=smoke.verdict, smoke=smoke, interval=None, power=None, is_real_drop=False, is_corrected=False
     )
 
 
-def _ruling(
-    suite: SuitePairs, units: Units, ends: tuple[tuple[Claims, bool], ...], settings: GateSettings
-) -> SuiteRuling:
+def _without_not_asked(comparison: Comparison) -> Comparison:
+    """Leave out of what only the baseline has the cases that were planned and not asked: their suite names them."""
+    plans = {(plan.suite, plan.role): frozenset(plan.cases) for plan in comparison.candidate.facts.stop_plans}
+    suites = []
+    for suite in comparison.suites:
+        planned = plans.get((suite.suite, suite.role), frozenset())
+        kept = (
+            entry
+            if entry.why is not Why.BASELINE_ONLY
+            else replace(entry, cases=tuple(case for case in entry.cases if case not in planned))
+            for entry in suite.left_out
+        )
+        suites.append(replace(suite, left_out=tuple(entry for entry in kept if entry.cases)))
+    return replace(comparison, suites=tuple(suites))
+
+
+def _judged_of(candidate: Run, judged: Sequence[Judged]) -> Run:
+    """Give a run without the cases that were answered after their suite had stopped."""
+    beyond = {
+        (one.suite.suite, one.suite.role, case)
+        for one in judged
+        if one.stop is not None and one.stop.is_early
+        for case in set(one.stop.beyond) - {pair.candidate.case for pair in one.suite.pairs}
+    }
+    if not beyond:
+        return candidate
+    return replace(candidate, records=tuple(r for r in candidate.records if (r.suite, r.role, r.case) not in beyond))
+
+
+def _ruling(judged: Judged, ends: tuple[tuple[Claims, bool], ...], settings: GateSettings) -> SuiteRuling:
+    suite, units = judged.suite, judged.units
     verdicts = [claims.verdict(is_alarmed=is_alarmed) for claims, is_alarmed in ends]
     verdict = same_at_both_ends(*verdicts) if verdicts else Verdict.INCONCLUSIVE
     scores = units.known
     known = differences_of(scores)
-    interval_against = interval(differences_of(units.against))
-    interval_favour = interval(differences_of(units.favour)) if units.error_cases else interval_against
     all_scores = (s.score for p in suite.pairs for side in (p.baseline, p.candidate) for s in side.samples)
     return SuiteRuling(
         pairs=suite,
@@ -159,7 +189,9 @@ def _ruling(
         baseline_score=mean([old for old, _ in scores]) if scores else None,
         candidate_score=mean([new for _, new in scores]) if scores else None,
         delta=known.mean if scores else None,
-        interval=(interval_against[0], interval_favour[1]),
+        interval=judged.interval,
+        stop=judged.stop,
+        levels=None if judged.shown is None else judged.levels,
         units=len(units.favour),
         error_cases=units.error_cases,
         worse=_moved(suite.pairs, -1),
@@ -181,19 +213,20 @@ def _moved(pairs: Sequence[Pair], sign: int) -> tuple[MovedCase, ...]:
     )
 
 
-def _together(judged: Sequence[tuple[SuitePairs, Units]], margin: float) -> Iterable[PooledRuling]:
-    for role in dict.fromkeys(suite.role for suite, _ in judged):
-        found = [(suite, units) for suite, units in judged if suite.role == role]
-        if len(found) < 2:
+def _together(judged: Sequence[Judged], margin: float) -> Iterable[PooledRuling]:
+    for role in dict.fromkeys(one.suite.role for one in judged):
+        found = [one for one in judged if one.suite.role == role]
+        # a mean over suites of which some were asked in part is the mean of no suite
+        if len(found) < 2 or len({one.share for one in found}) > 1:
             continue
-        known = differences_of([scores for _, units in found for scores in units.known])
-        against = differences_of([scores for _, units in found for scores in units.against])
-        favour = differences_of([scores for _, units in found for scores in units.favour])
+        known = differences_of([scores for one in found for scores in one.units.known])
+        against = differences_of([scores for one in found for scores in one.units.against])
+        favour = differences_of([scores for one in found for scores in one.units.favour])
         ends = [claims_of(end, margin) for end in (against, favour)]
         yield PooledRuling(
             role=role,
             verdict=same_at_both_ends(*(claims.verdict(is_alarmed=claims.is_down) for claims in ends)),
             delta=known.mean if known.counts else 0.0,
             interval=(interval(against)[0], interval(favour)[1]),
-            cases=sum(len(suite.pairs) for suite, _ in found),
+            cases=sum(len(one.suite.pairs) for one in found),
         )

@@ -1,6 +1,6 @@
 """The minimum score a suite must reach (`--llm-min-score`): parsing, and the rule."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from types import MappingProxyType
@@ -56,15 +56,19 @@ class MinScoreRuling:
     score: float
     cases: int
     why_advice_only: str | None = None
+    is_stopped: bool = False
+    """The suite stopped early, when a loss was shown: a minimum is about all cases, and is not judged."""
 
     @property
-    def is_reached(self) -> bool:
-        """Whether the score reaches the floor; float noise does not decide."""
-        return self.score >= self.floor - 1e-9
+    def is_reached(self) -> bool | None:
+        """Whether the score reaches the floor; float noise does not decide. None where it is not judged."""
+        return None if self.is_stopped else self.score >= self.floor - 1e-9
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> Verdict | None:
         """A score below its minimum is worse than what may be taken; one that reaches it is no worse."""
+        if self.is_stopped:
+            return None
         if not self.cases:
             return Verdict.INCONCLUSIVE
         return Verdict.NO_WORSE if self.is_reached else Verdict.WORSE
@@ -99,6 +103,7 @@ def rule_min_scores(
     untrusted: Mapping[str, str] = ALL_TRUSTED,
     *,
     counts_trained: bool = False,
+    incomplete: Container[str] = (),
 ) -> tuple[MinScoreRuling, ...]:
     """Hold each suite under each role against its floor: its own where it has one, else the nameless one.
 
@@ -107,6 +112,7 @@ def rule_min_scores(
         floors: the minimum scores.
         untrusted: why some suites are advice only, by suite.
         counts_trained: count cases that a model was trained on too.
+        incomplete: the suites that stopped early.
     """
     by_suite = {floor.suite: floor.score for floor in floors}
     groups: dict[tuple[str, str], list[float]] = {}
@@ -125,6 +131,7 @@ def rule_min_scores(
             score=mean(scores) if scores else 0.0,
             cases=len(scores),
             why_advice_only=untrusted.get(suite),
+            is_stopped=suite in incomplete,
         )
         for (suite, role), scores in groups.items()
     )

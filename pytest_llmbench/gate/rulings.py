@@ -5,13 +5,16 @@ from dataclasses import dataclass
 from pytest_llmbench.gate.answer_agreement import Agreement
 from pytest_llmbench.gate.broken import TooManyErrors
 from pytest_llmbench.gate.comparison import Comparison, Difference, SuitePairs
+from pytest_llmbench.gate.early import ERROR_RATE, Levels
 from pytest_llmbench.gate.latency import LatencyComparison
 from pytest_llmbench.gate.power import Power
 from pytest_llmbench.gate.rule import Verdict, exit_status, overall
+from pytest_llmbench.gate.score_test import CONFIDENCE
 from pytest_llmbench.gate.settings import GateSettings
 from pytest_llmbench.gate.smoke import SmokeRuling
 from pytest_llmbench.gate.training import TrainingEffect
 from pytest_llmbench.results.records import Record
+from pytest_llmbench.results.stopping import Stop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,10 +54,23 @@ class SuiteRuling:
     agreement: Agreement | None = None
     blocked_by: tuple[Difference, ...] = ()
     why_advice_only: str | None = None
+    stop: Stop | None = None
+    """Where a suite that was to be decided early stopped; None for one without such a plan."""
+    levels: Levels | None = None
+    """The levels of the look it was judged at; None for one without a plan."""
+    why_not_repeated: str | None = None
+    """Why nothing is judged of a suite that was to be decided early: a clause."""
     smoke: SmokeRuling | None = None
     """For a suite with `gate: smoke`, in place of all that is statistical."""
     training: TrainingEffect | None = None
     """Both sides apart, where the candidate was trained on some of the cases."""
+
+    @property
+    def confidence(self) -> float:
+        """The confidence of the interval: that of the look it was judged at."""
+        if self.levels is None:
+            return CONFIDENCE
+        return 1 - self.levels.loss - (ERROR_RATE if self.levels.kept is None else self.levels.kept)
 
     @property
     def has_clusters(self) -> bool:

@@ -51,7 +51,8 @@ class RunRuling:
             return Verdict.INCONCLUSIVE
         if self.gate is not None:
             return with_floors(self.gate.verdict, self.floors)
-        return overall([floor.verdict for floor in self.floors if floor.why_advice_only is None])
+        own = [floor.verdict for floor in self.floors if floor.why_advice_only is None]
+        return overall([verdict for verdict in own if verdict is not None])
 
     @property
     def exit_status(self) -> int:
@@ -75,7 +76,7 @@ def decide_run(run: Run, requirements: RunGate, *, stopped: str | None = None) -
     if stopped is not None:
         return RunRuling(requirements=requirements, refusal=stopped)
     try:
-        gate = _compare(requirements.baselines, run, requirements.settings)
+        gate = compare_with(requirements.baselines, run, requirements.settings)
     except LlmbenchError as fault:
         return RunRuling(requirements=requirements, refusal=str(fault))
     if gate is not None and gate.broken is not None:
@@ -87,12 +88,21 @@ def decide_run(run: Run, requirements: RunGate, *, stopped: str | None = None) -
         requirements=requirements,
         gate=gate,
         floors=rule_min_scores(
-            run.records, requirements.floors, untrusted, counts_trained=Kind.TRAINED in requirements.settings.allowed
+            run.records,
+            requirements.floors,
+            untrusted,
+            counts_trained=Kind.TRAINED in requirements.settings.allowed,
+            incomplete=run.incomplete,
         ),
     )
 
 
-def _compare(baselines: Sequence[Baseline], run: Run, settings: GateSettings) -> Gate | None:
+def compare_with(baselines: Sequence[Baseline], run: Run, settings: GateSettings) -> Gate | None:
+    """Gate a run against the first of the baselines, pooled with the others; None without any.
+
+    Raises:
+        UsageFault: see `join` and `pool`.
+    """
     if not baselines:
         return None
     newest, *others = baselines

@@ -158,6 +158,12 @@ OPTIONS: tuple[Option, ...] = (
         is_repeatable=True,
     ),
     Option(
+        "--llm-stop-early",
+        "loss|decided",
+        "Gate: stop asking a suite at planned looks, when a loss is shown (loss) or at any verdict (decided); "
+        "default off.",
+    ),
+    Option(
         "--llm-max-errors",
         "SHARE",
         "Gate: share of a suite's cases that may lack an answer before the gate cannot decide; default 0.02, and one "

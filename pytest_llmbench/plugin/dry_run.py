@@ -6,6 +6,7 @@ import pytest
 
 from pytest_llmbench.errors import LlmbenchError, UsageFault
 from pytest_llmbench.plugin import options
+from pytest_llmbench.plugin.early_stop import stop_mode
 from pytest_llmbench.plugin.internals.skipping import is_skipped
 from pytest_llmbench.plugin.internals.xdist import is_controller
 from pytest_llmbench.plugin.nodes import ITEM
@@ -33,6 +34,7 @@ class DryRun:
             raise pytest.UsageError("--llm-plan asks nothing and needs no workers; leave -n out, or add -n 0.")
         try:
             self._margin = options.gate_tolerances(session.config).margin
+            self._stop_mode = stop_mode(session.config)
         except UsageFault as fault:
             raise usage_error(fault) from None
 
@@ -68,7 +70,7 @@ class DryRun:
             return
         terminalreporter.write_sep("=", "llmbench plan")
         width = self._session.config.get_terminal_writer().fullwidth
-        write(terminalreporter, forecast_lines(self._forecasts, self._margin, width))
+        write(terminalreporter, forecast_lines(self._forecasts, self._margin, width, self._stop_mode))
         for fault in self._session.runner.builder.unready.values():
             text = visible(f"{fault} A run needs that; this plan does not.")
             write(terminalreporter, folded((), text, width))

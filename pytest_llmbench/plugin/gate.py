@@ -11,18 +11,21 @@ from typing import Any
 import pytest
 
 from pytest_llmbench.errors import LlmbenchError, UsageFault
-from pytest_llmbench.gate.baselines import Baseline, PlannedCase, check_plan, read_baselines
+from pytest_llmbench.gate.baselines import Baseline, check_plan, read_baselines
 from pytest_llmbench.gate.min_score import check_min_scores
 from pytest_llmbench.gate.power import too_small
 from pytest_llmbench.gate.run_decision import RunGate, decide_run
 from pytest_llmbench.plugin import options
+from pytest_llmbench.plugin.early_stop import EarlyStop, planned_case, stop_mode
 from pytest_llmbench.plugin.internals.reports import add_suite_properties
+from pytest_llmbench.plugin.internals.skipping import is_skipped
 from pytest_llmbench.plugin.internals.xdist import BaselineFile, is_worker
 from pytest_llmbench.plugin.nodes import ITEM
 from pytest_llmbench.plugin.options import usage_error
 from pytest_llmbench.plugin.reports import write
 from pytest_llmbench.plugin.session import LlmSession
 from pytest_llmbench.report.safe_text import visible
+from pytest_llmbench.report.stopping import mode_text
 from pytest_llmbench.report.terminal.gate import requirements_text, ruling_json, ruling_lines, ruling_properties
 from pytest_llmbench.results.records import Run
 from pytest_llmbench.values import Outcome
@@ -40,6 +43,7 @@ def register_gate(session: LlmSession) -> None:
     try:
         settings = options.gate_tolerances(config)
         floors, are_given = options.min_scores(config)
+        mode = stop_mode(config)
         if not options.has_gate(config):
             return
         if session.runner.settings.shard is not None:
@@ -49,6 +53,7 @@ def register_gate(session: LlmSession) -> None:
         raise usage_error(fault) from None
     requirements = RunGate(floors=floors, settings=replace(settings, people=people.annotations))
     hooks = GateHooks(session, requirements, are_floors_given=are_given, unread_annotations=people.faults)
+    session.early_stop = EarlyStop(mode, hooks.requirements.settings, hooks.baselines)
     config.pluginmanager.register(hooks, NAME)
 
 
@@ -72,6 +77,7 @@ class GateHooks:
         self._unread_annotations = unread_annotations
         self._errors = 0
         self._small_suites: list[str] = []
+        self._stop_remarks: tuple[str, ...] = ()
 
     # -- before the first request
 
@@ -90,11 +96,13 @@ class GateHooks:
             raise usage_error(fault) from None
         self.requirements = replace(self.requirements, baselines=found)
         if found:
-            BaselineFile.register(self.config, found[0].path)
+            BaselineFile.register(self.config, [baseline.path for baseline in found])
 
     def pytest_report_header(self) -> str:
         """Show what the run is compared with."""
-        return f"llmbench gate: {requirements_text(self.requirements)}"
+        early_stop = self._session.early_stop
+        mode = None if early_stop is None else early_stop.mode
+        return f"llmbench gate: {requirements_text(self.requirements)}{mode_text(mode)}"
 
     @pytest.hookimpl(tryfirst=True)  # before the terminal collects what to show of the collection
     def pytest_collection_finish(self, session: pytest.Session) -> None:
@@ -102,29 +110,44 @@ class GateHooks:
         option = session.config.option
         if option.collectonly or (session.testsfailed and not option.continue_on_collection_errors):
             return
-        planned = [_planned(item) for item in session.items if ITEM in item.stash]
+        planned = [planned_case(item.stash[ITEM]) for item in session.items if ITEM in item.stash]
         if not planned:
             return
         try:
             if self._are_floors_given:
                 check_min_scores(self.requirements.floors, [case.suite for case in planned])
-            for baseline in self._newest():
+            for baseline in self.baselines()[:1]:
                 check_plan(baseline, planned)
+                self._stop_remarks = self._remarks(session)
         except LlmbenchError as fault:
             self._session.refuse(str(fault))
             return
-        if self.requirements.baselines:
+        if self.requirements.baselines and not is_worker(self.config):
             self._small_suites = list(_small_suites(session, self.requirements.settings.margin))
 
     def pytest_report_collectionfinish(self) -> list[str]:
         """Show which suites could not pass an unchanged model."""
-        return [visible(f"llmbench gate: {text}") for text in self._small_suites]
+        texts = (*self._small_suites, *(f"stopping early: {remark}" for remark in self._stop_remarks))
+        return [visible(f"llmbench gate: {text}") for text in texts]
 
-    def _newest(self) -> tuple[Baseline, ...]:
-        if is_worker(self.config):
-            path = BaselineFile.of_worker(self.config)
-            return () if path is None else read_baselines([path])
-        return self.requirements.baselines[:1]
+    def baselines(self) -> tuple[Baseline, ...]:
+        """Give the runs compared with, the newest first; a worker reads their files.
+
+        Raises:
+            LlmbenchError: one cannot be read.
+        """
+        if is_worker(self.config) and not self.requirements.baselines:
+            found = read_baselines(BaselineFile.of_worker(self.config))
+            self.requirements = replace(self.requirements, baselines=found)
+        return self.requirements.baselines
+
+    def _remarks(self, session: pytest.Session) -> tuple[str, ...]:
+        """Describe what is particular about the plan of an early stop."""
+        early_stop = self._session.early_stop
+        if early_stop is None or early_stop.mode is None:
+            return ()
+        items = [item.stash[ITEM] for item in session.items if ITEM in item.stash and not is_skipped(item)]
+        return early_stop.plans(self._session.runner, items).remarks if items else ()
 
     # -- the end
 
@@ -195,13 +218,3 @@ def _small_suites(session: pytest.Session, margin: float) -> Iterator[str]:
     loaded = (item.stash[ITEM].loaded.suite for item in session.items if ITEM in item.stash)
     texts = (too_small(suite, margin) for suite in {suite.name: suite for suite in loaded}.values())
     yield from (text for text in texts if text is not None)
-
-
-def _planned(item: pytest.Item) -> PlannedCase:
-    found = item.stash[ITEM]
-    return PlannedCase(
-        role=found.spec.role,
-        suite=found.loaded.suite.name,
-        case=found.case.id,
-        case_sha256=found.case.sha256,
-    )

@@ -17,6 +17,9 @@ from pytest_llmbench.values import Case, Grade
 ITEM = pytest.StashKey[Item]()
 """Where a test function keeps the item it is."""
 
+NOT_ASKED = pytest.StashKey[bool]()
+"""Set where a test function is not run, because its suite was decided without it."""
+
 RESULT = pytest.StashKey[Result]()
 """Where a test function keeps its result, between its arrival and the end of the test."""
 

@@ -10,9 +10,9 @@ from pytest_llmbench.plugin.internals.last_failed import remember_as_failed
 from pytest_llmbench.plugin.internals.reports import make_safe, story_repr
 from pytest_llmbench.plugin.internals.skipping import is_expected_to_fail
 from pytest_llmbench.plugin.internals.xdist import is_worker
-from pytest_llmbench.plugin.nodes import ITEM, RESULT, CaseFunction, NoAnswer
+from pytest_llmbench.plugin.nodes import ITEM, NOT_ASKED, RESULT, CaseFunction, NoAnswer
 from pytest_llmbench.plugin.session import LlmSession
-from pytest_llmbench.report.junit import case_properties
+from pytest_llmbench.report.junit import case_properties, not_asked_properties
 from pytest_llmbench.report.safe_text import visible
 from pytest_llmbench.report.terminal.failure import error_story, failure_story
 from pytest_llmbench.results.records import Record
@@ -53,6 +53,8 @@ class Outcomes:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Carry the record on the report, with the case's story in place of a traceback."""
         result = item.stash.get(RESULT, None)
+        if call.when == "setup" and item.stash.get(NOT_ASKED, False):
+            item.user_properties.extend(not_asked_properties(item.stash[ITEM].spec.name))
         # what a fixture skips has no result; an error that was expected (`xfail`) has
         has_record = call.when == "setup" and not (call.excinfo is not None and call.excinfo.errisinstance(_SKIPS))
         if result is not None and has_record:

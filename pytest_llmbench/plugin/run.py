@@ -9,10 +9,13 @@ import pytest
 from pytest_llmbench.errors import LlmbenchError, UsageFault
 from pytest_llmbench.plugin.internals.skipping import is_skipped
 from pytest_llmbench.plugin.internals.xdist import is_controller, is_worker
-from pytest_llmbench.plugin.nodes import ITEM, RESULT
+from pytest_llmbench.plugin.nodes import ITEM, NOT_ASKED, RESULT
 from pytest_llmbench.plugin.options import usage_error
 from pytest_llmbench.plugin.session import LlmSession
+from pytest_llmbench.report.safe_text import visible
+from pytest_llmbench.runner.settings import Item
 from pytest_llmbench.runner.slots import Progress
+from pytest_llmbench.runner.staged import NotAsked
 
 
 class RunHooks:
@@ -50,7 +53,7 @@ class RunHooks:
                 gc.freeze()
                 self._has_only_cases = len(items) == len(session.items)
                 try:
-                    self._session.runner.start(items, is_dealt=is_worker(session.config))
+                    self._start(items, is_dealt=is_worker(session.config))
                 except LlmbenchError as fault:
                     self._session.refuse(str(fault))
             if self._session.channel is not None:
@@ -79,6 +82,13 @@ class RunHooks:
         """
         excinfo.traceback = excinfo.traceback.filter(_has_line)
 
+    def _start(self, items: Sequence[Item], *, is_dealt: bool) -> None:
+        early_stop = self._session.early_stop
+        if early_stop is None:
+            self._session.runner.start(items, is_dealt=is_dealt)
+        else:
+            early_stop.start(self._session.runner, items, is_dealt=is_dealt)
+
     def _deal(self, nodeids: Sequence[str], n_suspect: int) -> None:
         self._session.runner.deal(nodeids, n_suspect=n_suspect)
 
@@ -89,9 +99,14 @@ class RunHooks:
         ours = item.stash.get(ITEM, None)
         if ours is None or not self._session.runner.is_planned(ours.key):
             return (yield)
-        item.stash[RESULT] = self._session.runner.result(ours.key, self._while_waiting)
+        result = self._session.runner.result(ours.key, self._while_waiting)
         self._session.progress_line.clear()
         self._send_facts(ours.spec.role)
+        if isinstance(result, NotAsked):
+            item.stash[NOT_ASKED] = True
+            item.add_marker(pytest.mark.skip(reason=visible(result.reason)))  # so that -rs shows one line for a file
+            return (yield)
+        item.stash[RESULT] = result
         try:
             return (yield)
         finally:

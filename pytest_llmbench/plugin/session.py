@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TextIO
 
@@ -10,6 +11,7 @@ import pytest
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.gate.run_decision import RunRuling
 from pytest_llmbench.plugin import options
+from pytest_llmbench.plugin.early_stop import EarlyStop
 from pytest_llmbench.plugin.fixtures import RUNNER
 from pytest_llmbench.plugin.internals.benchmark import Benchmarks
 from pytest_llmbench.plugin.internals.xdist import WorkerChannel, Workers, is_worker
@@ -17,6 +19,7 @@ from pytest_llmbench.plugin.options import has_gate, usage_error
 from pytest_llmbench.report.terminal.progress import ProgressLine
 from pytest_llmbench.results.merged_info import merged_run_info
 from pytest_llmbench.results.records import Record, Run
+from pytest_llmbench.results.stopping import incomplete_of
 from pytest_llmbench.runner.runner import Runner
 
 
@@ -49,6 +52,7 @@ class LlmSession:
         self.is_lenient = options.flag(config, "llm_no_fail") or has_gate(config)
         self.records: dict[str, Record] = {}
         self._first_by_case: dict[tuple[str, str, str], str] = {}
+        self.early_stop: EarlyStop | None = None
         self.refusal: str | None = None
         self.is_loop_over = False
         self.ruling: RunRuling | None = None
@@ -83,6 +87,7 @@ class LlmSession:
             twins=tuple(record for record in ordered if record.twin_of is not None),
             facts=facts,
             stopped=self.why_stopped,
+            incomplete=incomplete_of(facts.stop_plans, _samples_of(self.records.values())),
         )
 
     def keep(self, nodeid: str, record: Record) -> Record:
@@ -137,6 +142,14 @@ class LlmSession:
         shard = self.runner.settings.shard
         part = "" if shard is None else f"; shard {shard}"
         return f"llmbench: {', '.join(names)}{judged}{part}"
+
+
+def _samples_of(records: Iterable[Record]) -> dict[tuple[str, str, str], int]:
+    found: dict[tuple[str, str, str], int] = {}
+    for record in records:
+        key = (record.suite, record.role, record.case)
+        found[key] = max(found.get(key, 0), len(record.samples))
+    return found
 
 
 def _is_watched(stream: TextIO) -> bool:

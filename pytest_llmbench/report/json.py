@@ -12,6 +12,7 @@ from pytest_llmbench.gate.smoke import METHOD as SMOKE_METHOD
 from pytest_llmbench.gate.training import SideChange, TrainingEffect
 from pytest_llmbench.report.sentences import flipped_checks
 from pytest_llmbench.results.run_file import JsonObject
+from pytest_llmbench.results.stopping import stopping_json
 from pytest_llmbench.values import Json
 
 
@@ -76,6 +77,8 @@ def _suite(ruling: SuiteRuling) -> JsonObject:
         "candidate_score": _rounded(ruling.candidate_score),
         "delta": _rounded(ruling.delta),
         "interval": _pair(ruling.interval),
+        "confidence": _rounded(ruling.confidence),
+        "stopping": None if ruling.stop is None else stopping_json(ruling.stop),
         "cases": len(pairs),
         "units": ruling.units,
         "errors": len(ruling.error_cases),
@@ -105,7 +108,7 @@ def _suite(ruling: SuiteRuling) -> JsonObject:
             {"kind": difference.kind, "text": difference.text, "allowed": difference.is_allowed}
             for difference in ruling.pairs.differences
         ],
-        "notes": list(ruling.pairs.notes),
+        "notes": [*ruling.pairs.notes, *([] if ruling.why_not_repeated is None else [ruling.why_not_repeated])],
         **({} if ruling.training is None else {"training": _training(ruling.training)}),
     }
 

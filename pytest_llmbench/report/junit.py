@@ -30,6 +30,12 @@ def case_properties(record: Record) -> Iterator[tuple[str, object]]:
         yield "latency_s", round(mean(latencies), _DIGITS)
 
 
+def not_asked_properties(model: str) -> Iterator[tuple[str, object]]:
+    """Give the properties of a case that is not asked, since its suite was decided without it."""
+    yield "outcome", "not asked"
+    yield "model", visible(model)
+
+
 def suite_properties(records: Sequence[Record]) -> Iterator[tuple[str, object]]:
     """Give the totals of each suite under each model; the latencies are those of one concurrency."""
     for line in scoreboard(records):

@@ -23,6 +23,15 @@ from pytest_llmbench.report.format import (
     whole_points,
 )
 from pytest_llmbench.report.safe_text import clipped, visible
+from pytest_llmbench.report.stopping import (
+    PLAN_NEEDS_MORE,
+    early_end,
+    early_interval,
+    first_cases,
+    interval_name,
+    order_lines,
+    rest,
+)
 from pytest_llmbench.report.transcript import answer_text
 from pytest_llmbench.results.checks import flipped
 from pytest_llmbench.results.records import Record, Sample
@@ -63,7 +72,7 @@ def min_score_sentences(floors: Sequence[MinScoreRuling]) -> Iterator[Sentence]:
     """Give a sentence for each suite's score against its minimum."""
     has_roles = len({floor.role for floor in floors}) > 1
     for floor in floors:
-        word = "reached" if floor.is_reached else "missed"
+        word = {True: "reached", False: "missed", None: "not judged, since the suite stopped early"}[floor.is_reached]
         found = f"{word}: {percent(floor.score)} on {counted(floor.cases, 'case')} (errors count as wrong)"
         if not floor.cases:
             found = "not judged: the model was trained on all cases"
@@ -119,6 +128,8 @@ def _sentence(ruling: SuiteRuling, settings: GateSettings) -> str:
     if ruling.smoke is not None:
         passed = f"{ruling.smoke.passed} of {counted(ruling.smoke.cases, 'case')} pass"
         return f"smoke: {passed}; what passed before and what is new must"
+    if ruling.why_not_repeated is not None:
+        return f"its early stop cannot be judged again: {ruling.why_not_repeated}"
     if ruling.blocked_by:
         way_out = settings.way_to_allow(difference.kind for difference in ruling.blocked_by)
         cases = f"{counted(len(ruling.pairs.pairs), 'case')} " if ruling.pairs.pairs else ""
@@ -134,8 +145,12 @@ def _sentence(ruling: SuiteRuling, settings: GateSettings) -> str:
     low, high = (signed_points(end, digits) for end in interval)
     result = f"{percent(scores[0], digits)} -> {percent(scores[1], digits)} {right} on {_cases(ruling)}"
     if ruling.verdict is Verdict.TOO_FEW_CASES:
-        return f"{result}. The true change may lie anywhere from {low} to {high} {unit}. {_needed(ruling, margin)}"
-    change = f"{signed_points(delta, digits)} {unit}, 90% interval {low} to {high}"
+        anywhere = f"The true change may lie anywhere from {low} to {high} {unit}"
+        return f"{result}. {anywhere}. {early_end(ruling)}{_needed(ruling, margin)}"
+    if ruling.stop is not None and ruling.stop.is_early:
+        change = f"{signed_points(delta, digits)} {unit}, interval {low} to {high} {early_interval(ruling.stop)}"
+        return f"{result} ({change}; you tolerate -{margin_points(margin)}); {rest(ruling.stop)}"
+    change = f"{signed_points(delta, digits)} {unit}, {interval_name(ruling)} {low} to {high}"
     return f"{result} ({change}; margin {margin_points(margin)})"
 
 
@@ -153,6 +168,8 @@ def _no_answers(ruling: SuiteRuling) -> str:
 
 
 def _cases(ruling: SuiteRuling) -> str:
+    if ruling.stop is not None and ruling.stop.is_early:
+        return first_cases(ruling.stop, len(ruling.pairs.pairs))
     cases = counted(len(ruling.pairs.pairs), "case")
     return f"{cases} in {counted(ruling.units, 'cluster')}" if ruling.has_clusters else cases
 
@@ -191,6 +208,9 @@ def _details(ruling: SuiteRuling, gate: Gate, *, is_verbose: bool) -> Iterator[s
     if ruling.is_corrected:
         count = counted(len(gate.suites), "suite")
         yield f"on its own this would count as worse; among {count}, one drop like this can be chance"
+    yield from order_lines(ruling.stop)
+    if ruling.verdict is Verdict.TOO_FEW_CASES and ruling.stop is not None:
+        yield PLAN_NEEDS_MORE
     if ruling.verdict is Verdict.TOO_FEW_CASES and ruling.power is not None:
         yield from power_lines(ruling.power, ruling.units, "cluster" if ruling.has_clusters else "case")
     for word, moved in (("worse", ruling.worse), ("better", ruling.better)):

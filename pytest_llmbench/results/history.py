@@ -11,6 +11,7 @@ from pytest_llmbench.errors import RunFileFault, UsageFault
 from pytest_llmbench.results.identity import REPORTED, graders_without_judge, identity_differences, judge_differences
 from pytest_llmbench.results.records import LARGEST, ModelInfo, RunInfo
 from pytest_llmbench.results.run_file import SCHEMA, read_run, read_run_file, run_info_from_json
+from pytest_llmbench.results.stopping import incomplete_from_json
 from pytest_llmbench.stats import wilson_interval
 
 STORAGE = Path(".benchmarks")
@@ -46,6 +47,8 @@ class Entry:
     p50_s: float | None
     concurrency: int | None = None
     breaks: tuple[str, ...] = ()
+    stopped_early: str | None = None
+    """How far a suite was asked that stopped early, in answers, as "150 of 500"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,13 +138,15 @@ _COLUMNS = {
     "machine_info": 'STRUCT("system" VARCHAR, machine VARCHAR, cpu STRUCT(brand_raw VARCHAR, "count" INTEGER))',
     "benchmarks": f"STRUCT(extra_info STRUCT(llmbench STRUCT({_RECORD})))[]",
     "llmbench": f'STRUCT("schema" INTEGER, unmeasured STRUCT({_RECORD})[], '
-    "suites MAP(VARCHAR, STRUCT(grader_version INTEGER)), models JSON, options JSON)",
+    "suites MAP(VARCHAR, STRUCT(grader_version INTEGER)), models JSON, options JSON, "
+    "incomplete MAP(VARCHAR, BIGINT[]))",
 }
 # in one pass: a record is summed up as soon as it is read, so that no two files are in memory whole
 _QUERY = """
 WITH records AS (
     SELECT filename, "datetime" AS moment, commit_info.id AS commit, machine_info::VARCHAR AS machine,
-        llmbench.suites AS suites, llmbench.options->'judge' AS judge, llmbench.models::VARCHAR AS models,
+        llmbench.suites AS suites, llmbench.incomplete AS incomplete,
+        llmbench.options->'judge' AS judge, llmbench.models::VARCHAR AS models,
         unnest(list_concat(
             [b.extra_info.llmbench FOR b IN benchmarks IF b.extra_info.llmbench IS NOT NULL],
             coalesce(llmbench.unmeasured, []))) AS r
@@ -149,6 +154,7 @@ WITH records AS (
     WHERE llmbench."schema" <= {schema}
 ), slim AS (
     SELECT filename, moment, commit, machine, models, suites[r."suite"].grader_version AS grader_version,
+        incomplete[r."suite"] AS incomplete,
         r."suite" AS suite, r."role" AS role, r.model AS model, nullif(r.score, 'nan') AS score, r.grader AS grader,
         CASE WHEN NOT list_contains($without_judge, r.grader) THEN judge::VARCHAR END AS judge,
         list_contains([s.outcome FOR s IN r.samples], 'error') AS has_error,
@@ -171,7 +177,7 @@ WITH records AS (
         sum(case_digest::HUGEINT) AS case_digest, sum(prompt_digest::HUGEINT) AS prompt_digest,
         (min(grader), max(grader), max(grader_version))::VARCHAR AS grader, any_value(machine) AS machine,
         coalesce(bool_or(is_bad), false) AS is_bad, any_value(judge) AS judge,
-        any_value(models) AS models
+        any_value(models) AS models, any_value(incomplete) AS incomplete
     FROM slim GROUP BY filename, suite, role
 ), loaded AS (
     -- times measured beside as many others as most of the run: with others they are no one figure
@@ -179,7 +185,7 @@ WITH records AS (
 )
 SELECT filename, moment, commit, suite, role, model, cases, errors, score, answered, format_rate,
     list_aggregate([t.s FOR t IN times IF t.beside = beside], 'quantile_cont', 0.5), nullif(beside, 0),
-    case_digest, prompt_digest, grader, machine, judge, models, is_bad
+    case_digest, prompt_digest, grader, machine, judge, models, incomplete, is_bad
 FROM loaded
 """
 
@@ -251,7 +257,9 @@ def _row(found: tuple[Any, ...]) -> _Row:
         p50_s=p50_s,
         concurrency=concurrency,
     )
-    *digests, judge, models = found[13:19]
+    *digests, judge, models, incomplete = found[13:20]
+    if incomplete:
+        entry = replace(entry, stopped_early=f"{incomplete[1]} of {incomplete[0]}")
     made_of = dict(zip(("cases", "prompts", "grader", "machine"), digests, strict=True))
     return _Row(entry, {**made_of, "concurrency": concurrency}, judge, _model_of(models, role))
 
@@ -326,6 +334,8 @@ def latest_run_file(storage: Path = STORAGE) -> Path:
         for path in sorted(folder.glob("[0-9][0-9][0-9][0-9]_*.json"), reverse=True):
             try:
                 found = read_run_file(path)
+                if incomplete_from_json(found["llmbench"].get("incomplete")):
+                    continue  # it stopped early, and is no baseline
                 newest.append((_moment(str(found.get("datetime", ""))), path))
             except RunFileFault:
                 continue

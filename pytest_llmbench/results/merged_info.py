@@ -28,6 +28,7 @@ def merged_run_info(several: Sequence[RunInfo], roles: Sequence[str] = ()) -> Ru
         judge=_merged_judge([facts.judge for facts in several if facts.judge is not None]),
         broken={role: cause for facts in several for role, cause in facts.broken.items()},
         collected=_merged_collected([facts.collected for facts in several if facts.collected is not None]),
+        stop_plans=tuple({(plan.suite, plan.role): plan for f in several for plan in f.stop_plans}.values()),
     )
 
 

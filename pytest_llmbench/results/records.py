@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 from pytest_llmbench.models.base import Identity
+from pytest_llmbench.results.stopping import Stop, StopPlan
 from pytest_llmbench.stats import mean
 from pytest_llmbench.values import (
     Answer,
@@ -230,6 +231,8 @@ class RunInfo:
     """Why a model could not be asked, or not any more, by role."""
     collected: Collected | None = None
     """None where files were left out by an option (`--lf`, `--ignore`), and in files that do not hold it."""
+    stop_plans: tuple[StopPlan, ...] = ()
+    """Of the suites that may be decided before all cases are asked."""
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -262,6 +265,10 @@ class Run:
     commit: str = ""
     machine: Machine | None = None
     stopped: str | None = None
+    stops: tuple[Stop, ...] = ()
+    """Where its gate stopped, as its file has it; a run that is not written yet has only its plans."""
+    incomplete: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """The planned and the asked cases of the suites that were not asked whole."""
 
 
 def outcome_of(samples: Sequence[Sample]) -> tuple[Outcome, float | None]:

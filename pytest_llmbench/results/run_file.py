@@ -7,7 +7,7 @@ Readers pass over fields that they do not know, and need none that has a default
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
@@ -28,6 +28,7 @@ from pytest_llmbench.results.records import (
     SuiteInfo,
     TokenPrice,
 )
+from pytest_llmbench.results.stopping import StopPlan, incomplete_from_json, stops_from_json
 from pytest_llmbench.values import AsTyped, GateKind, Json, Outcome, Sampling, Source, Split, Trust
 
 if TYPE_CHECKING:
@@ -188,6 +189,7 @@ class _Block:
     expected: Mapping[str, str] = field(default_factory=dict)
     broken: Mapping[str, str] = field(default_factory=dict)
     collected: Collected | None = None
+    stop_plans: tuple[StopPlan, ...] = ()
 
 
 def block_to_json(run: Run) -> JsonObject:
@@ -195,7 +197,8 @@ def block_to_json(run: Run) -> JsonObject:
     return {
         "schema": SCHEMA,
         "unmeasured": [record_to_json(record) for record in (*run.records, *run.twins) if not record.latencies_s],
-        **run_info_to_json(run.facts),
+        **run_info_to_json(replace(run.facts, stop_plans=())),  # they stand in the gate
+        **({"incomplete": {name: list(pair) for name, pair in run.incomplete.items()}} if run.incomplete else {}),
         "totals": _totals(run.records),
         **({} if run.stopped is None else {"stopped": run.stopped}),
         "gate": None,
@@ -212,6 +215,7 @@ def run_info_to_json(facts: RunInfo) -> JsonObject:
         "expected": dict(facts.expected),
         **({"broken": dict(facts.broken)} if facts.broken else {}),
         **({} if facts.collected is None else {"collected": asdict(facts.collected)}),
+        **({"stop_plans": [asdict(plan) for plan in facts.stop_plans]} if facts.stop_plans else {}),
     }
     return {name: strict_json(value) for name, value in found.items()}
 
@@ -265,6 +269,7 @@ def run_info_from_json(found: object) -> RunInfo:
         expected=block.expected,
         broken=block.broken,
         collected=block.collected,
+        stop_plans=block.stop_plans,
     )
 
 
@@ -363,21 +368,31 @@ def _run_from_json(path: Path, found: JsonObject) -> Run:
             case = entry.get("case") if isinstance(entry, dict) else None
             which = f'the record of case "{case}"' if case is not None else "a record"
             raise RunFileFault(f"{path}: {which} is broken: {fault}.") from None
+    once, twins = _apart(records)
     try:
         facts = run_info_from_json(block)
+        stops = stops_from_json(block.get("gate"), _cases(once))
     except ValueError as fault:
         raise RunFileFault(f"{path}: the llmbench block is broken: {fault}.") from None
     commit = found.get("commit_info")
-    once, twins = _apart(records)
     return Run(
         records=once,
         twins=twins,
-        facts=facts,
+        facts=replace(facts, stop_plans=tuple(stop.plan for stop in stops)),
+        stops=stops,
+        incomplete=incomplete_from_json(block.get("incomplete")),
         datetime=str(found.get("datetime", "")),
         commit=str(commit.get("id", "")) if isinstance(commit, dict) else "",
         machine=machine_from_json(found.get("machine_info")),
         stopped=str(block["stopped"]) if block.get("stopped") else None,
     )
+
+
+def _cases(records: Sequence[Record]) -> dict[tuple[str, str], list[str]]:
+    found: dict[tuple[str, str], list[str]] = {}
+    for record in records:
+        found.setdefault((record.suite, record.role), []).append(record.case)
+    return found
 
 
 def _apart(records: Sequence[Record]) -> tuple[tuple[Record, ...], tuple[Record, ...]]:

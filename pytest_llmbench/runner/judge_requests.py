@@ -48,7 +48,12 @@ class JudgeRequests:
         return self._builder.style_of(self.spec) or PromptStyle.CHAT
 
     def plan(
-        self, items: Sequence[Item], identity: Callable[[str], Identity | None], *, is_dealt: bool
+        self,
+        items: Sequence[Item],
+        identity: Callable[[str], Identity | None],
+        *,
+        is_dealt: bool,
+        parts: Mapping[str, tuple[Item, int]] | None = None,
     ) -> JudgePlan | None:
         """Plan what the judge is asked about these items; None if that is nothing. The answer store is not opened.
 
@@ -56,6 +61,8 @@ class JudgeRequests:
             items: of the run.
             identity: gives what the model of a role is, once it is opened.
             is_dealt: only parts of the plan are asked in this process, and a model stays open for what may come.
+            parts: the item and the number of its first answer, by the keys under which answers come; None where all
+                answers of an item come under its own key.
 
         Raises:
             UsageFault: the judge cannot be opened, or would judge itself.
@@ -64,7 +71,9 @@ class JudgeRequests:
         if not judged:
             return None
         self._refuse_itself(judged)
-        requests = partial(self._requests, self.prompt_style, {item.key: item for item in judged})
+        known = {item.key: (item, 0) for item in judged} if parts is None else parts
+        asked = {key: own for key, own in known.items() if self.judges(own[0])}
+        requests = partial(self._requests, self.prompt_style, asked)
         self._builder.check_price(self.spec)
         allowing = frozenset(item.spec.role for item in judged if self._judging(item).allow_self)
         samples = self._builder.settings.samples
@@ -72,7 +81,7 @@ class JudgeRequests:
             name=f"judge {self.spec.name}",
             open=partial(self._builder.open_model, self.spec),
             through=partial(self._builder.through, self.spec),
-            items={item.key: item.spec.role for item in judged},
+            items={key: item.spec.role for key, (item, _) in asked.items()},
             requests=requests,
             n_replies=sum(samples * self._judging(item).votes for item in judged),
             objection=partial(self._objection, identity, allowing),
@@ -107,12 +116,12 @@ class JudgeRequests:
         return self._judgings[item.loaded.suite.name]
 
     def _requests(
-        self, style: PromptStyle, items: Mapping[str, Item], key: str, answers: Answers
+        self, style: PromptStyle, asked: Mapping[str, tuple[Item, int]], key: str, answers: Answers
     ) -> tuple[Request, ...]:
-        item = items[key]
+        item, first = asked[key]
         judging, sampling = self._judging(item), self._sampling(item.loaded.suite.name, self.prompt_style)
         found: list[Request] = []
-        for place, answer in enumerate(answers):
+        for place, answer in enumerate(answers, start=first):
             prompt = self._prompt(item, answer, style)
             if prompt is None:
                 continue

@@ -18,7 +18,7 @@ from dataclasses import replace
 from pytest_llmbench.errors import Caught, caught
 from pytest_llmbench.models.base import Identity, Model
 from pytest_llmbench.runner.calls import SharedModel, ask_model, broken, close_model, first_fatal, open_model
-from pytest_llmbench.runner.slots import GIVEN_UP, Listener, ModelPlan, Progress, Slot, Tally, samples_of
+from pytest_llmbench.runner.slots import GIVEN_UP, Listener, ModelPlan, Progress, Slot, Tally, samples_of, sweeps_of
 from pytest_llmbench.values import Answer, AnswerError, Request
 
 _WAIT_SLICE_S = 0.2
@@ -91,6 +91,15 @@ class Prefetcher:
                     self._undealt[slot.role] -= 1
                     if not slot.done.is_set():
                         self._waiting.append(slot)
+            self._tests.notify_all()
+
+    def drop(self, keys: Iterable[str]) -> None:
+        """Give up items that are not dealt: nothing of them will be asked."""
+        with self._tests:
+            for slot in (self._slots[key] for key in keys):
+                if not slot.is_dealt:
+                    slot.is_dealt = True
+                    self._undealt[slot.role] -= 1
             self._tests.notify_all()
 
     def supply(self, key: str, requests: tuple[Request, ...] | AnswerError) -> None:
@@ -277,7 +286,7 @@ class Prefetcher:
         """Have a model checked by what it answered; a check that breaks takes nothing from the answers."""
         check = plan.check
         if check is not None and slots and not self._halt.is_set():
-            requests = [slot.requests[sample] for slot, sample in samples_of(slots)]
+            requests = [request for slot in slots for request in slot.requests]
             caught(check, model, requests, [answer for slot in slots for answer in slot.whole()])
 
     def _ask_all(self, slots: Sequence[Slot], model: Model, tally: Tally) -> AnswerError | None:
@@ -288,7 +297,9 @@ class Prefetcher:
             fatal = self._ask(model, samples_of([slot]), tally)
             if fatal is not None or self._halt.is_set():
                 return fatal
-        todo = samples_of([slot for slot in slots if not slot.is_suspect])
+        # with -x a test is waited for before much more is asked, so that all samples of a case come together
+        others = [slot for slot in slots if not slot.is_suspect]
+        todo = samples_of(others) if self._is_bounded else sweeps_of(others)
         step = model.concurrency if self._is_bounded else max(len(todo), 1)
         for first in range(0, len(todo), step):
             if self._is_bounded:

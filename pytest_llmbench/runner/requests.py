@@ -162,6 +162,11 @@ class RequestBuilder:
                 answers.path, reuse=answers.reuse, token=answers.token or uuid4().hex, is_owner=answers.is_owner
             )
 
+    @property
+    def store(self) -> AnswerStore | None:
+        """The answer store, once it is open."""
+        return self._store
+
     def check_price(self, spec: ModelSpec) -> None:
         """Check that what a model's answers cost is known, where the run has a limit.
 

@@ -7,6 +7,7 @@ from pytest_llmbench.grading.parallel import allow_at_once
 from pytest_llmbench.models.base import Identity
 from pytest_llmbench.models.catalog import ModelSpec
 from pytest_llmbench.results.records import Collected, JudgeInfo, ModelInfo, Record, RunInfo, SuiteInfo
+from pytest_llmbench.results.stopping import StopPlan
 from pytest_llmbench.runner.ahead import GradingAhead
 from pytest_llmbench.runner.budget import token_price
 from pytest_llmbench.runner.calls import SharedModel, first_fatal
@@ -17,6 +18,7 @@ from pytest_llmbench.runner.prefetch import Prefetcher
 from pytest_llmbench.runner.requests import RequestBuilder
 from pytest_llmbench.runner.settings import AnswersSettings, Item, RunSettings
 from pytest_llmbench.runner.slots import Progress
+from pytest_llmbench.runner.staged import Course, NotAsked, Staged, apart, part_key
 from pytest_llmbench.runner.trained import TrainedCases
 from pytest_llmbench.suites.loader import LoadedSuite
 from pytest_llmbench.suites.registry import SuiteRegistry
@@ -57,6 +59,8 @@ class Runner:
         self._answers: Prefetcher | None = None
         self._judge: Judge | None = None
         self._ahead: GradingAhead | None = None
+        self._staged: Staged | None = None
+        self._stop_plans: tuple[StopPlan, ...] = ()
         self._items: dict[str, Item] = {}
 
     @property
@@ -66,12 +70,21 @@ class Runner:
 
     # -- the plan
 
-    def start(self, items: Sequence[Item], *, is_dealt: bool = False) -> None:
-        """Begin to answer a plan, in its order.
+    def start(
+        self,
+        items: Sequence[Item],
+        *,
+        is_dealt: bool = False,
+        course: Course | None = None,
+        stop_plans: Sequence[StopPlan] = (),
+    ) -> None:
+        """Begin to answer a plan, in its order or as its course decides.
 
         Args:
             items: what survived selection.
             is_dealt: ask only for what is dealt to this process, or wanted, not for the whole plan.
+            course: decides in stages what is asked; None to ask everything.
+            stop_plans: by which it does, to be recorded.
 
         Raises:
             UsageFault: see `RequestBuilder.plans`, `JudgeRequests.plan` and `AnswerStore`; a training manifest
@@ -80,22 +93,33 @@ class Runner:
         self._trained.read(items)
         model_plans = self.builder.plans(items)
         self._items.update((item.key, item) for item in items)
-        judge = self.judge_requests
-        plan = None if judge is None else judge.plan(items, self._identity, is_dealt=is_dealt)
+        self._stop_plans = tuple(stop_plans)
+        is_staged, judge = course is not None, self.judge_requests
+        samples, parts = self.settings.samples, None
+        if is_staged:
+            model_plans = apart(model_plans)
+            parts = {part_key(item.key, sample): (item, sample) for item in items for sample in range(samples)}
+        plan = None if judge is None else judge.plan(items, self._identity, is_dealt=is_dealt or is_staged, parts=parts)
         self.builder.open_store([*(item.spec for item in items), *([judge.spec] if judge and plan else [])])
         if plan is not None:
             self._judge = Judge(plan)
             self._judge.start()
         # a judge that waits for the end of a model's work would wait for ever for tests that wait for it
-        is_bounded = self.settings.is_bounded and not (plan is not None and plan.alone_with)
-        self._ahead = self._grading_ahead(items)
+        is_bounded = self.settings.is_bounded and not (plan is not None and plan.alone_with) and not is_staged
+        self._ahead = self._grading_ahead(_by_key(items, parts))
         listener = self._ahead or self._judge
-        self._answers = Prefetcher(model_plans, is_bounded=is_bounded, is_dealt=is_dealt, listener=listener)
+        self._answers = Prefetcher(
+            model_plans, is_bounded=is_bounded, is_dealt=is_dealt or is_staged, listener=listener
+        )
+        if course is not None:
+            self._staged = Staged(self._items, samples, course, answers=self._answers, take=self._take)
+            if not is_dealt and items:
+                self._staged.begin(items[0].spec.role)
         self._answers.start()
 
-    def _grading_ahead(self, items: Sequence[Item]) -> GradingAhead | None:
-        """Give what grades the items that may be graded several at once; None where there are none."""
-        parallel = {item.key: item for item in items if self._item_grader.is_parallel(item)}
+    def _grading_ahead(self, items: Mapping[str, Item]) -> GradingAhead | None:
+        """Give what grades the items, by key, that may be graded several at once; None where there are none."""
+        parallel = {key: item for key, item in items.items() if self._item_grader.is_parallel(item)}
         if not parallel or self.settings.graders <= 1:
             return None
         allow_at_once(self.settings.graders)
@@ -103,8 +127,11 @@ class Runner:
 
     def deal(self, keys: Sequence[str], *, n_suspect: int = 0) -> None:
         """Have items of the plan asked in this process; see `Prefetcher.deal`."""
-        if self._answers is not None:
-            self._answers.deal([key for key in keys if key in self._items], n_suspect=n_suspect)
+        own = [key for key in keys if key in self._items]
+        if self._staged is not None:
+            self._staged.deal(own, n_suspect)
+        elif self._answers is not None:
+            self._answers.deal(own, n_suspect=n_suspect)
 
     def _identity(self, role: str) -> Identity | None:
         """Give what the model of a role is, once it is opened."""
@@ -121,20 +148,33 @@ class Runner:
 
     # -- results
 
-    def result(self, key: str, while_waiting: Callable[[Progress], None] | None = None) -> Result:
-        """Wait for the answers of an item, grade them, and keep the record."""
+    def result(self, key: str, while_waiting: Callable[[Progress], None] | None = None) -> Result | NotAsked:
+        """Wait for the answers of an item, grade them, and keep the record; or give why it is not asked."""
         if self._answers is None:
             raise RuntimeError("a result was asked for before the plan was started")
+        if self._staged is not None:
+            return self._staged.result(key, while_waiting)
+        return self._take(self._items[key], key, while_waiting)
+
+    def _take(self, item: Item, key: str, while_waiting: Callable[[Progress], None] | None = None) -> Result:
+        """Wait for the answers under a key, an item's or that of a part of it, and grade them."""
+        if self._answers is None:
+            raise RuntimeError("answers were asked for before the plan was started")
         answers = self._answers.take(key, while_waiting)
         replies = () if self._judge is None else self._judge.take(key, while_waiting)
         fatal = first_fatal((*answers, *replies))
         if fatal is not None:
             self.has_fatal = True
-            self._broken.setdefault(self._items[key].spec.role, fatal.cause)
-        return self._item_grader.grade(self._items[key], answers, replies, self._graded(key, while_waiting))
+            self._broken.setdefault(item.spec.role, fatal.cause)
+        return self._item_grader.grade(item, answers, replies, self._graded(key, while_waiting))
+
+    def _arrived(self, item: Item, key: str, answers: Sequence[Answer | AnswerError]) -> Result:
+        """Grade answers that arrived before a run was interrupted."""
+        replies = () if self._judge is None else self._judge.arrived(key)
+        return self._item_grader.grade(item, answers, replies, self._graded(key))
 
     def _graded(self, key: str, while_waiting: Callable[[Progress], None] | None = None) -> Grades | None:
-        """Take the grades of an item that was graded ahead; None for any other."""
+        """Take the grades of answers that were graded ahead; None for any other."""
         if self._ahead is None or self._answers is None:
             return None
         answers = self._answers
@@ -146,16 +186,27 @@ class Runner:
         Args:
             reported: the keys of items whose tests have reported; these are left out.
         """
+        if self._staged is not None:
+            yield from self._staged.keep_arrived(reported, self._arrived)
+            return
         arrived = {} if self._answers is None else self._answers.arrived()
         for key, answers in arrived.items():
             if key not in reported and any(isinstance(answer, Answer) for answer in answers):
-                replies = () if self._judge is None else self._judge.arrived(key)
-                yield key, self._item_grader.grade(self._items[key], answers, replies, self._graded(key)).record
+                yield key, self._arrived(self._items[key], key, answers).record
 
     def lost(self, item: Item, cause: str) -> Result:
         """Make the result of an item that another process was to answer, and did not."""
         self.builder.check_styles([item])
         return self._item_grader.grade(item, (AnswerError(cause=cause),) * self.settings.samples)
+
+    def is_trained(self, item: Item) -> bool:
+        """Return whether the model of an item was trained on its case, as far as that is known.
+
+        Raises:
+            UsageFault: see `RequestBuilder.check_styles` and `TrainedCases.read`.
+        """
+        self.builder.check_styles([item])
+        return bool(self._trained.why(item, self.builder.prompt(item)))
 
     def note(self, item: Item) -> None:
         """Keep the prompt of an item whose own process ended without passing it on."""
@@ -171,7 +222,11 @@ class Runner:
     def release(self, key: str) -> None:
         """Release the model of an item whose test has ended."""
         item = self._items.get(key)
-        if self._answers is not None and item is not None and item.needs_model:
+        if item is None or not item.needs_model:
+            return
+        if self._staged is not None:
+            self._staged.release(key)
+        elif self._answers is not None:
             self._answers.release(key)
 
     def finish(self, while_waiting: Callable[[Progress], None] | None = None) -> None:
@@ -231,6 +286,7 @@ class Runner:
             expected=self._item_grader.expected,
             judge=self._judge_facts(),
             broken=dict(self._broken),
+            stop_plans=self._stop_plans,
             collected=None
             if self.settings.paths is None
             else Collected(paths=self.settings.paths, suites=self.suites.names),
@@ -240,6 +296,11 @@ class Runner:
         if self.judge_requests is None:
             return None
         return self.judge_requests.facts(self._items.values(), None if self._judge is None else self._judge.identity)
+
+
+def _by_key(items: Sequence[Item], parts: Mapping[str, tuple[Item, int]] | None) -> dict[str, Item]:
+    """Give the items by the keys under which their answers come."""
+    return {item.key: item for item in items} if parts is None else {key: item for key, (item, _) in parts.items()}
 
 
 def _held_cases(loaded: LoadedSuite) -> tuple[str, ...] | None:

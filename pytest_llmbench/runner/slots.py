@@ -133,6 +133,12 @@ def samples_of(slots: Sequence[Slot]) -> list[tuple[Slot, int]]:
     return [(slot, sample) for slot in slots for sample in range(len(slot.requests))]
 
 
+def sweeps_of(slots: Sequence[Slot]) -> list[tuple[Slot, int]]:
+    """Give every sample of some slots in sweeps: the first of each, then the second of each."""
+    most = max((len(slot.requests) for slot in slots), default=0)
+    return [(slot, sample) for sample in range(most) for slot in slots if sample < len(slot.requests)]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
     """All samples of one item. `needs_model` keeps the model open until the item is done.

@@ -797,7 +797,10 @@ class Heard:
 
 
 def test_a_listener_hears_of_whole_items_and_of_closed_models() -> None:
-    """Each item once, when its last answer is there; each model when it is closed, before the next is opened."""
+    """Each item once, when its last answer is there; each model when it is closed, before the next is opened.
+
+    Samples come in sweeps: the second of `a` behind the first of `b`.
+    """
     log: list[str] = []
     first, second = Scripted(log=log), Scripted(log=log)
     plans = [plan(first, ask("a", samples=2), ask("b")), plan(second, ask("c", role="n"), role="n")]
@@ -807,7 +810,7 @@ def test_a_listener_hears_of_whole_items_and_of_closed_models() -> None:
     within(lambda: generation.take("c[n]"))
     generation.close()
 
-    assert log == ["open", "a[m] a/0, a/1", "b[m] b/0", "close", "closed m", "open", "c[n] c/0", "close", "closed n"]
+    assert log == ["open", "b[m] b/0", "a[m] a/0, a/1", "close", "closed m", "open", "c[n] c/0", "close", "closed n"]
 
 
 def test_a_listener_hears_of_errors_too() -> None:

@@ -16,12 +16,14 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.results.records import Record, RunInfo
 from pytest_llmbench.results.run_file import record_to_json, run_info_from_json, run_info_to_json
 
@@ -279,24 +281,36 @@ class WorkerChannel:
 
 
 class BaselineFile:
-    """Passes each worker the file that the run is compared with, so that it can see whether that fits its plan."""
+    """Passes each worker the files that the run is compared with, so that it can see whether they fit its plan."""
 
-    def __init__(self, path: Path):
-        self._path = path
+    def __init__(self, paths: Sequence[Path]):
+        self._files = json.dumps([(str(path), _file_digest(path)) for path in paths])
 
     @classmethod
-    def register(cls, config: pytest.Config, path: Path) -> None:
-        """Pass the file to the workers that are about to start."""
+    def register(cls, config: pytest.Config, paths: Sequence[Path]) -> None:
+        """Pass the files to the workers that are about to start."""
         if is_controller(config):
-            config.pluginmanager.register(cls(path.absolute()), "llmbench-baseline")
+            config.pluginmanager.register(cls([path.absolute() for path in paths]), "llmbench-baseline")
 
     @staticmethod
-    def of_worker(config: pytest.Config) -> Path | None:
-        """Give a worker the file; None where there is none."""
-        path: str | None = config.workerinput.get("llmbench_baseline")  # type: ignore[attr-defined]
-        return None if path is None else Path(path)
+    def of_worker(config: pytest.Config) -> tuple[Path, ...]:
+        """Give a worker the files; none where there are none.
+
+        Raises:
+            UsageFault: one was changed since the controller read it.
+        """
+        given: str = config.workerinput.get("llmbench_baseline", "[]")  # type: ignore[attr-defined]
+        files: list[tuple[str, str]] = json.loads(given)
+        for path, digest in files:
+            if _file_digest(Path(path)) != digest:
+                raise UsageFault(f"{path}: the baseline was changed while the run began; run it again.")
+        return tuple(Path(path) for path, _ in files)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         """Write it into what a worker is started with."""
-        node.workerinput["llmbench_baseline"] = str(self._path)
+        node.workerinput["llmbench_baseline"] = self._files
+
+
+def _file_digest(path: Path) -> str:
+    return sha256(path.read_bytes()).hexdigest()

@@ -17,6 +17,7 @@ from pytest_llmbench.report.html.subject import Subject, link
 from pytest_llmbench.report.html.svg import Scale, picture, tag
 from pytest_llmbench.report.safe_text import clipped
 from pytest_llmbench.report.sentences import Sentence, deciding_sample, gate_sentences, min_score_sentences
+from pytest_llmbench.report.stopping import interval_name
 from pytest_llmbench.values import Outcome
 
 _SHOWN_MOVED = 6
@@ -160,7 +161,7 @@ def _sentence(ruling: RunRuling) -> str:
     if ruling.refusal is not None:
         return f"Not judged: {ruling.refusal}"
     gate, verdict = ruling.gate, ruling.verdict
-    missed = [floor for floor in ruling.floors if not floor.is_reached and floor.why_advice_only is None]
+    missed = [floor for floor in ruling.floors if floor.is_reached is False and floor.why_advice_only is None]
     if gate is None or (missed and gate.verdict is not Verdict.WORSE):
         return "A minimum score is missed." if missed else "Every minimum score is reached."
     if gate.broken is not None:
@@ -231,7 +232,8 @@ def _plot(ruling: SuiteRuling, scale: Scale, margin: float, tone: Tone) -> Marku
         return None
     (low, high), cases = ruling.interval, len(ruling.pairs.pairs)
     label = (
-        f"change {points(ruling.delta, cases)} points, 90% interval {points(low, cases)} to {points(high, cases)}; "
+        f"change {points(ruling.delta, cases)} points, {interval_name(ruling)} {points(low, cases)} to "
+        f"{points(high, cases)}; "
         f"margin {margin_points(margin)} points"
     )
     middle = _HEIGHT / 2

@@ -13,6 +13,7 @@ from pytest_llmbench.report.html.section import Section, template
 from pytest_llmbench.report.html.subject import Subject, link
 from pytest_llmbench.report.html.svg import stretched, tag
 from pytest_llmbench.report.html.timings import Timing, load_text, timings
+from pytest_llmbench.report.stopping import interval_name
 from pytest_llmbench.report.terminal.scoreboard import Line, cost_text, scoreboard, tokens_in_out
 
 _FORMAT_GOOD, _FORMAT_FAIR = 0.99, 0.9
@@ -47,6 +48,7 @@ class Cell:
     link: str
     bar: Markup
     cases: int
+    planned: int | None
     change: Change | None
     times: str
     spent: tuple[str, ...]
@@ -95,6 +97,7 @@ def _cell(line: Line, place: int, ruling: SuiteRuling | None, times: Mapping[tup
         link=link(f="all", s=line.suite, m=line.role),
         bar=_bar(line),
         cases=line.cases,
+        planned=line.planned,
         change=_change(ruling),
         times="" if timing is None else _times(timing),
         spent=tuple(_spent(line)),
@@ -147,7 +150,8 @@ def _change(ruling: SuiteRuling | None) -> Change | None:
         remark = remark if ruling.verdict is not Verdict.INCONCLUSIVE else ", undecided because of errors"
     elif ruling.delta < 0:
         tone = Tone.BAD
-    text = f"{points(ruling.delta, cases)} points, 90% interval {points(low, cases)} to {points(high, cases)}"
+    ends = f"{points(low, cases)} to {points(high, cases)}"
+    text = f"{points(ruling.delta, cases)} points, {interval_name(ruling)} {ends}"
     return Change(
         sign="▲" if ruling.delta > 0 else "▼" if ruling.delta < 0 else "±",
         text=points(abs(ruling.delta), cases).lstrip("+±"),

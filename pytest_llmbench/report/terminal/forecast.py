@@ -3,10 +3,12 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from pytest_llmbench.gate.early import StopMode
 from pytest_llmbench.gate.power import expected_power
 from pytest_llmbench.report.format import counted, dollars
 from pytest_llmbench.report.safe_text import on_one_line, visible
 from pytest_llmbench.report.sentences import planned_power_lines
+from pytest_llmbench.report.stop_forecast import stop_forecast
 from pytest_llmbench.report.terminal.layout import Span, Style, Styled, folded, table
 from pytest_llmbench.runner.forecast import Forecast
 from pytest_llmbench.values import GateKind
@@ -34,13 +36,16 @@ _COLUMNS = (
 )
 
 
-def forecast_lines(lines: Sequence[Forecast], margin: float, width: int) -> Iterator[Styled]:
+def forecast_lines(
+    lines: Sequence[Forecast], margin: float, width: int, stop_mode: StopMode | None = None
+) -> Iterator[Styled]:
     """Lay the plan out: a table, its sum, and each suite's power to decide.
 
     Args:
         lines: a suite under a model each.
         margin: of the gate, a share.
         width: of the terminal.
+        stop_mode: when suites are decided early; None if they are not.
     """
     titles = [Span(column.title, Style.TITLE) for column in _COLUMNS]
     rows = [[Span(visible(column.cell(line))) for column in _COLUMNS] for line in lines]
@@ -52,6 +57,8 @@ def forecast_lines(lines: Sequence[Forecast], margin: float, width: int) -> Iter
         line = next(line for line in lines if line.suite == suite)
         for text in _power_lines(line, margin):
             yield from folded((), text, None)
+        if stop_mode is not None and line.gate is GateKind.STATISTICAL:
+            yield from folded((), visible(stop_forecast(line, stop_mode, margin)), None)
 
 
 def _power_lines(line: Forecast, margin: float) -> Iterator[str]:

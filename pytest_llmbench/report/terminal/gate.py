@@ -91,6 +91,9 @@ def ruling_properties(ruling: RunRuling) -> Iterator[tuple[str, str]]:
             count = n_trained or sum(pair.is_trained for pair in suite.pairs.pairs)
             how = "left out" if n_trained else "compared, which was allowed"
             yield f"llmbench.trained.{suite.pairs.suite}[{suite.pairs.role}]", f"{counted(count, 'case')} {how}"
+        if suite.stop is not None and suite.stop.is_early:
+            where = f"{suite.stop.asked} of {len(suite.stop.plan.cases)} cases asked"
+            yield f"llmbench.stopped.{suite.pairs.suite}[{suite.pairs.role}]", f"{suite.stop.reason}: {where}"
         if suite.why_advice_only is not None:
             yield f"llmbench.advice_only.{suite.pairs.suite}[{suite.pairs.role}]", suite.why_advice_only
     for together in () if ruling.gate is None else ruling.gate.together:

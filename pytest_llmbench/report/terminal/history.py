@@ -78,7 +78,7 @@ def _cells(entry: Entry) -> list[str]:
     return [
         on_one_line(moment(entry.date)) or "-",
         on_one_line(short_commit(entry.commit)) or "-",
-        str(entry.cases),
+        entry.stopped_early or str(entry.cases),
         percent(entry.score),
         interval(entry.interval),
         percent(entry.format_rate),

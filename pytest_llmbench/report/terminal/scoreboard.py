@@ -6,7 +6,7 @@ flight, rows in a batch) under which most of its answers were measured.  Reused 
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pytest_llmbench.gate.latency import usual_concurrency
 from pytest_llmbench.report.format import count_briefly, counted, dollars, interval, percent, seconds
@@ -24,6 +24,7 @@ class Line:
 
     The times are those of `timed` answers, all measured at `concurrency` (None where that is not known);
     `measured` answers have a time in all. `errors` counts the cases that have a sample without an answer.
+    `planned` is how many cases there would have been, where a suite stopped early.
     Of `samples` with an answer, `cut_off` ended at their limit of tokens. `spending` is the model's,
     `judge_spending` that of the judge of its answers. `is_trained` is a line of the cases that the model was trained
     on, which are in no other.
@@ -33,6 +34,7 @@ class Line:
     is_trained: bool
     role: str
     cases: int
+    planned: int | None
     answered: int
     passed: int
     score: float | None
@@ -69,12 +71,20 @@ def scoreboard(records: Sequence[Record], facts: RunInfo | None = None) -> tuple
     groups: dict[tuple[str, str], tuple[list[Record], list[Record]]] = {}
     for record in records:
         groups.setdefault((record.suite, record.role), ([], []))[record.is_trained].append(record)
-    return tuple(
+    lines = (
         _line(suite, role, group, prices.get(role), judge_price)
         for (suite, role), sides in groups.items()
         for group in sides
         if group
     )
+    planned = {} if facts is None else {(plan.suite, plan.role): len(plan.cases) for plan in facts.stop_plans}
+    return tuple(
+        line if line.is_trained else _with_planned(line, planned.get((line.suite, line.role), 0)) for line in lines
+    )
+
+
+def _with_planned(line: Line, planned: int) -> Line:
+    return replace(line, planned=planned) if planned > line.cases and not line.is_trained else line
 
 
 def _line(
@@ -94,6 +104,7 @@ def _line(
         is_trained=records[0].is_trained,
         role=role,
         cases=len(records),
+        planned=None,
         answered=len(scores),
         passed=sum(record.outcome is Outcome.PASSED for record in records),
         score=mean(scores) if scores else None,
@@ -112,6 +123,10 @@ def _line(
         spending=model_spending(samples, price),
         judge_spending=judge_spending([sample for record in records for sample in record.samples], judge_price),
     )
+
+
+def _cases(line: Line) -> str:
+    return str(line.cases) if line.planned is None else f"{line.cases} of {line.planned}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +174,7 @@ def _errors_style(line: Line) -> Style:
 _COLUMNS = (
     _Column(title="suite", cell=lambda line: line.name, weight=13, is_left=True),
     _Column(title="model", cell=lambda line: line.role, weight=13, is_left=True),
-    _Column(title="cases", cell=lambda line: str(line.cases), weight=9),
+    _Column(title="cases", cell=lambda line: _cases(line), weight=9),
     _Column(title="passed", cell=lambda line: str(line.passed), weight=3),
     _Column(title="score", cell=lambda line: percent(line.score), weight=13),
     _Column(title="95% interval", cell=lambda line: interval(line.interval), weight=11),

@@ -15,18 +15,23 @@ import json
 import sqlite3
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.models.base import Identity
+from pytest_llmbench.runner.store import stop_plans
 from pytest_llmbench.runner.store.file import APPLICATION_ID, BUSY_S, VERSION, cannot, check_file
 from pytest_llmbench.runner.store.keys import Key, model_key, request_key
 from pytest_llmbench.runner.store.locks import RunLife
+from pytest_llmbench.runner.store.stop_plans import StopPlans
 from pytest_llmbench.values import Answer, Request, ToolCall
+
+T = TypeVar("T")
 
 _NO_RUN = 2**62  # of who only looks: behind all runs
 
@@ -58,7 +63,7 @@ CREATE TABLE IF NOT EXISTS known (
 """
 _FIELDS = tuple(field.name for field in fields(Answer))
 
-_TABLES = {"run", "asked", "answer", "known"}
+_TABLES = {"run", "asked", "answer", "known", stop_plans.TABLE}
 
 _FIND = (
     "SELECT answer, run FROM answer WHERE request = ? AND role = ? AND copy = ? "
@@ -207,6 +212,21 @@ class AnswerStore:
             "INSERT OR REPLACE INTO answer VALUES (?, ?, ?, ?, ?)", (key.request, self._run, role, key.copy, text)
         )
 
+    def with_plans(self, use: Callable[[StopPlans], T]) -> T | None:
+        """Read or write the plans of early stops; None where the store cannot be used any more."""
+        with self._lock:
+            if self.fault is None:
+                try:
+                    return use(StopPlans(self._connection, self._run, self._life.is_alive))
+                except (sqlite3.Error, ValueError, TypeError) as fault:
+                    self._give_up("be used any more", fault)
+        return None
+
+    @property
+    def reuse(self) -> Reuse:
+        """Which stored answers are used."""
+        return self._reuse
+
     def finish(self) -> None:
         """Mark this run as finished, so that the next one begins anew."""
         self._write("UPDATE run SET is_finished = 1 WHERE id = ?", (self._run,))
@@ -242,7 +262,7 @@ class AnswerStore:
     def _lay_out(self) -> None:
         execute = self._connection.execute
         execute("BEGIN IMMEDIATE")
-        for statement in _LAYOUT.split(";"):  # another process may have been first
+        for statement in (_LAYOUT + stop_plans.LAYOUT).split(";"):  # another process may have been first
             if statement.strip():
                 execute(statement)
         execute(f"PRAGMA application_id = {APPLICATION_ID}")
