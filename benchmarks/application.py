@@ -10,7 +10,7 @@ from pathlib import Path
 from measure import alternate, pytest_command, run
 from overhead import QUIET, write_recorded
 
-ROUNDS = 5
+ROUNDS = 3
 CASES = 10_000
 APP = "def answer(inputs): return inputs['word']\n"
 

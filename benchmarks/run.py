@@ -16,6 +16,7 @@ PARTS = (
     ("grading.py",),
     ("training.py",),
     ("reasoning.py",),
+    ("checks.py",),
     ("application.py",),
     ("report.py",),
     ("gate_speed.py",),
