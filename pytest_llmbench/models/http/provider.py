@@ -6,28 +6,27 @@ One event loop, run inside `answer()`, keeps the requests in flight, as for mode
 import asyncio
 import hashlib
 import json
-import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from pytest_llmbench.errors import ModelFault, UsageFault
+from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.models.app_reply import AppReplyFault, answer_of
 from pytest_llmbench.models.app_request import last_user_message, messages_of, new_session, sampling_of, tools_of
-from pytest_llmbench.models.base import STOPPED, Identity, Opened, OpenSettings, Traits
+from pytest_llmbench.models.base import Identity, OpenSettings, Traits
 from pytest_llmbench.models.http.client import Client
 from pytest_llmbench.models.http.endpoint import endpoint_of
 from pytest_llmbench.models.http.entry import HttpEntry
 from pytest_llmbench.models.http.reply import ReplyFault, reader_for
 from pytest_llmbench.models.http.templates import TemplateFault, compile_value
+from pytest_llmbench.models.openai.exchanges import Exchanges
 from pytest_llmbench.models.openai.failure import Failure
-from pytest_llmbench.models.openai.retries import Dispatch, Load, RetryPolicy, Tried
-from pytest_llmbench.values import Answer, AnswerError, Arrived, PromptStyle, Request
+from pytest_llmbench.models.openai.retries import Load, RetryPolicy, Tried
+from pytest_llmbench.values import Answer, AnswerError, PromptStyle, Request
 
 CONCURRENCY = 16
 TIMEOUT_S = 120.0
-HALT_POLL_S = 0.05
 _MESSAGE_LENGTH = 500  # room for the beginning of a reply
 _ACCEPTED = {"none": "application/json", "sse": "text/event-stream", "text": "text/plain, */*"}
 
@@ -81,7 +80,7 @@ class HttpProvider:
         return HttpModel(entry, settings)
 
 
-class HttpModel(Opened):
+class HttpModel(Exchanges):
     """A service behind a URL.
 
     Args:
@@ -91,40 +90,19 @@ class HttpModel(Opened):
     """
 
     def __init__(self, entry: HttpEntry, settings: OpenSettings, policy: RetryPolicy | None = None):
-        self.concurrency = settings.concurrency or entry.concurrency or CONCURRENCY
+        endpoint = endpoint_of(entry)
+        super().__init__(f"The service at {endpoint.host}", settings.concurrency or entry.concurrency or CONCURRENCY)
         self._entry = entry
         self._policy = policy or RetryPolicy()
         self._timeout_s = settings.timeout_s or entry.timeout_s or TIMEOUT_S
-        self._endpoint = endpoint_of(entry)
+        self._endpoint = endpoint
         self._query = compile_value(entry.query, "query")
         self._body = compile_value(entry.body, "body")
         self._client = Client(self._endpoint, entry.method, is_repeatable=entry.retry_unsafe or entry.method == "GET")
-        self._runner: asyncio.Runner | None = asyncio.Runner(loop_factory=asyncio.new_event_loop)
-        self._lock = threading.Lock()  # answer() and close() may come from two threads
-        self._is_closing = threading.Event()
-        self._refusal: AnswerError | None = None
         self.identity = self._identified()
 
-    def answer(
-        self, requests: Sequence[Request], *, arrived: Arrived | None = None, halt: threading.Event | None = None
-    ) -> tuple[Answer | AnswerError, ...]:
-        """Answer all requests, in the order given (see `Model.answer`).
-
-        After a refused key nothing more is sent, now or later: the rest is the same fatal error.
-        """
-        with self._lock:
-            if self._runner is None:
-                raise ModelFault(f"The service at {self._endpoint.host} is closed; open it again.")
-            return self._runner.run(self._answer(requests, arrived, halt))
-
-    def close(self) -> None:
-        """Stop what is in flight, and close the connections and the event loop."""
-        self._is_closing.set()
-        with self._lock:
-            if self._runner is not None:
-                self._runner.run(self._client.close())
-                self._runner.close()
-                self._runner = None
+    async def _disconnect(self) -> None:
+        await self._client.close()
 
     def _identified(self) -> Identity:
         entry = self._entry
@@ -139,48 +117,6 @@ class HttpModel(Opened):
             template_sha256=hashlib.sha256(json.dumps(form, sort_keys=True, default=str).encode()).hexdigest(),
             settings=settings,
         )
-
-    async def _answer(
-        self, requests: Sequence[Request], arrived: Arrived | None, halt: threading.Event | None
-    ) -> tuple[Answer | AnswerError, ...]:
-        results: list[Answer | AnswerError | None] = [None] * len(requests)
-
-        def keep(index: int, result: Answer | AnswerError) -> None:
-            results[index] = result
-            if arrived is not None:
-                arrived(index, result)
-
-        async def attempt(index: int, attempts: int, in_flight: int) -> Tried:
-            result, tried = await self._attempt(requests[index], attempts, in_flight)
-            if isinstance(result, AnswerError) and result.is_fatal:
-                self._refusal = self._refusal or result
-                dispatch.drain()
-            if result is not None:
-                keep(index, result)
-            return tried
-
-        dispatch = Dispatch(attempt, len(requests), self.concurrency)
-        if self._refusal is None and not self._must_stop(halt):
-            watcher = asyncio.create_task(self._watch(dispatch, halt))
-            try:
-                await dispatch.run()
-            finally:
-                watcher.cancel()
-        for index, attempts in enumerate(dispatch.attempts):
-            if results[index] is None and self._refusal is not None:
-                keep(index, AnswerError(cause=self._refusal.cause, attempts=attempts, is_fatal=True))
-        return tuple(
-            result or AnswerError(cause=STOPPED, attempts=attempts)
-            for result, attempts in zip(results, dispatch.attempts, strict=True)
-        )
-
-    def _must_stop(self, halt: threading.Event | None) -> bool:
-        return self._is_closing.is_set() or (halt is not None and halt.is_set())
-
-    async def _watch(self, dispatch: Dispatch, halt: threading.Event | None) -> None:
-        while not self._must_stop(halt):
-            await asyncio.sleep(HALT_POLL_S)
-        dispatch.stop()
 
     async def _attempt(
         self, request: Request, attempts: int, in_flight: int

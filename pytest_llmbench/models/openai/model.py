@@ -7,34 +7,31 @@ the last byte.  Nothing is sent to warm a server up.
 
 import asyncio
 import json
-import threading
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from pytest_llmbench.errors import ModelFault
-from pytest_llmbench.models.base import STOPPED, Identity, Opened, OpenSettings, Training
+from pytest_llmbench.models.base import Identity, OpenSettings, Training
 from pytest_llmbench.models.entries import OpenAIEntry
 from pytest_llmbench.models.openai.answers import answer_began, answer_of, reader_for
 from pytest_llmbench.models.openai.client import Client
 from pytest_llmbench.models.openai.endpoint import endpoint_of
+from pytest_llmbench.models.openai.exchanges import Exchanges
 from pytest_llmbench.models.openai.failure import Failure, is_retried
 from pytest_llmbench.models.openai.logprobs import NoLabel
 from pytest_llmbench.models.openai.message import ReplyFault
 from pytest_llmbench.models.openai.request_body import PATHS, Extra, extras_of, sent_body, style_of
-from pytest_llmbench.models.openai.retries import Dispatch, Load, RetryPolicy, Tried
+from pytest_llmbench.models.openai.retries import Load, RetryPolicy, Tried
 from pytest_llmbench.models.openai.server import Server, served_name
 from pytest_llmbench.models.reasoning import marks_of
-from pytest_llmbench.values import CONTENT_FILTER, Answer, AnswerError, Arrived, Request
+from pytest_llmbench.values import CONTENT_FILTER, Answer, AnswerError, Request
 
 CONCURRENCY = 16
 TIMEOUT_S = 120.0
-HALT_POLL_S = 0.05
 DRAIN_S = 0.1  # for the end of a stream that is complete, and the usage behind a stop; openai waits as long
 
 
-class OpenAIModel(Opened):
+class OpenAIModel(Exchanges):
     """An opened API.
 
     Args:
@@ -53,8 +50,8 @@ class OpenAIModel(Opened):
         server: Server | None = None,
         training: Training | None = None,
     ):
+        super().__init__(f'Model "{entry.model}"', settings.concurrency or entry.concurrency or CONCURRENCY)
         self._training = training
-        self.concurrency = settings.concurrency or entry.concurrency or CONCURRENCY
         self._entry = entry
         self._server = server
         self._policy = policy or RetryPolicy()
@@ -62,11 +59,7 @@ class OpenAIModel(Opened):
         self._marks = marks_of(entry.reasoning)
         self._endpoint = endpoint_of(entry)
         self._client = Client(self._endpoint, PATHS[entry.api])
-        self._runner: asyncio.Runner | None = asyncio.Runner(loop_factory=asyncio.new_event_loop)
-        self._lock = threading.Lock()  # answer() and close() may come from two threads
-        self._is_closing = threading.Event()
         self._unknown: frozenset[Extra] = frozenset()
-        self._refusal: AnswerError | None = None
         self._server_models: set[str] = set()
         self._fingerprints: set[str] = set()
 
@@ -100,74 +93,18 @@ class OpenAIModel(Opened):
             training=self._training,
         )
 
-    def answer(
-        self, requests: Sequence[Request], *, arrived: Arrived | None = None, halt: threading.Event | None = None
-    ) -> tuple[Answer | AnswerError, ...]:
-        """Answer all requests, in the order given (see `Model.answer`).
-
-        After a refused key nothing more is sent, now or later: the rest is the same fatal error. So it is where a
-        request ran out of attempts to reach a server that has not answered any.
-        """
-        with self._lock:
-            if self._runner is None:
-                raise ModelFault(f'Model "{self._entry.model}" is closed; open it again.')
-            return self._runner.run(self._answer(requests, arrived, halt))
-
     def close(self) -> None:
-        """Stop what is in flight, and close the connections and the event loop."""
-        self._is_closing.set()
-        with self._lock:
-            if self._runner is not None:
-                self._runner.run(self._client.close())
-                self._runner.close()
-                self._runner = None
-            if self._server is not None:
+        """Stop what is in flight, close the connections and the event loop, and end the server."""
+        super().close()
+        if self._server is not None:
+            with self._lock:
                 self._server.close()
 
-    async def _answer(
-        self, requests: Sequence[Request], arrived: Arrived | None, halt: threading.Event | None
-    ) -> tuple[Answer | AnswerError, ...]:
-        results: list[Answer | AnswerError | None] = [None] * len(requests)
+    async def _prepare(self) -> None:
+        await self._client.prepare()
 
-        def settle(index: int, result: Answer | AnswerError) -> None:
-            results[index] = result
-            if arrived is not None:
-                arrived(index, result)
-
-        async def attempt(index: int, attempts: int, in_flight: int) -> Tried:
-            result, tried = await self._attempt(requests[index], attempts, in_flight)
-            if isinstance(result, AnswerError) and result.is_fatal:
-                self._refusal = self._refusal or result
-                dispatch.drain()
-            if result is not None:
-                settle(index, result)
-            return tried
-
-        dispatch = Dispatch(attempt, len(requests), self.concurrency)
-        if self._refusal is None and not self._must_stop(halt):
-            watcher = asyncio.create_task(self._watch(dispatch, halt))
-            try:
-                await self._client.prepare()
-                await dispatch.run()
-            except Failure as fault:  # of `prepare`: nothing can be sent
-                self._refusal = AnswerError(cause=fault.cause, attempts=0, is_fatal=True)
-            finally:
-                watcher.cancel()
-        for index, attempts in enumerate(dispatch.attempts):
-            if results[index] is None and self._refusal is not None:
-                settle(index, AnswerError(cause=self._refusal.cause, attempts=attempts, is_fatal=True))
-        return tuple(
-            result or AnswerError(cause=STOPPED, attempts=attempts)
-            for result, attempts in zip(results, dispatch.attempts, strict=True)
-        )
-
-    def _must_stop(self, halt: threading.Event | None) -> bool:
-        return self._is_closing.is_set() or (halt is not None and halt.is_set())
-
-    async def _watch(self, dispatch: Dispatch, halt: threading.Event | None) -> None:
-        while not self._must_stop(halt):
-            await asyncio.sleep(HALT_POLL_S)
-        dispatch.stop()
+    async def _disconnect(self) -> None:
+        await self._client.close()
 
     async def _attempt(
         self, request: Request, attempts: int, in_flight: int
