@@ -82,12 +82,12 @@ def main() -> None:
     measure("yes_no", clickbait.kind.build(clickbait.suite, ROOT), headlines(clickbait))
     judged = explanations(jokes)
     measure("key_points", jokes.kind.build(jokes.suite, ROOT), judged)
-    judging = jokes.kind.judging(jokes.suite, ROOT)
-    if judging is None:
+    judge = jokes.kind.judge_grader(jokes.suite, ROOT)
+    if judge is None:
         raise SystemExit("cases/jokes.yaml asks for no judge")
     replies = {answer.text: Answer(text=reply_to(case, answer)) for case, answer in judged}
-    measure("key_points by a judge: its prompt", lambda c, a: judging.prompt(c, a, PromptStyle.CHAT), judged)
-    measure("key_points by a judge: reading its reply", lambda c, a: judging.grade(c, a, [replies[a.text]]), judged)
+    measure("key_points by a judge: its prompt", lambda c, a: judge.prompt(c, a, PromptStyle.CHAT), judged)
+    measure("key_points by a judge: reading its reply", lambda c, a: judge.grade(c, a, [replies[a.text]]), judged)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ class Grader(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judging:
+class JudgeGrader:
     """How a judge model grades the answers of a suite: two pure functions, and what its requests are like.
 
     `prompt(case, answer, style)` gives what the judge is sent, None where an answer needs no judge.
@@ -92,7 +92,7 @@ def no_labels(suite: Suite) -> tuple[tuple[str, ...], bool]:
     return (), False
 
 
-def no_judging(suite: Suite, root: Path) -> Judging | None:
+def no_judge_grader(suite: Suite, root: Path) -> JudgeGrader | None:
     """Ask no judge: the grader works by itself."""
     del suite, root
     return None
@@ -159,8 +159,8 @@ class GraderKind:
     `references(case)` gives texts that are right answers, `wrong_answers(suite, case)` such as are surely wrong, as
     training data needs them.  `begun_word(suite)` is the word of an answer that the completion prompts of a suite end
     in, so that an answer goes on behind it; None where they begin none.
-    `judging(suite, root)` gives how a judge model is asked in place of `build`'s grader where one is named; None for
-    a suite that asks none.
+    `judge_grader(suite, root)` gives how a judge model is asked in place of `build`'s grader where one is named; None
+    for a suite that asks none.
     """
 
     name: str
@@ -177,7 +177,7 @@ class GraderKind:
     reasons: tuple[str, ...] = ()
     labels: Callable[[Suite], tuple[tuple[str, ...], bool]] = no_labels
     same_result: Callable[[Graded, Graded], bool | None] = no_result
-    judging: Callable[[Suite, Path], Judging | None] = no_judging
+    judge_grader: Callable[[Suite, Path], JudgeGrader | None] = no_judge_grader
     references: Callable[[Case], tuple[str, ...]] = no_references
     wrong_answers: Callable[[Suite, Case], tuple[str, ...]] = no_wrong_answers
     begun_word: Callable[[Suite], str | None] = nothing_begun
@@ -185,7 +185,7 @@ class GraderKind:
     @property
     def asks_judge(self) -> bool:
         """Whether suites of this grader may ask a judge model."""
-        return self.judging is not no_judging
+        return self.judge_grader is not no_judge_grader
 
     @property
     def case_keys(self) -> frozenset[str]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import cached_property, partial
 
 from pytest_llmbench.errors import UsageFault
-from pytest_llmbench.grading.base import Judging
+from pytest_llmbench.grading.base import JudgeGrader
 from pytest_llmbench.models.base import STOPPED, Identity
 from pytest_llmbench.models.catalog import ModelSpec
 from pytest_llmbench.results.records import JudgedSuite, JudgeInfo
@@ -30,13 +30,13 @@ class JudgeRequests:
     Args:
         spec: the judge.
         builder: what the models are asked.
-        judgings: how suites ask a judge, by the name of the suite; those that ask none are missing.
+        judge_graders: how suites ask a judge, by the name of the suite; those that ask none are missing.
     """
 
-    def __init__(self, spec: ModelSpec, builder: RequestBuilder, judgings: Mapping[str, Judging]):
+    def __init__(self, spec: ModelSpec, builder: RequestBuilder, judge_graders: Mapping[str, JudgeGrader]):
         self.spec = spec
         self._builder = builder
-        self._judgings = judgings
+        self._judge_graders = judge_graders
 
     @cached_property
     def prompt_style(self) -> PromptStyle:
@@ -67,7 +67,7 @@ class JudgeRequests:
         Raises:
             UsageFault: the judge cannot be opened, or would judge itself.
         """
-        judged = [item for item in items if item.loaded.suite.name in self._judgings]
+        judged = [item for item in items if item.loaded.suite.name in self._judge_graders]
         if not judged:
             return None
         self._refuse_itself(judged)
@@ -75,7 +75,7 @@ class JudgeRequests:
         asked = {key: own for key, own in known.items() if self.judges(own[0])}
         requests = partial(self._requests, self.prompt_style, asked)
         self._builder.check_price(self.spec)
-        allowing = frozenset(item.spec.role for item in judged if self._judging(item).allow_self)
+        allowing = frozenset(item.spec.role for item in judged if self._judge_grader(item).allow_self)
         samples = self._builder.settings.samples
         return JudgePlan(
             name=f"judge {self.spec.name}",
@@ -83,7 +83,7 @@ class JudgeRequests:
             through=partial(self._builder.through, self.spec),
             items={key: item.spec.role for key, (item, _) in asked.items()},
             requests=requests,
-            n_replies=sum(samples * self._judging(item).votes for item in judged),
+            n_replies=sum(samples * self._judge_grader(item).votes for item in judged),
             objection=partial(self._objection, identity, allowing),
             alone_with=frozenset(() if is_dealt or not self.spec.traits.is_local else self._alone_with(items)),
         )
@@ -96,7 +96,7 @@ class JudgeRequests:
 
     def _refuse_itself(self, items: Iterable[Item]) -> None:
         for item in items:
-            if is_same_model(item.spec, self.spec) and not self._judging(item).allow_self:
+            if is_same_model(item.spec, self.spec) and not self._judge_grader(item).allow_self:
                 raise UsageFault(
                     f'--llm-judge "{self.spec.name}" is the model under test ("{item.spec.name}"), and models '
                     "favour their own answers; name another judge, or write judge: {allow_self: true} in "
@@ -112,20 +112,20 @@ class JudgeRequests:
             return None
         return f'the judge "{self.spec.name}" is the model under test ("{role}") by its weights; name another one'
 
-    def _judging(self, item: Item) -> Judging:
-        return self._judgings[item.loaded.suite.name]
+    def _judge_grader(self, item: Item) -> JudgeGrader:
+        return self._judge_graders[item.loaded.suite.name]
 
     def _requests(
         self, style: PromptStyle, asked: Mapping[str, tuple[Item, int]], key: str, answers: Answers
     ) -> tuple[Request, ...]:
         item, first = asked[key]
-        judging, sampling = self._judging(item), self._sampling(item.loaded.suite.name, self.prompt_style)
+        judge_grader, sampling = self._judge_grader(item), self._sampling(item.loaded.suite.name, self.prompt_style)
         found: list[Request] = []
         for place, answer in enumerate(answers, start=first):
             prompt = self._prompt(item, answer, style)
             if prompt is None:
                 continue
-            for number in range(place * judging.votes, (place + 1) * judging.votes):
+            for number in range(place * judge_grader.votes, (place + 1) * judge_grader.votes):
                 own = sampling if sampling.seed is None else replace(sampling, seed=sampling.seed + number)
                 found.append(
                     Request(
@@ -134,22 +134,22 @@ class JudgeRequests:
                         sample=number,
                         prompt=prompt,
                         sampling=own,
-                        reply_schema=judging.reply_schema(item.case),
+                        reply_schema=judge_grader.reply_schema(item.case),
                     )
                 )
         return tuple(found)
 
     def _sampling(self, suite: str, style: PromptStyle) -> Sampling:
         """Give a suite's sampling of its judge, with the judge's own keys over it."""
-        return self._builder.own_sampling(self.spec, self._judgings[suite].sampling, style)
+        return self._builder.own_sampling(self.spec, self._judge_graders[suite].sampling, style)
 
     def judges(self, item: Item) -> bool:
         """Return whether an item is judged by a model."""
-        return item.loaded.suite.name in self._judgings
+        return item.loaded.suite.name in self._judge_graders
 
     def by_answer(self, item: Item, answers: Answers, replies: Answers) -> list[Answers]:
         """Divide the replies about an item among its answers; what hindered the sending stands for all not sent."""
-        votes = self._judging(item).votes
+        votes = self._judge_grader(item).votes
         hindrance = [*replies[-1:], AnswerError(cause=STOPPED)][:1]
         left = list(replies)
         found: list[Answers] = []
@@ -162,7 +162,7 @@ class JudgeRequests:
 
     def grade(self, item: Item, answer: Answer | AnswerError, replies: Answers) -> Grade | AnswerError:
         """Read the replies about one answer; an error in place of one stays what it is."""
-        return answer if isinstance(answer, AnswerError) else self._judging(item).grade(item.case, answer, replies)
+        return answer if isinstance(answer, AnswerError) else self._judge_grader(item).grade(item.case, answer, replies)
 
     def parts(self, replies: Answers) -> dict[str, Json]:
         """Give what a sample is to hold of its judge: who it was, its tokens, and what it replied, word for word."""
@@ -177,7 +177,7 @@ class JudgeRequests:
         """Give what is sent about an answer; None if nothing is."""
         if isinstance(answer, AnswerError):
             return None
-        return self._judging(item).prompt(item.case, answer, style)
+        return self._judge_grader(item).prompt(item.case, answer, style)
 
     def facts(self, items: Iterable[Item], identity: Identity | None) -> JudgeInfo | None:
         """Give what a run of these items is to know of its judge; None if nothing was to be judged."""
@@ -192,8 +192,8 @@ class JudgeRequests:
             price=token_price(self.spec.entry.price),
             suites={
                 suite: JudgedSuite(
-                    prompt_sha256=self._judgings[suite].prompt_sha256,
-                    votes=self._judgings[suite].votes,
+                    prompt_sha256=self._judge_graders[suite].prompt_sha256,
+                    votes=self._judge_graders[suite].votes,
                     sampling=self._sampling(suite, style),
                 )
                 for suite in suites

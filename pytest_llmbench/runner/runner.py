@@ -50,7 +50,7 @@ class Runner:
         self.settings = settings
         self.suites = SuiteRegistry(settings.root, kinds, has_judge=judge is not None)
         self.builder = RequestBuilder(settings)
-        self.judge_requests = None if judge is None else JudgeRequests(judge, self.builder, self.suites.judgings)
+        self.judge_requests = None if judge is None else JudgeRequests(judge, self.builder, self.suites.judge_graders)
         self.specs = tuple(specs)
         self.has_fatal = False
         self._broken: dict[str, str] = {}

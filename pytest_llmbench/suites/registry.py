@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pytest_llmbench.errors import SuiteFault, UsageFault
 from pytest_llmbench.grading.answer_part import of_part
-from pytest_llmbench.grading.base import Finding, Grader, GraderKind, Judging, Severity
+from pytest_llmbench.grading.base import Finding, Grader, GraderKind, JudgeGrader, Severity
 from pytest_llmbench.grading.checks.conversation import of_conversations
 from pytest_llmbench.suites.files import may_be_suite
 from pytest_llmbench.suites.loader import LoadedSuite, load_suite
@@ -18,7 +18,7 @@ NOT_A_SUITE = "this is not a suite file; it needs `suite`, and `grader` or `chec
 class SuiteRegistry:
     """Loaded suites.
 
-    `graders` are those of the loaded suites, by name; `judgings` describe how the suites that ask a judge ask it.
+    `graders` are those of the loaded suites, by name; `judge_graders` describe how the suites that ask a judge ask it.
 
     Args:
         root: the project's root directory, below which `fixtures/` lies.
@@ -28,7 +28,7 @@ class SuiteRegistry:
 
     def __init__(self, root: Path, kinds: Mapping[str, GraderKind], *, has_judge: bool = False):
         self.graders: dict[str, Grader] = {}
-        self.judgings: dict[str, Judging] = {}
+        self.judge_graders: dict[str, JudgeGrader] = {}
         self._root = root
         self._kinds = kinds
         self._has_judge = has_judge
@@ -117,9 +117,9 @@ class SuiteRegistry:
                 raise SuiteFault(message, path=suite.path, line=1)
         grader = loaded.kind.build(suite, self._root)
         self.graders[suite.name] = of_conversations(grader if suite.part is None else of_part(grader, suite.part))
-        judging = loaded.kind.judging(suite, self._root) if self._has_judge else None
-        if judging is not None:
-            self.judgings[suite.name] = judging
+        judge_grader = loaded.kind.judge_grader(suite, self._root) if self._has_judge else None
+        if judge_grader is not None:
+            self.judge_graders[suite.name] = judge_grader
 
 
 def _files_at(path: Path) -> Iterator[Path]:

@@ -51,7 +51,7 @@ def test_every_reason_is_declared() -> None:
 
 
 def test_one_grader_asks_a_judge() -> None:
-    """The trait follows from `judging`: of the built-in graders only `key_points` has it."""
+    """The trait follows from `judge_grader`: of the built-in graders only `key_points` has it."""
     assert [name for name, kind in BUILT_IN.items() if kind.asks_judge] == ["key_points"]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pytest_llmbench.errors import UsageFault
-from pytest_llmbench.grading.base import GraderKind, Judging
+from pytest_llmbench.grading.base import GraderKind, JudgeGrader
 from pytest_llmbench.grading.registry import BUILT_IN
 from pytest_llmbench.models.base import STOPPED, Identity, Opened, OpenSettings
 from pytest_llmbench.models.catalog import Catalog, ModelSpec
@@ -314,12 +314,12 @@ def test_a_grader_of_another_package_may_ask_a_judge(run: Callable[..., Run], tm
         assert isinstance(reply, Answer)
         return Grade(score=1.0, passed=True, reason="correct", explanation=reply.text)
 
-    def judging(suite: Suite, root: Path) -> Judging:
-        return Judging(
+    def judge_grader(suite: Suite, root: Path) -> JudgeGrader:
+        return JudgeGrader(
             prompt=prompt, grade=grade, reply_schema=lambda case: {}, prompt_sha256="d", sampling=Sampling(max_tokens=5)
         )
 
-    kind = replace(BUILT_IN["key_points"], name="good", judging=judging)
+    kind = replace(BUILT_IN["key_points"], name="good", judge_grader=judge_grader)
 
     found = run(lambda request: "yes", suite=SUITE.replace("key_points", "good"), kinds={"good": kind})
 

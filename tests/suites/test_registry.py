@@ -79,4 +79,4 @@ def test_a_suite_asks_its_judge_only_where_one_is_named(tmp_path: Path, has_judg
 
     registry.load(write(tmp_path, "jokes.yaml", JUDGED))
 
-    assert list(registry.judgings) == names
+    assert list(registry.judge_graders) == names

@@ -18,7 +18,7 @@ from pathlib import Path
 from pytest_llmbench.grading.answer_text import graded_unless_void
 from pytest_llmbench.grading.base import Grader, GraderKind, rules_of
 from pytest_llmbench.grading.key_points.claims import Claim
-from pytest_llmbench.grading.key_points.judged import judging
+from pytest_llmbench.grading.key_points.judged import judge_grader
 from pytest_llmbench.grading.key_points.marks import PatternMarks, mark
 from pytest_llmbench.grading.key_points.rubric import KeyPointsCase, KeyPointsSuite, Rubric
 from pytest_llmbench.grading.key_points.self_tests import check
@@ -95,6 +95,6 @@ KIND = GraderKind(
     expected_text=expected_text,
     version=2,
     reasons=(Reason.CORRECT, Reason.MISSING_POINTS, Reason.FORBIDDEN_CLAIM, Reason.PADDING),
-    judging=judging,
+    judge_grader=judge_grader,
     references=references,
 )

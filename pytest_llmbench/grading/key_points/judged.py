@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import Self
 
 from pytest_llmbench.grading.answer_text import clip, is_empty, void_or
-from pytest_llmbench.grading.base import Judging, rules_of
+from pytest_llmbench.grading.base import JudgeGrader, rules_of
 from pytest_llmbench.grading.key_points.claims import Claim
 from pytest_llmbench.grading.key_points.judge_prompt import PADDINGS, judge_prompt, reply_schema, words_sha256
 from pytest_llmbench.grading.key_points.judge_reply import Evidence, UnreadableReply, Vote, read_vote
@@ -37,7 +37,7 @@ PADDING_FACTORS = MappingProxyType(dict(zip(PADDINGS, (1.0, 0.85, 0.5), strict=T
 _OPEN = "the judge's votes leave it open whether"
 
 
-def judging(suite: Suite, root: Path) -> Judging | None:
+def judge_grader(suite: Suite, root: Path) -> JudgeGrader | None:
     """Give how a judge is asked about the answers of a suite; None where the suite has `judge: false`."""
     del root
     rules = rules_of(suite, KeyPointsSuite)
@@ -53,7 +53,7 @@ def judging(suite: Suite, root: Path) -> Judging | None:
         found = _grade(rubrics[case.id], case, answer.text, replies, votes=fields.votes)
         return void_or(found, answer) if isinstance(found, Grade) else found
 
-    return Judging(
+    return JudgeGrader(
         prompt=partial(_prompt, fields),
         grade=grade,
         reply_schema=lambda case: reply_schema(rules_of(case, KeyPointsCase)),
