@@ -129,7 +129,7 @@ def _why(path: Path) -> str:
 
 _RECORD = (
     '"suite" VARCHAR, "case" VARCHAR, case_sha256 VARCHAR, prompt_sha256 VARCHAR, "role" VARCHAR, model VARCHAR, '
-    "grader VARCHAR, score DOUBLE, outcome VARCHAR, twin_of VARCHAR, "
+    "grader VARCHAR, score DOUBLE, outcome VARCHAR, twin_of VARCHAR, trained JSON, "
     "samples STRUCT(outcome VARCHAR, format_ok BOOLEAN, latency_s DOUBLE, concurrency BIGINT, reused BOOLEAN)[]"
 )
 _COLUMNS = {
@@ -155,7 +155,10 @@ WITH records AS (
 ), slim AS (
     SELECT filename, moment, commit, machine, models, suites[r."suite"].grader_version AS grader_version,
         incomplete[r."suite"] AS incomplete,
-        r."suite" AS suite, r."role" AS role, r.model AS model, nullif(r.score, 'nan') AS score, r.grader AS grader,
+        -- what a model was trained on is never counted with what it was not
+        CASE WHEN coalesce(r.trained::VARCHAR, 'null') IN ('null', 'false') THEN r."suite"
+            ELSE r."suite" || ' (trained on)' END AS suite,
+        r."role" AS role, r.model AS model, nullif(r.score, 'nan') AS score, r.grader AS grader,
         CASE WHEN NOT list_contains($without_judge, r.grader) THEN judge::VARCHAR END AS judge,
         list_contains([s.outcome FOR s IN r.samples], 'error') AS has_error,
         hash(r."case", r.case_sha256) AS case_digest, hash(r."case", r.prompt_sha256) AS prompt_digest,

@@ -149,6 +149,7 @@ class Gathering:
             self.left_out[what, why] += count
 
     def _of_suite(self, loaded: LoadedSuite) -> Iterator[KnownCase]:
+        _refuse_conversations(loaded)
         style = style_of(loaded, self._runs, self._style)
         chosen = {case.id: case for case in train_cases(loaded, takes_unsplit=self._takes_unsplit)}
         self._leave_out("case", "held out", len(loaded.suite.cases) - len(chosen))
@@ -212,6 +213,17 @@ class Gathering:
         if not isinstance(grade, Grade):
             return None
         return Known(text=cut, score=float(grade.score), passed=grade.passed, source=source)
+
+
+def _refuse_conversations(loaded: LoadedSuite) -> None:
+    """Refuse what is more than a prompt and its answer: rows would leave out what the model is sent."""
+    prompts = [prompt for of_style in loaded.prompts.values() for prompt in of_style.values()]
+    what = "tools" if loaded.suite.tools else "turns" if any(prompt.turns for prompt in prompts) else None
+    if what is not None:
+        raise UsageFault(
+            f"{loaded.suite.path} has `{what}`, and training data holds one answer in text to each prompt; leave the "
+            "suite out."
+        )
 
 
 def _n(record: Record) -> int:

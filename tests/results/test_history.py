@@ -71,6 +71,16 @@ def test_a_run_is_summed_up_by_suite_and_model(tmp_path: Path) -> None:
     assert (found.suite, found.role, found.model, found.commit) == ("s", "m", "m-name", "0123456789abcdef")
 
 
+def test_what_a_model_was_trained_on_has_a_line_of_its_own(tmp_path: Path) -> None:
+    """No score is the mean of both sides; a record that knows nothing of it, or was not trained on, is as before."""
+    records = [{**entry("a", True), "trained": "case"}, {**entry("b", False), "trained": False}, entry("c", False)]
+    path = write(tmp_path / "run.json", *records, {**entry("d", None, latency_s=None), "trained": None})
+
+    found = read_history([path], Filter()).entries
+
+    assert [(one.suite, one.cases, one.score) for one in found] == [("s", 3, 0.0), ("s (trained on)", 1, 1.0)]
+
+
 def test_a_case_with_one_sample_in_error_is_counted_with_the_errors(tmp_path: Path) -> None:
     """As in the scoreboard and by the gate; its score is that of the answer it has."""
     one, two = entry("a", True), entry("b", True)

@@ -290,6 +290,8 @@ def test_the_style_is_that_of_the_runs_where_none_is_named(capitals: Project) ->
         (EXACT.replace("split: {train: 0.5}\n", "").replace(", split: train", "").replace(", split: held-out", ""),
          "sft", "has no `split`, so no model may be trained on it: write `split: {train: 0.5}`"),
         (EXACT.replace("split: train", "split: held-out"), "prompts", "has no case on the train side"),
+        (EXACT.replace("split: {", "tools: [{name: find, parameters: {type: object}}]\nsplit: {"), "sft",
+         "has `tools`, and training data holds one answer in text to each prompt; leave the suite out"),
         (EXACT, "preference", "no row is left for --format preference .*; name runs with graded answers, as --runs"),
     ],
 )  # fmt: skip

@@ -66,8 +66,9 @@ def section(subject: Subject) -> Section | None:
 def label_views(subject: Subject) -> tuple[LabelView, ...]:
     """Lay out the suites of labels."""
     found = label_suites(subject.run.records, subject.run.facts.prompts)
-    order = subject.suites.index
-    return tuple(_view(suite, subject) for suite in sorted(found, key=lambda suite: order(suite.suite)))
+    # a suite on which a model was trained stands under two names
+    order = {record.shown_suite: subject.suites.index(record.suite) for record in subject.run.records}
+    return tuple(_view(suite, subject) for suite in sorted(found, key=lambda suite: (order[suite.suite], suite.suite)))
 
 
 def _view(suite: LabelSuite, subject: Subject) -> LabelView:

@@ -3,6 +3,7 @@
 import hashlib
 import importlib.util
 import inspect
+import json
 import threading
 import time
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from pytest_llmbench.errors import ModelFault, UsageFault
 from pytest_llmbench.models.base import STOPPED, Identity, OpenSettings
 from pytest_llmbench.models.entries import TransformersEntry
 from pytest_llmbench.models.transformers.batch import CACHE_ARGUMENTS
+from pytest_llmbench.models.transformers.files import LocalFiles, weights_digest
 from pytest_llmbench.models.transformers.model import Loaded, TransformersModel
 from pytest_llmbench.models.transformers.provider import PROVIDER
 from pytest_llmbench.values import Answer, AnswerError, Message, Prompt, PromptStyle, Request, Sampling
@@ -761,6 +763,27 @@ def test_adapter_with_a_tokenizer(tmp_path: Path) -> None:
     assert PROVIDER.prompt_style(entry(base)) is PromptStyle.COMPLETION
     assert PROVIDER.prompt_style(entry(base, adapter=str(adapter))) is PromptStyle.CHAT
     assert len(answered(model, [chatted(("user", "Hi"))])) == 1
+
+
+@peft_asks_for_an_old_name
+def test_what_an_adapter_was_trained_on_is_read_beside_it(folder: Path, tmp_path: Path) -> None:
+    """Its manifest is known before a weight is loaded, and is an error where it belongs to other weights."""
+    base, adapter = transformers.AutoModelForCausalLM.from_pretrained(folder), tmp_path / "adapter"
+    peft.get_peft_model(base, peft.LoraConfig(r=2, target_modules=["q_proj"])).save_pretrained(adapter)
+    weights = weights_digest(LocalFiles(path=adapter), tmp_path)
+    cases = {"s": {"a": ["digest", "prompt", None]}}
+    manifest = adapter / "llmbench_training.json"
+    manifest.write_text(json.dumps({"schema": 1, "weights": weights, "cases": cases, "foreign": []}))
+
+    known = PROVIDER.training(entry(folder, adapter=str(adapter)))
+    opened(folder, tmp_path, adapter=str(adapter)).close()
+    manifest.write_text(manifest.read_text().replace("sha256:", "sha256:0"))
+
+    assert known is not None
+    assert known.training.cases == 1
+    assert PROVIDER.training(entry(folder)) is None
+    with pytest.raises(ModelFault, match="belongs to other weights"):
+        opened(folder, tmp_path, adapter=str(adapter))
 
 
 @peft_asks_for_an_old_name

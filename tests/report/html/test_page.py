@@ -356,6 +356,22 @@ def test_what_was_timed_elsewhere_is_left_out_and_said(world: Any, page_of: Any)
     )
 
 
+def test_what_a_model_was_trained_on_stands_apart(world: Any, page_of: Any) -> None:
+    """In the scores and among the labels: two names, and no mean of both."""
+    subject = world.judged()
+    records = tuple(
+        replace(one, trained="case") if one.suite == "yes" and one.case < "head-005" else one
+        for one in subject.run.records
+    )
+
+    tree = page_of(replace(subject, run=replace(subject.run, records=records))).tree
+
+    names = [row.one("th").words for row in tree.one("section", id="scores").one("tbody").all("tr")]
+    assert [name for name in names if name.startswith("yes")] == ["yes", "yes (trained on)"]
+    heads = [head.words.partition(" positive")[0] for head in tree.one("section", id="labels").all("h3")]
+    assert heads == ["yes", "yes (trained on)"]
+
+
 def test_labels_have_baselines_and_matrices(world: Any, page_of: Any) -> None:
     """Format, strict and lenient accuracy side by side, who reads nothing below them, and each count of the matrix."""
     labels = page_of(world.judged()).tree.one("section", id="labels")
