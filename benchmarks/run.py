@@ -21,6 +21,7 @@ PARTS = (
     ("report.py",),
     ("gate_speed.py",),
     ("early_stop.py",),
+    ("tuning.py",),
     ("api.py", "--full"),
     ("local.py",),
 )

@@ -120,6 +120,8 @@ def _run(prepared: "Prepared", setting: "Setting", output: Path, *, is_restart: 
         cache_dir=setting.open_settings.cache_dir,
     )
     progress = StageProgress(sys.stdout)
+    for remark in prepared.remarks:
+        progress.line(remark)
     waiting = "the stage of a command that was killed ends its step; waiting for it"
     with locked(output, lambda: progress.line(waiting)) as held:
         run(tuning, Voice(line=progress.line, event=progress.event), is_restart=is_restart, kept_open=(held,))

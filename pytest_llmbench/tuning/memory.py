@@ -79,8 +79,8 @@ def _activations(shape: ModelShape, training: Training) -> float:
     """Count bytes kept for the gradients: the inputs of all layers, one layer in full, and the logits in float32."""
     width = 4 if training.dtype == "float32" else 2
     inputs = training.tokens * shape.hidden * shape.layers * width
-    # a layer keeps about twelve vectors of its width and three of its inner width
-    layer = training.tokens * (12 * shape.hidden + 3 * shape.inner) * width
+    # vectors that a layer keeps, of its width and its inner width, as measured: 3.6 GB for SmolLM2 with 4 x 192 tokens
+    layer = training.tokens * (14 * shape.hidden + 3.5 * shape.inner) * width
     logits = 2 * training.tokens * shape.vocabulary * 4
     return inputs + (layer if training.is_checkpointed else shape.layers * layer) + logits
 

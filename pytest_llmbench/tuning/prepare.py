@@ -11,6 +11,7 @@ from pytest_llmbench.models.transformers.libraries import quiet_loading
 from pytest_llmbench.tuning.base_model import BaseModel, choose_entry, known_shape, open_base
 from pytest_llmbench.tuning.kinds import KINDS
 from pytest_llmbench.tuning.launch import command_of, configuration, require_launch
+from pytest_llmbench.tuning.manifest_file import FILE as MANIFEST
 from pytest_llmbench.tuning.model_shape import ModelShape
 from pytest_llmbench.tuning.plan import Machine, StagePlan, check_recipe, memory_refusal, plan_stage
 from pytest_llmbench.tuning.recipe import Recipe, StageKeys, load_recipe
@@ -136,7 +137,10 @@ def _base(
             raise
         style = PromptStyle.COMPLETION if wanted == "auto" else PromptStyle(wanted)
         return None, shape, style, [f"tokens are not counted, and rows are taken to be as long as they can be: {fault}"]
-    return base, base.shape, base.style, []
+    remarks = []
+    if base.adapter is not None and not (base.adapter / MANIFEST).is_file():
+        remarks.append(f"nothing is known of what the adapter in {base.adapter} was trained on: it has no {MANIFEST}")
+    return base, base.shape, base.style, remarks
 
 
 def _refuse_sampling(recipe: Recipe, shape: ModelShape | None) -> None:

@@ -119,7 +119,7 @@ def test_a_row_that_is_longer_than_the_context() -> None:
         (
             recipe_of(),
             LAPTOP,
-            "01 needs 37.3 GB, and this machine has 16.0 and no GPU; use a machine with a GPU, or a smaller model.",
+            "01 needs 38.6 GB, and this machine has 16.0 and no GPU; use a machine with a GPU, or a smaller model.",
         ),
         (
             recipe_of(lora=False),

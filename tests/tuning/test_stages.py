@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import tiny_llama as tiny
+from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.models.base import OpenSettings
 from pytest_llmbench.models.catalog import Catalog
 from pytest_llmbench.tuning.plan import Machine
@@ -264,12 +265,16 @@ def test_rewards_that_must_not_teach(
     text = '[[stage]]\nkind = "grpo"\nsteps = 12\ngenerations = 2\nbatch = 4\n'
     prepared = read(project, LORA + text)
     ((folder, job),) = jobs(project, prepared, tmp_path)
-    job = job.model_copy(update={"min_mixed": min_mixed} | ({"suites": (str(suite),)} if rows == "broken" else {}))
-    (folder / "stage.json").write_text(job.text(), encoding="utf-8")
+    data = prepared.rows[0]
     if rows == "held out":
         held_out = next(case.id for case in prepared.sources.suites[0].suite.cases if case.side == "held-out")
-        leaked = [{**row, "case_id": held_out} for row in prepared.rows[0].rows]
-        (folder / "data.jsonl").write_text(replace(prepared.rows[0], rows=tuple(leaked)).text, encoding="utf-8")
+        data = replace(data, rows=tuple({**row, "case_id": held_out} for row in data.rows))
+        (folder / "data.jsonl").write_text(data.text, encoding="utf-8")
+        with pytest.raises(UsageFault, match="was changed since it was made, and may hold cases that are held out"):
+            train(folder)
+    changed = {"suites": (str(suite),)} if rows == "broken" else {}
+    job = job.model_copy(update={"min_mixed": min_mixed, "data_sha256": data.sha256, **changed})
+    (folder / "stage.json").write_text(job.text(), encoding="utf-8")
 
     with pytest.raises(StageFault, match=message):
         train(folder)

@@ -1,5 +1,6 @@
 """What a stage is given: `stage.json`, which holds all that its process needs."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,16 @@ def load_job(folder: Path) -> StageJob:
         raise UsageFault(f"{path}: {what}; run llmbench tune --restart, which writes it anew.") from None
 
 
-def load_rows(folder: Path) -> list[dict[str, Any]]:
-    """Read the rows of a stage, in their order."""
-    with (folder / DATA).open(encoding="utf-8") as file:
-        return [json.loads(line) for line in file]
+def load_rows(folder: Path, job: StageJob) -> list[dict[str, Any]]:
+    """Read the rows of a stage, in their order.
+
+    Raises:
+        UsageFault: they are not the ones that the job was made with: a held-out case may be among them.
+    """
+    raw = (folder / DATA).read_bytes()
+    if hashlib.sha256(raw).hexdigest() != job.data_sha256:
+        raise UsageFault(
+            f"{folder / DATA} was changed since it was made, and may hold cases that are held out; run llmbench tune, "
+            "which writes it anew."
+        )
+    return [json.loads(line) for line in raw.decode().splitlines()]

@@ -42,7 +42,8 @@ def train(folder: Path, reports: Reports) -> Trained:
         UsageFault: a check before the first step failed.
         StageFault: the stage cannot go on.
     """
-    job, rows = load_job(folder), load_rows(folder)
+    job = load_job(folder)
+    rows = load_rows(folder, job)
     (folder / STOP).unlink(missing_ok=True)
     graders = Graders.of(job)
     arguments = make_arguments(job, folder, graders.weights)
