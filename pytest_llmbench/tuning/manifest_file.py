@@ -12,13 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_llmbench.errors import UsageFault
-from pytest_llmbench.models.training_manifest import sealed
+from pytest_llmbench.models.training_manifest import FILE, SCHEMA, manifest_beside, sealed
 from pytest_llmbench.models.transformers.files import LocalFiles, weights_digest
 from pytest_llmbench.tuning.stage_rows import CaseKey
 
-FILE = "llmbench_training.json"
-SCHEMA = 1
 LIBRARIES = ("trl", "transformers", "peft", "torch")
 
 Manifest = Mapping[str, Any]
@@ -77,6 +74,11 @@ def make_manifest(
         "cases": _merged(before.get("cases", {}), trained.cases),
         "foreign": sorted({*before.get("foreign", ()), *trained.foreign}),
     }
+    return text_of(content)
+
+
+def text_of(content: Manifest) -> str:
+    """Write a manifest, with the digest that shows later whether it was edited."""
     return json.dumps(sealed(content), indent=1, ensure_ascii=False) + "\n"
 
 
@@ -95,31 +97,29 @@ def write_whole(path: Path, text: str) -> None:
     beside.replace(path)
 
 
-def read_manifest(folder: Path, cache_dir: Path) -> Manifest | None:
+def read_checked(folder: Path, cache_dir: Path) -> Manifest | None:
     """Read the manifest of a folder; None where there is none.
 
     Raises:
-        UsageFault: it is damaged, or belongs to other weights.
+        UsageFault: it is damaged, or was edited.
+        ModelFault: it belongs to other weights.
     """
-    path = folder / FILE
-    try:
-        found: Manifest = json.loads(path.read_bytes())
-        weights = found["weights"]
-    except FileNotFoundError:
+    found = manifest_beside(folder)
+    if found is None:
         return None
-    except (ValueError, KeyError, TypeError):
-        raise UsageFault(f"{path} is no manifest of a training; train again with llmbench tune --restart.") from None
-    if weights != weights_digest(LocalFiles(path=folder), cache_dir):
-        raise UsageFault(
-            f"{path} belongs to other weights than those beside it; put back the weights it was written for, or train "
-            "again with llmbench tune --restart."
-        )
-    return found
+    found.check_weights(folder, cache_dir)
+    content: Manifest = json.loads((folder / FILE).read_bytes())
+    return content
 
 
 def is_finished(folder: Path, cache_dir: Path) -> bool:
-    """Tell whether a stage's folder has its weights and the manifest that was written for them."""
-    return read_manifest(folder, cache_dir) is not None
+    """Tell whether a stage's folder has its weights and the manifest that was written for them.
+
+    Raises:
+        UsageFault: its manifest is damaged, or was edited.
+        ModelFault: its manifest belongs to other weights.
+    """
+    return read_checked(folder, cache_dir) is not None
 
 
 def files_of_result(folder: Path) -> Iterable[Path]:

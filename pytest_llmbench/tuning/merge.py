@@ -12,11 +12,12 @@ from typing import Any
 
 from pytest_llmbench.errors import ModelFault, UsageFault
 from pytest_llmbench.models.base import OpenSettings
+from pytest_llmbench.models.training_manifest import FILE
 from pytest_llmbench.models.transformers.adapters import load_adapter
 from pytest_llmbench.models.transformers.files import LocalFiles, find_adapter, find_model, weights_digest
 from pytest_llmbench.models.transformers.gguf import prepared_folder
 from pytest_llmbench.models.transformers.libraries import Broken, attempt, quiet_loading, require_libraries
-from pytest_llmbench.tuning.manifest_file import FILE, Manifest, read_manifest, write_whole
+from pytest_llmbench.tuning.manifest_file import Manifest, read_checked, text_of, write_whole
 from pytest_llmbench.tuning.plan import EXTRA
 
 
@@ -35,7 +36,7 @@ def merge(folder: Path, output: Path | None, dtype: str | None) -> Iterator[str]
     require_libraries(["torch", "transformers", "peft"], EXTRA, "llmbench tune --merge")
     settings = OpenSettings()
     adapter = find_adapter(str(folder.resolve()))
-    manifest = read_manifest(folder, settings.cache_dir)
+    manifest = read_checked(folder, settings.cache_dir)
     _refuse_four_bits(folder, manifest)
     base = _base_folder(folder, manifest, settings)
     target = output or folder / "merged"
@@ -50,7 +51,7 @@ def merge(folder: Path, output: Path | None, dtype: str | None) -> Iterator[str]
             "parents": [hashlib.sha256(parent).hexdigest()],
             "weights": weights_digest(LocalFiles(path=target), settings.cache_dir),
         }
-        write_whole(target / FILE, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        write_whole(target / FILE, text_of(content))
     yield f"merged into {target}, in {merged}; its entry:"
     yield ""
     yield "[tuned]"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from pytest_llmbench.models.catalog import Catalog
 from pytest_llmbench.models.entries import TransformersEntry
+from pytest_llmbench.models.training_manifest import FILE
 from pytest_llmbench.tuning.base_model import BaseModel
-from pytest_llmbench.tuning.manifest_file import FILE
 from pytest_llmbench.tuning.tune import Tuning
 
 ROLE = "tuned"

@@ -7,11 +7,11 @@ from pathlib import Path
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.models.base import OpenSettings
 from pytest_llmbench.models.catalog import Catalog
+from pytest_llmbench.models.training_manifest import FILE as MANIFEST
 from pytest_llmbench.models.transformers.libraries import quiet_loading
 from pytest_llmbench.tuning.base_model import BaseModel, choose_entry, known_shape, open_base
 from pytest_llmbench.tuning.kinds import KINDS
 from pytest_llmbench.tuning.launch import command_of, configuration, require_launch
-from pytest_llmbench.tuning.manifest_file import FILE as MANIFEST
 from pytest_llmbench.tuning.model_shape import ModelShape
 from pytest_llmbench.tuning.plan import Machine, StagePlan, check_recipe, memory_refusal, plan_stage
 from pytest_llmbench.tuning.recipe import Recipe, StageKeys, load_recipe

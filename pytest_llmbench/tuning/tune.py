@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from pytest_llmbench.errors import LlmbenchError, UsageFault
+from pytest_llmbench.models.training_manifest import FILE
 from pytest_llmbench.tuning.base_model import BaseModel
 from pytest_llmbench.tuning.checkpoints import remove
 from pytest_llmbench.tuning.child import Event, Show, StageEnd, run_stage
 from pytest_llmbench.tuning.kinds import KINDS
 from pytest_llmbench.tuning.launch import command_of
 from pytest_llmbench.tuning.manifest_file import (
-    FILE,
     BaseFacts,
     TrainedOn,
     files_of_result,
