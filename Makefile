@@ -41,7 +41,7 @@ check: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/shellcheck run.sh .ci/run .ci/fresh
-	$(BIN)/zizmor --offline --quiet action.yml pytest_llmbench/cli/templates/llmbench.yml
+	$(BIN)/zizmor --offline --quiet action.yml .github pytest_llmbench/cli/templates/llmbench.yml
 
 # the site, in site/; dead links and anchors fail
 docs: $(VENV)/installed

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pytest_llmbench.grading.base import Finding, GraderKind, Severity
     from pytest_llmbench.models.base import STOPPED, Identity, OpenSettings, Traits
     from pytest_llmbench.models.entries import Entry
+    from pytest_llmbench.plugin.deprecation import LlmbenchDeprecationWarning
     from pytest_llmbench.values import (
         Answer,
         AnswerError,
@@ -36,6 +37,7 @@ __all__ = [
     "Grade",
     "GraderKind",
     "Identity",
+    "LlmbenchDeprecationWarning",
     "Message",
     "ModelFault",
     "OpenSettings",
@@ -57,6 +59,7 @@ _HOMES = {
     **dict.fromkeys(("STOPPED", "Identity", "OpenSettings", "Traits"), "models.base"),
     **dict.fromkeys(("Finding", "GraderKind", "Severity"), "grading.base"),
     "Entry": "models.entries",
+    "LlmbenchDeprecationWarning": "plugin.deprecation",
 }
 """Where a public name lives that is not among the values."""
 

@@ -27,3 +27,25 @@ def test_importing_the_package_imports_nothing_of_it() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "[]"
+
+
+def test_deprecations_can_be_made_failures(pytester: pytest.Pytester) -> None:
+    """By their public name, as docs/stability.md shows it."""
+    pytester.makeini("[pytest]\nfilterwarnings = error::pytest_llmbench.LlmbenchDeprecationWarning\n")
+    pytester.makepyfile(
+        """
+        import warnings
+        from pytest_llmbench import LlmbenchDeprecationWarning
+
+        def test_old():
+            warnings.warn(LlmbenchDeprecationWarning("`a` is called `b` now; 0.4 is the first version without `a`."))
+        """
+    )
+
+    result = pytester.runpytest("-p", "no:cacheprovider")
+
+    assert result.ret == 1
+    assert (
+        "E       pytest_llmbench.LlmbenchDeprecationWarning: `a` is called `b` now; 0.4 is the first version without `a`."
+        in result.outlines
+    )

@@ -103,7 +103,10 @@ class Benchmarks:
             return
         params = {"case": record.case, "model": record.model}
         node = SimpleNamespace(
-            name=name, nodeid=nodeid, callspec=SimpleNamespace(id=f"{record.case}-{record.role}", params=params)
+            name=name,
+            nodeid=nodeid,
+            _nodeid=nodeid,  # what 5.3.0 reads
+            callspec=SimpleNamespace(id=f"{record.case}-{record.role}", params=params),
         )
         options = {**self._session.options, "timer": SimpleNamespace(target=self._timer), "cprofile": None}
         benchmark = BenchmarkFixture(

@@ -1,0 +1,116 @@
+"""What is published: the files of the wheel, the notes of a version, and workflows that name each action by its commit."""
+
+import re
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from runpy import run_path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "pytest_llmbench"
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+NOTES = run_path(str(ROOT / ".ci" / "release_notes.py"))["notes"]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the wheel, without network."""
+    folder = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (found,) = folder.glob("*.whl")
+    return found
+
+
+def test_the_wheel_is_the_package(wheel: Path) -> None:
+    """Every file of the package that git has, and nothing else: no tests, no caches, no answers of ours."""
+    tracked = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "pytest_llmbench"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+
+    names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+
+    assert names == {name for name in tracked.stdout.splitlines() if (ROOT / name).is_file()}
+    assert {"pytest_llmbench/py.typed", "pytest_llmbench/suite.schema.json"} <= names
+
+
+def test_the_wheel_is_small(wheel: Path) -> None:
+    """Below a megabyte."""
+    assert wheel.stat().st_size < 1_000_000
+
+
+def test_the_wheel_has_its_licence(wheel: Path) -> None:
+    """And the metadata that PyPI lists it by."""
+    with zipfile.ZipFile(wheel) as archive:
+        (metadata,) = [name for name in archive.namelist() if name.endswith("/METADATA")]
+        text = archive.read(metadata).decode()
+        assert any(name.endswith("/licenses/LICENSE") for name in archive.namelist())
+
+    assert "License-Expression: Apache-2.0" in text
+    assert "Classifier: Framework :: Pytest" in text
+
+
+CHANGELOG = "# Changelog\n\n## Unreleased\n\n- c\n\n## 0.2.0\n\n### Added\n\n- b\n\n## 0.1.0\n"
+
+
+@pytest.mark.parametrize("tag", ["v0.2.0", "v0.2.0rc1"])
+def test_the_notes_of_a_version_are_its_section(tag: str) -> None:
+    """A release candidate has those of its version."""
+    assert NOTES(CHANGELOG, tag, "0.2.0") == "### Added\n\n- b\n"
+
+
+@pytest.mark.parametrize(
+    ("tag", "version", "message"),
+    [
+        ("v0.2.0", "0.3.0", "the tag is v0.2.0, and pyproject.toml has version 0.3.0; they must be the same."),
+        ("v0.1.0", "0.1.0", "CHANGELOG.md has nothing about 0.1.0; name the section of what is unreleased so."),
+        ("v0.20", "0.20", "CHANGELOG.md has nothing about 0.20; name the section of what is unreleased so."),
+    ],
+)
+def test_a_version_without_notes_is_not_released(tag: str, version: str, message: str) -> None:
+    """Nor one that is not the package's: the job ends before anything is built."""
+    with pytest.raises(SystemExit, match=re.escape(message)):
+        NOTES(CHANGELOG, tag, version)
+
+
+def jobs() -> Iterator[tuple[str, dict[str, Any]]]:
+    for path in WORKFLOWS:
+        for name, job in yaml.safe_load(path.read_text())["jobs"].items():
+            yield f"{path.name} {name}", job
+
+
+def test_workflows_name_actions_by_their_commit() -> None:
+    """A tag can be moved, a commit cannot."""
+    used = [step["uses"] for _, job in jobs() for step in job["steps"] if "uses" in step]
+
+    assert used
+    assert [name for name in used if not re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", name)] == []
+
+
+def test_only_the_job_that_publishes_may_speak_for_the_project() -> None:
+    """Its steps build nothing, so that nothing a dependency does at build time can reach the token."""
+    trusted = {name: job for name, job in jobs() if "id-token" in job.get("permissions", {})}
+
+    (job,) = trusted.values()
+    assert list(trusted) == ["release.yml publish"]
+    assert job["environment"] == "pypi"
+    assert not any("run" in step for step in job["steps"])
+
+
+def test_each_dependency_has_a_lowest_version() -> None:
+    """By which the job with the oldest ones installs it."""
+    found = run_path(str(ROOT / ".ci" / "wheel.py"))
+
+    assert found["lowest"]("duckdb>=2,<3") == "duckdb==2"
+    with pytest.raises(SystemExit, match="without a lowest version"):
+        found["lowest"]("jinja2")
