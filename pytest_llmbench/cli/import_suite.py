@@ -77,7 +77,7 @@ def _report(files: written.Files, imported: Imported, *, is_dry: bool) -> Iterat
 
 
 def _compared(regraded: written.Regraded) -> str:
-    """Say how far a suite agrees with the verdicts of its source."""
+    """Describe how far a suite agrees with the verdicts of its source."""
     n_all = regraded.same + len(regraded.different)
     text = f"{regraded.name}: {regraded.same} of {counted(n_all, 'verdict')} of the source are the same here"
     named = ", ".join(regraded.different[:_NAMED])

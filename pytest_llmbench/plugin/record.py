@@ -18,7 +18,7 @@ from pytest_llmbench.results.run_file import record_from_json
 
 
 class RecordHooks:
-    """Takes records off reports and sees that they are written."""
+    """Takes records off reports and has them written."""
 
     def __init__(self, session: LlmSession):
         self._session = session
@@ -39,7 +39,7 @@ class RecordHooks:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> Generator[None, None, None]:
-        """Keep what arrived, and see that the file is written."""
+        """Keep what arrived, and have the file written."""
         self._session.runner.close()
         runner, channel = self._session.runner, self._session.channel
         self._session.why_stopped = self._session.stopped(session, exitstatus)

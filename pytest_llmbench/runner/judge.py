@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pytest_llmbench.errors import Caught, caught
 from pytest_llmbench.models.base import Identity, Model
 from pytest_llmbench.runner.prefetch import Prefetcher
-from pytest_llmbench.runner.slots import Ask, ModelPlan, Progress, directly
+from pytest_llmbench.runner.slots import ModelPlan, PlannedItem, Progress, directly
 from pytest_llmbench.values import Answer, AnswerError, Request
 
 Answers = Sequence[Answer | AnswerError]
@@ -51,7 +51,7 @@ class Judge:
                 ModelPlan(
                     role=plan.name,
                     open=plan.open,
-                    asks=tuple(Ask(key=key, requests=None) for key in plan.items),
+                    items=tuple(PlannedItem(key=key, requests=None) for key in plan.items),
                     through=plan.through,
                     n_requests=plan.n_replies,
                     objection=lambda key, identity: plan.objection(plan.items[key], identity),

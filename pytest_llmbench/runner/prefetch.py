@@ -32,7 +32,7 @@ class Prefetcher:
     """One run's production of answers.
 
     Args:
-        plans: the models in the order their items come, each with its asks.
+        plans: the models in the order their items come, each with its items.
         is_bounded: keep at most about a batch ahead of the tests (`-x`, `--maxfail`).
         is_dealt: ask only for what is dealt (see `deal`) or taken, not for the whole plan.
         listener: called when an item has its answers, and when a model is closed.
@@ -52,7 +52,7 @@ class Prefetcher:
         self._plans = {plan.role: plan for plan in plans}
         self._listener = listener
         self._is_bounded = is_bounded
-        self._slots = {ask.key: Slot(ask.key, plan.role, ask.requests) for plan in plans for ask in plan.asks}
+        self._slots = {item.key: Slot(item.key, plan.role, item.requests) for plan in plans for item in plan.items}
         self._models: dict[str, SharedModel] = {}
         self._tallies = {plan.role: Tally(plan.role, plan.n_requests) for plan in plans if plan.n_requests is not None}
         self._halt = threading.Event()
@@ -228,7 +228,7 @@ class Prefetcher:
 
     def _produce_one(self, plan: ModelPlan) -> None:
         tally = self._tallies.get(plan.role) or Tally(plan.role)
-        total = sum(len(ask.requests or ()) for ask in plan.asks) if plan.n_requests is None else plan.n_requests
+        total = sum(len(item.requests or ()) for item in plan.items) if plan.n_requests is None else plan.n_requests
         self._progress = replace(tally.now(), total=total, is_opening=True)
         opened = open_model(plan.open)
         if isinstance(opened, AnswerError):
@@ -246,7 +246,7 @@ class Prefetcher:
                 if fatal is not None:
                     self._fill(plan, fatal)
             self._check(plan, shared, asked)
-            keys = {ask.key for ask in plan.asks if ask.needs_model and self._slots[ask.key].is_dealt}
+            keys = {item.key for item in plan.items if item.needs_model and self._slots[item.key].is_dealt}
             self._wait_for_tests(lambda: keys <= self._released)
         finally:
             close_model(opened)
@@ -337,8 +337,8 @@ class Prefetcher:
             )
 
     def _fill(self, plan: ModelPlan, error: AnswerError) -> None:
-        for ask in plan.asks:
-            self._fail(self._slots[ask.key], error)
+        for item in plan.items:
+            self._fail(self._slots[item.key], error)
 
     def _fail(self, slot: Slot, error: AnswerError) -> None:
         """Let an error stand where an item has no answer, or will have none."""

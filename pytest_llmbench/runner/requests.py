@@ -21,7 +21,7 @@ from pytest_llmbench.runner.calls import SharedModel
 from pytest_llmbench.runner.conversations import ConversationModel
 from pytest_llmbench.runner.recheck import recheck
 from pytest_llmbench.runner.settings import Item, RunSettings
-from pytest_llmbench.runner.slots import Ask, ModelPlan
+from pytest_llmbench.runner.slots import ModelPlan, PlannedItem
 from pytest_llmbench.runner.store.keys import drawn_for, entry_key, inputs_sha256
 from pytest_llmbench.runner.store.model import StoredModel
 from pytest_llmbench.runner.store.store import AnswerStore
@@ -125,21 +125,21 @@ class RequestBuilder:
         self.check_styles(items)
         for spec in {item.spec.role: item.spec for item in items}.values():
             self.check_price(spec)
-        asks: dict[str, list[Ask]] = {}
+        planned: dict[str, list[PlannedItem]] = {}
         specs: dict[str, ModelSpec] = {}
         for item, requests in zip(items, self.requests(items), strict=True):
-            ask = Ask(key=item.key, requests=requests, needs_model=item.needs_model)
-            asks.setdefault(item.spec.role, []).append(ask)
+            own = PlannedItem(key=item.key, requests=requests, needs_model=item.needs_model)
+            planned.setdefault(item.spec.role, []).append(own)
             specs[item.spec.role] = item.spec
         return [
             ModelPlan(
                 role=role,
                 open=partial(self.open_model, specs[role]),
-                asks=tuple(own),
+                items=tuple(items_of_role),
                 through=partial(self.through, specs[role]),
                 check=partial(self._check, specs[role]) if self.settings.n_checked else None,
             )
-            for role, own in asks.items()
+            for role, items_of_role in planned.items()
         ]
 
     def open_model(self, spec: ModelSpec) -> Model:

@@ -140,7 +140,7 @@ def sweeps_of(slots: Sequence[Slot]) -> list[tuple[Slot, int]]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
+class PlannedItem:
     """All samples of one item. `needs_model` keeps the model open until the item is done.
 
     `requests` is None where they are not known yet; see `Prefetcher.supply`.
@@ -169,7 +169,7 @@ class ModelPlan:
 
     role: str
     open: Callable[[], Model]
-    asks: tuple[Ask, ...]
+    items: tuple[PlannedItem, ...]
     through: Callable[[Model], Model] = directly
     check: "Check | None" = None
     n_requests: int | None = None

@@ -14,7 +14,7 @@ from pytest_llmbench.results.records import Record, outcome_of
 from pytest_llmbench.runner.grade import Result
 from pytest_llmbench.runner.prefetch import Prefetcher
 from pytest_llmbench.runner.settings import Item
-from pytest_llmbench.runner.slots import Ask, ModelPlan, Progress
+from pytest_llmbench.runner.slots import ModelPlan, PlannedItem, Progress
 from pytest_llmbench.values import Answer, AnswerError
 
 Part = tuple[str, int]
@@ -65,10 +65,10 @@ def apart(plans: Sequence[ModelPlan]) -> list[ModelPlan]:
     return [
         replace(
             plan,
-            asks=tuple(
-                Ask(key=part_key(ask.key, sample), requests=(request,), needs_model=ask.needs_model)
-                for ask in plan.asks
-                for sample, request in enumerate(ask.requests or ())
+            items=tuple(
+                PlannedItem(key=part_key(item.key, sample), requests=(request,), needs_model=item.needs_model)
+                for item in plan.items
+                for sample, request in enumerate(item.requests or ())
             ),
         )
         for plan in plans

@@ -1,4 +1,4 @@
-"""Say in a sentence and in up to three rows how a result differs from the reference's."""
+"""Describe in a sentence and in up to three rows how a result differs from the reference's."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

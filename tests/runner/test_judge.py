@@ -10,7 +10,7 @@ from pytest_llmbench.errors import ModelFault, UsageFault
 from pytest_llmbench.models.base import STOPPED, Identity, Model
 from pytest_llmbench.runner.judge import Judge, JudgePlan
 from pytest_llmbench.runner.prefetch import Prefetcher
-from pytest_llmbench.runner.slots import Ask, ModelPlan
+from pytest_llmbench.runner.slots import ModelPlan, PlannedItem
 from pytest_llmbench.values import Answer, AnswerError, Arrived, Prompt, Request, Sampling
 
 T = TypeVar("T")
@@ -70,8 +70,8 @@ def request(text: str, sample: int = 0) -> Request:
 
 
 def plan_of(model: Scripted, *keys: str) -> ModelPlan:
-    asks = tuple(Ask(key=key, requests=(request(key),)) for key in keys)
-    return ModelPlan(role=model.name, open=model.open, asks=asks)
+    items = tuple(PlannedItem(key=key, requests=(request(key),)) for key in keys)
+    return ModelPlan(role=model.name, open=model.open, items=items)
 
 
 def about(key: str, answers: Sequence[Answer | AnswerError]) -> tuple[Request, ...]:
@@ -90,7 +90,7 @@ def start() -> Iterator[Start]:
 
     def make(judge: Scripted, *plans: ModelPlan, is_bounded: bool = False, **fields: Any) -> tuple[Judge, Prefetcher]:
         given = {"requests": about, "objection": lambda role, identity: None, **fields}
-        items = {ask.key: plan.role for plan in plans for ask in plan.asks}
+        items = {item.key: plan.role for plan in plans for item in plan.items}
         asked = Judge(JudgePlan(name="j", open=judge.open, items=items, n_replies=len(items), **given))
         generation = Prefetcher(plans, is_bounded=is_bounded, listener=asked)
         running.append((asked, generation))

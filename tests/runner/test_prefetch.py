@@ -14,7 +14,7 @@ from pytest_llmbench.errors import ModelFault, UsageFault
 from pytest_llmbench.models.base import STOPPED, Identity, Model
 from pytest_llmbench.runner.calls import SharedModel
 from pytest_llmbench.runner.prefetch import Prefetcher
-from pytest_llmbench.runner.slots import Ask, ModelPlan, Progress
+from pytest_llmbench.runner.slots import ModelPlan, PlannedItem, Progress
 from pytest_llmbench.values import Answer, AnswerError, Arrived, Prompt, Request, Sampling
 
 T = TypeVar("T")
@@ -84,16 +84,16 @@ class Raising(Scripted):
         return tuple(self.given)  # type: ignore[arg-type]
 
 
-def ask(case: str, *, samples: int = 1, needs_model: bool = False, role: str = "m") -> Ask:
+def planned(case: str, *, samples: int = 1, needs_model: bool = False, role: str = "m") -> PlannedItem:
     requests = tuple(
         Request(suite="s", case=case, sample=sample, prompt=Prompt(text="?"), sampling=Sampling())
         for sample in range(samples)
     )
-    return Ask(key=f"{case}[{role}]", requests=requests, needs_model=needs_model)
+    return PlannedItem(key=f"{case}[{role}]", requests=requests, needs_model=needs_model)
 
 
-def plan(model: Scripted, *asks: Ask, role: str = "m") -> ModelPlan:
-    return ModelPlan(role=role, open=model.open, asks=asks)
+def plan(model: Scripted, *items: PlannedItem, role: str = "m") -> ModelPlan:
+    return ModelPlan(role=role, open=model.open, items=items)
 
 
 def cannot_open(fault: BaseException) -> Callable[[], Model]:
@@ -134,7 +134,7 @@ def first_lines(answers: Sequence[Answer | AnswerError]) -> list[str]:
 
 def test_answers_come_in_the_order_of_the_samples() -> None:
     """Each item gets its own answers, one a sample, in their order."""
-    generation = Prefetcher([plan(Scripted(), ask("a", samples=3), ask("b", samples=3))])
+    generation = Prefetcher([plan(Scripted(), planned("a", samples=3), planned("b", samples=3))])
     generation.start()
 
     taken = [texts(within(lambda key=key: generation.take(key))) for key in ("b[m]", "a[m]")]
@@ -145,7 +145,7 @@ def test_answers_come_in_the_order_of_the_samples() -> None:
 def test_an_item_waits_for_its_own_answers_alone() -> None:
     """While one case is slow, the others of the same batch are taken, whether before or behind it."""
     gate = threading.Event()
-    generation = Prefetcher([plan(Scripted(gates={"slow": gate}), ask("slow"), ask("quick"))])
+    generation = Prefetcher([plan(Scripted(gates={"slow": gate}), planned("slow"), planned("quick"))])
     generation.start()
 
     quick = within(lambda: generation.take("quick[m]"))
@@ -159,7 +159,7 @@ def test_what_others_have_received_is_there_while_one_is_slow() -> None:
     """`arrived` gives whole items, not one half there; those that were taken come last."""
     gate = threading.Event()
     model = Scripted(gates={"slow": gate})
-    generation = Prefetcher([plan(model, ask("taken"), ask("slow", samples=2), ask("there", samples=2))])
+    generation = Prefetcher([plan(model, planned("taken"), planned("slow", samples=2), planned("there", samples=2))])
     generation.start()
     within(lambda: generation.take("taken[m]"))
     assert model.has_met_gate.wait(LONG_S)
@@ -175,7 +175,7 @@ def test_what_others_have_received_is_there_while_one_is_slow() -> None:
 
 def test_an_item_without_requests_has_no_answers() -> None:
     """Nothing asked is answered at once."""
-    generation = Prefetcher([plan(Scripted(), ask("a", samples=0))])
+    generation = Prefetcher([plan(Scripted(), planned("a", samples=0))])
 
     assert within(lambda: generation.take("a[m]")) == ()
 
@@ -199,17 +199,19 @@ def test_every_request_is_asked_once_whatever_the_order_of_the_tests(
 ) -> None:
     """However batches, samples and the order of the tests fall together, each item gets its answers, asked once."""
     model = Scripted(concurrency=concurrency)
-    asks = [ask(f"c{number}", samples=n, needs_model=number % 2 == 0) for number, n in enumerate(samples)]
-    keys = [one.key for one in asks]
+    items = [planned(f"c{number}", samples=n, needs_model=number % 2 == 0) for number, n in enumerate(samples)]
+    keys = [one.key for one in items]
     order.shuffle(keys)
-    generation = Prefetcher([plan(model, *asks)], is_bounded=is_bounded)
+    generation = Prefetcher([plan(model, *items)], is_bounded=is_bounded)
     generation.start()
 
     taken = {key: texts(within(lambda key=key: generation.take(key))) for key in keys}
     generation.close()
 
-    assert taken == {one.key: [f"{r.case}/{r.sample}" for r in one.requests] for one in asks}
-    assert sorted(case for batch in model.batches for case in batch) == sorted(r.case for a in asks for r in a.requests)
+    assert taken == {one.key: [f"{r.case}/{r.sample}" for r in one.requests] for one in items}
+    assert sorted(case for batch in model.batches for case in batch) == sorted(
+        r.case for a in items for r in a.requests
+    )
 
 
 # -- how far ahead
@@ -218,7 +220,7 @@ def test_every_request_is_asked_once_whatever_the_order_of_the_tests(
 def test_a_plan_is_asked_in_one_call() -> None:
     """Unless it is bounded, the model gets the whole plan at once and batches as it likes."""
     model = Scripted(concurrency=2)
-    generation = Prefetcher([plan(model, ask("a"), ask("b"), ask("c"))])
+    generation = Prefetcher([plan(model, planned("a"), planned("b"), planned("c"))])
     generation.start()
 
     within(lambda: generation.take("c[m]"))
@@ -239,11 +241,11 @@ def test_a_bounded_run_keeps_about_a_batch_ahead() -> None:
             return super().answer(requests, arrived=arrived, halt=halt)
 
     model = Watching(concurrency=2)
-    asks = [ask(case) for case in "abcdefgh"]
-    generation = Prefetcher([plan(model, *asks)], is_bounded=True)
+    items = [planned(case) for case in "abcdefgh"]
+    generation = Prefetcher([plan(model, *items)], is_bounded=True)
     generation.start()
 
-    for one in asks:
+    for one in items:
         begun.append(one.key)
         within(lambda one=one: generation.take(one.key))
 
@@ -253,7 +255,9 @@ def test_a_bounded_run_keeps_about_a_batch_ahead() -> None:
 
 def test_a_bounded_run_goes_on_where_the_samples_of_a_case_fill_several_batches() -> None:
     """With more samples than rows in a batch, the look-ahead does not wait for a case that is not asked whole yet."""
-    generation = Prefetcher([plan(Scripted(concurrency=1), ask("a", samples=5), ask("b", samples=5))], is_bounded=True)
+    generation = Prefetcher(
+        [plan(Scripted(concurrency=1), planned("a", samples=5), planned("b", samples=5))], is_bounded=True
+    )
     generation.start()
 
     taken = [texts(within(lambda key=key: generation.take(key))) for key in ("a[m]", "b[m]")]
@@ -263,7 +267,7 @@ def test_a_bounded_run_goes_on_where_the_samples_of_a_case_fill_several_batches(
 
 def test_a_bounded_run_goes_on_where_the_tests_run_in_another_order() -> None:
     """A test that waits for a case far ahead of the others gets it."""
-    generation = Prefetcher([plan(Scripted(), *(ask(case) for case in "abcdef"))], is_bounded=True)
+    generation = Prefetcher([plan(Scripted(), *(planned(case) for case in "abcdef"))], is_bounded=True)
     generation.start()
 
     assert texts(within(lambda: generation.take("f[m]"))) == ["f/0"]
@@ -275,7 +279,7 @@ def test_a_bounded_run_goes_on_where_the_tests_run_in_another_order() -> None:
 def test_only_what_is_dealt_is_asked_in_the_order_of_dealing() -> None:
     """A process that shares its plan asks for its own part alone, in one call, and leaves the rest."""
     model = Scripted()
-    answers = dealt([plan(model, *(ask(case) for case in "abcd"))])
+    answers = dealt([plan(model, *(planned(case) for case in "abcd"))])
     answers.deal(["d[m]", "b[m]", "d[m]"])
     answers.start()
 
@@ -291,8 +295,8 @@ def test_what_is_dealt_later_is_asked_of_the_open_model() -> None:
     first, second = Scripted(log=log), Scripted(log=log)
     answers = dealt(
         [
-            plan(first, ask("a"), ask("b")),
-            plan(second, ask("a", role="n"), ask("b", role="n"), ask("c", role="n"), role="n"),
+            plan(first, planned("a"), planned("b")),
+            plan(second, planned("a", role="n"), planned("b", role="n"), planned("c", role="n"), role="n"),
         ]
     )
     answers.start()
@@ -310,7 +314,12 @@ def test_what_is_dealt_later_is_asked_of_the_open_model() -> None:
 def test_a_model_is_opened_again_where_its_items_are_dealt_apart() -> None:
     """Items of two models in turn get their answers, however often that opens them."""
     first, second = Scripted(), Scripted()
-    answers = dealt([plan(first, ask("a"), ask("b")), plan(second, ask("a", role="n"), ask("b", role="n"), role="n")])
+    answers = dealt(
+        [
+            plan(first, planned("a"), planned("b")),
+            plan(second, planned("a", role="n"), planned("b", role="n"), role="n"),
+        ]
+    )
     answers.start()
 
     taken = [texts(within(lambda key=key: answers.take(key))) for key in ("a[m]", "a[n]", "b[m]", "b[n]")]
@@ -323,7 +332,7 @@ def test_a_model_is_opened_again_where_its_items_are_dealt_apart() -> None:
 def test_suspects_are_asked_alone_when_their_test_waits() -> None:
     """Those that may have ended a process are asked one by one, not ahead; the rest all at once."""
     model = Scripted()
-    answers = dealt([plan(model, *(ask(case) for case in "abcd"))])
+    answers = dealt([plan(model, *(planned(case) for case in "abcd"))])
     answers.deal(["a[m]", "b[m]", "c[m]", "d[m]"], n_suspect=2)
     answers.start()
 
@@ -348,10 +357,10 @@ def test_what_is_dealt_or_taken_is_asked_once(
 ) -> None:
     """However items of several models are dealt and taken, each gets its answers, asked once."""
     models = {role: Scripted(concurrency=2) for role in "mno"}
-    asks = {role: [ask(f"c{n}", role=role, samples=1 + n % 2) for n in range(4)] for role in models}
-    keys = [one.key for role in models for one in asks[role]]
+    items = {role: [planned(f"c{n}", role=role, samples=1 + n % 2) for n in range(4)] for role in models}
+    keys = [one.key for role in models for one in items[role]]
     answers = Prefetcher(
-        [plan(models[role], *asks[role], role=role) for role in models], is_dealt=True, is_bounded=is_bounded
+        [plan(models[role], *items[role], role=role) for role in models], is_dealt=True, is_bounded=is_bounded
     )
     answers.start()
     for deal in deals:
@@ -373,7 +382,9 @@ def test_what_is_dealt_or_taken_is_asked_once(
 def test_closing_halts_the_model_and_gives_up_the_rest() -> None:
     """What had arrived stays, what had not is an error with the cause "stopped", and no test waits any more."""
     model = Scripted(gates={"slow": threading.Event()})
-    generation = Prefetcher([plan(model, ask("quick"), ask("slow")), plan(Scripted(), ask("later"), role="n")])
+    generation = Prefetcher(
+        [plan(model, planned("quick"), planned("slow")), plan(Scripted(), planned("later"), role="n")]
+    )
     generation.start()
     assert model.has_met_gate.wait(LONG_S)
 
@@ -395,7 +406,7 @@ def test_closing_does_not_wait_for_a_model_that_does_not_halt() -> None:
             return tuple(Answer(text="late") for _ in requests)
 
     model = Deaf()
-    generation = Prefetcher([plan(model, ask("a"))])
+    generation = Prefetcher([plan(model, planned("a"))])
     generation.start()
     assert model.has_met_gate.wait(LONG_S)
 
@@ -409,7 +420,7 @@ def test_closing_does_not_wait_for_a_model_that_does_not_halt() -> None:
 def test_a_run_closed_before_it_began_opens_no_model() -> None:
     """Close, start, close: nothing is asked, nobody waits."""
     model = Scripted()
-    generation = Prefetcher([plan(model, ask("a"))])
+    generation = Prefetcher([plan(model, planned("a"))])
 
     generation.close()
     generation.start()
@@ -422,7 +433,7 @@ def test_a_run_closed_before_it_began_opens_no_model() -> None:
 def test_closing_twice_closes_the_model_once() -> None:
     """The end of the loop and the end of the session may both close."""
     model = Scripted()
-    for answers in (Prefetcher([plan(model, ask("a"))]), dealt([plan(model, ask("a"))])):
+    for answers in (Prefetcher([plan(model, planned("a"))]), dealt([plan(model, planned("a"))])):
         model.log.clear()
         answers.start()
         within(lambda answers=answers: answers.take("a[m]"))
@@ -444,8 +455,8 @@ def test_a_model_is_checked_by_all_it_answered_before_it_is_closed() -> None:
     def check(shared: SharedModel, requests: Sequence[Request], answers: Sequence[Answer | AnswerError]) -> None:
         seen.append(([request.case for request in requests], texts(answers), list(model.log)))
 
-    asks = (ask("a", samples=2), ask("b"))
-    generation = Prefetcher([ModelPlan(role="m", open=model.open, asks=asks, check=check)])
+    items = (planned("a", samples=2), planned("b"))
+    generation = Prefetcher([ModelPlan(role="m", open=model.open, items=items, check=check)])
     generation.start()
 
     within(generation.finish)
@@ -460,7 +471,7 @@ def test_a_check_that_breaks_takes_nothing_from_the_answers() -> None:
     def check(*_: object) -> None:
         raise RuntimeError("check")
 
-    generation = Prefetcher([ModelPlan(role="m", open=Scripted().open, asks=(ask("a"),), check=check)])
+    generation = Prefetcher([ModelPlan(role="m", open=Scripted().open, items=(planned("a"),), check=check)])
     generation.start()
     within(generation.finish)
 
@@ -470,10 +481,10 @@ def test_a_check_that_breaks_takes_nothing_from_the_answers() -> None:
 def test_finishing_ends_what_was_dealt_of_a_plan() -> None:
     """A process that got a part of the plan checks that part, and waits for no more."""
     model, seen = Scripted(), list[str]()
-    asks = (ask("a"), ask("b"))
+    items = (planned("a"), planned("b"))
     plans = [
         ModelPlan(
-            role="m", open=model.open, asks=asks, check=lambda _, requests, __: seen.extend(r.case for r in requests)
+            role="m", open=model.open, items=items, check=lambda _, requests, __: seen.extend(r.case for r in requests)
         )
     ]
     generation = dealt(plans)
@@ -492,7 +503,7 @@ def test_a_shared_model_answers_alone_as_its_model_can() -> None:
         def answer_alone(self, request: Request) -> Answer:
             return Answer(text=f"{request.case} alone")
 
-    (request,) = ask("a").requests
+    (request,) = planned("a").requests
 
     found = [SharedModel(model).answer_alone(request) for model in (Alone(), Scripted())]
 
@@ -513,8 +524,8 @@ OPENING = {
 @pytest.mark.parametrize("make", [Prefetcher, dealt])
 def test_a_model_that_cannot_be_opened_fails_all_its_requests(make: Make, fault: BaseException, cause: str) -> None:
     """Each request gets the cause, as one that nothing can follow; the next model is opened and asked."""
-    broken = ModelPlan(role="m", open=cannot_open(fault), asks=(ask("a", samples=2), ask("b")))
-    answers = make([broken, plan(Scripted(), ask("a", role="n"), role="n")])
+    broken = ModelPlan(role="m", open=cannot_open(fault), items=(planned("a", samples=2), planned("b")))
+    answers = make([broken, plan(Scripted(), planned("a", role="n"), role="n")])
     answers.start()
 
     a, b, other = (within(lambda key=key: answers.take(key)) for key in ("a[m]", "b[m]", "a[n]"))
@@ -544,7 +555,7 @@ def test_a_model_that_breaks_fails_what_it_was_asked(
 ) -> None:
     """Whatever it raises or gives instead of answers is an error with its cause; it is closed, the next one is asked."""
     model = Raising(raised, given)
-    answers = make([plan(model, ask("a")), plan(Scripted(), ask("a", role="n"), role="n")])
+    answers = make([plan(model, planned("a")), plan(Scripted(), planned("a", role="n"), role="n")])
     answers.start()
 
     taken = within(lambda: answers.take("a[m]"))
@@ -557,7 +568,7 @@ def test_a_model_that_breaks_fails_what_it_was_asked(
 
 def test_an_error_that_is_no_fault_of_the_model_shows_where_it_was_raised() -> None:
     """An exception nobody foresaw keeps its traceback below the first line."""
-    generation = Prefetcher([plan(Raising(KeyError("x")), ask("a"))])
+    generation = Prefetcher([plan(Raising(KeyError("x")), planned("a"))])
     generation.start()
 
     (taken,) = texts(within(lambda: generation.take("a[m]")))
@@ -576,7 +587,7 @@ def test_answers_that_arrived_before_a_model_broke_stand() -> None:
             super().answer(requests[:1], arrived=arrived, halt=halt)
             raise ConnectionError("reset")
 
-    generation = Prefetcher([plan(Breaking(), ask("a"), ask("b"))])
+    generation = Prefetcher([plan(Breaking(), planned("a"), planned("b"))])
     generation.start()
 
     taken = [first_lines(within(lambda key=key: generation.take(key))) for key in ("a[m]", "b[m]")]
@@ -588,7 +599,7 @@ def test_answers_that_arrived_before_a_model_broke_stand() -> None:
 def test_after_a_fatal_error_nothing_more_is_asked(kind: str) -> None:
     """An answer that says that none can follow ends the asking of its model; all the rest get its cause."""
     model = Raising(given=[AnswerError(cause="401: wrong key", is_fatal=True)])
-    plans = [plan(model, ask("a"), ask("b"), ask("c"))]
+    plans = [plan(model, planned("a"), planned("b"), planned("c"))]
     answers = dealt(plans) if kind == "on demand" else Prefetcher(plans, is_bounded=True)
     answers.start()
 
@@ -605,7 +616,7 @@ def test_a_model_that_cannot_be_closed_loses_no_answer() -> None:
         def close(self) -> None:
             raise OSError("busy")
 
-    plans = [plan(Unclosable(), ask("a")), plan(Scripted(), ask("a", role="n"), role="n")]
+    plans = [plan(Unclosable(), planned("a")), plan(Scripted(), planned("a", role="n"), role="n")]
     for answers in (Prefetcher(plans), dealt(plans)):
         answers.start()
 
@@ -622,7 +633,7 @@ def test_a_model_that_cannot_be_closed_loses_no_answer() -> None:
 def test_one_model_is_open_at_a_time(make: Make) -> None:
     """A model is closed before the next one is opened, and the last one at the end."""
     log: list[str] = []
-    plans = [plan(Scripted(log=log), ask("a", role=role), role=role) for role in ("x", "y", "z")]
+    plans = [plan(Scripted(log=log), planned("a", role=role), role=role) for role in ("x", "y", "z")]
     answers = make(plans)
     answers.start()
 
@@ -643,12 +654,12 @@ def test_a_model_that_a_test_needs_stays_open_until_the_test_is_done() -> None:
             closed.set()
 
     model = Telling()
-    generation = Prefetcher([plan(model, ask("a", needs_model=True), ask("b"))])
+    generation = Prefetcher([plan(model, planned("a", needs_model=True), planned("b"))])
     generation.start()
     within(lambda: generation.take("a[m]"))
     within(lambda: generation.take("b[m]"))
 
-    more = generation.model("m").answer(ask("own").requests)
+    more = generation.model("m").answer(planned("own").requests)
     was_closed = closed.is_set()
     generation.release("a[m]")
 
@@ -659,7 +670,9 @@ def test_a_model_that_a_test_needs_stays_open_until_the_test_is_done() -> None:
 def test_a_model_is_kept_open_for_no_longer_than_another_is_not_waited_for() -> None:
     """Where tests do not run in the order of the models, the one wanted now comes before the one kept open."""
     kept, wanted = Scripted(), Scripted()
-    generation = Prefetcher([plan(kept, ask("a", needs_model=True)), plan(wanted, ask("a", role="n"), role="n")])
+    generation = Prefetcher(
+        [plan(kept, planned("a", needs_model=True)), plan(wanted, planned("a", role="n"), role="n")]
+    )
     generation.start()
 
     taken = within(lambda: generation.take("a[n]"))
@@ -676,11 +689,11 @@ def test_a_model_nobody_opened_cannot_be_had() -> None:
 
 def test_a_dealt_item_that_needs_its_model_has_it() -> None:
     """A worker's test gets the model its answers came from."""
-    answers = dealt([plan(Scripted(), ask("a", needs_model=True))])
+    answers = dealt([plan(Scripted(), planned("a", needs_model=True))])
     answers.start()
     within(lambda: answers.take("a[m]"))
 
-    more = answers.model("m").answer(ask("own").requests)
+    more = answers.model("m").answer(planned("own").requests)
 
     assert texts(more) == ["own/0"]
 
@@ -690,8 +703,8 @@ def test_a_test_s_own_requests_wait_for_those_of_the_plan() -> None:
     gate = threading.Event()
     model = Scripted(gates={"slow": gate})
     shared = SharedModel(model)
-    own = threading.Thread(target=lambda: shared.answer(ask("own").requests), daemon=True)
-    plans = threading.Thread(target=lambda: shared.answer(ask("slow").requests), daemon=True)
+    own = threading.Thread(target=lambda: shared.answer(planned("own").requests), daemon=True)
+    plans = threading.Thread(target=lambda: shared.answer(planned("slow").requests), daemon=True)
     plans.start()
     assert model.has_met_gate.wait(LONG_S)
 
@@ -719,7 +732,7 @@ def test_progress_counts_what_arrived_while_a_test_waits() -> None:
         gate.set()
 
     model = Scripted(gates={"slow": gate})
-    generation = Prefetcher([plan(model, ask("a", samples=2), ask("slow"))])
+    generation = Prefetcher([plan(model, planned("a", samples=2), planned("slow"))])
     generation.start()
     assert model.has_met_gate.wait(LONG_S)
 
@@ -742,7 +755,7 @@ def test_an_answer_told_twice_counts_once() -> None:
                 arrived(0, Answer(text="again"))
             return answers
 
-    generation = Prefetcher([plan(Stammering(), ask("a"))])
+    generation = Prefetcher([plan(Stammering(), planned("a"))])
     generation.start()
 
     taken = within(lambda: generation.take("a[m]"))
@@ -762,7 +775,7 @@ def test_what_a_model_learns_of_itself_in_answering_is_kept(make: Make) -> None:
             self.identity = Identity(provider="scripted", model="m", server_model="m-2024")
             return super().answer(requests, arrived=arrived, halt=halt)
 
-    answers = make([plan(Learning(), ask("a"))])
+    answers = make([plan(Learning(), planned("a"))])
     answers.start()
 
     within(lambda: answers.take("a[m]"))
@@ -774,7 +787,7 @@ def test_what_a_model_learns_of_itself_in_answering_is_kept(make: Make) -> None:
 def test_a_model_is_opened_when_its_turn_comes() -> None:
     """While the first model is at work, the second is not opened; after the end it is not opened at all."""
     first, second = Scripted(gates={"a": threading.Event()}), Scripted()
-    generation = Prefetcher([plan(first, ask("a")), plan(second, ask("a", role="n"), role="n")])
+    generation = Prefetcher([plan(first, planned("a")), plan(second, planned("a", role="n"), role="n")])
     generation.start()
     assert first.has_met_gate.wait(LONG_S)
 
@@ -803,7 +816,7 @@ def test_a_listener_hears_of_whole_items_and_of_closed_models() -> None:
     """
     log: list[str] = []
     first, second = Scripted(log=log), Scripted(log=log)
-    plans = [plan(first, ask("a", samples=2), ask("b")), plan(second, ask("c", role="n"), role="n")]
+    plans = [plan(first, planned("a", samples=2), planned("b")), plan(second, planned("c", role="n"), role="n")]
     generation = Prefetcher(plans, listener=Heard(log))
     generation.start()
 
@@ -817,7 +830,8 @@ def test_a_listener_hears_of_errors_too() -> None:
     """What was given up, and a model that cannot be opened, are told like answers."""
     log: list[str] = []
     generation = Prefetcher(
-        [ModelPlan(role="m", open=cannot_open(UsageFault("no such model.")), asks=(ask("a"),))], listener=Heard(log)
+        [ModelPlan(role="m", open=cannot_open(UsageFault("no such model.")), items=(planned("a"),))],
+        listener=Heard(log),
     )
     generation.start()
 

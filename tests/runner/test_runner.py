@@ -586,7 +586,7 @@ def test_a_forecast_leaves_the_numbers_of_equal_requests_as_they_are(
     forecast(runner.builder, items[1:])
     (plan,) = runner.builder.plans(items)
 
-    assert [request.copy for ask in plan.asks for request in ask.requests or ()] == copies
+    assert [request.copy for item in plan.items for request in item.requests or ()] == copies
 
 
 # -- suites

@@ -58,7 +58,7 @@ WRONG = {
 
 
 def faults(text: str) -> list[str]:
-    """Say where the schema does not accept a suite."""
+    """Name the places where the schema does not accept a suite."""
     path = Path("suite.yaml")
     node = yaml12.compose(text, path)
     assert node is not None

@@ -33,7 +33,7 @@ cases:
 
 
 def faults(text: str) -> list[str]:
-    """Say where the schema does not accept a suite."""
+    """Name the places where the schema does not accept a suite."""
     path = Path("suite.yaml")
     node = yaml12.compose(text, path)
     assert node is not None

@@ -29,7 +29,7 @@ def _lines(check: CheckPart, indent: str) -> Iterator[str]:
 
 
 def check_rate_lines(records: Sequence[Record], width: int | None) -> Iterator[Styled]:
-    """Say of each suite with checks, under each model, how many answers passed each check."""
+    """Count for each suite with checks, under each model, how many answers passed each check."""
     found = pass_counts(records)
     has_roles = len({role for _, role in found}) > 1
     for (suite, role), counts in found.items():

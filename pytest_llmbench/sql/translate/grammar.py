@@ -39,7 +39,7 @@ class _Level:
 
 
 def fault(statement: str) -> str | None:
-    """Say what no database would run in a statement, None if nothing is found."""
+    """Name what no database would run in a statement, None if nothing is found."""
     solid = [piece for piece in cut(statement) if piece.kind not in (Kind.SPACE, Kind.COMMENT)]
     levels = [_Level()]
     for index, piece in enumerate(solid):
@@ -139,7 +139,7 @@ def _is_stray(solid: Sequence[Piece], index: int, level: _Level) -> bool:
 
 
 def _misplaced(solid: Sequence[Piece], index: int, level: _Level) -> str | None:
-    """Say which clause stands where it cannot, and note it if it stands well."""
+    """Name the clause that stands where it cannot, and note it if it stands well."""
     word, after, before = _text(solid, index), _text(solid, index + 1), _text(solid, index - 1)
     if word == "select":
         level.clauses = [] if level.has_select else level.clauses
