@@ -17,6 +17,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "init": ("pytest_llmbench.cli.init", "write a first suite, a models file and a CI workflow"),
     "import": ("pytest_llmbench.cli.import_suite", "write suites from the files of other tools"),
     "validate": ("pytest_llmbench.cli.validate", "check suite files without any model"),
+    "lock": ("pytest_llmbench.cli.lock", "pin the data sets of suites to their present revision"),
     "show": ("pytest_llmbench.cli.show", "print the prompts, answers and grades of a run"),
     "review": ("pytest_llmbench.cli.review", "annotate the answers of a run yourself, without seeing their grades"),
     "agreement": ("pytest_llmbench.cli.agreement", "measure how far the graders agree with people"),

@@ -170,7 +170,7 @@ def _json_rows(path: Path, text_keys: frozenset[str], form: Form) -> list[Row]:
             for line, found in rows
         ]
     return [
-        Row(path=path, line=line, values={k: _as_text(v) if k in text_keys else v for k, v in found.items()})
+        Row(path=path, line=line, values={k: as_text(v) if k in text_keys else v for k, v in found.items()})
         for line, found in rows
     ]
 
@@ -183,7 +183,8 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _as_text(value: Any) -> Json:
+def as_text(value: Any) -> Json:
+    """Give a scalar as the text it is written as, anything else as it is."""
     found: Json = json.dumps(value) if isinstance(value, (bool, int, float)) else value
     return found
 
@@ -194,18 +195,19 @@ def _parquet_rows(path: Path, text_keys: frozenset[str], form: Form) -> Iterator
     if "id" not in dict(places):
         raise SuiteFault(f"a data file needs a column id; this one has: {', '.join(columns)}.", path=path)
     for number, fields in enumerate(rows, start=1):
-        plain = {field: _plain(fields[place]) for field, place in places if fields[place] is not None}
-        values = {key: _as_text(value) if key in text_keys else value for key, value in plain.items()}
+        plain = {field: plain_value(fields[place]) for field, place in places if fields[place] is not None}
+        values = {key: as_text(value) if key in text_keys else value for key, value in plain.items()}
         yield Row(path=path, line=number, values=values, has_lines=False)
 
 
-def _plain(value: Any) -> Json:
+def plain_value(value: Any) -> Json:
+    """Give a cell as JSON can hold it."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, (list, tuple)):
-        return [_plain(entry) for entry in value]
+        return [plain_value(entry) for entry in value]
     if isinstance(value, dict):
-        return {str(key): _plain(entry) for key, entry in value.items()}
+        return {str(key): plain_value(entry) for key, entry in value.items()}
     return str(value)
 
 

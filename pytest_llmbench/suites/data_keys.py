@@ -7,6 +7,7 @@ from typing import NoReturn
 from pytest_llmbench.errors import SuiteFault
 from pytest_llmbench.suites import yaml12
 from pytest_llmbench.suites.data_files import Form, Row, read_rows
+from pytest_llmbench.suites.datasets_rows import dataset_rows
 
 KEYS = ("delimiter", "columns")
 """The keys that describe a data file."""
@@ -30,6 +31,10 @@ def data_rows(table: yaml12.Table, text_keys: frozenset[str]) -> list[Row]:
         if described is not None:
             _fail(table, described, f"`{described}` describes a data file, and the suite has no `data`; take it out.")
         return []
+    if yaml12.is_mapping(node):
+        if described is not None:
+            _fail(table, described, f"`{described}` describes a data file; for a data set, write it within `data`.")
+        return dataset_rows(node, table.path, text_keys)
     file = table.path.parent / yaml12.text(node, table.path, "`data`")
     if not file.is_file():
         _fail(table, "data", f"there is no data file {file}; `data` is a path relative to the suite file.")

@@ -15,6 +15,7 @@ from pytest_llmbench.grading.checks.tree import AllFields
 from pytest_llmbench.grading.registry import BUILT_IN
 from pytest_llmbench.models.entries import SamplingKeys
 from pytest_llmbench.suites.data_keys import KEYS
+from pytest_llmbench.suites.datasets_rows import DatasetKeys
 from pytest_llmbench.suites.loader import SUITE_KEYS, TrustKeys
 from pytest_llmbench.suites.names import ID_PATTERN, RESERVED_MARKS, TAG_PATTERN
 from pytest_llmbench.suites.read_keys import ReadKeys
@@ -74,8 +75,8 @@ def suite_schema(kinds: Mapping[str, GraderKind]) -> dict[str, Any]:
             },
             "prompt": _PROMPT,
             "data": {
-                "type": "string",
-                "description": "CSV, JSON lines or Parquet beside the file; each row is a case.",
+                "anyOf": [{"type": "string"}, _inlined(DatasetKeys)],
+                "description": "CSV, JSON lines or Parquet beside the file, or a data set; each row is a case.",
             },
             "delimiter": {
                 "type": "string",
