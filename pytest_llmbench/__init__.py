@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pytest_llmbench.errors import ModelFault, SuiteFault, UsageFault
     from pytest_llmbench.grading.base import Finding, GraderKind, Severity
     from pytest_llmbench.models.base import STOPPED, Identity, OpenSettings, Traits
-    from pytest_llmbench.models.entries import Entry
+    from pytest_llmbench.models.entries import Entry, Replicable
     from pytest_llmbench.plugin.deprecation import LlmbenchDeprecationWarning
     from pytest_llmbench.values import (
         Answer,
@@ -45,6 +45,7 @@ __all__ = [
     "Prompt",
     "PromptStyle",
     "Reason",
+    "Replicable",
     "Request",
     "Sampling",
     "Severity",
@@ -58,8 +59,8 @@ _HOMES = {
     **dict.fromkeys(("ModelFault", "SuiteFault", "UsageFault"), "errors"),
     **dict.fromkeys(("STOPPED", "Identity", "OpenSettings", "Traits"), "models.base"),
     **dict.fromkeys(("Finding", "GraderKind", "Severity"), "grading.base"),
-    "Entry": "models.entries",
     "LlmbenchDeprecationWarning": "plugin.deprecation",
+    **dict.fromkeys(("Entry", "Replicable"), "models.entries"),
 }
 """Where a public name lives that is not among the values."""
 

@@ -221,6 +221,7 @@ class Answer:
     `cost_usd` is what it cost, where an application reports that.
     `turns` are the answers of a conversation, of which this is the last; empty where it is the only one.
     `app` is what else an application gave beside its text: `context`, `data`.
+    `node` is the number of the node of a cluster that gave it; None without a cluster.
     """
 
     text: str
@@ -241,6 +242,7 @@ class Answer:
     cost_usd: float | None = None
     turns: tuple["Answer", ...] = ()
     app: Mapping[str, Json] = field(default_factory=dict)
+    node: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

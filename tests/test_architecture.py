@@ -59,6 +59,7 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
     # what is sent to a service is a template of the models file, below the rooms that know of suites
     "jinja2": ("suites.prompts", "models.http.templates", "report.html"),
     "markupsafe": ("report.html",),
+    "ray": ("models.cluster",),
     "yaml": ("suites.yaml12", "importers.yaml_text"),
     **dict.fromkeys(("jsonschema", "referencing"), ("grading",)),
     "regex": ("grading", "importers"),
@@ -67,6 +68,7 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
 """The modules, or packages of them, that may import a library."""
 
 LATE = (
+    "ray",
     "torch",
     "transformers",
     "gguf",
@@ -88,6 +90,7 @@ CATCHING_ALL = {
     "models.http.provider": "as the other provider that keeps many requests in flight",
     "models.python.calls": "whatever an application raises, sys.exit() too, is the error of its case",
     "models.transformers.libraries": "libraries raise what they like when a model is opened, and each becomes a ModelFault",
+    "models.cluster.connection": "Ray raises what it likes when it connects, and each becomes a ModelFault",
     "models.openai.model": "whatever breaks one of many requests in flight becomes its own error",
 }
 """Files that may catch everything, with their reason."""

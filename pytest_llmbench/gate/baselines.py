@@ -27,8 +27,9 @@ from pytest_llmbench.gate.comparison import (
     whole_part,
 )
 from pytest_llmbench.gate.score_test import MIN_UNITS, count_differences, evidence, noise_floor
+from pytest_llmbench.models.identities import identity_differences
 from pytest_llmbench.results.checks import is_same_grader
-from pytest_llmbench.results.identity import identity_differences, judge_differences
+from pytest_llmbench.results.identity import judge_differences
 from pytest_llmbench.results.records import Record, Run, Sample
 from pytest_llmbench.results.run_file import read_pooled, read_run
 from pytest_llmbench.stats import mean, t_quantile

@@ -19,7 +19,8 @@ from pytest_llmbench.gate.power import USUAL_BETWEEN, expected_margin
 from pytest_llmbench.gate.rule import differences_of, units_of
 from pytest_llmbench.gate.score_test import POWER, Differences, noise_floor, smallest_margin
 from pytest_llmbench.gate.settings import GateSettings
-from pytest_llmbench.results.identity import REPORTED, identity_differences
+from pytest_llmbench.models.identities import identity_differences
+from pytest_llmbench.results.identity import REPORTED
 from pytest_llmbench.results.records import ModelInfo, Run
 from pytest_llmbench.stats import mean
 from pytest_llmbench.values import GateKind

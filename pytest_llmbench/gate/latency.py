@@ -14,7 +14,8 @@ from math import exp, log, sqrt
 from statistics import NormalDist, median, stdev
 
 from pytest_llmbench.gate.comparison import Comparison, Difference, Key, Kind, Pair, index, model_info, role_in
-from pytest_llmbench.results.records import SEVERAL, Machine, Record, Run, Sample
+from pytest_llmbench.models.identities import SEVERAL
+from pytest_llmbench.results.records import Machine, Record, Run, Sample
 from pytest_llmbench.stats import mean, median_interval, t_quantile
 from pytest_llmbench.values import Outcome
 
@@ -119,10 +120,9 @@ def _refusals(
         if old != new:
             text = f"requests in flight: {new or 'unknown'}, in the baseline {old or 'unknown'}"
             found.append(Difference(kind=Kind.CONCURRENCY, text=text, is_allowed=Kind.CONCURRENCY in allowed))
-    machines = comparison.baseline.machine, comparison.candidate.machine
-    is_mixed = any(machine is not None and SEVERAL in machine.cpu for machine in machines)
-    if machines[0] and machines[1] and (is_mixed or _hardware(machines[0]) != _hardware(machines[1])):
-        text = f"machine: {_hardware(machines[1])}, in the baseline {_hardware(machines[0])}"
+    old_machine, new_machine = map(_measured_on, (comparison.baseline, comparison.candidate), roles)
+    if old_machine and new_machine and (old_machine != new_machine or SEVERAL in new_machine):
+        text = f"machine: {new_machine}, in the baseline {old_machine}"
         found.append(Difference(kind=Kind.MACHINE, text=text, is_allowed=Kind.MACHINE in allowed))
     old_gpu, new_gpu = map(_gpu, (comparison.baseline, comparison.candidate), roles)
     if old_gpu and new_gpu and old_gpu != new_gpu:
@@ -150,6 +150,19 @@ def _widest(comparison: Comparison, role: str) -> float:
         if (common := one.keys() & other.keys())
     )
     return max(ratios, default=1.0)
+
+
+def _measured_on(run: Run, role: str) -> str | None:
+    """Describe what made the answers of a role: its replicas' GPUs or processors, or else the machine of the run.
+
+    Several replicas on a node share it, so that is a kind of its own.
+    """
+    facts = model_info(run.facts, role)
+    if facts is None or not facts.replicas:
+        return None if run.machine is None else _hardware(run.machine)
+    names = sorted({replica.gpu or replica.cpu or "unknown" for replica in facts.replicas if replica.answers})
+    a_node = max(Counter(replica.node for replica in facts.replicas if replica.ended is None).values(), default=1)
+    return f"{SEVERAL.join(names)}, {f'{a_node} replicas' if a_node > 1 else '1 replica'} a node"
 
 
 def _gpu(run: Run, role: str) -> str | None:

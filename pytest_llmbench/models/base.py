@@ -184,6 +184,42 @@ class HasBatchEntry(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicaInfo:
+    """What became of one replica of a model on a cluster.
+
+    Nodes are numbered; `gpu` and `cpu` name what it ran on, `answers` counts those it gave, `opened_s` is how long its
+    model took to open, None if it was never open, `ended` why it ended before the run did.
+    """
+
+    node: int
+    gpu: str | None
+    cpu: str | None
+    answers: int
+    opened_s: float | None
+    ended: str | None
+
+
+@runtime_checkable
+class HasReplicas(Protocol):
+    """What an opened model may have too: replicas."""
+
+    @property
+    def replicas(self) -> tuple[ReplicaInfo, ...]:
+        """What became of each by now."""
+        ...
+
+
+@runtime_checkable
+class HasRemarks(Protocol):
+    """What an opened model may have too: sentences that people should read at the end of the run."""
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """The sentences so far."""
+        ...
+
+
 @runtime_checkable
 class CountsTokens(Protocol):
     """What a provider may have too: a way to count the tokens of prompts without opening the model."""

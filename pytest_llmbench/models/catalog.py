@@ -4,7 +4,7 @@ import importlib
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -46,7 +46,12 @@ class ModelSpec:
         """What a run must know of the model before it is opened."""
         # not isinstance: that of a protocol takes as long as all else of a request
         traits = getattr(self.provider, "traits", None)
-        return Traits() if traits is None else traits(self.entry)
+        found: Traits = Traits() if traits is None else traits(self.entry)
+        keys = getattr(self.entry, "cluster", None)
+        if keys is None:
+            return found
+        # its replicas take what the cluster gives them, and nothing here unless the cluster is this machine
+        return replace(found, is_local=found.is_local and keys.address == "local", takes_device=False, is_placed=False)
 
 
 class Catalog:

@@ -7,6 +7,7 @@ entry stands in, before a provider sees them (fields marked `PathText`).
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -94,7 +95,44 @@ class Entry(Strict):
     reasoning_tokens: Annotated[int, Field(ge=0), kept(int, float)] | None = None
 
 
-class TransformersEntry(Entry):
+def _no_client(address: str) -> str:
+    if address.startswith("ray://"):
+        raise ValueError(
+            "cannot be ray://, Ray Client is limited for such work; run pytest on a node of the cluster, or with "
+            "ray job submit -- pytest ..."
+        )
+    return address
+
+
+def _without_keys(given: dict[str, Any]) -> dict[str, Any]:
+    variables = given.get("env_vars")
+    for name in variables if isinstance(variables, dict) else ():
+        if any(word in str(name).upper() for word in ("KEY", "TOKEN", "SECRET", "PASSWORD")):
+            raise ValueError(f"holds {name}, and a key does not belong into a file; set it on the nodes")
+    return given
+
+
+class ClusterKeys(Strict):
+    """Where the replicas of a model are: a Ray cluster, and what each of them needs there."""
+
+    address: Annotated[str, Field(min_length=1), AfterValidator(_no_client)] = "auto"
+    replicas: Count | None = None
+    gpus: NotNegative = 0
+    cpus: NotNegative = 1
+    memory_gib: Positive | None = None
+    resources: dict[str, Positive] = {}
+    wait_s: NotNegative = 0
+    ship: Switch = True
+    runtime_env: Annotated[dict[str, Any], AfterValidator(_without_keys)] = {}
+
+
+class Replicable(Entry):
+    """A model that may be opened several times, on the nodes of a cluster."""
+
+    cluster: ClusterKeys | None = None
+
+
+class TransformersEntry(Replicable):
     """A local model through torch and transformers.
 
     `model` is a hub id, a folder, a `.gguf` file, or `package:NAME/FILE` (a file inside an

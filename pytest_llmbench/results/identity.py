@@ -1,12 +1,8 @@
 """In what the models and the judges of two runs differ, as recorded in them."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import fields
-
 from pytest_llmbench.grading.registry import BUILT_IN, CHECKS
-from pytest_llmbench.models.base import Identity
+from pytest_llmbench.models.identities import identity_differences
 from pytest_llmbench.results.records import RunInfo
-from pytest_llmbench.values import Json
 
 REPORTED = frozenset({"libraries", "settings.system_fingerprint"})
 """Parts of an identity that change under an unchanged model: library versions, what a server calls its deployment."""
@@ -15,11 +11,6 @@ REPORTED = frozenset({"libraries", "settings.system_fingerprint"})
 def graders_without_judge() -> frozenset[str]:
     """Name the built-in graders that ask no judge; those of other packages may."""
     return frozenset(name for name, kind in BUILT_IN.items() if not kind.asks_judge) | {CHECKS}
-
-
-def identity_differences(old: Identity, new: Identity) -> tuple[str, ...]:
-    """Name the parts in which two identities differ, those of settings one by one; empty if they are the same."""
-    return tuple(_differences(old, new))
 
 
 def judge_differences(old: RunInfo, new: RunInfo, suite: str) -> tuple[str, ...]:
@@ -39,20 +30,3 @@ def judge_differences(old: RunInfo, new: RunInfo, suite: str) -> tuple[str, ...]
     if None in (identities[0].server_model, identities[1].server_model):
         ignored.add("server_model")
     return tuple(name for name in (*identity_differences(identities[0], identities[1]), *found) if name not in ignored)
-
-
-def _differences(old: Identity, new: Identity) -> Iterator[str]:
-    for field in fields(Identity):
-        if field.name == "training":  # what is known of a model changes none of its answers
-            continue
-        was, now = getattr(old, field.name), getattr(new, field.name)
-        if field.name == "settings":
-            yield from (f"settings.{key}" for key in _changed(was, now))
-        elif was != now:
-            yield field.name
-
-
-def _changed(old: Mapping[str, Json], new: Mapping[str, Json]) -> Iterator[str]:
-    for key in sorted(old.keys() | new.keys()):
-        if key not in old or key not in new or old[key] != new[key]:
-            yield key

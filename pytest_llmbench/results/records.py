@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
-from pytest_llmbench.models.base import Identity
+from pytest_llmbench.models.base import Identity, ReplicaInfo
 from pytest_llmbench.results.stopping import Stop, StopPlan
 from pytest_llmbench.stats import mean
 from pytest_llmbench.values import (
@@ -32,9 +32,6 @@ Number = TypeVar("Number", int, float)
 
 LARGEST = 2**53
 """No time and no count is larger: beyond it many readers of JSON no longer distinguish whole numbers."""
-
-SEVERAL = " + "
-"""Stands between the processors, or GPUs, of a run that was made on several kinds."""
 
 NOT_ASKED = "not asked: "
 """How the error of a sample begins that was left out on purpose, such as by a cost limit."""
@@ -70,6 +67,8 @@ class Sample:
     reasoning_tokens: Count | None = None
     ttfa_s: Seconds | None = None
     """The time to the first token of the answer, behind any reasoning."""
+    node: Count | None = None
+    """The number of the node of a cluster that gave the answer; nodes are numbered anew in each run."""
     tool_calls: tuple[ToolCall, ...] = ()
     """The tools that were called; absent in the JSON where there are none."""
     cost_usd: Annotated[float, AsTyped(LARGEST)] | None = None
@@ -151,6 +150,8 @@ class ModelInfo:
     identity: Identity
     sampling: Mapping[str, Sampling] = field(default_factory=dict)
     """The sampling used, by suite."""
+    replicas: tuple[ReplicaInfo, ...] | None = None
+    """Its replicas; None for a model that was on no cluster, and then absent in the JSON."""
     price: TokenPrice | None = None
     """As in the models file when the run was made; absent in the JSON where there is none."""
 
@@ -339,6 +340,7 @@ def _of_answer(answer: Answer) -> dict[str, Any]:
         "reasoning": answer.reasoning,
         "reasoning_tokens": _plausible(answer.reasoning_tokens),
         "ttfa_s": _plausible(answer.ttfa_s),
+        "node": answer.node,
         "tool_calls": answer.tool_calls,
         "cost_usd": _plausible(answer.cost_usd),
     }

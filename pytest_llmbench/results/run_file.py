@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
 from pytest_llmbench.errors import RunFileFault
-from pytest_llmbench.models.base import Identity
+from pytest_llmbench.models.base import Identity, ReplicaInfo
 from pytest_llmbench.results.json_values import strict_json
 from pytest_llmbench.results.prompt_json import WrittenPrompt, prompt_from_json, prompt_to_json
 from pytest_llmbench.results.records import (
@@ -160,6 +160,7 @@ class _ModelOfRole:
     identity: Identity
     sampling: Mapping[str, Sampling]
     price: TokenPrice | None = None
+    replicas: tuple[ReplicaInfo, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,6 +230,7 @@ def _suite_to_json(suite: SuiteInfo) -> JsonObject:
 
 
 def _model_to_json(found: JsonObject) -> JsonObject:
+    found = _without(found, "replicas") if found["replicas"] is None else found
     return _known(_without(found, "role"))
 
 
@@ -257,7 +259,7 @@ def run_info_from_json(found: object) -> RunInfo:
     return RunInfo(
         judge=judge,
         models=tuple(
-            ModelInfo(role=role, model=model.model, identity=model.identity, sampling=model.sampling, price=model.price)
+            ModelInfo(role=role, **{part: getattr(model, part) for part in _ModelOfRole.__slots__})
             for role, model in block.models.items()
         ),
         suites=tuple(

@@ -8,15 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from pytest_llmbench.errors import RunFileFault, UsageFault
-from pytest_llmbench.models.base import Identity
-from pytest_llmbench.results.identity import identity_differences
+from pytest_llmbench.models.base import Identity, ReplicaInfo
+from pytest_llmbench.models.identities import OF_MACHINE, SEVERAL, identity_differences, joined_identity
 from pytest_llmbench.results.merged_info import merged_run_info
-from pytest_llmbench.results.records import SEVERAL, JudgeInfo, ModelInfo, RunInfo, SuiteInfo
+from pytest_llmbench.results.records import JudgeInfo, ModelInfo, RunInfo, SuiteInfo
 from pytest_llmbench.results.run_file import JsonObject, machine_from_json, run_info_from_json
 from pytest_llmbench.values import Json
-
-OF_MACHINE = ("settings.gpu", "settings.threads", "settings.device", "server_model")
-"""Parts of an identity in which the shards of one run may differ: what a machine, or a server, is called."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,25 +150,21 @@ def _is_same_judge(one: JudgeInfo | None, other: JudgeInfo | None) -> bool:
 def merged_facts(shards: Sequence[ShardHead]) -> RunInfo:
     """Put the facts of the shards together: those of the whole run, with `options.merged` in place of the shard."""
     facts = merged_run_info([shard.facts for shard in shards])
+    identities: dict[str, list[Identity]] = {}
+    for model in (model for shard in shards for model in shard.facts.models):
+        identities.setdefault(model.role, []).append(model.identity)
     models = tuple(
-        replace(model, identity=_joined([m.identity for s in shards for m in s.facts.models if m.role == model.role]))
+        replace(model, identity=joined_identity(identities[model.role]), replicas=_all_replicas(shards, model.role))
         for model in facts.models
     )
     options = {**_options(shards[0]), "merged": len(shards)}
     return replace(facts, models=models, options=options)
 
 
-def _joined(identities: Sequence[Identity]) -> Identity:
-    """Give the identity of all shards; what their machines are called stands side by side."""
-    first = identities[0]
-    settings = dict(first.settings)
-    for part in OF_MACHINE:
-        key = part.removeprefix("settings.")
-        found = {str(one.settings[key]) for one in identities if one.settings.get(key) is not None}
-        if len(found) > 1:
-            settings[key] = SEVERAL.join(sorted(found))
-    server_model = next((one.server_model for one in identities if one.server_model is not None), None)
-    return replace(first, settings=settings, server_model=server_model)
+def _all_replicas(shards: Sequence[ShardHead], role: str) -> tuple[ReplicaInfo, ...] | None:
+    models = (model for shard in shards for model in shard.facts.models if model.role == role)
+    found = [model.replicas for model in models if model.replicas is not None]
+    return tuple(replica for replicas in found for replica in replicas) if found else None
 
 
 def merged_totals(shards: Sequence[ShardHead]) -> dict[str, int]:

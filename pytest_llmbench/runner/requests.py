@@ -12,9 +12,10 @@ from uuid import uuid4
 
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.grading.checks.tree import ConversationChecks
-from pytest_llmbench.models.base import HasBatchEntry, Model
+from pytest_llmbench.models.base import HasBatchEntry, HasRemarks, HasReplicas, Model, ReplicaInfo
 from pytest_llmbench.models.catalog import ModelSpec
 from pytest_llmbench.models.openai.request_body import style_of as request_style
+from pytest_llmbench.models.opening import check_openable, open_model
 from pytest_llmbench.models.separated import SeparatedModel
 from pytest_llmbench.runner.budget import Budget, PricedModel
 from pytest_llmbench.runner.calls import SharedModel
@@ -45,6 +46,7 @@ class RequestBuilder:
         self._samplings: dict[tuple[str, str], Sampling] = {}
         self._store: AnswerStore | None = None
         self._checks: list[str] = []
+        self._opened: dict[str, Model] = {}
         self._budget = None if settings.max_cost_usd is None else Budget(settings.max_cost_usd)
 
     def check_styles(self, items: Iterable[Item]) -> None:
@@ -86,6 +88,7 @@ class RequestBuilder:
         Raises:
             UsageFault: it surely cannot be opened.
         """
+        check_openable(spec)
         try:
             return spec.provider.prompt_style(spec.entry)
         except UsageFault as fault:
@@ -148,7 +151,15 @@ class RequestBuilder:
         Raises:
             ModelFault: it cannot be opened.
         """
-        return SeparatedModel(spec.provider.open(spec.entry, self.settings.open_settings), spec.entry.reasoning)
+        model = open_model(spec, self.settings.open_settings)
+        if isinstance(model, HasReplicas | HasRemarks):  # others may hold memory
+            self._opened[spec.role] = model
+        return SeparatedModel(model, spec.entry.reasoning)
+
+    def replicas(self, role: str) -> tuple[ReplicaInfo, ...] | None:
+        """Give what became of the replicas of a model that was opened; None for one that has none."""
+        model = self._opened.get(role)
+        return model.replicas if isinstance(model, HasReplicas) else None
 
     def open_store(self, specs: Iterable[ModelSpec]) -> None:
         """Open the answer store, if the run has one and any of the models needs it: recorded answers are kept already.
@@ -284,6 +295,7 @@ class RequestBuilder:
     def remarks(self) -> tuple[str, ...]:
         """What the user must know of the run besides its records, a sentence each."""
         found = list(self._checks)
+        found += [text for model in self._opened.values() if isinstance(model, HasRemarks) for text in model.remarks]
         found += [] if self._store is None or self._store.fault is None else [self._store.fault]
         if self._budget is not None and self._budget.refused:
             found.append(

@@ -260,6 +260,7 @@ class Runner:
                     model=spec.name,
                     identity=identities[spec.role],
                     sampling=used.get(spec.role, {}),
+                    replicas=self.builder.replicas(spec.role),
                     price=token_price(spec.entry.price),
                 )
                 for spec in self.specs

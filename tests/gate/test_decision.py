@@ -17,7 +17,7 @@ from pytest_llmbench.gate.power import expected_margin
 from pytest_llmbench.gate.rule import Verdict
 from pytest_llmbench.gate.rulings import Gate, SuiteRuling
 from pytest_llmbench.gate.settings import GateSettings, parse_allowed, parse_latency_margin, parse_margin
-from pytest_llmbench.models.base import Identity
+from pytest_llmbench.models.base import Identity, ReplicaInfo
 from pytest_llmbench.results.annotations import Annotation, Drawn, Mark, annotation_on
 from pytest_llmbench.results.records import Machine, ModelInfo, Record, Run, RunInfo, Sample, SuiteInfo
 from pytest_llmbench.suites.registry import SuiteRegistry
@@ -467,6 +467,29 @@ def test_a_local_model_on_another_gpu_was_on_another_machine() -> None:
 
     assert refused("A100", "H100") == ["machine: H100, in the baseline A100"]
     assert refused("A100", "A100") == refused(None, "H100") == []
+
+
+def test_replicas_were_measured_on_their_own_machines() -> None:
+    """Where pytest ran says nothing; other processors, and another number on a node, are another machine."""
+
+    def on(*replicas: tuple[int, str]) -> Run:
+        made = run(timed(BASE_S), machine=Machine(cpu=str(len(replicas)), cpu_count=8))
+        (model,) = made.facts.models
+        infos = tuple(
+            ReplicaInfo(node=node, gpu=None, cpu=cpu, answers=9, opened_s=1.0, ended=None) for node, cpu in replicas
+        )
+        return replace(made, facts=replace(made.facts, models=(replace(model, replicas=infos),)))
+
+    def refused(old: Run, new: Run) -> list[str]:
+        (found,) = decide(join(old, new), GateSettings()).latency
+        return [refusal.text for refusal in found.facts.refusals]
+
+    assert refused(on((1, "A")), on((1, "A"), (2, "A"))) == []
+    assert refused(on((1, "A")), on((1, "B"))) == ["machine: B, 1 replica a node, in the baseline A, 1 replica a node"]
+    assert refused(on((1, "A")), on((1, "A"), (1, "A"))) == [
+        "machine: A, 2 replicas a node, in the baseline A, 1 replica a node"
+    ]
+    assert len(refused(on((1, "A"), (2, "B")), on((1, "A"), (2, "B")))) == 1
 
 
 def test_a_machine_s_name_alone_is_no_other_machine() -> None:

@@ -126,7 +126,7 @@ FAULTS = {
         "chatgpt",
         'models.toml: [chatgpt] has the unknown key "prize"; its keys are: price, provider, api, serve, api_key_env, '
         "api_version, "
-        "max_retries, stream, prompt_style, sampling, serve_timeout_s, reasoning, reasoning_tokens, timeout_s, "
+        "max_retries, stream, prompt_style, sampling, training, serve_timeout_s, reasoning, reasoning_tokens, timeout_s, "
         "concurrency, headers_env, omit, model, max_tokens_field, base_url, extra_body.",
     ),
     "wrong type": (

@@ -64,6 +64,8 @@ class TransformersProvider:
         Raises:
             UsageFault: it surely cannot be opened.
         """
+        if entry.cluster is not None and entry.prompt_style != "auto":
+            return PromptStyle(entry.prompt_style)  # libraries and weights are on the nodes, and need not be here
         _require(entry)
         files = find_model(entry.model, entry.revision, with_weights=False)
         adapter = None if entry.adapter is None else find_adapter(entry.adapter)

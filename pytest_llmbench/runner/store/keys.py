@@ -22,7 +22,8 @@ class Key(NamedTuple):
 def model_key(identity: Identity) -> str:
     """Give the digest that identifies a model.
 
-    What a server calls its model is left out, since it is known only after the first answer.
+    What a server calls its model is left out, since it is known only after the first answer; and on how many threads
+    it computes, in which its replicas on a cluster may differ.
     """
     facts: Mapping[str, Json] = {
         "provider": identity.provider,
@@ -30,7 +31,7 @@ def model_key(identity: Identity) -> str:
         "weights": identity.weights,
         "template": identity.template_sha256,
         "libraries": dict(identity.libraries),
-        "settings": dict(identity.settings),
+        "settings": {key: value for key, value in identity.settings.items() if key != "threads"},
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
 
@@ -88,9 +89,14 @@ _LATER_KEYS: Mapping[str, Json] = {
 """Keys that entries had later, with their usual value: with it the digest is that of earlier releases."""
 
 
+_NOT_THE_MODEL = ("concurrency", "price", "sampling", "reasoning_tokens", "training", "cluster")
+
+
 def entry_key(entry: Entry) -> str:
     """Give the digest of an entry, without how its model is asked and what it costs."""
-    keys = entry.model_dump(mode="json", exclude={"concurrency", "price", "sampling", "reasoning_tokens", "training"})
+    keys = entry.model_dump(
+        mode="json", exclude={"concurrency", "price", "sampling", "reasoning_tokens", "training", "cluster"}
+    )
     for key, usual in _LATER_KEYS.items():
         if key in keys and keys[key] == usual:
             del keys[key]

@@ -61,7 +61,7 @@ CREATE TABLE IF NOT EXISTS known (
     model TEXT NOT NULL
 ) WITHOUT ROWID;
 """
-_FIELDS = tuple(field.name for field in fields(Answer))
+_FIELDS = tuple(field.name for field in fields(Answer) if field.name != "node")  # nodes are numbered in each run
 
 _TABLES = {"run", "asked", "answer", "known", stop_plans.TABLE}
 

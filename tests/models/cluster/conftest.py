@@ -1,0 +1,81 @@
+"""A Ray cluster of two nodes with one CPU each, for all tests that need one; nodes may be taken away and added."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+TESTS = Path(__file__).parents[2]
+
+STORE_BYTES = 80 * 2**20
+
+
+@dataclass
+class TwoNodes:
+    """The cluster; `second` is the node that may be killed."""
+
+    cluster: Any
+    second: Any
+    opened: list[Any] = field(default_factory=list)
+
+    @property
+    def address(self) -> str:
+        address: str = self.cluster.address
+        return address
+
+    def kill_second(self) -> None:
+        self.cluster.remove_node(self.second, allow_graceful=False)
+        self.second = None
+
+    def restore(self) -> None:
+        """Have two nodes again."""
+        if self.second is None:
+            self.second = self.cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[TwoNodes]:
+    from ray.cluster_utils import Cluster
+
+    # the nodes import the toy provider from here; the project is installed for them
+    before = {name: os.environ.get(name) for name in ("PYTHONPATH", "RAY_USAGE_STATS_ENABLED")}
+    os.environ.update(PYTHONPATH=str(TESTS), RAY_USAGE_STATS_ENABLED="0")
+    options = {"num_cpus": 1, "object_store_memory": STORE_BYTES}
+    cluster = Cluster(initialize_head=True, head_node_args={**options, "include_dashboard": False})
+    found = TwoNodes(cluster, cluster.add_node(**options))
+    for name, value in before.items():
+        if value is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = value
+    yield found
+    cluster.shutdown()
+
+
+MakeModel = Callable[..., Any]
+
+
+@pytest.fixture
+def open_toy(nodes: TwoNodes, tmp_path: Path) -> Iterator[MakeModel]:
+    """Open the toy on the cluster, and close it after the test: `open_toy(replicas=2, **keys of the entry)`."""
+    from pytest_llmbench.models.base import OpenSettings
+    from pytest_llmbench.models.catalog import ModelSpec
+    from pytest_llmbench.models.opening import open_model
+    from toy_replica import PROVIDER, ToyEntry
+
+    nodes.restore()
+    models = []
+
+    def make(replicas: int | None = 2, cluster: dict[str, object] | None = None, **keys: object) -> Any:
+        found = {"address": nodes.address, "replicas": replicas, "ship": False, **(cluster or {})}
+        table = {"provider": "toy", "log": str(tmp_path / "log"), "concurrency": 8, "cluster": found, **keys}
+        spec = ModelSpec(role="m", name="toy", entry=ToyEntry.model_validate(table), provider=PROVIDER)
+        models.append(open_model(spec, OpenSettings()))
+        return models[-1]
+
+    yield make
+    for model in models:
+        model.close()
