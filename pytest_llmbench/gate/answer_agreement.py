@@ -3,7 +3,7 @@
 Meant for quantised and fine-tuned models: two models can be equally often right on different cases.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_llmbench.gate.comparison import Pair
@@ -44,8 +44,12 @@ def agreement(pairs: Sequence[Pair]) -> Agreement | None:
     )
 
 
-def _text(sample: Sample) -> str:
-    return (sample.answer or "").strip()
+def _text(sample: Sample) -> object:
+    """Give all that an answer holds: its text and calls, those of each turn in a conversation."""
+    turns = sample.parts.get("turns")
+    listed = turns if isinstance(turns, Sequence) and not isinstance(turns, str) else ()
+    held = [(turn.get("answer"), turn.get("tool_calls")) for turn in listed if isinstance(turn, Mapping)]
+    return (sample.answer or "").strip(), sample.tool_calls, held
 
 
 def _results(both: Sequence[tuple[Sample, Sample, str]]) -> Iterator[bool]:

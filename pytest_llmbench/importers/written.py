@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from pytest_llmbench.errors import SuiteFault, caught
-from pytest_llmbench.grading.answer_part import of_part
 from pytest_llmbench.importers.base import (
     Imported,
     ImportedCase,
@@ -29,6 +28,7 @@ from pytest_llmbench.importers.base import (
 from pytest_llmbench.importers.yaml_text import yaml_text
 from pytest_llmbench.models.reasoning import separate
 from pytest_llmbench.suites.loader import LoadedSuite, load_suite
+from pytest_llmbench.suites.registry import grader_of
 from pytest_llmbench.values import Answer, Grade
 
 _SECRET = re.compile(
@@ -178,8 +178,7 @@ def _trial(files: Files, scratch: Path) -> tuple[dict[Path, Path], list[Regraded
 
 def _regraded(loaded: LoadedSuite, target: Target) -> Regraded:
     """Grade the answers of a source again, as a run does."""
-    grader = loaded.kind.build(loaded.suite, target.path.parent)
-    grader = grader if loaded.suite.part is None else of_part(grader, loaded.suite.part)
+    grader = grader_of(loaded, target.path.parent)
     cases = {case.id: case for case in loaded.suite.cases}
     different: dict[str, None] = {}
     same = 0

@@ -115,11 +115,21 @@ class SuiteRegistry:
             if other is not None and other.suite.name == suite.name:
                 message = f'the suite name "{suite.name}" is already used by {_shown(path)}; rename one of them.'
                 raise SuiteFault(message, path=suite.path, line=1)
-        grader = loaded.kind.build(suite, self._root)
-        self.graders[suite.name] = of_conversations(grader if suite.part is None else of_part(grader, suite.part))
+        self.graders[suite.name] = grader_of(loaded, self._root)
         judge_grader = loaded.kind.judge_grader(suite, self._root) if self._has_judge else None
         if judge_grader is not None:
             self.judge_graders[suite.name] = judge_grader
+
+
+def grader_of(loaded: LoadedSuite, root: Path) -> Grader:
+    """Build the grader of a suite: of the part of each answer that is read, and of each turn of a conversation.
+
+    Raises:
+        SuiteFault: a field cannot work.
+    """
+    part = loaded.suite.part
+    grader = loaded.kind.build(loaded.suite, root)
+    return of_conversations(grader if part is None else of_part(grader, part))
 
 
 def _files_at(path: Path) -> Iterator[Path]:

@@ -219,6 +219,8 @@ def _refuse_conversations(loaded: LoadedSuite) -> None:
     """Refuse what is more than a prompt and its answer: rows would leave out what the model is sent."""
     prompts = [prompt for of_style in loaded.prompts.values() for prompt in of_style.values()]
     what = "tools" if loaded.suite.tools else "turns" if any(prompt.turns for prompt in prompts) else None
+    if what is None and not loaded.suite.prompt_source:
+        raise UsageFault(f"{loaded.suite.path} has no `prompt`, only inputs for an application; leave the suite out.")
     if what is not None:
         raise UsageFault(
             f"{loaded.suite.path} has `{what}`, and training data holds one answer in text to each prompt; leave the "

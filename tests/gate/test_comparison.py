@@ -31,7 +31,7 @@ from pytest_llmbench.results.records import (
     SuiteInfo,
 )
 from pytest_llmbench.results.run_file import block_to_json, record_to_json
-from pytest_llmbench.values import Sampling
+from pytest_llmbench.values import Sampling, ToolCall
 
 
 def sample(score: float | None, *, answer: str = "", **others: object) -> Sample:
@@ -406,6 +406,19 @@ def test_agreement_counts_grades_texts_and_sql_results() -> None:
     assert found.grade_rate == pytest.approx(5 / 6)
     assert found.text_rate == pytest.approx(3 / 6)
     assert found.result_rate == pytest.approx(2 / 5)
+
+
+def test_agreement_compares_calls_and_turns() -> None:
+    """Answers without a text are other ones if they call other tools, or if an earlier turn was answered otherwise."""
+    call = sample(1.0, answer="", tool_calls=(ToolCall(name="a"),))
+    other_call = sample(1.0, answer="", tool_calls=(ToolCall(name="b"),))
+    talk = sample(1.0, answer="x", parts={"turns": [{"answer": "a"}, {"answer": "x"}]})
+    other_talk = sample(1.0, answer="x", parts={"turns": [{"answer": "b"}, {"answer": "x"}]})
+
+    found = agreement(pairs_of([(call, other_call), (call, call), (talk, other_talk), (talk, talk)]))
+
+    assert found is not None
+    assert found.text_rate == 0.5
 
 
 def test_agreement_leaves_errors_out_and_has_no_sql_result_elsewhere() -> None:

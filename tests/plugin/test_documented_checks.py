@@ -89,3 +89,21 @@ def test_the_tools_of_the_page_decide(tmp_path: Path) -> None:
     assert not grader(refund, Answer(text="", tool_calls=(search, close))).passed
     assert grader(thanks, Answer(text="You are welcome.")).passed
     assert not grader(thanks, Answer(text="", tool_calls=(close,))).passed
+
+
+SUITES = re.findall(
+    r"^```yaml\n(suite: (?:mood|desk)\n.*?)^```",
+    (Path(__file__).parents[2] / "docs" / "suites.md").read_text(encoding="utf-8"),
+    re.DOTALL | re.MULTILINE,
+)
+
+
+@pytest.mark.parametrize("text", SUITES, ids=["examples", "a conversation"])
+def test_suites_of_the_page_load(tmp_path: Path, text: str) -> None:
+    """The examples of docs/suites.md are suites without findings."""
+    path = tmp_path / "suite.yaml"
+    path.write_text(text)
+    loaded = load_suite(path)
+
+    assert loaded is not None
+    assert (loaded.findings, loaded.kind.check(loaded.suite, tmp_path, is_thorough=True)) == ((), ())

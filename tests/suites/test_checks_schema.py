@@ -57,6 +57,32 @@ WRONG = {
 }
 
 
+TALK = "suite: t\nchecks: []\ncases:\n  - {{id: a, turns: {turns}{more}}}\n"
+TURNS = {
+    "what the user says": ("[{user: Hi, checks: [{contains: x}]}, {user: 5}]", "", True),
+    "checks in place of others": ("[{user: Hi, checks: {replace: [{contains: x}]}}]", ", stop_on_fail: true", True),
+    "no turn": ("[]", ", checks: [{contains: x}]", False),
+    "nothing said": ("[{checks: [{contains: x}]}]", "", False),
+    "an unknown key": ("[{user: Hi, checks: [{contains: x}], name: y}]", "", False),
+    "a check that is none": ("[{user: Hi, checks: [{containz: x}]}]", "", False),
+    "a switch that is none": ("[{user: Hi, checks: [{contains: x}]}]", ", stop_on_fail: yes", False),
+}
+
+
+@pytest.mark.parametrize(("turns", "more", "is_right"), TURNS.values(), ids=TURNS)
+def test_the_schema_and_the_loader_agree_on_turns(tmp_path: Path, turns: str, more: str, is_right: bool) -> None:
+    """An editor marks what does not load, and nothing else."""
+    text = TALK.format(turns=turns, more=more)
+    path = tmp_path / "suite.yaml"
+    path.write_text(text)
+    try:
+        is_loaded = load_suite(path) is not None
+    except SuiteFault:
+        is_loaded = False
+
+    assert (is_loaded, faults(text) == []) == (is_right, is_right)
+
+
 def faults(text: str) -> list[str]:
     """Name the places where the schema does not accept a suite."""
     path = Path("suite.yaml")

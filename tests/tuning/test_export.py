@@ -287,6 +287,8 @@ def test_the_style_is_that_of_the_runs_where_none_is_named(capitals: Project) ->
 @pytest.mark.parametrize(
     ("text", "kind", "message"),
     [
+        ("suite: capitals\ngrader: exact\nsplit: {train: 0.5}\ncases: [{id: a, expected: x, q: y, split: train}]\n",
+         "sft", "has no `prompt`, only inputs for an application"),
         (EXACT.replace("split: {train: 0.5}\n", "").replace(", split: train", "").replace(", split: held-out", ""),
          "sft", "has no `split`, so no model may be trained on it: write `split: {train: 0.5}`"),
         (EXACT.replace("split: train", "split: held-out"), "prompts", "has no case on the train side"),
