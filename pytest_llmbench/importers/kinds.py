@@ -63,6 +63,19 @@ def _inspect(path: Path, folder: Folder, wanted: Wanted) -> Imported:
     return log.read(path)
 
 
+def _lm_eval_claims(path: Path) -> bool:
+    from pytest_llmbench.importers import lm_eval
+
+    return lm_eval.samples_file(path) is not None
+
+
+def _lm_eval(path: Path, folder: Folder, wanted: Wanted) -> Imported:
+    from pytest_llmbench.importers import lm_eval
+
+    del wanted
+    return lm_eval.read(path, folder)
+
+
 KINDS: Mapping[str, Kind] = {
     kind.name: kind
     for kind in (
@@ -71,6 +84,12 @@ KINDS: Mapping[str, Kind] = {
             claims=_promptfoo_claims,
             read=_promptfoo,
             about="promptfooconfig.yaml, or the folder that holds it",
+        ),
+        Kind(
+            name="lm-eval",
+            claims=_lm_eval_claims,
+            read=_lm_eval,
+            about="samples_TASK_TIME.jsonl with its results_TIME.json beside it",
         ),
         Kind(name="inspect", claims=_inspect_claims, read=_inspect, about="a log, LOG.eval or LOG.json"),
     )

@@ -35,6 +35,10 @@ def _pattern(source: str) -> str:
     return source
 
 
+Pattern = Annotated[str, AfterValidator(_pattern)]
+"""A pattern of the `regex` package."""
+
+
 def _number(value: object) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
         raise ValueError("must be a number")

@@ -38,7 +38,7 @@ COMBINATIONS = ("not", "any", "all")
 
 TEXT_KEYS = frozenset(
     {"equals", "contains", "contains_any", "starts_with", "ends_with", "one_of", "regex", "label", "labels"}
-    | {"finish", "f1", "rouge_l", "levenshtein", "function", "name", "path"}
+    | {"finish", "f1", "rouge_l", "levenshtein", "delete", "function", "name", "path"}
 )
 """Keys of a check whose scalars are the texts they are written as."""
 

@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 
+import regex
+
 from pytest_llmbench.grading.checks.base import (
     CheckKind,
     Short,
@@ -18,19 +20,21 @@ from pytest_llmbench.grading.checks.base import (
     quoted,
     scalar_text,
 )
+from pytest_llmbench.grading.checks.patterns import Pattern
 from pytest_llmbench.grading.equal_texts import folding, unseen_difference, unseen_in
 from pytest_llmbench.grading.match import CONTAINS as CONTAINS_GRADER
 from pytest_llmbench.grading.match import EXACT as EXACT_GRADER
-from pytest_llmbench.grading.match import literal_grade
+from pytest_llmbench.grading.match import PATTERN_TIME_S, literal_grade, overtime
 from pytest_llmbench.values import Answer, Case, Grade, Json
 
 _NUMBER = re.compile(r"-?\d{1,300}(?:\.\d{1,300})?(?:[eE][-+]?\d{1,3})?")
 
 
 class EqualsFields(TextFields):
-    """The answer is this text."""
+    """The answer is this text; what matches a pattern of `delete` is taken out of both first, one after another."""
 
     equals: Written
+    delete: tuple[Pattern, ...] = ()
 
 
 class ContainsFields(TextFields):
@@ -63,13 +67,31 @@ class OneOfFields(TextFields):
     one_of: WrittenTexts
 
 
+def _without(patterns: Sequence[str]) -> Callable[[str], str]:
+    compiled = [regex.compile(pattern) for pattern in patterns]
+
+    def without(text: str) -> str:
+        for pattern in compiled:
+            try:
+                text = pattern.sub("", text, timeout=PATTERN_TIME_S)
+            except TimeoutError:
+                raise overtime(pattern.pattern) from None
+        return text
+
+    return without
+
+
 def _fold(fields: TextFields) -> Callable[[str], str]:
     fold = folding(is_verbatim=fields.verbatim, ignores_case=fields.ignore_case)
     return (lambda text: fold(text.strip()).strip()) if fields.trim else fold
 
 
 def _equal(fields: TextFields, texts: Sequence[str]) -> Test:
-    read = _fold(fields)
+    fold, without = _fold(fields), _without(getattr(fields, "delete", ()))
+
+    def read(text: str) -> str:
+        return fold(without(text))
+
     wanted = {read(text) for text in texts}
     numbers = {Decimal(text) for text in texts if fields.path is not None and _NUMBER.fullmatch(text)}
     expected = quoted(texts, "or")
