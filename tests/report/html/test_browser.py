@@ -13,6 +13,7 @@ from pytest_llmbench.report.html.page import html_report
 from pytest_llmbench.report.html.subject import Subject
 from pytest_llmbench.report.safe_text import visible
 from pytest_llmbench.results.annotations import Drawn, Mark, answer_key, read_annotations
+from pytest_llmbench.values import ToolCall
 
 pytestmark = pytest.mark.slow
 
@@ -269,6 +270,24 @@ def test_evidence_is_marked_in_the_answer(world: Any, opened: Open) -> None:
     ]  # fmt: skip
     assert tab.page.locator(".points li").all_inner_texts() == ["✓ bread", "✗ misses money", "✗ claims animal"]
     assert "failed 0.40" in tab.page.locator("#list").inner_text()
+
+
+def test_calls_and_conversations_stand_where_an_answer_does(world: Any, opened: Open) -> None:
+    """Calls have a box of their own, and no empty text above it; a conversation is one text, turn by turn."""
+    call = ToolCall(name="search", arguments={"text": "refund"})
+    turns = [{"user": "Hi", "answer": "Hello"}, {"user": "Bye", "answer": "", "tool_calls": [{"name": "end"}]}]
+    calling = world.record("a", world.sample("", 1.0, tool_calls=(call,)))
+    talking = world.record("b", world.sample("", 0.0, parts={"turns": turns}))
+    run = world.run([calling, talking])
+
+    first = opened(Subject(name="n", run=run), fragment="#f=all&c=sql/a")
+    second = opened(Subject(name="n", run=run), fragment="#f=all&c=sql/b")
+
+    assert first.page.locator("#open .answer .text").all_inner_texts() == ['search({"text": "refund"})']
+    assert second.page.locator("#open .answer .text").all_inner_texts() == [
+        "user: Hi\nmodel: Hello\nuser: Bye\ncalls: end()"
+    ]
+    assert first.faults == second.faults == []
 
 
 def test_samples_stand_below_each_other(world: Any, opened: Open) -> None:
