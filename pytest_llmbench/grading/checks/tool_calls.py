@@ -47,7 +47,8 @@ class WantedCall(Strict):
     @field_validator("arguments")
     @classmethod
     def _rules_are_some(cls, arguments: dict[str, Any]) -> dict[str, Any]:
-        check_rules(arguments)
+        for value in arguments.values():  # the arguments themselves are no rule, whatever their names are
+            check_rules(value)
         return arguments
 
     @model_validator(mode="after")
@@ -66,8 +67,13 @@ class WantedCall(Strict):
             return None
         if isinstance(call.arguments, str):
             return f"the arguments are no JSON object: {clip(call.arguments, 60)}"
-        surplus = _surplus(self.arguments, call.arguments, "$") if self.match == "exact" else None
-        return lacking(self.arguments, dict(call.arguments)) or surplus
+        for name, want in self.arguments.items():
+            if name not in call.arguments:
+                return f'at $: key "{name}" is missing'
+            fault = lacking(want, call.arguments[name], at=f"$.{name}")
+            if fault is not None:
+                return fault
+        return _surplus(self.arguments, call.arguments, "$") if self.match == "exact" else None
 
     def fits(self, call: ToolCall) -> bool:
         """Tell whether a call is this one."""
@@ -116,17 +122,17 @@ def written_call(call: ToolCall) -> str:
 
 
 def _surplus(want: Any, got: Any, at: str) -> str | None:
-    """Describe the first key that a value has and the one asked for has not."""
-    if is_rule(want):
-        return None
+    """Describe the first key that a value has and the one asked for has not, which is no rule."""
     if isinstance(want, Mapping) and isinstance(got, Mapping):
         extra = next((key for key in got if key not in want), None)
         if extra is not None:
             return f'at {at}: key "{extra}" is too much'
-        faults = (_surplus(want[key], value, f"{at}.{key}") for key, value in got.items())
+        pairs = ((want[key], value, f"{at}.{key}") for key, value in got.items() if not is_rule(want[key]))
+        faults = (_surplus(*pair) for pair in pairs)
         return next(filter(None, faults), None)
     if isinstance(want, list) and isinstance(got, list):
-        faults = (_surplus(*both, f"{at}[{place}]") for place, both in enumerate(zip(want, got, strict=False)))
+        both = enumerate(zip(want, got, strict=False))
+        faults = (_surplus(*pair, f"{at}[{place}]") for place, pair in both if not is_rule(pair[0]))
         return next(filter(None, faults), None)
     return None
 

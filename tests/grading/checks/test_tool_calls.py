@@ -31,6 +31,10 @@ PASSES = [
     ("{calls: [{name: a}, {name: a, arguments: {x: 1}}]}", ['a {"x": 1}', "a"]),
     ("{calls: [{name: a, arguments: {x: {y: 1}}, match: exact}]}", ['a {"x": {"y": 1}}']),
     ("{calls: [{name: a, match: exact}]}", ["a {}"]),
+    # names of arguments are no rules
+    ("{calls: [{name: a, arguments: {number: x}, match: exact}]}", ['a {"number": "x"}']),
+    ("{calls: [{name: a, arguments: {any: true}}]}", ['a {"any": true}']),
+    ("{calls: [{name: a, arguments: {l: [{any: true}]}, match: exact}]}", ['a {"l": [{"z": 1}]}']),
     ("{calls: [{name: a, match: ignore}]}", ["a {broken"]),
     (f"{{calls: [{A}, {{name: b, optional: true}}]}}", ["a"]),
     (f"{{mode: exact, calls: [{A}, {B}]}}", ["a", "b"]),
@@ -47,6 +51,7 @@ FAILS = [
     ("{calls: [{name: a, arguments: {x: 1}}]}", ['a {"x": 2}'], "a: at $.x: 2, not 1"),
     ("{calls: [{name: a, arguments: {x: 1}}]}", ["a"], 'a: at $: key "x" is missing'),
     ("{calls: [{name: a, arguments: {x: {y: 1}}, match: exact}]}", ['a {"x": {"y": 1, "z": 2}}'], 'a: at $.x: key "z" is too much'),
+    ("{calls: [{name: a, arguments: {regex: x}}]}", ['a {"regex": "y"}'], "a: at $.regex: \"y\", not \"x\""),
     ("{calls: [{name: a, match: exact}]}", ['a {"x": 1}'], 'a: at $: key "x" is too much'),
     (f"{{mode: exact, calls: [{A}, {B}]}}", ["b", "a"], "b() stands where a() belongs"),
     (f"{{mode: exact, calls: [{A}]}}", ["a", "a"], "a() is too much"),
