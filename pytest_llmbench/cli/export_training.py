@@ -7,16 +7,17 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from pytest_llmbench.cli.arguments import add_suite_paths, count_of
+from pytest_llmbench.cli.arguments import add_suite_paths, count_of, graders_of
 from pytest_llmbench.cli.output import print_lines
 from pytest_llmbench.errors import SuiteFault
 from pytest_llmbench.report.files import check_target, write_content
 from pytest_llmbench.report.format import counted
 from pytest_llmbench.suites.loader import LoadedSuite
 from pytest_llmbench.suites.registry import SuiteRegistry
+from pytest_llmbench.suites.split import by_side
 from pytest_llmbench.tuning.export import Export, ExportSettings, export, read_named_runs
 from pytest_llmbench.tuning.rows import Format, RowSettings
-from pytest_llmbench.values import PromptStyle
+from pytest_llmbench.values import PromptStyle, Side
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
         RunFileFault: a run cannot be read.
     """
     check_target(options.output, "-o", options.runs)
-    registry = SuiteRegistry(options.root, {})
+    registry = SuiteRegistry(options.root, graders_of(options))
     suites = [_suite(found) for found in registry.load_below(options.paths)]
     settings = ExportSettings(
         format=Format(options.format),
@@ -85,6 +86,9 @@ def _lines(found: Export, output: Path) -> Iterator[str]:
         rows = sum(row["suite"] == suite for row in found.rows)
         cases = len({row["case_id"] for row in found.rows if row["suite"] == suite})
         yield f"{suite}: {counted(rows, 'row')} from {counted(cases, 'case')} of the train side, {style} prompts"
+    for loaded in {known.loaded.suite.name: known.loaded for known in found.cases}.values():
+        if not by_side(loaded.suite.cases)[Side.HELD_OUT]:
+            yield f"{loaded.suite.name}: no case is held out, so none can decide about a model trained on this"
     for (what, why), count in found.left_out.items():
         yield f"left out: {counted(count, what)}: {why}"
     yield f"wrote {counted(len(found.rows), 'row')} to {output}"

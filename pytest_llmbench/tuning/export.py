@@ -114,7 +114,9 @@ def _refuse_texts(cases: Sequence[KnownCase]) -> None:
 
 
 def _nothing_left(settings: ExportSettings, has_runs: bool, left_out: Mapping[tuple[str, str], int]) -> str:
-    reasons = "; ".join(f"{count} x {what} {why}" for (what, why), count in sorted(left_out.items()))
+    reasons = "; ".join(
+        f"{count} {what}{'' if count == 1 else 's'}: {why}" for (what, why), count in sorted(left_out.items())
+    )
     way_out = "name runs with other answers"
     if settings.format in _NEEDS_ANSWERS and not has_runs:
         way_out = "name runs with graded answers, as --runs run.json"

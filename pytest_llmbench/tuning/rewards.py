@@ -17,9 +17,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self, TypeAlias
 
 from pytest_llmbench.errors import Caught, SuiteFault, UsageFault, caught
+from pytest_llmbench.grading.base import GraderKind
 from pytest_llmbench.suites.loader import LoadedSuite
 from pytest_llmbench.suites.registry import SuiteRegistry
 from pytest_llmbench.tuning.answer_texts import cut_at_end, text_of
@@ -72,6 +74,7 @@ class Rewards:
         weights: Mapping[str, float] | None = None,
         *,
         takes_unsplit: bool = False,
+        kinds: Mapping[str, GraderKind] = MappingProxyType({}),
     ) -> Self:
         """Load suites and build their graders.
 
@@ -80,6 +83,7 @@ class Rewards:
             root: the project's root directory.
             weights: by name of the reward; the score alone by default.
             takes_unsplit: reward all cases of a suite without a split.
+            kinds: graders of other packages by name.
 
         Raises:
             UsageFault: a suite cannot be trained on, asks for a judge, or a reward is unknown.
@@ -87,7 +91,7 @@ class Rewards:
         """
         for name in weights or ():
             _check_kind(name)
-        registry = SuiteRegistry(Path(root).resolve(), {})
+        registry = SuiteRegistry(Path(root).resolve(), kinds)
         found: dict[str, Rewarded] = {}
         for loaded in registry.load_below([Path(path) for path in suites]):
             if isinstance(loaded, SuiteFault):

@@ -339,6 +339,9 @@ def test_the_command_prints_what_it_left_out_and_the_digest(
     monkeypatch.chdir(tmp_path)
     Path("s.yaml").write_text(EXACT)
 
+    Path("t.yaml").write_text(EXACT.replace("capitals", "all").replace("split: held-out", "split: train"))
+    main(["export-training", "t.yaml", "--format", "prompts", "-o", "p.jsonl"])
+    unheld = capsys.readouterr().out.splitlines()
     status = main(["export-training", "s.yaml", "--format", "prompts", "-o", "p.jsonl"])
     first = Path("p.jsonl").read_bytes()
     main(["export-training", "s.yaml", "--format", "prompts", "-o", "p.jsonl"])
@@ -350,5 +353,6 @@ def test_the_command_prints_what_it_left_out_and_the_digest(
         "left out: 1 case: held out",
         "wrote 2 rows to p.jsonl",
     ]
+    assert unheld[1] == "all: no case is held out, so none can decide about a model trained on this"
     assert (lines[3], Path("p.jsonl").read_bytes()) == (lines[-1], first)
     assert [json.loads(line)["case_id"] for line in first.splitlines()] == ["france", "peru"]
