@@ -17,6 +17,7 @@ from pytest_llmbench.gate.power import too_small
 from pytest_llmbench.gate.run_decision import RunGate, decide_run
 from pytest_llmbench.plugin import options
 from pytest_llmbench.plugin.early_stop import EarlyStop, planned_case, stop_mode
+from pytest_llmbench.plugin.held_out_looks import FILE, with_look
 from pytest_llmbench.plugin.internals.reports import add_suite_properties
 from pytest_llmbench.plugin.internals.skipping import is_skipped
 from pytest_llmbench.plugin.internals.xdist import BaselineFile, is_worker
@@ -166,6 +167,7 @@ class GateHooks:
         if not is_run or exitstatus not in _DECIDED or self._session.workers.refusal is not None:
             return (yield)
         ruling = decide_run(self._run(), self.requirements, stopped=self._session.stopped(session, exitstatus))
+        ruling = with_look(ruling, self.config.rootpath / FILE)
         self._session.ruling = ruling
         add_suite_properties(self.config, ruling_properties(ruling))
         if exitstatus == pytest.ExitCode.TESTS_FAILED and 0 < session.testsfailed == self._errors:

@@ -75,6 +75,23 @@ def test_the_gate_of_a_run_leaves_out_what_its_model_was_trained_on(trained: pyt
     assert 'name="llmbench.trained.capitals[model]" value="13 cases left out"' in (trained.path / "j.xml").read_text()
 
 
+def test_a_held_out_side_that_was_looked_at_often_is_named(trained: pytest.Pytester) -> None:
+    """Five other models that were trained on the same cases were gated before; the same model again is no other look."""
+    command = ("--llm-model", "model=tuned", "--llm-baseline=base.json", *QUIET)
+    first = trained.runpytest(*command)
+    book = trained.path / ".llmbench" / "held-out-looks.jsonl"
+    look = json.loads(book.read_text())
+    others = [{**look, "manifest": str(n)} for n in range(5)] + [{**look, "data": "other", "manifest": "x"}]
+    book.write_text("".join(f"{json.dumps(one)}\n" for one in others) + '{"cut off')
+
+    again = trained.runpytest(*command)
+
+    assert not any("looked at" in line for line in first.outlines)
+    shown = " ".join(" ".join(again.outlines).split())
+    assert "capitals: the held-out side was looked at 6 times, by models that were trained on the same cases;" in shown
+    assert len(book.read_text().splitlines()) == 8
+
+
 def test_two_files_are_compared_without_the_manifest(
     trained: pytest.Pytester, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
