@@ -7,6 +7,7 @@ should this process be killed.  What the server prints goes to a log file.
 
 import atexit
 import hashlib
+import json
 import os
 import re
 import shlex
@@ -18,6 +19,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from http import HTTPStatus
 from http.client import HTTPException
 from pathlib import Path
 from typing import IO
@@ -38,6 +40,8 @@ LOG_LINES = 5
 LOG_END_BYTES = 4000
 LOADING = 503
 """What servers answer while they load their model."""
+TOKEN_S = 120.0
+"""How long one token may take."""
 
 
 def check_serve(entry: OpenAIEntry) -> None:
@@ -106,6 +110,7 @@ class Server:
         atexit.register(self.close)
         try:
             self._wait(url, entry.serve_timeout_s)
+            self._have_a_token(url, entry.serve_timeout_s)
         except BaseException:
             self.close()
             raise
@@ -171,6 +176,24 @@ class Server:
                 )
             time.sleep(POLL_S)
 
+    def _have_a_token(self, url: str, timeout_s: float) -> None:
+        """Have one token generated: a server whose engine is dead may still list its models (vllm#53157).
+
+        What refuses this request as it is written, such as a missing key, says nothing of the engine.
+        """
+        entry, until = self.entry, time.monotonic() + timeout_s
+        limit_s = min(timeout_s, entry.timeout_s or TOKEN_S)
+        while (fault := _fault_of(url, entry, limit_s)) is not None:
+            end = self.end
+            if end is not None:
+                raise ModelFault(f"{end[0].upper()}{end[1:]}.")
+            if fault != str(LOADING) or time.monotonic() > until:
+                raise ModelFault(
+                    f'The server of model "{entry.model}" is there and generates nothing: a request for one token met '
+                    f"{fault}; see {self._log}."
+                )
+            time.sleep(POLL_S)
+
     def _last_lines(self) -> str:
         with self._log.open("rb") as log:
             log.seek(max(0, log.seek(0, os.SEEK_END) - LOG_END_BYTES))
@@ -203,6 +226,33 @@ def _is_taken(host: str, port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def _fault_of(url: str, entry: OpenAIEntry, limit_s: float) -> str | None:
+    """Ask for one token; give what is wrong, the status of a server that still loads alone, None if nothing is."""
+    is_chat = entry.api == "chat"
+    asked = {"messages": [{"role": "user", "content": "Hi"}]} if is_chat else {"prompt": "Hi"}
+    body = {**entry.extra_body, "model": entry.model, **asked, entry.max_tokens_field: 1}
+    request = urllib.request.Request(  # noqa: S310 - the address is the server's own
+        f"{url.rstrip('/')}/{'chat/completions' if is_chat else 'completions'}",
+        data=json.dumps(body).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    without_proxy = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        without_proxy.open(request, timeout=limit_s).close()
+    except urllib.error.HTTPError as fault:
+        text = fault.read(LOG_END_BYTES).decode(errors="replace").strip()
+        fault.close()
+        if fault.code == LOADING:
+            return str(LOADING)
+        is_of_engine = fault.code >= HTTPStatus.INTERNAL_SERVER_ERROR and fault.code != HTTPStatus.NOT_IMPLEMENTED
+        return f"HTTP {fault.code}: {text[:300]}" if is_of_engine else None
+    except TimeoutError:
+        return f"no answer within {limit_s:g} s"
+    except (OSError, HTTPException) as fault:
+        return str(fault)
+    return None
 
 
 def _answers(url: str) -> bool:

@@ -24,14 +24,18 @@ SERVER = """
 import json, os, subprocess, sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
 class Handler(BaseHTTPRequestHandler):
-    n_before = 0
+    n_before = n_asked = 0
     def do_GET(self):
         Handler.n_before += 1
         self.reply(503 if Handler.n_before < 3 else 404, {})
     def do_POST(self):
-        self.rfile.read(int(self.headers["Content-Length"]))
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        print("asked for", asked.get("max_tokens"), flush=True)
+        if "--dead" in sys.argv:
+            return self.reply(500, {"error": "EngineDeadError"})
         self.reply(200, {"choices": [{"message": {"content": "served"}}]})
-        if "--once" in sys.argv:
+        Handler.n_asked += 1
+        if "--once" in sys.argv and Handler.n_asked == 2:
             print("no more", flush=True)
             os._exit(7)
     def reply(self, status, body):
@@ -107,6 +111,15 @@ def test_served(openai_requests):
     assert answer.text == "served"
     assert len(pids) == 3
     assert are_gone(pids, within_s=0.1)
+
+
+def test_a_server_that_generates_nothing_is_found_out():
+    """It lists its models; one token is asked for before the run begins, and its fault ends it. Nothing is left."""
+    with pytest.raises(ModelFault, match=r'"org/m:1" is there and generates nothing: .*HTTP 500: .*EngineDeadError'):
+        opened(served(f"{COMMAND} --dead"))
+
+    assert "asked for 1\n" in log().read_text()
+    assert are_gone(pids_in_log(), within_s=0.1)
 
 
 def test_identity(openai_requests):
