@@ -1,6 +1,5 @@
 """A Ray cluster of two nodes with one CPU each, for all tests that need one; nodes may be taken away and added."""
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,26 +32,26 @@ class TwoNodes:
     def restore(self) -> None:
         """Have two nodes again."""
         if self.second is None:
-            self.second = self.cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
+            with pytest.MonkeyPatch.context() as environment:
+                environment.setenv("PYTHONPATH", str(TESTS))
+                self.second = self.cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
 
 
 @pytest.fixture(scope="module")
 def nodes() -> Iterator[TwoNodes]:
     from ray.cluster_utils import Cluster
 
-    # the nodes import the toy provider from here; the project is installed for them
-    before = {name: os.environ.get(name) for name in ("PYTHONPATH", "RAY_USAGE_STATS_ENABLED")}
-    os.environ.update(PYTHONPATH=str(TESTS), RAY_USAGE_STATS_ENABLED="0")
     options = {"num_cpus": 1, "object_store_memory": STORE_BYTES}
-    cluster = Cluster(initialize_head=True, head_node_args={**options, "include_dashboard": False})
-    found = TwoNodes(cluster, cluster.add_node(**options))
-    for name, value in before.items():
-        if value is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = value
-    yield found
-    cluster.shutdown()
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        environment.setenv("RAY_AUTH_MODE", "disabled")  # no token in the home folder
+        with environment.context() as of_nodes:
+            # the nodes import the toy provider from here; the project is installed for them
+            of_nodes.setenv("PYTHONPATH", str(TESTS))
+            cluster = Cluster(initialize_head=True, head_node_args={**options, "include_dashboard": False})
+            found = TwoNodes(cluster, cluster.add_node(**options))
+        yield found
+        cluster.shutdown()
 
 
 MakeModel = Callable[..., Any]

@@ -62,7 +62,7 @@ EXPECTED = [f"answer to c{i}" for i in range(200)]
 
 
 def test_a_killed_process_costs_no_answer(open_toy: Any, tmp_path: Path) -> None:
-    """Two nodes answer; after kill -9 of a replica only its batch reaches a model twice, and another takes its place."""
+    """Two nodes answer; after kill -9 of a replica only what was at work or on its way is asked twice."""
     model = open_toy(delay_s=0.02)
 
     answers = model.answer(requests(200), arrived=after(40, lambda: os.kill(pids(tmp_path / "log")[0], signal.SIGKILL)))
@@ -71,7 +71,7 @@ def test_a_killed_process_costs_no_answer(open_toy: Any, tmp_path: Path) -> None
     assert {answer.node for answer in answers} == {1, 2}
     assert {answer.concurrency for answer in answers if answer.attempts == 1} == {8}
     assert {answer.concurrency for answer in answers if answer.attempts == 2} == {1}
-    assert sum(n - 1 for n in asked(tmp_path / "log").values()) <= 8
+    assert sum(n - 1 for n in asked(tmp_path / "log").values()) <= 16
     assert len(model.remarks) == 1
     assert "lost (process): its process ended" in model.remarks[0]
 
