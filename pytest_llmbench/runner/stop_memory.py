@@ -37,7 +37,10 @@ class StopMemory:
         for role, spec in self.specs.items():
             own = {plan.suite: plan for plan in plans if plan.role == role}
             earlier = self._earlier(role, spec)
-            if earlier is None or earlier.is_finished:
+            if earlier is None:
+                continue
+            if earlier.is_finished:
+                self._check_once(earlier, own)
                 continue
             for suite, was in earlier.plans.items():
                 now = own.get(suite)
@@ -47,6 +50,13 @@ class StopMemory:
                         f'the last run of "{role}" did not finish, and stops suite "{suite}" early by another plan; '
                         f"different: {difference}; {_WAY_OUT}"
                     )
+
+    def _check_once(self, earlier: EarlierPlans, own: Mapping[str, StopPlan]) -> None:
+        """Check that stored answers which were judged against a baseline are not judged again in another way."""
+        for suite, now in own.items():
+            was = earlier.plans.get(suite)
+            if self.store is not None and self.store.reuse is Reuse.ALL and was is not None and _is_same_gate(was, now):
+                _refuse_another(was, now)
 
     def adopted(self, planned: Sequence[StopPlan]) -> tuple[StopPlan, ...]:
         """Give the plans that were already judged by: those of suites whose rest is asked now, with stored answers.
@@ -64,15 +74,9 @@ class StopMemory:
             earlier = self._earlier(role, spec)
             for now in (plan for plan in planned if plan.role == role and earlier is not None):
                 was = None if earlier is None else earlier.plans.get(now.suite)
-                if was is None or (was.order_of, was.units_sha256) != (now.order_of, now.units_sha256):
-                    continue
-                for name, words in (("margin", "margin"), ("samples", "number of samples")):
-                    if getattr(was, name) != getattr(now, name):
-                        raise UsageFault(
-                            f'suite "{now.suite}" was judged early with another {words} ({getattr(was, name):g}, now '
-                            f"{getattr(now, name):g}), and its stored answers are judged once; {_WAY_OUT}"
-                        )
-                found.append(was)
+                if was is not None and _is_same_gate(was, now):
+                    _refuse_another(was, replace(now, mode=was.mode))
+                    found.append(was)
         return tuple(found)
 
     def counted(self, plans: Sequence[StopPlan]) -> tuple[StopPlan, ...]:
@@ -96,6 +100,25 @@ class StopMemory:
         if self.store is None:
             return None
         return self.store.with_plans(lambda stored: stored.earlier(entry_key(spec.entry), role))
+
+
+def _is_same_gate(was: StopPlan, now: StopPlan) -> bool:
+    """Return whether two plans are about the same cases against the same baseline."""
+    return (was.order_of, was.units_sha256) == (now.order_of, now.units_sha256)
+
+
+def _refuse_another(was: StopPlan, now: StopPlan) -> None:
+    """Refuse to judge stored answers by another plan than the one they were judged by.
+
+    Raises:
+        UsageFault: the plans differ.
+    """
+    for name, words in (("mode", "mode"), ("margin", "margin"), ("samples", "number of samples")):
+        if getattr(was, name) != getattr(now, name):
+            raise UsageFault(
+                f'suite "{now.suite}" was judged early with another {words} ({getattr(was, name)}, now '
+                f"{getattr(now, name)}), and its stored answers are judged once; {_WAY_OUT}"
+            )
 
 
 def _without(was: StopPlan) -> str:
