@@ -37,11 +37,12 @@ def plan_stops(
 ) -> StopPlans:
     """Plan the looks of a run.
 
-    Suites that are no statistical ones, that the baseline lacks, or with a test that asks the model itself have none.
+    Suites that are no statistical ones, that the baseline lacks, or of which the first test of a case asks the model
+    itself have none.
 
     Args:
         baselines: at least one, the newest first.
-        planned: the cases, in any order.
+        planned: the cases, in the order of their tests.
         mode: when to stop.
         samples: answers a case.
         settings: of the gate.
@@ -59,8 +60,8 @@ def plan_stops(
             cases = [case for case in own if case.suite == suite]
             if any(case.gate is not GateKind.STATISTICAL for case in cases):
                 continue
-            if any(case.needs_model for case in cases):
-                remarks.append(f"{suite} is asked whole: a test of it asks the model itself")
+            if any(first.needs_model for first in {case.case: case for case in reversed(cases)}.values()):
+                remarks.append(f"{suite} is asked whole: the tests of its cases ask the model themselves")
                 continue
             trained = set() if Kind.TRAINED in settings.allowed else _trained(known[old_role], cases)
             usable = [case for case in cases if case.case not in trained]
