@@ -86,15 +86,18 @@ def calibrate(runs: Sequence[Run], settings: GateSettings) -> Calibration:
     if len(runs) < 2:
         raise UsageFault("name at least two runs of the same model, or three to measure the noise of latency, too.")
     reused = sum(record.has_reused for run in runs for record in run.records)
-    runs = [_answered_anew(run) for run in _as_one_role(runs)]
+    stopped = dict.fromkeys(suite for run in runs for suite in run.incomplete)
+    runs = [_answered_anew(_whole_suites(run)) for run in _as_one_role(runs)]
     if not all(run.records for run in runs):
         raise UsageFault(
-            "one run has only reused answers, from which no noise can be measured; repeat it with --llm-reuse none."
+            "one run has only reused answers, or stopped early, and no noise can be measured from it; repeat it with "
+            "--llm-reuse none --llm-stop-early off."
         )
     comparisons = [join(old, new) for old, new in list(combinations(runs, 2))[:_MAX_PAIRS]]
     changed = [*dict.fromkeys(_model_warnings(comparisons))]
     if reused:
         changed.append(f"{reused} cases with reused answers are left out, since no noise can be measured on them")
+    changed += [f"a run of {suite} stopped early and is left out: its answers chose where" for suite in stopped]
     keys = dict.fromkeys((suite.suite, suite.role) for comparison in comparisons for suite in comparison.suites)
     suites = tuple(found for suite, role in keys if (found := _suite_noise(suite, role, comparisons, len(runs))))
     latency = tuple(_latency_noise(runs, comparisons))
@@ -116,6 +119,11 @@ def _with_role(run: Run, role: str) -> Run:
     records = tuple(replace(record, role=role) for record in run.records)
     models = tuple(replace(model, role=role) for model in run.facts.models if model.role == old)
     return replace(run, records=records, facts=replace(run.facts, models=models))
+
+
+def _whole_suites(run: Run) -> Run:
+    """Give a run without the suites that stopped early."""
+    return replace(run, records=tuple(r for r in run.records if r.suite not in run.incomplete), incomplete={})
 
 
 def _answered_anew(run: Run) -> Run:

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 import factories
-from pytest_llmbench.gate.baselines import Baseline, PlannedCase
+from pytest_llmbench.errors import UsageFault
+from pytest_llmbench.gate.baselines import Baseline, PlannedCase, pool
+from pytest_llmbench.gate.calibrate import calibrate
 from pytest_llmbench.gate.comparison import join
 from pytest_llmbench.gate.decision import decide
 from pytest_llmbench.gate.early import StopMode
@@ -16,7 +18,8 @@ from pytest_llmbench.gate.rule import Verdict
 from pytest_llmbench.gate.rulings import SuiteRuling
 from pytest_llmbench.gate.settings import GateSettings
 from pytest_llmbench.gate.stop_plans import plan_stops
-from pytest_llmbench.results.records import Record, Run, RunInfo
+from pytest_llmbench.models.base import Identity
+from pytest_llmbench.results.records import ModelInfo, Record, Run, RunInfo, SuiteInfo
 from pytest_llmbench.results.stopping import StopPlan, stopping_json, stops_from_json
 from pytest_llmbench.values import GateKind
 
@@ -311,3 +314,34 @@ def test_a_stop_is_read_back_from_its_json() -> None:
     assert read == stop
     with pytest.raises(ValueError, match="stopping"):
         stops_from_json({"suites": [{**entry, "stopping": {}}]}, {})
+
+
+def test_a_run_that_stopped_is_neither_pooled_nor_calibrated() -> None:
+    """Its answers chose where it stopped: other runs go on without it."""
+    models = (ModelInfo(role="m", model="m", identity=Identity(provider="recorded", model="m")),)
+    suites = (SuiteInfo(suite="s", sha256="0", grader="exact", grader_version=1, path="s.yaml"),)
+    facts = RunInfo(models=models, suites=suites)
+    runs = [Run(records=BASE, facts=facts, datetime=f"2026-0{month}-01") for month in (1, 2, 3)]
+    stopped = replace(runs[2], records=BASE[:150], incomplete={"s": (500, 150)}, datetime="2026-04-01")
+
+    (suite,) = pool(join(runs[0], runs[1]), [stopped]).suites
+    found = calibrate(runs[:2], GateSettings())
+
+    assert suite.notes == ("the run of 2026-04-01 is not pooled: it stopped early",)
+    assert found.suites[0].runs == 2
+    with pytest.raises(UsageFault, match="stopped early"):
+        calibrate([runs[0], stopped], GateSettings())
+
+
+def test_the_whole_suites_of_a_stopped_run_may_be_a_baseline() -> None:
+    """What stopped is left out by name; a run of which nothing is whole is refused."""
+    whole = records(drawn(120, 0.8, 4), suite="t")
+    baseline = Run(records=(*BASE[:150], *whole), facts=RunInfo(), incomplete={"s": (500, 150)})
+    candidate = Run(records=(*BASE, *whole), facts=RunInfo())
+
+    found = join(baseline, candidate)
+
+    assert [suite.suite for suite in found.suites] == ["t"]
+    assert found.notes == ("of the baseline, s stopped early (150 of 500 answers) and is left out",)
+    with pytest.raises(UsageFault, match="the baseline stopped early \\(s: 150 of 500 answers\\)"):
+        join(replace(baseline, records=BASE[:150]), candidate)
