@@ -15,6 +15,9 @@ from pytest_llmbench.values import Case
 _OF_SUITES = frozenset({"grader", "sampling", "prompt", "trust"})
 """Keys of every suite that make no sense as an input; `suite`, `data` and `cases` may be columns of a data file."""
 
+_OF_CHECKS = frozenset({"checks", "turns", "stop_on_fail"})
+"""Keys of cases in suites with `checks`."""
+
 _SHORTEST = 4
 """Fields of fewer letters are near to too many words."""
 
@@ -28,9 +31,9 @@ def misplaced(key: str, kind: GraderKind, kinds: Mapping[str, GraderKind], *, ca
         kinds: graders of other packages by name.
         case_keys: the fields of every case.
     """
-    if key == "checks":
+    if key in _OF_CHECKS:
         return (
-            f'this suite has the grader "{kind.name}", and `checks` are for one without; '
+            f'this suite has the grader "{kind.name}", and `{key}` is for one without; '
             "write that grader as a check of the suite, see docs/checks.md."
         )
     if key == "split":

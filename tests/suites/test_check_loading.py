@@ -312,7 +312,7 @@ FAULTS = {
     "a text": (SUITE.replace("  - {contains: ACCT, name: account}\n", "  ACCT\n"), "suite.yaml:3: `checks` must be a list."),
     "checks beside a grader": (
         f"suite: t\ngrader: exact\n{PROMPT}\ncases:\n  - {{id: one, body: x, expected: a, checks: [{{json: {{}}}}]}}\n",
-        'suite.yaml:5: case "one": this suite has the grader "exact", and `checks` are for one without; write that '
+        'suite.yaml:5: case "one": this suite has the grader "exact", and `checks` is for one without; write that '
         "grader as a check of the suite, see docs/checks.md.",
     ),
     "a pass score of nothing": (SUITE + "pass_score: 0\n", "suite.yaml:13: pass_score: must be above 0."),

@@ -29,9 +29,10 @@ def of_conversations(grader: Grader) -> Grader:
         rules = case.rules
         if not isinstance(rules, ConversationChecks):
             return grader(case, answer)
-        if len(answer.turns) != len(rules.turns):
-            raise LlmbenchError(f"the case has {len(rules.turns)} turns, and its answer {len(answer.turns) or 'none'}")
-        return _together(rules, answer.turns, _by_turn(grader, case, rules, answer.turns))
+        answers = answer.turns or (answer,)  # a conversation of one turn is an answer as any other
+        if len(answers) != len(rules.turns):
+            raise LlmbenchError(f"the case has {len(rules.turns)} turns, and its answer {len(answers)}")
+        return _together(rules, answers, _by_turn(grader, case, rules, answers))
 
     return grade
 
@@ -73,7 +74,10 @@ def _together(rules: ConversationChecks, answers: Sequence[Answer], grades: Sequ
         also = f" Also failed: turn {others}." if others else ""
         reason, explanation = first.reason, f"turn {number}: {first.explanation}{also}"
     else:
-        reason, explanation = Reason.CORRECT, f"All {len(counted)} turns with checks passed."
+        reason, explanation = (
+            Reason.CORRECT,
+            "The turn passed." if len(counted) == 1 else f"All {len(counted)} turns with checks passed.",
+        )
     return Grade(
         score=mean([grade.score for _, grade in counted]),
         passed=not failed,

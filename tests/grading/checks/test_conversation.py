@@ -98,6 +98,20 @@ def test_stop_on_fail_ends_the_count(tmp_path: Path) -> None:
     assert found.parts["turns"][2]["explanation"] == "It does not count any more, as turn 2 failed."  # type: ignore[index, call-overload]
 
 
+def test_one_turn_is_a_conversation_too(tmp_path: Path) -> None:
+    """Its answer is one without turns."""
+    (tmp_path / "suite.yaml").write_text(
+        "suite: s\nchecks: []\ncases: [{id: a, turns: [{user: Hi, checks: [{contains: x}]}]}]\n"
+    )
+    registry = SuiteRegistry(tmp_path, {})
+    loaded = registry.load(tmp_path / "suite.yaml")
+    assert loaded is not None
+
+    found = registry.graders["s"](loaded.suite.cases[0], Answer(text="x"))
+
+    assert (found.score, found.explanation) == (1, "The turn passed.")
+
+
 def test_an_answer_with_other_turns_is_an_error(tmp_path: Path) -> None:
     """A test that grades a single answer by a conversation is told so."""
     with pytest.raises(LlmbenchError, match="the case has 3 turns, and its answer 2"):
