@@ -82,6 +82,9 @@ def _train(options: argparse.Namespace) -> int:
     except TrainingStopped as stopped:
         warn(str(stopped))
         return STOPPED
+    except KeyboardInterrupt:
+        warn("stopped between two stages; the same command goes on.")
+        return STOPPED
     return 0
 
 

@@ -58,13 +58,20 @@ class Division:
     accumulation: int
 
 
-def divide(batch: int, processes: int, longest: int) -> Division | None:
-    """Divide a batch among processes and passes; None if it does not divide by the processes."""
+def divide(batch: int, processes: int, longest: int, *, least: int = 1) -> Division | None:
+    """Divide a batch among processes and passes; None if it does not divide by the processes.
+
+    Args:
+        batch: sequences a step.
+        processes: that share it.
+        longest: tokens of the longest sequence.
+        least: sequences that a device needs at once, where the batch has as many.
+    """
     if batch % processes:
         return None
     share = batch // processes
-    fitting = [part for part in range(1, share + 1) if share % part == 0 and part * longest <= PASS_TOKENS]
-    per_device = max(fitting, default=1)
+    parts = [part for part in range(min(least, share), share + 1) if share % part == 0]
+    per_device = max((part for part in parts if part * longest <= PASS_TOKENS), default=parts[0])
     return Division(per_device=per_device, accumulation=share // per_device)
 
 

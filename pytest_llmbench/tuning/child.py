@@ -64,7 +64,7 @@ def run_stage(command: Sequence[str], folder: Path, show: Show, root: Path) -> S
             cwd=root,
             env={**os.environ, **QUIET},
             start_new_session=True,
-            pass_fds=show.kept_open,
+            pass_fds=show.kept_open if os.name == "posix" else (),
         ) as process:
             _follow(process, folder, show, end, log)
     if end.fault is None and end.facts is None and not end.was_stopped:

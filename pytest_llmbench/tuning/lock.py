@@ -25,15 +25,14 @@ def locked(folder: Path, waiting: Callable[[], None]) -> Iterator[int]:
     file = os.open(folder / FILE, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         if not _lock(file, is_patient=False):
-            owner = os.pread(file, 32, 0).decode(errors="replace").strip()
+            owner = (folder / FILE).read_text(encoding="utf-8", errors="replace").strip()
             if _is_alive(owner):
                 raise UsageFault(
                     f"another llmbench tune (process {owner}) is at work in {folder}; wait for it or end it."
                 )
             waiting()
             _lock(file, is_patient=True)
-        os.ftruncate(file, 0)
-        os.pwrite(file, str(os.getpid()).encode(), 0)
+        (folder / FILE).write_text(str(os.getpid()), encoding="utf-8")
         yield file
     finally:
         os.close(file)

@@ -5,7 +5,7 @@ from typing import Any
 
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.models.transformers.libraries import require_libraries
-from pytest_llmbench.tuning.arguments import Division, arguments_of, divide, refused_argument, steps_of
+from pytest_llmbench.tuning.arguments import Division, arguments_of, divide, steps_of
 from pytest_llmbench.tuning.kinds import KINDS, StageKind
 from pytest_llmbench.tuning.memory import OVERHEAD_GB, MemorySum, Training, gpus_gb, machine_gb, memory_sum
 from pytest_llmbench.tuning.model_shape import ModelShape
@@ -58,13 +58,9 @@ def check_recipe(recipe: Recipe, machine: Machine) -> None:
     """Refuse what the recipe and this machine alone show to be wrong.
 
     Raises:
-        UsageFault: a library or a GPU is missing, or an argument of TRL cannot stand in the recipe.
+        UsageFault: a library or a GPU is missing.
     """
     require_libraries(LIBRARIES, EXTRA, "llmbench tune")
-    for number, stage in enumerate(recipe.stage, start=1):
-        refused = refused_argument(stage)
-        if refused is not None:
-            raise UsageFault(f'stage {number} ({stage.kind}): trl has "{refused[0]}": {refused[1]}.')
     if recipe.lora is not None and recipe.lora.quantization is not None:
         if not machine.gpus:
             raise UsageFault('quantization = "int4" needs a GPU, and none is seen here; leave it out, or use one.')
@@ -133,15 +129,19 @@ def plan_stage(
 
 def _division(name: str, stage: StageKeys, processes: int, longest: int) -> Division:
     batch = stage.batch_size
-    division = divide(batch, processes, longest * KINDS[stage.kind].sequences)
+    # the answers of a batch are compared with one another
+    least = 2 if stage.kind is StageKind.KTO else 1
+    division = divide(batch, processes, longest * KINDS[stage.kind].sequences, least=least)
     if division is None:
         near = max(processes, round(batch / processes) * processes)
         raise UsageFault(f"{name}: batch = {batch} does not divide by {processes} processes; use {near}.")
     if KINDS[stage.kind].samples and batch % stage.generations:
         near = max(1, round(batch / stage.generations)) * stage.generations
         raise UsageFault(f"{name}: batch = {batch} does not divide by generations = {stage.generations}; use {near}.")
-    if stage.kind is StageKind.KTO and division.per_device < 2:
-        raise UsageFault(f"{name}: kto compares rows of a batch, and batch = {batch} leaves one a device; use more.")
+    if stage.kind is StageKind.KTO and division.per_device < least:
+        raise UsageFault(
+            f"{name}: kto compares rows of a batch, and batch = {batch} leaves one a device; use {2 * processes}."
+        )
     return division
 
 

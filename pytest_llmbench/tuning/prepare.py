@@ -9,14 +9,16 @@ from pytest_llmbench.models.base import OpenSettings
 from pytest_llmbench.models.catalog import Catalog
 from pytest_llmbench.models.training_manifest import FILE as MANIFEST
 from pytest_llmbench.models.transformers.libraries import quiet_loading
+from pytest_llmbench.tuning.arguments import refused_argument
 from pytest_llmbench.tuning.base_model import BaseModel, choose_entry, known_shape, open_base
 from pytest_llmbench.tuning.kinds import KINDS
 from pytest_llmbench.tuning.launch import command_of, configuration, require_launch
 from pytest_llmbench.tuning.model_shape import ModelShape
 from pytest_llmbench.tuning.plan import Machine, StagePlan, check_recipe, memory_refusal, plan_stage
-from pytest_llmbench.tuning.recipe import Recipe, StageKeys, load_recipe
+from pytest_llmbench.tuning.recipe import Recipe, RecipeFault, StageKeys, load_recipe
 from pytest_llmbench.tuning.stage_data import Sources, load_sources, mixed_share, rows_of_stage, side_lines
 from pytest_llmbench.tuning.stage_rows import StageRows, measure
+from pytest_llmbench.tuning.toml_lines import line_of
 from pytest_llmbench.values import PromptStyle
 
 NO_RL_OVER = 30e9
@@ -62,6 +64,7 @@ def prepare(path: Path, setting: Setting, *, is_plan: bool) -> Prepared:
     """
     recipe, text = load_recipe(path)
     check_recipe(recipe, setting.machine)
+    _check_arguments(recipe, path, text)
     if recipe.launch is not None:
         configuration(recipe.launch, setting.root)
     sources = load_sources(recipe.data, setting.root)
@@ -117,6 +120,14 @@ def plan_lines(prepared: Prepared, output: Path, root: Path) -> Iterator[str]:
     gpus = ", ".join(f"{size:.0f} GB" for size in prepared.machine.gpus) or "none"
     memory = prepared.machine.memory_gb
     yield f"here: GPUs {gpus}; memory {'not known' if memory is None else f'{memory:.0f} GB'}"
+
+
+def _check_arguments(recipe: Recipe, path: Path, text: str) -> None:
+    for number, stage in enumerate(recipe.stage):
+        refused = refused_argument(stage)
+        if refused is not None:
+            line = line_of(text, ("stage", number, "trl"))
+            raise RecipeFault(f'{path}:{line}: trl has "{refused[0]}": {refused[1]}.')
 
 
 def _tokens(plan: StagePlan) -> str:

@@ -1,6 +1,7 @@
 """`llmbench tune`, one stage after the other: planned, trained or kept, and written down."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -272,9 +273,13 @@ def _manifest_of(folder: Path) -> bytes | None:
 
 
 def _copy_result(folder: Path, output: Path) -> None:
-    """Copy the last stage's result to the output, its manifest last: until then it is unknown, not wrong."""
+    """Put the last stage's result to the output, its manifest last: until then it is unknown, not wrong."""
     (output / FILE).unlink(missing_ok=True)
     for path in files_of_result(folder):
         part = output / f"{path.name}.part"
-        shutil.copyfile(path, part)
+        part.unlink(missing_ok=True)
+        try:
+            os.link(path, part)  # a whole model is large
+        except OSError:
+            shutil.copyfile(path, part)
         part.replace(output / path.name)

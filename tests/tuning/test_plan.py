@@ -45,6 +45,12 @@ def test_a_batch_is_divided(batch: int, processes: int, longest: int, division: 
     assert divide(batch, processes, longest) == division
 
 
+def test_a_batch_that_is_compared_is_not_divided_to_single_rows() -> None:
+    """Two at once are the least for kto, however long they are."""
+    assert divide(4, 1, 9_999, least=2) == Division(per_device=2, accumulation=2)
+    assert divide(3, 1, 9_999, least=2) == Division(per_device=3, accumulation=1)
+
+
 def test_the_example_takes_44_steps() -> None:
     """173 rows by four; a stage that samples answers each prompt `generations` times."""
     assert steps_of(StageKeys(kind="sft"), 173) == 44
@@ -95,7 +101,7 @@ def test_the_arguments_of_a_stage() -> None:
         (
             {"kind": "kto", "batch": 1},
             {},
-            "01: kto compares rows of a batch, and batch = 1 leaves one a device; use more.",
+            "01: kto compares rows of a batch, and batch = 1 leaves one a device; use 2.",
         ),
     ],
 )

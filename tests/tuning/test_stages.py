@@ -55,8 +55,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def read(project: Path, text: str, base: str = "base") -> Prepared:
-    head = f'model = "./{base}"\noutput = "out"\n[data]\nsuites = ["color.yaml"]\n'
+def read(project: Path, text: str, base: str = "base", *, suite: str = "color.yaml", shadow: str = "") -> Prepared:
+    head = f'model = "./{base}"\noutput = "out"\n{shadow}[data]\nsuites = ["{suite}"]\n'
     path = project / "recipe.toml"
     path.write_text(head + text, encoding="utf-8")
     setting = Setting(
@@ -316,3 +316,31 @@ def free_port() -> int:
     with socket.socket() as opened:
         opened.bind(("127.0.0.1", 0))
         return int(opened.getsockname()[1])
+
+
+def test_a_shadow_shows_what_a_lenient_grader_hides(project: Path, tmp_path: Path) -> None:
+    """Rewarded for holding the right word, the model says both; the same cases, graded strictly, show it.
+
+    All weights are trained here: first on the right label, the wrong one and both, then by the lenient reward.
+    """
+    lenient = (project / "color.yaml").read_text().replace("suite: color", "suite: lenient")
+    (project / "lenient.yaml").write_text(lenient.replace("grader: yes_no", "grader: contains"), encoding="utf-8")
+    begun = read(project, '[[stage]]\nkind = "sft"\nsteps = 200\nbatch = 12\nlearning_rate = 2e-2\n')
+    answers = [[{"role": "assistant", "content": text}] for text in ("yes", "no", "yes no")]
+    rows = tuple({**row, "completion": answer} for row in begun.rows[0].rows for answer in answers)
+    begun = replace(begun, rows=(replace(begun.rows[0], rows=rows),))
+    ((first, _),) = jobs(project, begun, tmp_path / "first")
+    train(first)
+    text = '[[stage]]\nkind = "grpo"\nsteps = 100\nbatch = 16\nmin_mixed = 0\nlearning_rate = 1e-3\nmax_tokens = 8\n'
+    hacked = read(project, text, suite="lenient.yaml", shadow='shadow = ["color.yaml"]\n')
+    ((second, job),) = jobs(project, hacked, tmp_path / "second")
+    (second / "stage.json").write_text(job.model_copy(update={"base": str(first)}).text(), encoding="utf-8")
+
+    train(second)
+
+    state = json.loads((second / "checkpoint-100" / "trainer_state.json").read_bytes())
+    log = [line for line in state["log_history"] if "reward" in line]
+    reward, shadow = ([line[f"rewards/llmbench_{name}/mean"] for line in log] for name in ("score", "shadow_color"))
+    assert sum(reward[:10]) / 10 < 0.85
+    assert sum(reward[-10:]) / 10 > 0.95
+    assert sum(shadow[-10:]) / 10 < 0.2 < sum(shadow[:10]) / 10
