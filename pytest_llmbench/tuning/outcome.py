@@ -38,7 +38,8 @@ def closing_lines(base: BaseModel, tuning: Tuning, catalog: Catalog) -> Iterator
         processes=1 if recipe.launch is None else recipe.launch.processes,
     )
     yield from _below("", server)
-    yield from _below("then let the held-out side decide:", command_lines(recipe.model, name, recipe.data.suites))
+    opened = recipe.model if recipe.model in catalog.names() else f"transformers:{recipe.model}"
+    yield from _below("then let the held-out side decide:", command_lines(opened, name, recipe.data.suites))
 
 
 def _known_entry(output: Path, catalog: Catalog, root: Path) -> str | None:

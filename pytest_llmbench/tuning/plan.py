@@ -187,6 +187,8 @@ def memory_refusal(plan: StagePlan, recipe: Recipe, machine: Machine) -> str | N
         return None
     needed = plan.memory.total_gb
     processes = 1 if recipe.launch is None else recipe.launch.processes
+    if recipe.launch is not None and recipe.launch.is_own_file and not machine.gpus:
+        return None  # it may name a CPU, or another machine
     if recipe.launch is not None and len(machine.gpus) < processes:
         have = f"{len(machine.gpus)} are seen here" if machine.gpus else "none is seen here"
         return f"{plan.name} needs {processes} GPUs of {needed:.1f} GB each, and {have}; run it where they are."

@@ -86,6 +86,11 @@ class LaunchKeys(Strict):
     accelerate: Text
     processes: Count = 1
 
+    @property
+    def is_own_file(self) -> bool:
+        """Whether the configuration is a file of the user, and none of TRL's."""
+        return self.accelerate.endswith((".yaml", ".yml", ".json"))
+
 
 class StageKeys(Strict):
     """One stage."""

@@ -64,7 +64,7 @@ def test_from_a_recipe_to_an_entry(
     assert '[tuned]\nprovider = "transformers"\nmodel = "../base"\nadapter = "../adapters/v1"\n' in shown
     assert "--lora-modules tuned=" in shown
     assert shown.endswith(
-        "pytest --llm-model model=./base --llm-no-fail --benchmark-json=base.json color.yaml\n"
+        "pytest --llm-model model=transformers:./base --llm-no-fail --benchmark-json=base.json color.yaml\n"
         "pytest --llm-model model=tuned --llm-baseline=base.json color.yaml\n"
     )
     check_manifest(project / "adapters" / "v1")
