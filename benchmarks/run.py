@@ -19,6 +19,7 @@ PARTS = (
     ("checks.py",),
     ("application.py",),
     ("report.py",),
+    ("importing.py",),
     ("gate_speed.py",),
     ("early_stop.py",),
     ("tuning.py",),

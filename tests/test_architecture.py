@@ -54,7 +54,14 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("aiohttp", "yarl"), ("models.openai.client",)),
     "httpx2": ("models.openai", "models.http.client"),
     "anyio": ("models.http.client",),
-    "duckdb": ("sql", "suites.data_files", "results.history", "tuning.verl", "importers.inspect.archive"),
+    "duckdb": (
+        "sql",
+        "suites.data_files",
+        "suites.parquet_table",
+        "results.history",
+        "tuning.verl",
+        "importers.inspect.archive",
+    ),
     "sqlglot": ("sql",),
     # what is sent to a service is a template of the models file, below the rooms that know of suites
     "jinja2": ("suites.prompts", "models.http.templates", "report.html"),

@@ -29,10 +29,7 @@ def _promptfoo_claims(path: Path) -> bool:
         return any((path / name).is_file() for name in (*config.FILES, *config.CODE))
     if path.suffix.lower() not in (".yaml", ".yml", ".json"):
         return path.name in config.CODE
-    try:
-        return config.is_promptfoo(Folder(root=path.parent).tree(path))
-    except SourceFault:
-        return path.name in config.FILES
+    return path.name in config.FILES or config.looks_like(path)
 
 
 def _promptfoo(path: Path, folder: Folder, wanted: Wanted) -> Imported:

@@ -19,6 +19,7 @@ from pytest_llmbench.models.entries import Strict
 from pytest_llmbench.models.validation import Text, chief_error, describe_error, kept
 from pytest_llmbench.suites import yaml12
 from pytest_llmbench.suites.data_files import Row, as_text, plain_value
+from pytest_llmbench.suites.parquet_table import NoParquet, ParquetTable
 from pytest_llmbench.values import Json
 
 _MOST_ROWS = 1_000_000
@@ -116,20 +117,22 @@ class _Reader:
         Raises:
             SuiteFault: the library is missing, or the set cannot be read.
         """
+        name = self.keys.dataset
+        kind, _, pattern = name.partition(":")
+        if kind == "parquet" and pattern:
+            try:
+                return self._split(ParquetTable.of(self._files(pattern)))
+            except NoParquet as fault:
+                self._fail(f'the data set "{name}" cannot be read: {fault}.', "dataset")
         try:
             import datasets
         except ImportError:
             self._fail(_INSTALL)
         datasets.disable_progress_bars()
-        name = self.keys.dataset
-        kind, _, pattern = name.partition(":")
         folder = self._suite.parent / name
         options: dict[str, Any] = {}
         if kind in _FILES and pattern:
-            files = sorted(str(path) for path in self._suite.parent.glob(pattern) if path.is_file())
-            if not files:
-                self._fail(f'no file matches "{pattern}"; the path is relative to the suite.', "dataset")
-            found = caught(datasets.load_dataset, _FILES[kind], data_files=files)
+            found = caught(datasets.load_dataset, _FILES[kind], data_files=self._files(pattern))
         elif folder.is_dir() and ((folder / "state.json").exists() or (folder / "dataset_dict.json").exists()):
             found = caught(datasets.load_from_disk, str(folder))
         elif folder.is_dir():
@@ -152,6 +155,15 @@ class _Reader:
                 "dataset",
             )
         return self._split(found)
+
+    def _files(self, pattern: str) -> list[str]:
+        try:
+            files = sorted(str(path) for path in self._suite.parent.glob(pattern) if path.is_file())
+        except (ValueError, NotImplementedError):
+            files = []
+        if not files:
+            self._fail(f'no file matches "{pattern}"; the path is relative to the suite.', "dataset")
+        return files
 
     def _split(self, found: Any) -> Any:
         if not isinstance(found, Mapping):

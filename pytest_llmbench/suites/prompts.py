@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Self
 
 from jinja2 import StrictUndefined, Template, TemplateSyntaxError, Undefined, UndefinedError, meta
@@ -137,12 +138,20 @@ def _value(render: Callable[[Mapping[str, Json]], Any] | None, value: Any, input
 
 
 def _text_rendering(text: str, names: set[str]) -> Callable[[Mapping[str, Json]], Any]:
+    render, used = _compiled(text)
+    names |= used
+    return render
+
+
+@lru_cache(maxsize=4096)
+def _compiled(text: str) -> tuple[Callable[[Mapping[str, Json]], Any], frozenset[str]]:
+    """Compile a text once, however many cases have it; gives the names that it uses too."""
     try:
         tree: Any = _ENVIRONMENT.parse(text)
-        names |= meta.find_undeclared_variables(tree)
+        names = frozenset(meta.find_undeclared_variables(tree))
         alone = _EXPRESSION.fullmatch(text.strip())
         if alone is None:
-            return _ENVIRONMENT.from_string(tree).render
+            return _ENVIRONMENT.from_string(tree).render, names
         expression = _ENVIRONMENT.compile_expression(alone["inner"].strip(), undefined_to_none=False)
     except TemplateSyntaxError as fault:
         raise TemplateFault(f"{text!r} is no jinja2 template: {fault.message}") from None
@@ -154,4 +163,4 @@ def _text_rendering(text: str, names: set[str]) -> Callable[[Mapping[str, Json]]
         is_plain = found is None or isinstance(found, str | int | float | list | tuple | Mapping)
         return found if is_plain else str(found)
 
-    return render
+    return render, names

@@ -210,3 +210,13 @@ def test_configurations_that_are_code_are_refused(import_of: Import, tmp_path: P
         2,
         ["llmbench: TMP/promptfooconfig.js: this configuration is code; write it as YAML, and import that."],
     )
+
+
+def test_a_member_of_a_reply_is_a_path(import_of: Import, tmp_path: Path) -> None:
+    """Of a service's reply, the one member that is the text is printed for the provider `http`."""
+    provider = '{id: http, config: {url: "http://127.0.0.1/chat", transformResponse: "json.choices[0].text"}}'
+
+    _, lines = import_of(config(tmp_path, row("one"), HEAD.replace("openai:gpt-4o-mini", provider)))
+
+    assert '    url = "http://127.0.0.1/chat"' in lines
+    assert '    reply = { text = "$.choices[0].text" }' in lines

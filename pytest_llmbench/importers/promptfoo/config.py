@@ -60,6 +60,7 @@ _REFUSED = {
     "nunjucksFilters": "is code that templates call; write the prompts without it",
     "tracing": "watches an application from within; take it out",
 }
+_TOP_KEY = re.compile(r"""^(?:\{?\s{0,4}["'])?([A-Za-z]\w*)["']?\s*:""", re.MULTILINE)
 _NAMED = re.compile(r"\{\{-? *([A-Za-z_]\w*)")
 
 _SAMPLING = {"max_tokens": 1024, "temperature": 0}
@@ -79,6 +80,16 @@ def find(source: Path) -> Path | None:
             raise SourceFault(f"{code}: this configuration is code; write it as YAML, and import that.")
         return found
     return source
+
+
+def looks_like(path: Path) -> bool:
+    """Return whether the lines of a file begin as those of a configuration do; it is not parsed."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    keys = set(_TOP_KEY.findall(text))
+    return "prompts" in keys and bool(keys & {"providers", "targets", "tests", "scenarios", "defaultTest"})
 
 
 def is_promptfoo(tree: Value) -> bool:

@@ -22,6 +22,7 @@ _STYLES = frozenset({"chat", "messages", "responses", "completion", "chatcomplet
 _SAMPLING = {"temperature": "temperature", "max_tokens": "max_tokens", "top_p": "top_p", "seed": "seed", "stop": "stop"}
 _SECRET = re.compile(r"(?i)(?:api_?key|authorization|token|secret|password|cookie|credential)")
 _CODE = re.compile(r"\.(?:[cm]?[jt]sx?|rb|sh|go)(?::\w+)?$")
+_MEMBER = re.compile(r"json(?P<path>(?:\.[A-Za-z_]\w*|\[\d+\])+)")
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
 
 
@@ -66,11 +67,13 @@ def _entry(entry: Value, secrets: list[str]) -> Iterator[str]:
     style, _, model = target.partition(":")
     shown = slug(label or (model if style in _STYLES and model else target) or kind) or "model"
     yield f"[{shown}]"
+    reply = _reply(entry, config)
     if kind in ("http", "https"):
         url = name if "//" in name else str(_plain(config, "url") or "")
         yield 'provider = "http"'
         yield f"url = {json.dumps(url)}" if is_public(url) else "# url = ... (not copied: it may hold a secret)"
-        yield "# write `body` and `reply` as docs/applications.md describes"
+        yield reply or "# write `reply` as docs/applications.md describes"
+        yield "# write `body` as docs/applications.md describes"
         return
     if kind == "python":
         module = re.sub(r"\.py$", "", target.removeprefix("file://").partition(":")[0]).replace("/", ".").strip(".")
@@ -81,6 +84,27 @@ def _entry(entry: Value, secrets: list[str]) -> Iterator[str]:
     if kind not in _PRESETS:
         raise NotMapped(f'the provider "{name}" has no preset; use `openai` with a `base_url`, or `python`.', place)
     yield from _model(kind, target, config)
+
+
+def _reply(entry: Value, config: Value) -> str:
+    """Give where the text of a reply stands, for a provider `http`.
+
+    Raises:
+        NotMapped: code changes what is sent or what is graded.
+    """
+    for value, key in ((entry, "transform"), (config, "transformRequest"), (config, "responseParser")):
+        code = value.get(key)
+        if code is not None:
+            message = f"`{key}` of a provider is code that changes what is graded; write an application without it"
+            raise NotMapped(f"{message}, or pass --partial.", code.place)
+    code = config.get("transformResponse")
+    if code is None:
+        return ""
+    member = _MEMBER.fullmatch(str(code.value).strip())
+    if member is None:
+        message = "`transformResponse` of a provider is code that changes what is graded; have the service answer so"
+        raise NotMapped(f"{message}, or pass --partial.", code.place)
+    return f"reply = {{ text = {json.dumps('$' + member['path'])} }}"
 
 
 def _model(kind: str, target: str, config: Value) -> Iterator[str]:
