@@ -50,38 +50,59 @@ def plan_stops(
     Raises:
         UsageFault: no role of the baseline pairs with one of the run.
     """
-    runs = all_runs(baselines)
-    known = index(baselines[0].run)
-    remarks: list[str] = []
-    groups: list[tuple[tuple[str, str], str, dict[str, str | None]]] = []
-    for old_role, role in role_pairs(list(known), list(dict.fromkeys(case.role for case in planned))):
-        own = [case for case in planned if case.role == role]
-        for suite in dict.fromkeys(case.suite for case in own):
-            cases = [case for case in own if case.suite == suite]
-            if any(case.gate is not GateKind.STATISTICAL for case in cases):
-                continue
-            if any(first.needs_model for first in {case.case: case for case in reversed(cases)}.values()):
-                remarks.append(f"{suite} is asked whole: the tests of its cases ask the model themselves")
-                continue
-            trained = set() if Kind.TRAINED in settings.allowed else _trained(known[old_role], cases)
-            usable = [case for case in cases if case.case not in trained]
-            clusters = {case.case: case.cluster for case in usable if _is_in(known[old_role], case)}
-            if clusters:
-                groups.append(((suite, role), old_role, clusters))
-                remarks += _remarks(suite, len({case.case for case in usable}), clusters)
-    plans = (
+    runs, groups = all_runs(baselines), list(_groups(baselines[0].run, planned, settings))
+    plans = tuple(
         plan_suite(
-            key,
-            clusters,
+            group.key,
+            group.clusters,
             mode=mode,
             samples=samples,
             margin=settings.margin,
             family=len(groups),
-            digest=runs_digest(runs, old_role),
+            digest=runs_digest(runs, group.baseline_role),
         )
-        for key, old_role, clusters in groups
+        for group in groups
+        if not group.asks_itself
     )
-    return StopPlans(plans=tuple(plans), remarks=tuple(dict.fromkeys(remarks)))
+    remarks = (remark for group in groups for remark in _remarks(group))
+    return StopPlans(plans=plans, remarks=tuple(dict.fromkeys(remarks)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Group:
+    """A suite under a role that the gate will judge: the clusters of the cases that both sides will have.
+
+    `selected` counts the cases that could be compared if the baseline had them; `asks_itself` if the tests ask the
+    model.
+    """
+
+    key: tuple[str, str]
+    baseline_role: str
+    clusters: Mapping[str, str | None]
+    selected: int
+    asks_itself: bool
+
+
+def _groups(baseline: Run, planned: Sequence[PlannedCase], settings: GateSettings) -> Iterator[_Group]:
+    known = index(baseline)
+    by_suite: dict[tuple[str, str], list[PlannedCase]] = {}
+    for case in planned:
+        by_suite.setdefault((case.suite, case.role), []).append(case)
+    for old_role, role in role_pairs(list(known), list(dict.fromkeys(case.role for case in planned))):
+        for key, cases in by_suite.items():
+            if key[1] != role or any(case.gate is not GateKind.STATISTICAL for case in cases):
+                continue
+            trained = set() if Kind.TRAINED in settings.allowed else _trained(known[old_role], cases)
+            firsts = {case.case: case for case in reversed(cases) if case.case not in trained}
+            clusters = {name: case.cluster for name, case in firsts.items() if _is_in(known[old_role], case)}
+            if clusters:
+                yield _Group(
+                    key=key,
+                    baseline_role=old_role,
+                    clusters=clusters,
+                    selected=len(firsts),
+                    asks_itself=any(first.needs_model for first in firsts.values()),
+                )
 
 
 def _trained(known: Mapping[Key, Record], cases: Sequence[PlannedCase]) -> set[str]:
@@ -96,14 +117,17 @@ def _is_in(known: Mapping[Key, Record], case: PlannedCase) -> bool:
     return record is not None and record.case_sha256 == case.case_sha256
 
 
-def _remarks(suite: str, selected: int, clusters: dict[str, str | None]) -> Iterator[str]:
-    outside = selected - len(clusters)
+def _remarks(group: _Group) -> Iterator[str]:
+    (suite, _), outside = group.key, group.selected - len(group.clusters)
+    if group.asks_itself:
+        yield f"{suite} is asked whole: the tests of its cases ask the model themselves"
+        return
     if outside:
         yield (
-            f"{suite}: {outside} of {selected} cases are not in the baseline as they are now; the plan is made on the "
-            f"other {len(clusters)}"
+            f"{suite}: {outside} of {group.selected} cases are not in the baseline as they are now; the plan is made "
+            f"on the other {len(group.clusters)}"
         )
-    units = len({cluster or ("case", case) for case, cluster in clusters.items()})
+    units = len({cluster or ("case", case) for case, cluster in group.clusters.items()})
     if units < SMALLEST_SUITE:
         yield (
             f"{suite} is too small to stop early ({units} of {SMALLEST_SUITE} cases or clusters); it stops only where "

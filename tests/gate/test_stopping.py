@@ -345,3 +345,18 @@ def test_the_whole_suites_of_a_stopped_run_may_be_a_baseline() -> None:
     assert found.notes == ("of the baseline, s stopped early (150 of 500 answers) and is left out",)
     with pytest.raises(UsageFault, match="the baseline stopped early \\(s: 150 of 500 answers\\)"):
         join(replace(baseline, records=BASE[:150]), candidate)
+
+
+def test_a_suite_that_is_asked_whole_counts_among_the_suites_of_an_alarm() -> None:
+    """Where tests ask the model themselves there are no looks; in the end its loss is weighed with the others'."""
+    baseline = Baseline(
+        path=Path("b.json"), run=Run(records=(*BASE, *records(drawn(120, 0.8, 4), suite="t")), facts=RunInfo())
+    )
+    cases = planned(baseline.run.records)
+    cases = [replace(case, needs_model=case.suite == "t") for case in cases]
+    twins = [replace(case, needs_model=True) for case in cases if case.suite == "s"]
+
+    found = plan_stops([baseline], [*cases, *twins], mode=StopMode.LOSS, samples=1, settings=GateSettings())
+
+    assert [(plan.suite, plan.units, plan.family) for plan in found.plans] == [("s", 500, 2)]
+    assert found.remarks == ("t is asked whole: the tests of its cases ask the model themselves",)
