@@ -160,25 +160,35 @@ def read_tree(text: str, path: Path) -> Value:
         node = yaml12.compose(text, path)
         if node is None:
             raise SourceFault(f"{path}:1: this file is empty.")
+        if _size(node, {}) > _MAX_VALUES:
+            raise SourceFault(f"{path}:1: this unfolds to over {_MAX_VALUES:,} values; write it without aliases.")
         return _Tree(path).value(node)
     except SuiteFault as fault:
         raise SourceFault(str(fault)) from None
 
 
+def _size(node: yaml12.Node, known: dict[int, int]) -> int:
+    """Count the values that a node unfolds to, each node once: an alias is the node that it names."""
+    if id(node) not in known:
+        known[id(node)] = 1  # a node that holds itself is found by its depth
+        inner = node.value if isinstance(node.value, list) else []
+        entries = [entry for pair in inner for entry in (pair if isinstance(pair, tuple) else (pair,))]
+        known[id(node)] = 1 + sum(_size(entry, known) for entry in entries)
+    return known[id(node)]
+
+
 class _Tree:
-    """Counts what a file unfolds to."""
+    """Makes values of nodes."""
 
     def __init__(self, path: Path):
         self._path = path
-        self._count = 0
 
     def value(self, node: yaml12.Node, depth: int = 0) -> Value:
-        self._count += 1
         place = Place(path=self._path, line=yaml12.line_of(node))
-        if self._count > _MAX_VALUES or depth > _MAX_DEPTH:
-            what = "deeper than" if depth > _MAX_DEPTH else "to over"
-            limit = f"{_MAX_DEPTH} levels" if depth > _MAX_DEPTH else f"{_MAX_VALUES:,} values"
-            raise SourceFault(f"{self._path}:{place.line}: this unfolds {what} {limit}; write it without aliases.")
+        if depth > _MAX_DEPTH:
+            raise SourceFault(
+                f"{self._path}:{place.line}: this unfolds deeper than {_MAX_DEPTH} levels; write it without aliases."
+            )
         if yaml12.is_mapping(node):
             return Value(dict(self._entries(node, depth)), place)
         if isinstance(node.value, list):
