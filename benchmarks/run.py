@@ -18,6 +18,8 @@ PARTS = (
     ("reasoning.py",),
     ("checks.py",),
     ("application.py",),
+    ("shards.py",),
+    ("cluster.py",),
     ("report.py",),
     ("importing.py",),
     ("gate_speed.py",),

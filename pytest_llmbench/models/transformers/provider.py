@@ -90,11 +90,13 @@ class TransformersProvider:
         return _training(files, None if entry.adapter is None else find_adapter(entry.adapter))
 
     def token_counter(self, entry: TransformersEntry, settings: OpenSettings) -> Callable[[Prompt], int] | None:
-        """Return what counts the tokens of a prompt; None for a GGUF file that was never opened.
+        """Return what counts the tokens of a prompt; None for a GGUF file that was never opened, or a cluster's files.
 
         Raises:
             UsageFault: it surely cannot be opened.
         """
+        if entry.cluster is not None and entry.prompt_style != "auto":
+            return None  # as above
         _require(entry)
         files = find_model(entry.model, entry.revision, with_weights=False)
         adapter = None if entry.adapter is None else find_adapter(entry.adapter)

@@ -1,15 +1,18 @@
 """Replicas without Ray: how requests are cut, what a loss costs, who is let in, and what people read of it."""
 
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from pytest_llmbench.errors import ModelFault
+from pytest_llmbench.errors import ModelFault, ModelsFileFault, UsageFault
 from pytest_llmbench.models.base import Identity
+from pytest_llmbench.models.catalog import Catalog
 from pytest_llmbench.models.cluster.actors import LostReplicaError
 from pytest_llmbench.models.cluster.crew import MOST_RESTARTS, Crew, wanted_replicas
 from pytest_llmbench.models.cluster.model import ClusterModel
@@ -17,7 +20,8 @@ from pytest_llmbench.models.cluster.replica import Placed, Replica, ReplicaOpene
 from pytest_llmbench.models.cluster.room import Node
 from pytest_llmbench.models.cluster.work import MOST_LOSSES, Loss, Task, Work
 from pytest_llmbench.models.entries import ClusterKeys, Replicable
-from pytest_llmbench.values import Answer, AnswerError, Prompt, Request, Sampling
+from pytest_llmbench.models.opening import check_openable
+from pytest_llmbench.values import Answer, AnswerError, Prompt, PromptStyle, Request, Sampling
 
 IDENTITY = Identity(
     provider="toy", model="toy", weights="w1", settings={"threads": 1, "gpu": "A100", "dtype": "float32"}
@@ -426,6 +430,32 @@ def test_keys_that_cannot_be_are_refused(keys: dict[str, object], message: str) 
     """Before anything is connected."""
     with pytest.raises(ValidationError, match=message):
         Toy.model_validate({"provider": "toy", "cluster": keys})
+
+
+def test_without_ray_a_cluster_is_a_usage_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It is found out before anything is asked, and an entry that names its style needs no weights here."""
+    file = tmp_path / "models.toml"
+    file.write_text(
+        '[llama]\nprovider = "transformers"\nmodel = "/nowhere/llama"\nprompt_style = "completion"\n'
+        "cluster = { replicas = 2, gpus = 4 }\n"
+    )
+    (spec,) = Catalog(file, {}).choose(["llama"], tmp_path)
+
+    assert spec.provider.prompt_style(spec.entry) is PromptStyle.COMPLETION
+    assert (spec.traits.is_local, spec.traits.takes_device) == (False, False)
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UsageFault, match=r'model "llama" has cluster, .*: pip install "pytest-llmbench\[ray\]"'):
+        check_openable(spec)
+
+
+@pytest.mark.parametrize("provider", ["recorded", "openai"])
+def test_other_providers_refuse_a_cluster(tmp_path: Path, provider: str) -> None:
+    """As any key that they do not know."""
+    file = tmp_path / "models.toml"
+    file.write_text(f'[m]\nprovider = "{provider}"\nmodel = "x"\nanswers = "x"\ncluster = {{ replicas = 2 }}\n')
+
+    with pytest.raises(ModelsFileFault, match='the unknown key "'):
+        Catalog(file, {}).choose(["m"], tmp_path)
 
 
 # -- the replica itself
