@@ -280,6 +280,18 @@ def test_rewards_that_must_not_teach(
         train(folder)
 
 
+@pytest.mark.parametrize("kind", ["sft", "dpo"])
+def test_a_step_as_on_a_gpu(kind: str, project: Path, tmp_path: Path) -> None:
+    """Checkpointing and bfloat16, which are off on a CPU, train an adapter when the recipe turns them on."""
+    text = f'[[stage]]\nkind = "{kind}"\nsteps = 1\ntrl = {{gradient_checkpointing = true, bf16 = true}}\n'
+    ((folder, _),) = jobs(project, read(project, LORA + text), tmp_path)
+
+    trained, events = train(folder)
+
+    assert trained.steps == 1
+    assert len(steps(events)) == 1
+
+
 def test_two_processes_train_as_one(project: Path, tmp_path: Path) -> None:
     """Four rows on each of two give the losses and gradients of eight on one."""
     text = (
