@@ -1,6 +1,5 @@
 """`llmbench tune`, one stage after the other: planned, trained or kept, and written down."""
 
-import json
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +25,7 @@ from pytest_llmbench.tuning.manifest_file import (
 )
 from pytest_llmbench.tuning.plan import StagePlan
 from pytest_llmbench.tuning.recipe import Recipe
-from pytest_llmbench.tuning.stage.job import DATA, LoraJob, StageJob
+from pytest_llmbench.tuning.stage.job import DATA, LoraJob, StageJob, load_job
 from pytest_llmbench.tuning.stage.job import FILE as JOB
 from pytest_llmbench.tuning.stage_rows import StageRows
 
@@ -156,6 +155,7 @@ def job_of(tuning: Tuning, plan: StagePlan, rows: StageRows, adapter: Path | Non
     return StageJob(
         kind=stage.kind,
         base=base,
+        weights=tuning.base.weights,
         adapter=str(adapter) if has_adapter else None,
         rows=len(rows.rows),
         data_sha256=rows.sha256,
@@ -181,13 +181,21 @@ def is_kept(folder: Path, job: StageJob, cache_dir: Path) -> bool:
     if not (folder / JOB).is_file():
         return False
     if not _is_same(folder, job):
-        raise UsageFault(_of_another_recipe(folder, _changed(folder / JOB, job)))
+        raise UsageFault(_of_another_recipe(folder, _changed(folder, job)))
     return is_finished(folder, cache_dir)
 
 
 def _is_same(folder: Path, job: StageJob) -> bool:
-    path = folder / JOB
-    return path.is_file() and path.read_text(encoding="utf-8") == job.text()
+    before = _content(folder)
+    return before is not None and before == job.content()
+
+
+def _content(folder: Path) -> Mapping[str, Any] | None:
+    """Read what decides about the result of a stage; None where there is no stage that can be read."""
+    try:
+        return load_job(folder).content()
+    except UsageFault:
+        return None
 
 
 def _of_another_recipe(folder: Path, changed: str) -> str:
@@ -197,18 +205,16 @@ def _of_another_recipe(folder: Path, changed: str) -> str:
     )
 
 
-def _changed(path: Path, job: StageJob) -> str:
-    try:
-        before = json.loads(path.read_bytes())
-    except ValueError:
-        return "its stage.json"
-    now = json.loads(job.text())
-    arguments = (before.pop("arguments", {}), now.pop("arguments"))
-    for old, new in (arguments, (before, now)):
+def _changed(folder: Path, job: StageJob) -> str:
+    """Name what has changed since a stage was begun."""
+    before, now = _content(folder), job.content()
+    if before is None:
+        return JOB
+    for old, new in ((before["arguments"], now["arguments"]), (before, now)):
         names = [name for name in {**new, **old} if old.get(name) != new.get(name)]
         if names:
             return ", ".join(sorted(names))
-    return "its stage.json"
+    return JOB
 
 
 def _train(tuning: Tuning, place: _Place, voice: Voice, kept_open: Sequence[int]) -> None:

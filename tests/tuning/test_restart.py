@@ -1,5 +1,6 @@
 """Which stages `--restart` removes, and what is said of a recipe that has changed."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from pytest_llmbench.tuning.model_shape import KNOWN
 from pytest_llmbench.tuning.plan import Machine, plan_stage
 from pytest_llmbench.tuning.recipe import Recipe
 from pytest_llmbench.tuning.stage_rows import StageRows
-from pytest_llmbench.tuning.tune import Tuning, Voice, _places, _remove_changed, run
+from pytest_llmbench.tuning.tune import Tuning, Voice, _is_same, _places, _remove_changed, run
 from pytest_llmbench.values import PromptStyle
 
 ROWS = StageRows(rows=({"prompt": "a", "completion": "b"},))
@@ -81,6 +82,16 @@ def test_a_restart_begins_at_the_first_change(rates: tuple[float, ...], kept: li
     _remove_changed(tuning, _places(tuning))
 
     assert sorted(path.name for path in (begun / "o").iterdir()) == kept
+
+
+def test_a_project_may_be_moved(begun: Path, tmp_path: Path) -> None:
+    """What was trained counts as the same where only folders have other names, and not for a base of other weights."""
+    moved = begun.rename(tmp_path.with_name("moved"))
+    tuning = tuning_of(moved, 1e-4, 1e-5, 1e-6)
+    other = replace(tuning, base=replace(tuning.base, weights="sha256:1"))
+
+    assert all(_is_same(place.folder, place.job) for place in _places(tuning))
+    assert not any(_is_same(place.folder, place.job) for place in _places(other))
 
 
 @pytest.mark.parametrize(

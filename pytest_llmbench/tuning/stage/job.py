@@ -19,6 +19,10 @@ STOP = "stop"
 """The file whose presence ends a stage after its step, with a checkpoint."""
 
 
+PLACES = ("base", "adapter", "reward_model", "suites", "shadow", "root")
+"""Fields that name places: a project may be moved."""
+
+
 class LoraJob(Strict):
     """The adapter a stage begins with, unless it continues one."""
 
@@ -31,7 +35,8 @@ class LoraJob(Strict):
 class StageJob(Strict):
     """One stage, ready to run; it has no path that is relative to anything but `root`.
 
-    `base` is a folder that transformers can load, `adapter` the folder of the adapter that is continued.
+    `base` is a folder that transformers can load, `weights` the digest of the recipe's model, `adapter` the folder of
+    the adapter that is continued.
     `arguments` are those of TRL's configuration that do not depend on the device.  `rewards` maps names to weights,
     `reward_model` is the folder that a stage `reward` left.  `shadow` are suites whose grades are only logged.
     With `takes_unsplit` all cases of a suite without a split are rewarded.
@@ -40,6 +45,7 @@ class StageJob(Strict):
     schema_version: int = 1
     kind: StageKind
     base: str
+    weights: str
     adapter: str | None = None
     rows: int
     data_sha256: str
@@ -53,6 +59,10 @@ class StageJob(Strict):
     takes_unsplit: bool = False
     root: str
     min_mixed: float = 0.0
+
+    def content(self) -> dict[str, Any]:
+        """Give what decides about the result: all but where things lie."""
+        return self.model_dump(mode="json", exclude=set(PLACES))
 
     def text(self) -> str:
         """Write it; the same job gives the same text."""
