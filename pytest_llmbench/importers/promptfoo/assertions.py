@@ -227,7 +227,7 @@ def _equals(assertion: Assertion) -> Mapping[str, Any]:
 
 def _regex(assertion: Assertion) -> Mapping[str, Any]:
     given = assertion.content()
-    if not isinstance(given, str) or not given:
+    if not isinstance(given, str) or not given.strip():
         assertion.fail("its value is no pattern; write one")
     if "{{" in given:
         assertion.fail("a template in a pattern is not mapped; write it out")
@@ -246,6 +246,8 @@ def _json(assertion: Assertion, *, is_alone: bool) -> Mapping[str, Any]:
         given = read_tree(given, assertion.place.path).plain() if given.strip() else None
     if given is not None and not isinstance(given, dict):
         assertion.fail("its schema is no object; write one")
+    if _has_template(given):
+        assertion.fail("a template in a schema is not mapped; write it out")
     odd = next(_odd_keywords(given), None) if given else None
     if odd is not None:
         assertion.fail(f"`{odd}` in a schema is read otherwise by promptfoo's validator; write it without")

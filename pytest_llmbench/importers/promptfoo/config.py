@@ -124,7 +124,11 @@ class _Config:
         sources, refused = read_prompts(prompts, self.folder)
         self.unmapped += [fault.unmapped for fault in refused]
         tests = Tests(config=self.tree, folder=self.folder)
-        found = list(tests.all())
+        found: list[Test] = []
+        try:
+            found = list(tests.all())
+        except NotMapped as fault:
+            self.unmapped.append(fault.unmapped)
         self.unmapped += tests.unread
         left_out = [LeftOut(given=given, why=(why,)) for given, why in tests.refused]
         self.notes += tests.notes
@@ -267,7 +271,7 @@ class _Config:
         conditions = {use.path.split(".")[0] for _, one in source.messages for use in one.uses if use.how == "if"}
         for key, value in test.variables.items():
             if key in used:
-                inputs[own_name(key)] = value if key in conditions else as_printed(value)
+                inputs[own_name(key)] = _condition(value) if key in conditions else as_printed(value)
         for _, template in source.messages:
             for use in template.uses:
                 if use.how == "dump":
@@ -286,6 +290,11 @@ class _Config:
             tags=tuple(dict.fromkeys(one for one in tags if one is not None)),
             given=test.given,
         )
+
+
+def _condition(value: Json) -> Json:
+    """Give the value of a condition; a null is as false as an empty text, and no input can be one."""
+    return "" if value is None else value
 
 
 def _pass_score(test: Test) -> tuple[float | None, list[Unmapped]]:

@@ -77,7 +77,10 @@ class Template:
     text: str
     place: Place
     uses: list[_Use] = field(default_factory=list)
-    _local: list[str] = field(default_factory=list)
+    _local: list[tuple[str, str]] = field(default_factory=list)
+    """The variables of the loops that are open, each with the path of the list it goes through."""
+    _in_loops: list[tuple[str, str]] = field(default_factory=list)
+    """What is printed of the items of lists: the path of a list, and the rest of the path."""
 
     @classmethod
     def of(cls, text: str, place: Place) -> "Template":
@@ -105,6 +108,9 @@ class Template:
             return f"{{% raw %}}{self.text}{{% endraw %}}" if _TAG.search(self.text) or "{" in self.text else self.text
         found = list(cases)
         lacking = {use: self._is_unset(use, found) for use in set(self.uses)}
+
+        for path, rest in set(self._in_loops):
+            self._check_items(path, rest, found)
 
         def written(use: _Use, text: str) -> str:
             if use.how == "dump":
@@ -195,21 +201,39 @@ class Template:
 
     def _for(self, found: re.Match[str], written: Callable[[_Use, str], str]) -> str:
         use = _Use(found["path"], "for")
+        root, _ = _steps(use.path)
+        if root in dict(self._local):
+            self._refuse(f"`for` within `for`, over `{use.path}`, is not mapped; write the prompt without it")
         self._note(use)
         text = self._written(use, found["path"], written)
-        self._local.append(found["name"])
+        self._local.append((found["name"], use.path))
         return f"{{%{found['open']} for {found['name']} in {text} {found['close']}%}}"
 
     def _note(self, use: _Use) -> None:
         root, _ = _steps(use.path)
-        if root not in self._local and root != "loop":
+        lists = dict(self._local)
+        if root not in lists and root != "loop":
             self.uses.append(use)
-        elif use.how == "dump":
-            self._refuse(f"`dump` of `{use.path}` within `for` is not mapped; write the prompt without it")
+        elif use.how not in ("print", "if"):
+            self._refuse(f"`{use.path}` within `for` is more than printed; write the prompt without it")
+        elif root in lists:
+            self._in_loops.append((lists[root], use.path[len(root) :]))
 
     def _written(self, use: _Use, text: str, written: Callable[[_Use, str], str]) -> str:
         root, _ = _steps(use.path)
-        return text if root in self._local or root == "loop" else written(use, text)
+        if root == "loop":
+            return text
+        # an item may lack a member, which nunjucks prints as nothing
+        return f'{text} | default("")' if root in dict(self._local) else written(use, text)
+
+    def _check_items(self, path: str, rest: str, cases: Iterable[Mapping[str, Json]]) -> None:
+        """Refuse what is printed of the items of a list as only JavaScript prints it."""
+        for variables in cases:
+            items = lookup(variables, path)
+            for item in items if isinstance(items, list) else ():
+                value: Any = lookup({"item": item}, f"item{rest}")
+                if isinstance(value, list | dict):
+                    self._refuse(f"an item of `{path}` is a list or an object, which JavaScript prints in its own way")
 
     def _refuse(self, message: str) -> NoReturn:
         raise NotMapped(f"{message}.", self.place)

@@ -249,6 +249,9 @@ def combinations(variables: Mapping[str, Json], *, is_alone: bool) -> Iterator[d
 
 def _merged(data: Value, test: Value) -> Value:
     """Put a test of a scenario over a row of its `config`."""
+    odd = next((one for one in (data, test) if not isinstance(one.value, dict)), None)
+    if odd is not None:
+        raise NotMapped("a row of a scenario and its tests are mappings; write them so.", odd.place)
     found = {**data.value, **test.value}
     for key in ("vars", "options", "metadata"):
         if data.get(key) is not None or test.get(key) is not None:
