@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from pytest_llmbench.models.app_request import session_of
-from pytest_llmbench.models.base import Wrapped
+from pytest_llmbench.models.base import STOPPED, Wrapped
+from pytest_llmbench.results.records import NOT_ASKED
 from pytest_llmbench.values import Answer, AnswerError, Arrived, Message, Prompt, Request
 
 
@@ -80,7 +81,10 @@ class _Talk:
         if not turns:
             self.outcome = answer
         elif isinstance(answer, AnswerError):
-            self.outcome = replace(answer, cause=f"turn {len(self._answers) + 1}: {answer.cause}")
+            # what was left out on purpose is known by how its cause begins
+            is_left_out = answer.cause == STOPPED or answer.cause.startswith(NOT_ASKED)
+            where = "" if is_left_out else f"turn {len(self._answers) + 1}: "
+            self.outcome = replace(answer, cause=f"{where}{answer.cause}")
         else:
             self._answers.append(answer)
             if len(self._answers) > len(turns):

@@ -13,6 +13,7 @@ from pytest_llmbench.models.base import STOPPED, Identity, Opened, OpenSettings
 from pytest_llmbench.models.python.entry import PythonEntry
 from pytest_llmbench.models.python.provider import PythonModel
 from pytest_llmbench.models.recorded import RecordedModel, Recording
+from pytest_llmbench.results.records import NOT_ASKED
 from pytest_llmbench.runner.conversations import ConversationModel
 from pytest_llmbench.runner.store.model import StoredModel
 from pytest_llmbench.runner.store.store import AnswerStore, Reuse
@@ -26,6 +27,7 @@ class Echo(Opened):
     """Answers with the number of messages and the last of them; `waves` holds what it was asked by call."""
 
     broken: str = ""
+    cause: str = "HTTP 500"
     waves: list[tuple[Request, ...]] = field(default_factory=list)
     identity: Identity = IDENTITY
     concurrency: int = 4
@@ -42,7 +44,7 @@ class Echo(Opened):
                 text=f"{len(request.prompt.messages)} {last}", latency_s=1.0, input_tokens=2, output_tokens=1
             )
             if last == self.broken:
-                made = AnswerError(cause="HTTP 500")
+                made = AnswerError(cause=self.cause)
             if len(self.waves) > self.stop_after:
                 made = AnswerError(cause=STOPPED)
             elif arrived is not None:
@@ -114,11 +116,20 @@ def test_an_error_in_one_turn_is_that_of_the_conversation() -> None:
     assert (len(model.waves), sorted(order)) == (2, [0, 1])
 
 
+def test_a_turn_that_was_left_out_on_purpose_is_told_so() -> None:
+    """The gate knows such errors by how they begin, and does not take the model for broken."""
+    cause = f"{NOT_ASKED}--llm-max-cost 1 was reached"
+
+    (answer,), _ = held(Echo(broken="b", cause=cause), talk("a", "a", "b"))
+
+    assert text_of(answer) == cause
+
+
 def test_a_run_that_stops_gives_up_the_conversations() -> None:
     """They are errors that do not arrive."""
     answers, order = held(Echo(stop_after=1), talk("a", "a", "b"), talk("x", "x"))
 
-    assert ([text_of(answer) for answer in answers], order) == ([f"turn 2: {STOPPED}", "1 x"], [1])
+    assert ([text_of(answer) for answer in answers], order) == ([STOPPED, "1 x"], [1])
 
 
 def test_calls_that_nobody_makes_stand_as_text_in_later_turns() -> None:
