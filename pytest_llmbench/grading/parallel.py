@@ -1,5 +1,6 @@
 """Grade several answers at once, where the grader states that it may be called so (`GraderKind.is_parallel`)."""
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -8,6 +9,16 @@ from pytest_llmbench.grading.base import GraderKind
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+MOST = 4
+"""More than so many graders are used only if asked for: each takes 120 MiB."""
+
+
+def cores() -> int:
+    """Count the cores this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
 
 
 def allow_at_once(n: int) -> None:

@@ -11,6 +11,7 @@ from pytest_llmbench.errors import LlmbenchError, UsageFault
 from pytest_llmbench.gate.baselines import Baseline, read_baselines
 from pytest_llmbench.gate.min_score import MinScore, parse_min_score
 from pytest_llmbench.gate.settings import GateSettings, gate_settings
+from pytest_llmbench.grading.parallel import cores
 from pytest_llmbench.models.base import OpenSettings
 from pytest_llmbench.models.catalog import Catalog, ModelSpec
 from pytest_llmbench.models.transformers.devices import visible_devices
@@ -20,7 +21,7 @@ from pytest_llmbench.report.line_order import Order
 from pytest_llmbench.report.safe_text import visible
 from pytest_llmbench.results.annotations import DEFAULT_FILE, AnnotationFile, read_annotations
 from pytest_llmbench.results.history import latest_run_file
-from pytest_llmbench.runner.ahead import cores, default_graders
+from pytest_llmbench.runner.ahead import default_graders
 from pytest_llmbench.runner.runner import AnswersSettings, RunSettings
 from pytest_llmbench.runner.shard import Shard, parse_shard
 from pytest_llmbench.runner.store.store import Reuse

@@ -5,12 +5,12 @@ its own, while any other would only hold Python's lock, and a user's function wa
 takes the grades of its item, so that the order of the tests, and what they report, is the same as without.
 """
 
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
 from typing import TypeAlias
 
+from pytest_llmbench.grading.parallel import MOST
 from pytest_llmbench.models.base import Traits
 from pytest_llmbench.runner.grade import Grades
 from pytest_llmbench.runner.settings import Item
@@ -19,16 +19,7 @@ from pytest_llmbench.values import Answer, AnswerError
 
 Answers: TypeAlias = Sequence[Answer | AnswerError]
 
-MOST = 4
-"""More than so many graders are used only if asked for: each takes 120 MiB."""
-
 _WAIT_SLICE_S = 0.2
-
-
-def cores() -> int:
-    """Count the cores this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
 
 
 def default_graders(models: Iterable[Traits], n_cores: int, *, has_gpu: bool, is_worker: bool) -> int:

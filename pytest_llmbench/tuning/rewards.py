@@ -22,6 +22,7 @@ from typing import Any, Self, TypeAlias
 
 from pytest_llmbench.errors import Caught, SuiteFault, UsageFault, caught
 from pytest_llmbench.grading.base import GraderKind
+from pytest_llmbench.grading.parallel import MOST, cores, graded_at_once
 from pytest_llmbench.suites.loader import LoadedSuite
 from pytest_llmbench.suites.registry import SuiteRegistry
 from pytest_llmbench.tuning.answer_texts import cut_at_end, text_of
@@ -53,11 +54,13 @@ class Rewards:
     """The graders of some suites as reward functions.
 
     `weights` are those of the parts of a reward where a trainer takes only one number (verl, OpenRLHF).
+    So many `graders` work at once where a suite's grader takes several answers at once (SQL).
     `faults` counts graders that broke, `held_out` the rows of held-out cases that came.
     """
 
     def __init__(self, suites: Mapping[str, Rewarded], weights: Mapping[str, float]):
         self.weights = dict(weights)
+        self.graders = max(1, min(MOST, cores() - 1))
         self.faults = 0
         self.held_out: Counter[str] = Counter()
         self._suites = suites
@@ -199,16 +202,38 @@ class Rewards:
             return batch.grades, False
         seen: dict[tuple[str, str, str], tuple[Grade, str, Rewarded, Case] | None] = {}
         grades = []
+        at_once = self._graded_at_once(rows)
         for suite, case_id, text in rows:
             key = (str(suite), str(case_id), text)
             if key not in seen:
-                seen[key] = self._grade(suite, case_id, text)
+                seen[key] = self._grade(suite, case_id, text, at_once.get(key))
             grades.append(seen[key])
         self._batch = _Batch(key=rows, grades=grades, served={name})
         return grades, True
 
-    def _grade(self, suite: Any, case_id: Any, text: str) -> tuple[Grade, str, Rewarded, Case] | None:
-        """Grade one text; None for what is no case of a train side here, and where the grader breaks."""
+    def _graded_at_once(self, rows: Sequence[tuple[Any, Any, str]]) -> dict[tuple[str, str, str], Grade | Caught]:
+        """Grade the texts of a batch whose graders take several at once, as SQL does in processes of its own."""
+        asked: dict[str, dict[tuple[str, str, str], Case]] = {}
+        for suite, case_id, text in rows:
+            rewarded = self._suites.get(suite) if isinstance(suite, str) else None
+            case = None if rewarded is None or not isinstance(case_id, str) else rewarded.train.get(case_id)
+            if rewarded is not None and case is not None and rewarded.loaded.kind.is_parallel:
+                asked.setdefault(suite, {})[suite, case_id, text] = case
+        found: dict[tuple[str, str, str], Grade | Caught] = {}
+        for suite, cases in asked.items():
+            rewarded, keys = self._suites[suite], list(cases)
+
+            def grade(key: tuple[str, str, str], one: Rewarded = rewarded) -> Grade | Caught:
+                return caught(one.grade, one.train[key[1]], key[2])
+
+            grades = graded_at_once(rewarded.loaded.kind, grade, keys, self.graders)
+            found.update(zip(keys, grades, strict=True))
+        return found
+
+    def _grade(
+        self, suite: Any, case_id: Any, text: str, found: Grade | Caught | None = None
+    ) -> tuple[Grade, str, Rewarded, Case] | None:
+        """Grade one text, unless that was done; None for what is no case of a train side, and where a grader breaks."""
         rewarded = self._suites.get(suite) if isinstance(suite, str) else None
         if rewarded is None or not isinstance(case_id, str):
             return None
@@ -220,7 +245,7 @@ class Rewards:
         case = rewarded.train.get(case_id)
         if case is None:
             return None
-        grade = caught(rewarded.grade, case, text)
+        grade = caught(rewarded.grade, case, text) if found is None else found
         if isinstance(grade, Caught):
             self._note_fault(f"{suite}/{case_id}: {grade.cause}", grade.details)
             return None
