@@ -7,7 +7,7 @@ from pathlib import Path
 from pytest_llmbench.cli.output import print_lines
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.importers import written
-from pytest_llmbench.importers.base import Imported, Wanted
+from pytest_llmbench.importers.base import Imported
 from pytest_llmbench.importers.kinds import KINDS, kind_of
 from pytest_llmbench.importers.source import Folder
 from pytest_llmbench.report.format import counted
@@ -26,6 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--from", dest="kind", choices=list(KINDS), metavar="KIND", help=f"one of: {', '.join(KINDS)}")
     parser.add_argument("--partial", action="store_true", help="leave out the cases that are not mapped whole")
+    parser.add_argument(
+        "--trust-code", action="store_true", help="let code of the source run; no kind of source runs any yet"
+    )
     parser.add_argument("--dry-run", action="store_true", help="show what would be written, and write nothing")
     parser.add_argument("--update", action="store_true", help="renew a suite, keeping the ids of unchanged cases")
 
@@ -39,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
         raise UsageFault(f'-o {target}: "{target.stem}" becomes the name of the suite; use letters, digits, "-".')
     kind = kind_of(options.source, options.kind)
     folder = Folder(root=options.source if options.source.is_dir() else options.source.parent)
-    imported = written.without_secrets(kind.read(options.source, folder, Wanted(name=target.stem)))
+    imported = written.without_secrets(kind.read(options.source, folder))
     unmapped = written.unmapped_of(imported)
     print_lines(visible(str(one)) for one in unmapped)
     n_cases = sum(len(suite.cases) for suite in imported.suites)

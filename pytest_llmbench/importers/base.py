@@ -68,7 +68,6 @@ class ImportedCase:
     name: str | None = None
     keyed_by: Json = None
     checks: Sequence[Mapping[str, Any]] = ()
-    replaces_checks: bool = False
     pass_score: float | None = None
     tags: tuple[str, ...] = ()
     fields: Mapping[str, Json] = field(default_factory=dict)
@@ -118,20 +117,6 @@ class Imported:
     files: Sequence[Path]
     unmapped: Sequence[Unmapped] = ()
     printed: Sequence[str] = ()
-    folders: Mapping[str, Path] = field(default_factory=dict)
-    """Folders to be put beside the suite, by name: databases."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """What the user asked of an importer."""
-
-    name: str
-    trusts_code: bool = False
-    limit: int | None = None
-    seed: int | None = None
-    mapped: Mapping[str, str] = field(default_factory=dict)
-    """Columns of the source by the name that the importer knows."""
 
 
 def slug(text: str) -> str:

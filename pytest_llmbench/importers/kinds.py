@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_llmbench.importers.base import Imported, SourceFault, Wanted
+from pytest_llmbench.importers.base import Imported, SourceFault
 from pytest_llmbench.importers.source import Folder
 
 
@@ -13,12 +13,12 @@ class Kind:
     """A kind of source.
 
     `claims(path)` tells whether a path looks like one; it reads little and raises nothing.
-    `read(path, folder, wanted)` imports it.
+    `read(path, folder)` imports it.
     """
 
     name: str
     claims: Callable[[Path], bool]
-    read: Callable[[Path, Folder, Wanted], Imported]
+    read: Callable[[Path, Folder], Imported]
     about: str
 
 
@@ -32,7 +32,7 @@ def _promptfoo_claims(path: Path) -> bool:
     return path.name in config.FILES or config.looks_like(path)
 
 
-def _promptfoo(path: Path, folder: Folder, wanted: Wanted) -> Imported:
+def _promptfoo(path: Path, folder: Folder) -> Imported:
     from pytest_llmbench.importers.promptfoo import config
 
     file = config.find(path)
@@ -41,7 +41,7 @@ def _promptfoo(path: Path, folder: Folder, wanted: Wanted) -> Imported:
     tree = folder.tree(file)
     if not config.is_promptfoo(tree):
         raise SourceFault(f"{file}: this is no configuration of promptfoo; it needs `prompts`, and `tests`.")
-    return config.read(file, tree, folder, wanted)
+    return config.read(file, tree, folder)
 
 
 def _inspect_claims(path: Path) -> bool:
@@ -50,10 +50,9 @@ def _inspect_claims(path: Path) -> bool:
     return path.is_file() and is_log(path)
 
 
-def _inspect(path: Path, folder: Folder, wanted: Wanted) -> Imported:
+def _inspect(path: Path, folder: Folder) -> Imported:
     from pytest_llmbench.importers.inspect import log
 
-    del wanted
     if not path.is_file():
         raise SourceFault(f"{path} is no file; name a log, LOG.eval or LOG.json.")
     folder.note(path)
@@ -66,10 +65,9 @@ def _lm_eval_claims(path: Path) -> bool:
     return lm_eval.samples_file(path) is not None
 
 
-def _lm_eval(path: Path, folder: Folder, wanted: Wanted) -> Imported:
+def _lm_eval(path: Path, folder: Folder) -> Imported:
     from pytest_llmbench.importers import lm_eval
 
-    del wanted
     return lm_eval.read(path, folder)
 
 

@@ -18,7 +18,6 @@ from pytest_llmbench.importers.base import (
     Place,
     SourceFault,
     Unmapped,
-    Wanted,
     tag,
 )
 from pytest_llmbench.importers.promptfoo.assertions import Assertion, checks_of, weight_of
@@ -98,13 +97,12 @@ def is_promptfoo(tree: Value) -> bool:
     return "prompts" in keys and bool(keys & {"providers", "targets", "tests", "scenarios", "defaultTest"})
 
 
-def read(path: Path, tree: Value, folder: Folder, wanted: Wanted) -> Imported:
+def read(path: Path, tree: Value, folder: Folder) -> Imported:
     """Read a configuration.
 
     Raises:
         SourceFault: it has no prompts, or a file of it cannot be read.
     """
-    del wanted
     return _Config(path, tree, folder).read()
 
 
