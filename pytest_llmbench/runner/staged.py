@@ -70,6 +70,7 @@ def apart(plans: Sequence[ModelPlan]) -> list[ModelPlan]:
                 for item in plan.items
                 for sample, request in enumerate(item.requests or ())
             ),
+            n_requests=sum(len(item.requests or ()) for item in plan.items),  # at most: progress counts up to that
         )
         for plan in plans
     ]

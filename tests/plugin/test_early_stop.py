@@ -7,6 +7,8 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
+# A run in this process forgets what it imported, and a second import of DuckDB ends the process: it is imported once.
+import duckdb  # noqa: F401
 import pytest
 
 from pytest_llmbench.cli import main
