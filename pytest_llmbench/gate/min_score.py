@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.gate.rule import Verdict, overall
+from pytest_llmbench.models.validation import did_you_mean
 from pytest_llmbench.results.records import Record
 from pytest_llmbench.stats import mean
 from pytest_llmbench.values import Outcome
@@ -92,9 +93,8 @@ def check_min_scores(floors: Sequence[MinScore], suites: Iterable[str]) -> None:
     run = set(suites)
     missing = [floor.suite for floor in floors if floor.suite is not None and floor.suite not in run]
     if missing:
-        raise UsageFault(
-            f'there is no suite "{missing[0]}" to hold to a minimum score; this run has: {", ".join(sorted(run))}.'
-        )
+        known, guess = ", ".join(sorted(run)), did_you_mean(missing[0], sorted(run))
+        raise UsageFault(f'there is no suite "{missing[0]}" to hold to a minimum score; this run has: {known}.{guess}')
 
 
 def rule_min_scores(

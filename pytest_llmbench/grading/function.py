@@ -7,6 +7,7 @@ rights of the process: a suite that names a function is code.
 
 import importlib
 import inspect
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from difflib import get_close_matches
@@ -39,7 +40,8 @@ def build(suite: Suite, root: Path) -> Grader:
     Raises:
         SuiteFault: there is no such module or function, or it cannot be called with a case and an answer.
     """
-    del root
+    if (folder := str(root.resolve())) not in sys.path:
+        sys.path.append(folder)  # behind all others, so that a module of the project shadows none
     function = _resolved(suite)
 
     def grade(case: Case, answer: Answer) -> Grade:
@@ -90,8 +92,8 @@ def _imported(module: str, suite: Suite) -> object:
         if missing.name is not None and f"{module}.".startswith(f"{missing.name}."):
             _fail(
                 suite,
-                f'there is no module "{missing.name}" on the import path; install it, or put its folder '
-                "on PYTHONPATH (for pytest: in its option `pythonpath`).",
+                f'there is no module "{missing.name}" in the root directory or on the import path; install it, or put '
+                "its folder on PYTHONPATH (for pytest: in its option `pythonpath`).",
             )
         _fail(suite, f'importing "{module}" failed: {missing}; install what it needs.', missing)
     except Exception as broken:  # whatever a user's module does when it is imported is the suite's fault

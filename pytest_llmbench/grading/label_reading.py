@@ -47,6 +47,9 @@ _DENIAL = re.compile(
     r"|\b(?:than|instead of|opposed to|over|neither|nor)(?: an?| the)?) $|(?P<no>\bno )$"
 )
 _DENIAL_LENGTH = 20
+_DENIED_BEHIND = re.compile(r" (?:(?:is|was) (?:not(?! only\b)|wrong|incorrect|out)\b|(?:isn't|wasn't)\b)")
+_VERDICT_ON_PREFIX = re.compile(r"(?P<yes>yes|true)|(?:no|false)")
+"""What may stand behind "clickbait:" where the labels are "clickbait" and "not clickbait"."""
 
 _NO_AS_MERE_WORD = (
     r"(?! (?:one|longer|doubt|matter|such|idea|way|evidence|information|reason|comment|answer|label|facts?|details?)\b)"
@@ -73,7 +76,7 @@ _WORDS = {
 
 _ANNOUNCEMENT = (
     r"(?:(?:final|correct|overall|right|best) )*(?:answer|verdict|conclusion|label|classification|decision|result"
-    r"|output|response|judge?ment|prediction|category)"
+    r"|output|response|judge?ment|prediction|category|option|choice)"
 )
 _ANNOUNCED = re.compile(
     rf"(?:(?:so|thus|therefore|hence|and),? )?(?:(?:the|my|our) )?{_ANNOUNCEMENT}"
@@ -81,7 +84,7 @@ _ANNOUNCED = re.compile(
 )
 _ANNOUNCED_WITHIN = re.compile(rf"\b(?:the|my|our|final) {_ANNOUNCEMENT}(?: is|:)")
 _LIST_MARK = re.compile(r"^(?:[^\w\\]*\d{1,2}[.)])?[^\w\\]*")
-_ANNOUNCEMENT_ALONE = re.compile(rf"(?:(?:the|my|our) )?{_ANNOUNCEMENT}[ :]*")
+_ANNOUNCEMENT_ALONE = re.compile(rf"(?:(?:the|my|our) )?{_ANNOUNCEMENT}(?: is)?[ :]*")
 _REASONING = re.compile(
     r"(?:(?:my|the|short|brief|step-by-step) )?(?:reason|reasons|reasoning|explanation|analysis|thoughts?|thinking"
     r"|rationale|grounds|justification|step \d+)\b(?: ?[:.-]|$)"
@@ -165,6 +168,10 @@ class Labels:
 
     def _without_prefix(self, line: str) -> str:
         prefix = _PREFIX.match(line)
+        if prefix is not None and (key := prefix[0].rstrip(": ")) in self.by_key:
+            verdict = _VERDICT_ON_PREFIX.fullmatch(line[prefix.end() :].rstrip(".! "))
+            if verdict is not None and verdict[0] not in self.by_key:
+                return key if verdict["yes"] else f"not {key}"
         # "answer:" and "clickbait (yes/no):" announce; "no: the title gives all" has answered
         return line if prefix is None or len(_labels(self._mentions(prefix[0]))) == 1 else line[prefix.end() :]
 
@@ -246,6 +253,8 @@ class Labels:
             denial = _DENIAL.search(before)
             is_denied = denial is not None and not (denial["no"] and "no" in self.by_key)
             label = self._opposite(key, denial) if denial and is_denied else self.by_key[key]
+            if _DENIED_BEHIND.match(text, match.end()):
+                label = None
             yield _Mention(start=match.start(), end=match.end(), label=label)
 
     def _opposite(self, key: str, denial: re.Match[str]) -> str | None:
@@ -272,5 +281,5 @@ def _word(key: str) -> str:
     if key in _WORDS:
         return _WORDS[key]
     if key.isascii() and key.isdigit():
-        return rf"(?<!\d[.,]){key}(?:\.0+)?(?![.,/]?\d)"
+        return rf"(?<!\d[.,])(?<!-){key}(?:\.0+)?(?![.,/]?\d)"
     return re.escape(key)

@@ -15,7 +15,7 @@ from pytest_llmbench.errors import ModelsFileFault, UsageFault
 from pytest_llmbench.models.base import Provider, Traits
 from pytest_llmbench.models.entries import PATH, PATH_OR_ID, PATH_OR_MODULE, Entry
 from pytest_llmbench.models.presets import PRESETS
-from pytest_llmbench.models.validation import chief_error, known_keys, message_of, nearest_first, place
+from pytest_llmbench.models.validation import chief_error, did_you_mean, known_keys, message_of, nearest_first, place
 
 BUILT_IN = MappingProxyType(
     {
@@ -98,8 +98,9 @@ class Catalog:
         if name in BUILT_IN:
             provider: Provider = importlib.import_module(f"pytest_llmbench.models.{BUILT_IN[name]}").PROVIDER
             return provider
-        known = ", ".join(nearest_first(name, (*BUILT_IN, *self._extra)))
-        raise UsageFault(f'{where}there is no provider "{name}"; the known ones are: {known}.')
+        known = nearest_first(name, (*BUILT_IN, *self._extra))
+        guess = did_you_mean(name, known)
+        raise UsageFault(f'{where}there is no provider "{name}"; the known ones are: {", ".join(known)}.{guess}')
 
     def _choose(self, option: str, tables: Mapping[str, Any], folder: Path, flag: str) -> ModelSpec:
         role, name = split_role(option, flag)
@@ -147,7 +148,8 @@ class Catalog:
         if not self.file.is_file():
             return f'there is no model "{name}": there is no models file {self.file}; create it with [{name}] in it.'
         known = ", ".join(nearest_first(name, tables)) or "none"
-        return f'there is no model "{name}" in {self.file}; it has: {known}. To use another, {way_out}.'
+        guess = did_you_mean(name, tables)
+        return f'there is no model "{name}" in {self.file}; it has: {known}. To use another, {way_out}.{guess}'
 
 
 def split_role(option: str, flag: str = "--llm-model") -> tuple[str | None, str]:
@@ -187,9 +189,11 @@ def _entry(provider: Provider, table: Mapping[str, Any], folder: Path, where: st
         error = chief_error(fault)
         key = place(error)
         if error["type"] == "extra_forbidden":
-            known = ", ".join(known_keys(error, provider.entry_type))
+            known = known_keys(error, provider.entry_type)
+            guess = did_you_mean(key.rpartition(".")[2], known)
             owner = f'the keys of "{key.rpartition(".")[0]}"' if "." in key else "its keys"
-            raise ModelsFileFault(f'{where} has the unknown key "{key}"; {owner} are: {known}.') from None
+            what = f'{where} has the unknown key "{key}"; {owner} are: {", ".join(known)}.{guess}'
+            raise ModelsFileFault(what) from None
         if error["type"] == "missing":
             raise ModelsFileFault(f'{where} has no "{key}"; its provider needs one, see docs/models.md.') from None
         raise ModelsFileFault(f'{where}: "{key}": {message_of(error)}.') from None

@@ -31,13 +31,16 @@ def _tag(name: str) -> tuple[str, str]:
 
 
 _KNOWN: tuple[tuple[str, str], ...] = (
-    _tag(r"(?:[a-z]{1,12}[:_])?think(?:ing)?"),  # DeepSeek, Qwen, seed:, mm:, longcat_
-    _tag("thoughts?"),
-    _tag("reasoning"),
+    _tag(r"(?:[a-z]{1,12}[:_]?)?think(?:ing)?(?:_process)?"),  # DeepSeek, Qwen, seed:, mm:, longcat_, ant
+    _tag("(?:chain_of_|inner_)?thoughts?(?:_process)?"),
+    _tag("(?:internal_)?reasoning(?:_content)?"),
+    _tag("(?:inner_|internal_)?monologue"),
+    _tag("rationale"),
     _tag("reflection"),
     _tag("analysis"),
     _tag("scratchpad"),
-    (r"\[THINK\]", r"\[/THINK\]"),  # Magistral
+    (r"(?i:\[think\])", r"(?i:\[/think\])"),  # Magistral
+    (r"<\|think(?:ing)?\|>", r"<\|/think(?:ing)?\|>"),
     ("◁think▷", "◁/think▷"),  # Kimi
     (r"<\|START_THINKING\|>", r"<\|END_THINKING\|>"),  # Cohere
     (r"<\|begin_of_thought\|>", r"<\|end_of_thought\|>"),
@@ -63,13 +66,13 @@ _WRAPPERS = (
 
 # What begins like this and holds no sign has no mark; looking for these costs a fraction of looking for the marks.
 _PLAIN_BEGIN = re.compile(r"\s*[^\s<\[◁aH\ufeff\u200b]")
-_SIGNS = ("</", "[/THINK]", "◁/think▷", "|>", "<unused95>")
+_SIGNS = ("</", "[/THINK]", "[/think]", "[/Think]", "◁/think▷", "|>", "<unused95>")
 
 _BEGUN_MARK = re.compile(
     rf"<\|?\s?[\w:|]{{0,30}}\Z|<\s?[\w:]{{1,30}}\s[^<>]{{0,{_LONGEST_ATTRIBUTES}}}\Z"
     r"|<\|channel>\s*\w{0,7}\Z|<unused94>\s*\w{0,7}\Z|<\|start\|>[^<]{0,100}(?:<[|\w]*)?\Z"
 )
-_BEGUN_WORDS = ("[THINK]", "◁think▷", "Here is my thought process:", "Here's my thought process:")
+_BEGUN_WORDS = ("[THINK]", "[think]", "[Think]", "◁think▷", "Here is my thought process:", "Here's my thought process:")
 
 _CHANNEL_MARK = "<|channel|>"
 _HARMONY_MESSAGE = re.compile(

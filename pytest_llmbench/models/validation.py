@@ -103,6 +103,12 @@ def known_keys(error: "ErrorDetails", fields: type[BaseModel]) -> list[str]:
     return nearest_first(str(key), _keys(fields, above))
 
 
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Give a last sentence for a message: the nearest of the known names, where one is near; else nothing."""
+    nearest = difflib.get_close_matches(word, list(known), n=1)
+    return f' Did you mean "{nearest[0]}"?' if nearest else ""
+
+
 def nearest_first(word: str, known: Iterable[str]) -> list[str]:
     """Order names by likeness to a word, the likest first."""
     return sorted(known, key=lambda name: -difflib.SequenceMatcher(None, word.lower(), name.lower()).ratio())

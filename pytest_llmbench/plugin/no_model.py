@@ -23,25 +23,28 @@ class NoModel:
     """
 
     def __init__(self, config: pytest.Config):
-        # a plain `pytest` in a project that has suites is no attempt to run them
+        # a plain `pytest` that finds other tests is no attempt to run the suites of the project
         self._are_paths_given = config.args_source is pytest.Config.ArgsSource.ARGS
         self._root = config.rootpath
+        self._candidates: list[Path] = []
         self._suites: list[str] = []
         config.pluginmanager.register(no_model_fixtures, "llmbench-nomodelfixtures")
 
     def pytest_collect_file(self, file_path: Path) -> None:
-        """Note suite files; they are not collected."""
-        if self._are_paths_given and file_path.suffix in SUFFIXES and may_be_suite(file_path):
-            self._suites.append(str(_shown(file_path, self._root)))
+        """Note files that may be suites; they are not collected."""
+        if file_path.suffix in SUFFIXES:
+            self._candidates.append(file_path)
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Skip Python tests that need a model."""
+        """Find the suites that are left out, and skip Python tests that need a model."""
+        if self._are_paths_given or not items:
+            self._suites = [str(_shown(path, self._root)) for path in self._candidates if may_be_suite(path)]
         for item in items:
             if item.get_closest_marker("llm_suite") or has_fixture_of(item, no_model_fixtures.__name__):
                 item.add_marker(pytest.mark.skip(reason=REASON))
 
     def pytest_report_collectionfinish(self) -> str | list[str]:
-        """Describe how to name a model, where suites were among the given paths."""
+        """Describe how to name a model, where suites were among the given paths or nothing else was found."""
         return self._lines()
 
     def _lines(self) -> list[str]:

@@ -15,7 +15,7 @@ from pytest_llmbench.values import Case
 _OF_SUITES = frozenset({"grader", "sampling", "prompt", "trust"})
 """Keys of every suite that make no sense as an input; `suite`, `data` and `cases` may be columns of a data file."""
 
-_OF_CHECKS = frozenset({"checks", "turns", "stop_on_fail"})
+_OF_CHECKS = frozenset({"checks", "pass_score", "turns", "stop_on_fail"})
 """Keys of cases in suites with `checks`."""
 
 _SHORTEST = 4

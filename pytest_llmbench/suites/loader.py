@@ -18,7 +18,7 @@ from pytest_llmbench.errors import SuiteFault
 from pytest_llmbench.grading.base import Finding, GraderKind
 from pytest_llmbench.grading.registry import grader_kind
 from pytest_llmbench.models.entries import SamplingKeys, Strict
-from pytest_llmbench.models.validation import Share
+from pytest_llmbench.models.validation import Share, did_you_mean
 from pytest_llmbench.suites import yaml12
 from pytest_llmbench.suites.case_keys import cut_texts, unused_inputs
 from pytest_llmbench.suites.case_prompts import EXAMPLES, CasePrompts
@@ -112,10 +112,10 @@ class _Loader:
         unknown = [key for key in self.table.entries if key not in SUITE_KEYS | suite_rule_names]
         if unknown:
             gone = set() if self.checks is None else {"grader"}
-            known = ", ".join(sorted((SUITE_KEYS | suite_rule_names) - gone))
+            known = sorted((SUITE_KEYS | suite_rule_names) - gone)
             what = "a suite with checks" if self.checks is not None else f'a suite with grader "{self.kind.name}"'
             self._fail(
-                f'{what} has no key "{unknown[0]}"; its keys are: {known}.',
+                f'{what} has no key "{unknown[0]}"; its keys are: {", ".join(known)}.{did_you_mean(unknown[0], known)}',
                 self.table.key_lines[unknown[0]],
             )
         sampling = self._sampling()

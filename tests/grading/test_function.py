@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 
 import pytest
@@ -117,3 +118,16 @@ def test_function_that_is_not_there_is_a_fault_of_the_suite(module: str, suffix:
 
     assert str(raised.value).startswith(f'suite.yaml: grader "{module}{suffix}": ')
     assert what in str(raised.value)
+
+
+def test_a_module_in_the_root_directory_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A function beside the project's pytest.ini needs no `pythonpath`, as a Python target needs none."""
+    monkeypatch.setattr("sys.path", [*sys.path])
+    (tmp_path / "graders_of_the_root.py").write_text(MODULE)
+    kind = grader_kind("graders_of_the_root:length", {})
+    case = Case(suite="suite", id="case", inputs={}, rules=kind.case_fields(expected="five"))
+    suite = Suite(name="suite", path=Path("suite.yaml"), grader=kind.name, cases=(case,), rules=kind.suite_fields())
+
+    grade = kind.build(suite, tmp_path)(case, Answer(text="abcde"))
+
+    assert grade.passed

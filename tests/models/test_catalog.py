@@ -102,13 +102,15 @@ FAULTS = {
         FILE,
         "chatgtp",
         'there is no model "chatgtp" in models.toml; it has: chatgpt, old. '
-        "To use another, add [chatgtp] to it, or name one as PROVIDER:TARGET, such as transformers:./folder.",
+        "To use another, add [chatgtp] to it, or name one as PROVIDER:TARGET, such as transformers:./folder. "
+        'Did you mean "chatgpt"?',
     ),
     "unknown provider": (
         FILE.replace('"openai"', '"opnai"'),
         "chatgpt",
         'models.toml: [chatgpt]: there is no provider "opnai"; the known ones are: openai, anthropic, '
-        "openrouter, python, ollama, gemini, http, groq, azure, mistral, recorded, lmstudio, transformers, vllm.",
+        "openrouter, python, ollama, gemini, http, groq, azure, mistral, recorded, lmstudio, transformers, vllm. "
+        'Did you mean "openai"?',
     ),
     "unknown provider of a target": (
         FILE,
@@ -127,7 +129,8 @@ FAULTS = {
         'models.toml: [chatgpt] has the unknown key "prize"; its keys are: price, provider, api, serve, api_key_env, '
         "api_version, "
         "max_retries, stream, prompt_style, sampling, training, serve_timeout_s, reasoning, reasoning_tokens, timeout_s, "
-        "concurrency, headers_env, omit, model, max_tokens_field, base_url, extra_body.",
+        "concurrency, headers_env, omit, model, max_tokens_field, base_url, extra_body. "
+        'Did you mean "price"?',
     ),
     "wrong type": (
         FILE.replace("max_tokens = 64", "max_tokens = 'many'"),

@@ -45,6 +45,14 @@ def test_a_run_without_paths_mentions_no_suite(project: Project) -> None:
     result.stdout.no_fnmatch_line("*llmbench:*")
 
 
+def test_a_run_without_paths_that_finds_no_test_names_the_suites(project: Project) -> None:
+    """Whoever types `pytest` in a project of suites alone learns what is missing."""
+    result = project().runpytest("-q")
+
+    assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+    assert f"llmbench: cases/capitals.yaml is not run, since no model is named; {WAY_OUT}" in result.outlines
+
+
 @pytest.mark.parametrize("arguments", ["llm_model", "llm_case", "llm_database"])
 def test_a_python_test_that_needs_a_model_is_skipped_with_the_way_out(project: Project, arguments: str) -> None:
     """Marked, or asking for a fixture of a case, itself or through another fixture: SKIPPED, and nothing fails."""

@@ -110,12 +110,12 @@ MODELS = {
     "an unknown model": (
         "odl",
         'ERROR: there is no model "odl" in {root}/fixtures/models.toml; it has: old, new. To use another, add [odl] to '
-        "it, or name one as PROVIDER:TARGET, such as transformers:./folder.",
+        'it, or name one as PROVIDER:TARGET, such as transformers:./folder. Did you mean "old"?',
     ),
     "an unknown provider": (
         "opnai:gpt",
         'ERROR: --llm-model "opnai:gpt": there is no provider "opnai"; the known ones are: openai, anthropic, '
-        "openrouter, python, ollama, gemini, http, groq, azure, mistral, recorded, lmstudio, transformers, vllm.",
+        'openrouter, python, ollama, gemini, http, groq, azure, mistral, recorded, lmstudio, transformers, vllm. Did you mean "openai"?',
     ),
     "no name": ("base=", 'ERROR: --llm-model "base=" is incomplete; write NAME or ROLE=NAME.'),
     "no file of answers": (

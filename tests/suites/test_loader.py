@@ -257,6 +257,12 @@ FAULTS = {
         "cases, columns, data, delimiter, examples, gate, grader, ignore_case, prompt, read, sampling, source, split, suite, "
         "tools, trust.",
     ),
+    "misspelt key": (
+        SUITE + "gaet: smoke\n",
+        'suite.yaml:7: a suite with grader "exact" has no key "gaet"; its keys are: '
+        "cases, columns, data, delimiter, examples, gate, grader, ignore_case, prompt, read, sampling, source, split, suite, "
+        'tools, trust. Did you mean "gate"?',
+    ),
     "unknown grader": (
         SUITE.replace("exact", "exakt"),
         'suite.yaml:2: there is no grader "exakt"; did you mean "exact"? Known are: exact, contains, regex, json, yes_no, '

@@ -142,7 +142,8 @@ def _tried(check: Check, name: str, reader: _Reader) -> Tried:
     found = _safely(lambda: _leaf(check, reader))
     if isinstance(found, str):
         return Tried(name=name, check=check, grade=None, error=found)
-    is_unread = not found.passed and found.reason in _UNREAD
+    # "Yes, sure" is not the label alone, but no other label either
+    is_unread = not found.passed and (found.reason in _UNREAD or found.parts.get("lenient_correct") is True)
     # a refusal is none to a check that has read it, so this comes behind
     return Tried(name=name, check=check, grade=reader.voided(found), is_unread=is_unread)
 

@@ -186,3 +186,21 @@ def test_the_error_of_a_check_that_cannot_be_tried_has_no_traceback(grade: Grade
     assert str(raised.value) == (
         'check "finish" could not be tried: the answer has no finish reason to check; this model or recording gives none'
     )
+
+
+@pytest.mark.parametrize(
+    ("answer", "passed", "reason"),
+    [
+        ("no", True, "correct"),
+        ("yes", False, "different"),
+        ("Yes, sure.", False, "format"),
+        ("No, never.", True, "correct"),
+    ],
+)
+def test_a_label_that_is_forbidden_is_not_allowed_in_a_sentence(
+    grade: GradeBy, answer: str, passed: bool, reason: str
+) -> None:
+    """`not: {label: yes}`: "Yes, sure." keeps no format, and says yes all the same."""
+    found = grade(answer, "{not: {label: yes}}")
+
+    assert (found.passed, found.reason) == (passed, reason)
