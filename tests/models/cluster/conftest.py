@@ -48,7 +48,9 @@ def nodes() -> Iterator[TwoNodes]:
         with environment.context() as of_nodes:
             # the nodes import the toy provider from here; the project is installed for them
             of_nodes.setenv("PYTHONPATH", str(TESTS))
+            of_nodes.setenv("TOY_NODE", "first")
             cluster = Cluster(initialize_head=True, head_node_args={**options, "include_dashboard": False})
+            of_nodes.setenv("TOY_NODE", "second")
             found = TwoNodes(cluster, cluster.add_node(**options))
         yield found
         cluster.shutdown()

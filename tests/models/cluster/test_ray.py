@@ -119,6 +119,22 @@ def test_what_cannot_be_opened_is_said_within_seconds(open_toy: Any, tmp_path: P
         open_toy(replicas=1, cluster=without)
 
 
+def test_weights_that_differ_between_nodes(open_toy: Any, tmp_path: Path) -> None:
+    """Missing on one node, its replica is left out; others there are refused before anything is asked."""
+    (tmp_path / "first").write_text("w1")
+    weights = str(tmp_path / "$NODE")
+
+    model = open_toy(weights=weights)
+    (tmp_path / "second").write_text("w2")
+    model.close()
+    with pytest.raises(ModelFault, match=r'"toy" are not the same model: weights differ on node . \(w[12] and w[12]\)'):
+        open_toy(weights=weights)
+
+    assert "could not be opened: the weights" in model.remarks[0]
+    assert [replica.ended is None for replica in model.replicas].count(True) == 1
+    assert not (tmp_path / "log").exists()
+
+
 def test_the_package_is_shipped_to_the_nodes(open_toy: Any) -> None:
     """What this process runs is unpacked there and found before what is installed."""
     model = open_toy(replicas=1, cluster={"ship": True})
