@@ -130,7 +130,8 @@ class RunHooks:
         self._check_interrupt()
         if self._session.config.get_verbosity() >= 0:
             writer = self._session.config.get_terminal_writer()
-            self._session.progress_line.show(progress, writer.fullwidth, writer.width_of_current_line)
+            replicas = self._session.runner.builder.replicas(progress.role)
+            self._session.progress_line.show(progress, writer.fullwidth, writer.width_of_current_line, replicas)
 
     def _check_interrupt(self) -> None:
         """End a worker as Ctrl-C would that reached only the controller."""

@@ -7,6 +7,7 @@ are those of a VT100 and what descends from it.
 
 from typing import TextIO
 
+from pytest_llmbench.models.base import ReplicaInfo
 from pytest_llmbench.report.safe_text import visible
 from pytest_llmbench.runner.slots import Progress
 
@@ -19,8 +20,8 @@ _MAKE_BELOW, _TO_BELOW = "\x1bD\x1b[A", "\x1b[B\r"
 _ROOM = 36  # characters that most of the texts need, so that they seldom move
 
 
-def progress_text(progress: Progress) -> str:
-    """Describe how far a model is: answered of total, rate, and time left."""
+def progress_text(progress: Progress, replicas: tuple[ReplicaInfo, ...] | None = None) -> str:
+    """Describe how far a model is: answered of total, rate, time left, and how many of its replicas are at work."""
     if progress.is_opening:
         return visible(f"{progress.role}: loading, {progress.total:,} to answer")
     text = f"{progress.role}: {progress.answered:,}/{progress.total:,} answered"
@@ -28,6 +29,9 @@ def progress_text(progress: Progress) -> str:
     if asked and progress.elapsed_s > 0:
         rate = asked / progress.elapsed_s
         text += f", {_rate(rate)}, {_clock((progress.total - progress.answered) / rate)} left"
+    if replicas is not None:
+        left = [replica for replica in replicas if replica.ended is None]
+        text += f", {sum(replica.opened_s is not None for replica in left)} of {len(left)} replicas"
     return visible(text)
 
 
@@ -56,17 +60,20 @@ class ProgressLine:
         self._is_shown = is_shown
         self._clearing = ""
 
-    def show(self, progress: Progress, width: int, column: int) -> None:
+    def show(
+        self, progress: Progress, width: int, column: int, replicas: tuple[ReplicaInfo, ...] | None = None
+    ) -> None:
         """Show how far a model is.
 
         Args:
             progress: of the model.
             width: of the terminal.
             column: where the cursor stands, from 0.
+            replicas: of the model, if it has some.
         """
         if not self._is_shown or not progress.total:
             return
-        text = progress_text(progress)
+        text = progress_text(progress, replicas)
         if column + max(len(text), _ROOM) + 1 < width or column == 0:
             before, clearing = _SAVE + " " * (column > 0), _CLEAR_REST
         else:

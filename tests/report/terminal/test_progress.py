@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import pyte
 import pytest
 
+from pytest_llmbench.models.base import ReplicaInfo
 from pytest_llmbench.report.terminal.progress import ProgressLine, progress_text
 from pytest_llmbench.runner.slots import Progress
 
@@ -38,6 +39,17 @@ def test_while_a_model_is_loaded_that_is_said() -> None:
     progress = Progress(role="m", answered=0, total=4000, elapsed_s=0.0, is_opening=True)
 
     assert progress_text(progress) == "m: loading, 4,000 to answer"
+
+
+def test_replicas_at_work_are_counted() -> None:
+    """Of those that have not ended: one that opens is not at work yet."""
+    lost = ReplicaInfo(node=1, gpu=None, cpu=None, answers=3, opened_s=1.0, ended="lost")
+    open_one, coming = replace(lost, ended=None), replace(lost, ended=None, opened_s=None)
+    progress = Progress(role="m", answered=30, total=40, elapsed_s=15)
+
+    text = progress_text(progress, (lost, open_one, open_one, coming))
+
+    assert text == "m: 30/40 answered, 2.0/s, 5s left, 2 of 3 replicas"
 
 
 PROGRESS = Progress(role="m", answered=1, total=2, elapsed_s=1.0)
