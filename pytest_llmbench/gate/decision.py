@@ -34,7 +34,7 @@ from pytest_llmbench.gate.smoke import (
     rule_smoke,
     smoke_suites_of_one_run,
 )
-from pytest_llmbench.gate.stopping import CannotRepeat
+from pytest_llmbench.gate.stops import CannotRepeat
 from pytest_llmbench.gate.training import training_effect, training_notes
 from pytest_llmbench.results.grader_agreement import untrusted_graders
 from pytest_llmbench.results.records import Run, SuiteInfo

@@ -15,8 +15,8 @@ from pytest_llmbench.gate.early import (
     plain_levels,
 )
 from pytest_llmbench.gate.rule import Claims, Units, differences_of, units_of
-from pytest_llmbench.gate.stopping import CannotRepeat, Found, Shown, SuiteView, runs_digest
-from pytest_llmbench.results.stopping import Stop, StopPlan
+from pytest_llmbench.gate.stops import CannotRepeat, Found, Shown, SuiteView, runs_digest
+from pytest_llmbench.results.stops import Stop, StopPlan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

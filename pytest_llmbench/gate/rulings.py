@@ -14,7 +14,7 @@ from pytest_llmbench.gate.settings import GateSettings
 from pytest_llmbench.gate.smoke import SmokeRuling
 from pytest_llmbench.gate.training import TrainingEffect
 from pytest_llmbench.results.records import Record
-from pytest_llmbench.results.stopping import Stop
+from pytest_llmbench.results.stops import Stop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,9 +7,9 @@ from pytest_llmbench.gate.baselines import Baseline, PlannedCase
 from pytest_llmbench.gate.comparison import Key, Kind, index, role_pairs
 from pytest_llmbench.gate.early import SMALLEST_SUITE, StopMode
 from pytest_llmbench.gate.settings import GateSettings
-from pytest_llmbench.gate.stopping import plan_suite, runs_digest
+from pytest_llmbench.gate.stops import plan_suite, runs_digest
 from pytest_llmbench.results.records import Record, Run
-from pytest_llmbench.results.stopping import StopPlan
+from pytest_llmbench.results.stops import StopPlan
 from pytest_llmbench.values import GateKind
 
 

@@ -26,7 +26,7 @@ from pytest_llmbench.plugin.options import usage_error
 from pytest_llmbench.plugin.reports import write
 from pytest_llmbench.plugin.session import LlmSession
 from pytest_llmbench.report.safe_text import visible
-from pytest_llmbench.report.stopping import mode_text
+from pytest_llmbench.report.stops import mode_text
 from pytest_llmbench.report.terminal.gate import requirements_text, ruling_json, ruling_lines, ruling_properties
 from pytest_llmbench.results.records import Run
 from pytest_llmbench.values import Outcome

@@ -19,7 +19,7 @@ from pytest_llmbench.plugin.options import has_gate, usage_error
 from pytest_llmbench.report.terminal.progress import ProgressLine
 from pytest_llmbench.results.merged_info import merged_run_info
 from pytest_llmbench.results.records import Record, Run
-from pytest_llmbench.results.stopping import incomplete_of
+from pytest_llmbench.results.stops import incomplete_of
 from pytest_llmbench.runner.runner import Runner
 
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from pytest_llmbench.gate.comparison import join_suite, role_pairs
 from pytest_llmbench.gate.settings import GateSettings
-from pytest_llmbench.gate.stopping import CannotRepeat, Found, SuiteView, stages_of
-from pytest_llmbench.report.stopping import not_asked_reason
+from pytest_llmbench.gate.stops import CannotRepeat, Found, SuiteView, stages_of
+from pytest_llmbench.report.stops import not_asked_reason
 from pytest_llmbench.results.records import Record, Run, RunInfo
-from pytest_llmbench.results.stopping import StopPlan
+from pytest_llmbench.results.stops import StopPlan
 from pytest_llmbench.runner.settings import Item
 from pytest_llmbench.runner.staged import Part, Step
 

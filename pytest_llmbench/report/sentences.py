@@ -23,7 +23,7 @@ from pytest_llmbench.report.format import (
     whole_points,
 )
 from pytest_llmbench.report.safe_text import clipped, visible
-from pytest_llmbench.report.stopping import (
+from pytest_llmbench.report.stops import (
     PLAN_NEEDS_MORE,
     early_end,
     early_interval,

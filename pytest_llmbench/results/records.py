@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 from pytest_llmbench.models.base import Identity, ReplicaInfo
-from pytest_llmbench.results.stopping import Stop, StopPlan
+from pytest_llmbench.results.stops import Stop, StopPlan
 from pytest_llmbench.stats import mean
 from pytest_llmbench.values import (
     Answer,

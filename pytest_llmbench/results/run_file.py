@@ -28,7 +28,7 @@ from pytest_llmbench.results.records import (
     SuiteInfo,
     TokenPrice,
 )
-from pytest_llmbench.results.stopping import StopPlan, incomplete_from_json, stops_from_json
+from pytest_llmbench.results.stops import StopPlan, incomplete_from_json, stops_from_json
 from pytest_llmbench.values import AsTyped, GateKind, Json, Outcome, Sampling, Source, Split, Trust
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from pytest_llmbench.grading.parallel import allow_at_once
 from pytest_llmbench.models.base import Identity
 from pytest_llmbench.models.catalog import ModelSpec
 from pytest_llmbench.results.records import Collected, JudgeInfo, ModelInfo, Record, RunInfo, SuiteInfo
-from pytest_llmbench.results.stopping import StopPlan
+from pytest_llmbench.results.stops import StopPlan
 from pytest_llmbench.runner.ahead import GradingAhead
 from pytest_llmbench.runner.budget import token_price
 from pytest_llmbench.runner.calls import SharedModel, first_fatal

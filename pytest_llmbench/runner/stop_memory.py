@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.models.catalog import ModelSpec
-from pytest_llmbench.results.stopping import StopPlan
+from pytest_llmbench.results.stops import StopPlan
 from pytest_llmbench.runner.store.keys import entry_key
 from pytest_llmbench.runner.store.stop_plans import EarlierPlans
 from pytest_llmbench.runner.store.store import AnswerStore, Reuse

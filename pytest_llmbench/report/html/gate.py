@@ -17,7 +17,7 @@ from pytest_llmbench.report.html.subject import Subject, link
 from pytest_llmbench.report.html.svg import Scale, picture, tag
 from pytest_llmbench.report.safe_text import clipped
 from pytest_llmbench.report.sentences import Sentence, deciding_sample, gate_sentences, min_score_sentences
-from pytest_llmbench.report.stopping import interval_name
+from pytest_llmbench.report.stops import interval_name
 from pytest_llmbench.values import Outcome
 
 _SHOWN_MOVED = 6

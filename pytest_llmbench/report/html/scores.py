@@ -13,7 +13,7 @@ from pytest_llmbench.report.html.section import Section, template
 from pytest_llmbench.report.html.subject import Subject, link
 from pytest_llmbench.report.html.svg import stretched, tag
 from pytest_llmbench.report.html.timings import Timing, load_text, timings
-from pytest_llmbench.report.stopping import interval_name
+from pytest_llmbench.report.stops import interval_name
 from pytest_llmbench.report.terminal.scoreboard import Line, cost_text, scoreboard, tokens_in_out
 
 _FORMAT_GOOD, _FORMAT_FAIR = 0.99, 0.9

@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from pytest_llmbench.results.stopping import StopPlan
+from pytest_llmbench.results.stops import StopPlan
 
 LAYOUT = """
 CREATE TABLE IF NOT EXISTS stop_plan (

@@ -28,7 +28,7 @@ from pytest_llmbench.gate.early import (
 )
 from pytest_llmbench.gate.rule import Units, Verdict, differences_of, same_at_both_ends, units_of
 from pytest_llmbench.results.records import Record, Run, Sample, error_sample, outcome_of
-from pytest_llmbench.results.stopping import END, StopPlan
+from pytest_llmbench.results.stops import END, StopPlan
 from pytest_llmbench.values import AnswerError
 
 HOPELESS, CERTAIN = "hopeless", "certain"

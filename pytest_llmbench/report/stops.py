@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from pytest_llmbench.gate.early import StopMode
 from pytest_llmbench.gate.rule import Verdict
 from pytest_llmbench.gate.rulings import SuiteRuling
-from pytest_llmbench.gate.stopping import CERTAIN, HOPELESS
+from pytest_llmbench.gate.stops import CERTAIN, HOPELESS
 from pytest_llmbench.report.format import counted, percent
 from pytest_llmbench.results.records import NOT_ASKED
-from pytest_llmbench.results.stopping import Stop, StopPlan
+from pytest_llmbench.results.stops import Stop, StopPlan
 
 
 def not_asked_reason(plan: StopPlan, calls: int, reason: str) -> str:

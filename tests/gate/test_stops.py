@@ -20,7 +20,7 @@ from pytest_llmbench.gate.settings import GateSettings
 from pytest_llmbench.gate.stop_plans import plan_stops
 from pytest_llmbench.models.base import Identity
 from pytest_llmbench.results.records import ModelInfo, Record, Run, RunInfo, SuiteInfo
-from pytest_llmbench.results.stopping import StopPlan, stopping_json, stops_from_json
+from pytest_llmbench.results.stops import StopPlan, stopping_json, stops_from_json
 from pytest_llmbench.values import GateKind
 
 Scores = Sequence[float | None]
