@@ -109,15 +109,7 @@ class _Loader:
 
     def load(self) -> LoadedSuite:
         suite_rule_names = self.kind.suite_keys
-        unknown = [key for key in self.table.entries if key not in SUITE_KEYS | suite_rule_names]
-        if unknown:
-            gone = set() if self.checks is None else {"grader"}
-            known = sorted((SUITE_KEYS | suite_rule_names) - gone)
-            what = "a suite with checks" if self.checks is not None else f'a suite with grader "{self.kind.name}"'
-            self._fail(
-                f'{what} has no key "{unknown[0]}"; its keys are: {", ".join(known)}.{did_you_mean(unknown[0], known)}',
-                self.table.key_lines[unknown[0]],
-            )
+        self._check_keys(suite_rule_names)
         sampling = self._sampling()
         node = self.table.entries.get("prompt")
         prompt_line = self.table.key_lines.get("prompt", 1)
@@ -168,6 +160,17 @@ class _Loader:
             *(() if self.checks is None else unused_expected(cases, used)),
         )
         return LoadedSuite(suite=suite, kind=kind, templates=templates, prompts=prompts, findings=findings)
+
+    def _check_keys(self, suite_rule_names: frozenset[str]) -> None:
+        unknown = [key for key in self.table.entries if key not in SUITE_KEYS | suite_rule_names]
+        if unknown:
+            gone = set() if self.checks is None else {"grader"}
+            known = sorted((SUITE_KEYS | suite_rule_names) - gone)
+            what = "a suite with checks" if self.checks is not None else f'a suite with grader "{self.kind.name}"'
+            self._fail(
+                f'{what} has no key "{unknown[0]}"; its keys are: {", ".join(known)}.{did_you_mean(unknown[0], known)}',
+                self.table.key_lines[unknown[0]],
+            )
 
     def _fail(self, message: str, line: int | None) -> NoReturn:
         raise SuiteFault(message, path=self.path, line=line)
