@@ -146,7 +146,8 @@ FAULTS = {
         FILE.replace("max_tokens = 64", "max_token = 64"),
         "chatgpt",
         'models.toml: [chatgpt] has the unknown key "sampling.max_token"; the keys of "sampling" are: '
-        "max_tokens, temperature, stop, top_p, seed.",
+        "max_tokens, temperature, stop, top_p, seed. "
+        'Did you mean "max_tokens"?',
     ),
     **{
         f"reasoning = {given}": (

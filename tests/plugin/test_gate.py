@@ -702,7 +702,10 @@ def test_a_baseline_that_shares_no_case_ends_the_run_before_it_begins(
         (["--llm-margin=101"], '--llm-margin needs points of score above 0 and below 100, not "101"*'),
         (["--llm-latency-margin=1"], '--llm-latency-margin needs a ratio above 1, such as 1.25, not "1".'),
         (["--llm-min-score=80"], '--llm-min-score needs a share from 0 to 1, as 0.8 or SUITE=0.8, not "80".'),
-        (["--llm-min-score=sum=0.8"], 'there is no suite "sum" to hold to a minimum score; this run has: sums.'),
+        (
+            ["--llm-min-score=sum=0.8"],
+            'there is no suite "sum" to hold to a minimum score; this run has: sums. Did you mean "sums"?',
+        ),
         (["--llm-allow-different=all"], '--llm-allow-different knows prompt, grader, *, not "all".'),
         (
             ["--llm-baseline=base.json", "--llm-model=second=base"],
