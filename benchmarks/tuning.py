@@ -2,7 +2,7 @@
 
 Both sides train the same adapter on the same rows for the same steps, with the arguments that `llmbench tune --eject`
 writes; CPU seconds include loading.  What the command itself adds around its stage is measured apart: it does not grow
-with the training.  Options: --steps N (16), --rounds N (2).
+with the training.  Options: --steps N (8), --rounds N (2).
 """
 
 import argparse
@@ -33,7 +33,7 @@ AIM = 0.05
 def main() -> int:
     """Print the cost of both sides; 1 if a stage costs more than the aim over TRL's script."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--steps", type=int, default=16)
+    parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=2)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
