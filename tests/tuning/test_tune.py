@@ -1,7 +1,10 @@
 """`llmbench tune` as users run it: stages in processes of their own, killed and gone on with, and what is printed."""
 
+import contextlib
+import io
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -50,31 +53,40 @@ def kill_behind(step: int, project: Path) -> None:
                 break
 
 
-def test_from_a_recipe_to_an_entry(
-    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Killed in the middle, the same command goes on; changed, it is refused; what it leaves can be gated."""
-    monkeypatch.chdir(project)
+@pytest.fixture(scope="module")
+def trained(project: Path) -> str:
+    """Begin to train, kill the command in the middle, and give what the same command prints then."""
     kill_behind(16, project)
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as shown:
+        patch.chdir(project)
+        assert main(["tune", "recipe.toml"]) == 0
+    return shown.getvalue()
 
-    assert main(["tune", "recipe.toml"]) == 0
 
-    shown = capsys.readouterr().out
-    assert re.search(r"^01-sft: going on from checkpoint-(15|20|25|30|35|40)$", shown, re.MULTILINE)
-    assert '[tuned]\nprovider = "transformers"\nmodel = "../base"\nadapter = "../adapters/v1"\n' in shown
-    assert "--lora-modules tuned=" in shown
-    assert shown.endswith(
+def test_from_a_recipe_to_an_entry(project: Path, trained: str) -> None:
+    """Killed in the middle, the same command goes on; what it leaves can be opened and gated."""
+    assert re.search(r"^01-sft: going on from checkpoint-(15|20|25|30|35|40)$", trained, re.MULTILINE)
+    assert '[tuned]\nprovider = "transformers"\nmodel = "../base"\nadapter = "../adapters/v1"\n' in trained
+    assert "--lora-modules tuned=" in trained
+    assert trained.endswith(
         "pytest --llm-model model=transformers:./base --llm-no-fail --benchmark-json=base.json color.yaml\n"
         "pytest --llm-model model=tuned --llm-baseline=base.json color.yaml\n"
     )
     check_manifest(project / "adapters" / "v1")
     assert not list((project / "adapters" / "v1" / "01-sft").glob("checkpoint-*"))
 
+
+@pytest.mark.usefixtures("trained")
+def test_what_is_finished_is_kept(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same command trains nothing again, and a recipe that has changed is refused."""
+    monkeypatch.chdir(project)
+    (project / "changed.toml").write_text(RECIPE.replace("steps = 40", "steps = 2"), encoding="utf-8")
+
     assert main(["tune", "recipe.toml"]) == 0
     assert "01-sft: finished before, kept\n" in capsys.readouterr().out
-
-    (project / "recipe.toml").write_text(RECIPE.replace("steps = 40", "steps = 2"), encoding="utf-8")
-    assert main(["tune", "recipe.toml"]) == 2
+    assert main(["tune", "changed.toml"]) == 2
     assert "is of another recipe: max_steps, save_steps changed since; train anew" in capsys.readouterr().err
     check_manifest(project / "adapters" / "v1")
 
@@ -93,6 +105,7 @@ def check_manifest(folder: Path) -> None:
     assert set(found["libraries"]) == {"trl", "transformers", "peft", "torch"}
 
 
+@pytest.mark.usefixtures("trained")
 def test_a_killed_training_ends_with_the_same_adapter(project: Path, tmp_path: Path) -> None:
     """Weight by weight what one go gives, trained here in this process."""
     from pytest_llmbench.tuning.stage.training import train
@@ -124,12 +137,14 @@ def test_a_plan_trains_nothing(
     assert not (project / "adapters" / "planned").exists()
 
 
+@pytest.mark.usefixtures("trained")
 def test_an_adapter_is_merged(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The whole model that is left knows of its training too; weights that were exchanged are refused."""
     monkeypatch.chdir(project)
-    adapter, target = project / "adapters" / "v1", tmp_path / "merged"
+    adapter, target = tmp_path / "adapter", tmp_path / "merged"
+    shutil.copytree(project / "adapters" / "v1", adapter)
 
     assert main(["tune", "--merge", str(adapter), "-o", str(target), "--dtype", "bfloat16"]) == 0
 
