@@ -70,7 +70,7 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "yaml": ("suites.yaml12", "importers.yaml_text"),
     **dict.fromkeys(("jsonschema", "referencing"), ("grading",)),
     "regex": ("grading", "importers"),
-    "pydantic": ("values", "models", "sql", "grading", "suites", "results", "tuning"),
+    "pydantic": ("values", "models", "sql", "grading", "suites", "results", "tuning", "importers.shapes"),
 }
 """The modules, or packages of them, that may import a library."""
 

@@ -119,6 +119,23 @@ class Imported:
     printed: Sequence[str] = ()
 
 
+def literal(value: Any) -> Any:
+    """Give a value whose texts a suite reads as they are: braces in a check would be a template.
+
+    Raises:
+        ValueError: a text holds the word that ends such a text.
+    """
+    if isinstance(value, Mapping):
+        return {key: literal(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [literal(entry) for entry in value]
+    if not isinstance(value, str) or "{{" not in value:
+        return value
+    if "endraw" in value:
+        raise ValueError(f"{value!r} holds braces and `endraw`")
+    return f"{{% raw %}}{value}{{% endraw %}}"
+
+
 def slug(text: str) -> str:
     """Give a text as a case id or the name of a file: its letters and digits, with dashes between."""
     return _NOT_OF_IDS.sub("-", text).strip("-._")[:_LONGEST_ID].strip("-._")

@@ -24,10 +24,12 @@ from pytest_llmbench.importers.base import (
     Unmapped,
     slug,
 )
+from pytest_llmbench.importers.shapes import Document, Results, read_as
 from pytest_llmbench.importers.source import Folder
 from pytest_llmbench.values import Json
 
 _SAMPLES = re.compile(r"samples_(?P<task>.+)_(?P<stamp>\d{4}-\d{2}-\d{2}T[\d.:-]+)\.jsonl")
+_TOOL = "lm-evaluation-harness"
 _PUNCTUATION = r"[!-/:-@\[-`{-~]"
 _OPTIONS = frozenset(
     {"metric", "aggregation", "higher_is_better", "ignore_case", "ignore_punctuation", "regexes_to_ignore"}
@@ -60,12 +62,16 @@ def read(path: Path, folder: Folder) -> Imported:
     results = file.with_name(f"results_{named['stamp'] if named else ''}.json")
     if not results.is_file():
         raise SourceFault(f"{file}: the results of its run are not beside it; there is no {results.name}.")
-    run = _parsed(folder.text(results), results, 1)
-    config = (run.get("configs") or {}).get(task)
-    if not isinstance(config, dict):
+    run = read_as(Results, _parsed(folder.text(results), results, 1), results, _TOOL)
+    config = run["configs"].get(task)
+    if config is None:
         raise SourceFault(f"{results}: it has no task {task}.")
     lines = folder.text(file).split("\n")
-    rows = [(number, _parsed(line, file, number)) for number, line in enumerate(lines, start=1) if line.strip()]
+    rows = [
+        (number, read_as(Document, _parsed(line, file, number), file, _TOOL, number))
+        for number, line in enumerate(lines, start=1)
+        if line.strip()
+    ]
     place = Place(path=results)
     try:
         compared = _compared(config, place)
@@ -127,6 +133,8 @@ def _compared(config: Mapping[str, Any], place: Place) -> dict[str, Any]:
 
 
 def _check_pattern(pattern: str, place: Place) -> None:
+    if "{{" in pattern:
+        raise NotMapped(f"{pattern!r} has two braces, which a check reads as a template.", place)
     try:
         regex.compile(pattern)
     except regex.error as fault:
@@ -276,7 +284,13 @@ def _sampling(asked: Mapping[str, Any], place: Place) -> dict[str, Any]:
     if unknown is not None:
         raise NotMapped(f"the setting `{unknown}` is not mapped.", place)
     until = asked.get("until") or []
+    listed = [until] if isinstance(until, str) else until
+    if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
+        raise NotMapped("`until` is no list of texts.", place)
+    numbers = [asked.get(key) for key in ("max_gen_toks", "temperature", "top_p") if asked.get(key) is not None]
+    if any(isinstance(one, bool) or not isinstance(one, int | float) for one in numbers):
+        raise NotMapped("a setting of the sampling is no number.", place)
     found: dict[str, Any] = {"max_tokens": asked.get("max_gen_toks", _MOST_TOKENS)}
     found["temperature"] = float(asked.get("temperature") or 0) if asked.get("do_sample", True) else 0.0
     found |= {"top_p": asked["top_p"]} if asked.get("top_p") is not None else {}
-    return found | ({"stop": [until] if isinstance(until, str) else list(until)} if until else {})
+    return found | ({"stop": listed} if listed else {})

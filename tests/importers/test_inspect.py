@@ -79,10 +79,13 @@ def test_a_prompt_is_never_parsed_as_a_template(import_of: Import, tmp_path: Pat
     """Braces in what was sent stay braces."""
     samples = json.loads((LOGS / "epochs.json").read_text(encoding="utf-8"))["samples"][1:2]
     samples[0]["messages"][0]["content"] = "{{ 7 * 7 }} {% if %}"
+    samples[0] |= {"target": "{{ x }}"}
+    samples[0]["output"]["completion"] = "It is {{ x }}."
+    samples[0]["scores"]["includes"]["value"] = "C"
 
-    status, _ = import_of(log(tmp_path, samples=samples))
+    status, lines = import_of(log(tmp_path, samples=samples))
 
-    assert status == 0
+    assert (status, lines[-1]) == (0, "s: 1 of 1 verdict of the source are the same here")
     loaded = load_suite(tmp_path / "cases" / "s.yaml")
     assert loaded is not None
     (prompt,) = loaded.prompts[next(iter(loaded.prompts))].values()
@@ -118,6 +121,7 @@ for signature, offset in ((b"PK\x03\x04", 22), (b"PK\x01\x02", 24)):
     LIAR[place : place + 4] = (100).to_bytes(4, "little")
 
 BAD = {
+    "odd parts": (zipped({"header.json": b'{"status": "success", "eval": 5}'}), "this is no log of Inspect: `eval`"),
     "a bomb": (BOMB, "this archive unfolds to over 2,048 MiB, or a member to over 64 MiB."),
     "a liar": (bytes(LIAR), "log.eval: th"),
     "not finished": (zipped({"_journal/start.json": b"{}"}), "this log has no header.json: it is no log of Inspect"),

@@ -50,7 +50,8 @@ def read_log(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     if not content.startswith(_MAGIC):
         whole = _parsed(content, path)
         samples = whole.pop("samples", None)
-        if not isinstance(samples, list) or "eval" not in whole:
+        are_samples = isinstance(samples, list) and all(isinstance(one, dict) for one in samples)
+        if not are_samples or "eval" not in whole:
             raise SourceFault(f"{path}: this is no log of Inspect with samples.")
         return whole, samples
     members = dict(_members(path))

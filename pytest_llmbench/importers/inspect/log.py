@@ -21,6 +21,7 @@ from pytest_llmbench.importers.base import (
 )
 from pytest_llmbench.importers.inspect.archive import read_log
 from pytest_llmbench.importers.inspect.scorers import NoCheck, check_of, read_of
+from pytest_llmbench.importers.shapes import Header, LogSample, read_as
 from pytest_llmbench.values import Json
 
 _SETTINGS = {
@@ -43,8 +44,9 @@ def read(path: Path) -> Imported:
     Raises:
         SourceFault: it is no finished log.
     """
-    header, samples = read_log(path)
-    samples = _in_order(header, samples)
+    raw_header, raw_samples = read_log(path)
+    header = read_as(Header, raw_header, path, "Inspect")
+    samples = _in_order(header, [read_as(LogSample, one, path, "Inspect") for one in raw_samples])
     place = Place(path=path)
     if header.get("status") != "success":
         raise SourceFault(

@@ -12,6 +12,8 @@ from typing import Any
 
 import regex
 
+from pytest_llmbench.importers.base import literal
+
 _AROUND = r"[\s!-/:-@\[-`{-~]*"
 _CHOICE = r"(?i)ANSWER\s*:\s*([A-Za-z\d])\s*(?:$|\n|\.)"
 _EXACT = {"verbatim": True, "trim": False}
@@ -56,7 +58,10 @@ def check_of(name: str, options: Mapping[str, Any], targets: Sequence[str]) -> M
         raise NoCheck(f"there is no check for it; those mapped are: {', '.join(_MADE)}")
     if not targets or not all(target.strip() for target in targets):
         raise NoCheck("a blank target cannot be asked for")
-    return make(options, targets)
+    try:
+        return dict(literal(make(options, targets)))
+    except ValueError as fault:
+        raise NoCheck(str(fault)) from None
 
 
 def _includes(options: Mapping[str, Any], targets: Sequence[str]) -> Mapping[str, Any]:
