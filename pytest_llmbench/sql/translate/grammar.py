@@ -157,6 +157,8 @@ def _misplaced(solid: Sequence[Piece], index: int, level: _Level) -> str | None:
         return None
     if word in ("asc", "desc") and after in ("asc", "desc") and before not in ("by", ","):
         return f"{word.upper()} {after.upper()}"
+    if word == "nulls" and after in ("first", "last") and before in ("first", "last"):
+        return "NULLS FIRST or NULLS LAST twice"
     if not _is_clause(word, after, before, solid, index, level):
         return None
     if word in level.clauses:

@@ -31,6 +31,14 @@ DIALECTS = _CONVERTS | _CUTS_FRACTIONS | _LIKE_IGNORES_CASE
 _LEADING_NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
 
 
+def any_as_in(node: exp.Expr) -> exp.Expr:
+    """Write `x = ANY (query)` as the IN that it is, so that one conversion serves both."""
+    if isinstance(node, exp.EQ) and isinstance(node.expression, exp.Any):
+        query = node.expression.this
+        return exp.In(this=node.this, query=query) if isinstance(query, exp.Subquery) else node
+    return node
+
+
 def repair(node: exp.Expr, dialect: str, schema: Schema, manner: Manner) -> exp.Expr:
     """Rewrite one node where its dialect converts between kinds."""
     if isinstance(node, _TEXT_WANTED) and dialect in _WRITES_NUMBERS and _is_number(node.this, schema):

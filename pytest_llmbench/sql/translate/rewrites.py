@@ -50,6 +50,7 @@ def repair(tree: exp.Expr, dialect: str, schema: Schema, manner: Manner) -> exp.
     tree = rewritten(tree, lambda node: _repaired(node, dialect, known))
     if dialect not in mixed_types.DIALECTS:
         return tree
+    tree = rewritten(tree, mixed_types.any_as_in)
     return rewritten(tree, lambda node: mixed_types.repair(node, dialect, known, manner))
 
 

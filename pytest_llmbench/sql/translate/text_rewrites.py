@@ -21,6 +21,8 @@ def repair(node: exp.Expr, dialect: str, schema: Schema) -> exp.Expr:
     """Rewrite one node if it is about texts."""
     if isinstance(node, exp.Cast | exp.Convert):
         return _cut_off(node, dialect, schema)
+    if isinstance(node, exp.SubstringIndex):
+        return _piece(node)
     if isinstance(node, exp.Pad):
         node.set("this", exp.cast(node.this, "TEXT"))
     elif isinstance(node, exp.Substring | exp.Left | exp.Right | exp.Like | exp.ILike | exp.RegexpLike):
@@ -32,6 +34,21 @@ def repair(node: exp.Expr, dialect: str, schema: Schema) -> exp.Expr:
             for side, operand in sides.items():
                 node.set(side, exp.cast(operand, "BIGINT") if _is_text(operand) else operand)
     return node
+
+
+def _piece(node: exp.SubstringIndex) -> exp.Expr:
+    """Write MySQL's text before the n-th delimiter, or behind the n-th from the end where n is negative.
+
+    Raises:
+        UnreadableError: n is not written out.
+    """
+    count, delimiter = node.args["count"], node.args["delimiter"]
+    value = count.this if isinstance(count, exp.Neg) else count
+    if not is_number(value) or not value.name.isdigit() or not delimiter.is_string or not delimiter.name:
+        raise UnreadableError("SUBSTRING_INDEX with a count or a delimiter that is computed")
+    pieces = call("STRING_SPLIT", node.this, delimiter)
+    first, last = (count, exp.Literal.number(-1)) if value is not count else (exp.Literal.number(1), count)
+    return call("ARRAY_TO_STRING", call("LIST_SLICE", pieces, first, last), delimiter.copy())
 
 
 def _cut_off(node: exp.Expr, dialect: str, schema: Schema) -> exp.Expr:
