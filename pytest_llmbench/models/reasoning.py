@@ -51,8 +51,8 @@ _KNOWN: tuple[tuple[str, str], ...] = (
 _WORDS_KIND = str(len(_KNOWN) - 1)
 """The last kind: its closing mark is ordinary words where nothing opened it."""
 
-_DETAILS = re.compile(r"(?i:<details" + _ATTRIBUTES + r".*?</details\s*>)(?=\s*\S)", re.DOTALL)
-"""A folded block, as web front ends write reasoning; it is the answer where nothing follows."""
+_DETAILS = re.compile(r"(?i:<details" + _ATTRIBUTES + r"|(?P<closing></details\s*>))")
+"""The marks of a folded block, as web front ends write reasoning; it is the answer where nothing follows."""
 
 _LEAD = re.compile(r"(?:[\s\ufeff\u200b]|<s>|<bos>|<\|begin_of_text\|>|<\|im_start\|>assistant|<think\s*/>)*")
 """What may stand before the opening mark."""
@@ -268,10 +268,18 @@ def _unwrapped(text: str, place: int, taken: Sequence[str]) -> Separated:
 
 
 def _folded(text: str, place: int) -> tuple[int, int] | None:
-    """Find the end of a folded block that stands at a place, where an answer follows."""
+    """Find the end of a folded block that stands at a place, where an answer follows: the outermost, or the last."""
     start = _led(text, place)
-    found = _DETAILS.match(text, start) if text.startswith(("<details", "<DETAILS"), start) else None
-    return None if found is None else (found.end(), found.end())
+    if not text.startswith(("<details", "<DETAILS"), start) or _DETAILS.match(text, start) is None:
+        return None
+    depth, end = 0, None
+    for mark in _DETAILS.finditer(text, start):
+        depth += 1 if mark["closing"] is None else -1
+        if mark["closing"] is not None:
+            end = mark.end()
+        if not depth:
+            break
+    return None if end is None or not text[end:].strip() else (end, end)
 
 
 def _harmony(text: str) -> Separated | None:

@@ -71,6 +71,10 @@ def test_forms_again(text: str) -> None:
         ("<think>a `</think>` in code</think>yes", "yes", "a `\n\n` in code"),
         ("it's so, I don't know</think>yes", "yes", "it's so, I don't know"),
         (f"<details><summary>Thoughts</summary>{THOUGHT}</details>\nyes", "yes", None),
+        ("<details>a<details open>b</details>c</details>\nyes", "yes", None),
+        ("<details>a <details> b</details>\nyes", "yes", None),
+        ("<details>a</details><details>b<details>c</details></details>yes", "yes", None),
+        ("<details>a</details>yes <details>b</details> or no", "yes <details>b</details> or no", None),
         ("<|channel|>final<|message|>yes<|return|>", "yes", None),
         (
             "<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>final<|message|>no<|end|>"
@@ -105,6 +109,7 @@ def test_blocks(text: str, answer: str, reasoning: str | None) -> None:
         "~~~\n</think>\n~~~\nyes",
         "SELECT x FROM t -- '<think>' is no mark",
         "<details>the whole answer</details>",
+        "<details>the <details>whole</details> answer</details>",
         "Here is my response: yes",
         "Here is my thought: yes",
         "analysis of the question: yes",

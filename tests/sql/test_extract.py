@@ -59,6 +59,11 @@ FOUND = [
     ("<sql><![CDATA[SELECT a FROM t WHERE b < 2]]></sql>", "SELECT a FROM t WHERE b < 2"),
     ("<sql>SELECT a FROM t WHERE b[c[1]]>2</sql>", "SELECT a FROM t WHERE b[c[1]]>2"),
     ("<s> SELECT a FROM t</s>", "SELECT a FROM t"),
+    ("<|begin_of_sql|>SELECT a FROM t<|end_of_sql|>", "SELECT a FROM t"),
+    ("Here: <|begin_of_sql|> (SELECT a FROM t) <|end_of_sql|> It counts.", "(SELECT a FROM t)"),
+    ("<|sql|>SELECT a FROM t WHERE b = '<|end_of_sql|>' <|/sql|>", "SELECT a FROM t WHERE b = '<|end_of_sql|>'"),
+    ("<|start_of_query|>\nDROP TABLE t", "DROP TABLE t"),
+    ("<｜begin▁of▁sentence｜>SELECT a FROM t<｜end▁of▁sentence｜>SELECT b", "SELECT a FROM t"),
     ("### SQL\nSELECT a FROM t;\n### Explanation\nNone.", "SELECT a FROM t"),
     ("Here it is.\n\n### Query\n\nSELECT a FROM t;", "SELECT a FROM t"),
     ("SELECT COUNT（a） FROM t WHERE b = '（'；", "SELECT COUNT(a) FROM t WHERE b = '（'"),
@@ -81,6 +86,7 @@ NOTHING = [
     "\0\0\0",
     "\ud800",
     "-- SELECT 1",
+    "<|begin_of_sql|>Select the users from the events table.<|end_of_sql|>",
 ]
 
 

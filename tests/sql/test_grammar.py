@@ -28,6 +28,10 @@ REFUSED = [
     ("SELECT max((a) FROM t", "a bracket that is not closed"),
     ("SELECT CASE WHEN a = 1 'x' ELSE 'y' END FROM t", "a WHEN without THEN"),
     ("SELECT a FROM t GROUP GROUP BY a", "GROUP directly before GROUP"),
+    ("SELECT IFNULL(a, b, 0) FROM t", "IFNULL with 3 values"),
+    ("SELECT ifnull(f(a, b)) FROM t", "IFNULL with 1 values"),
+    ("SELECT a FROM t WHERE IsNull(a, (SELECT max(b) FROM u), 'x, y') = 1", "ISNULL with 3 values"),
+    ("SELECT IFNULL() FROM t", "IFNULL with 0 values"),
 ]
 ALLOWED = [
     "SELECT a, b, FROM t",
@@ -51,6 +55,7 @@ ALLOWED = [
     "SELECT ', , WHERE' FROM t WHERE a LIKE '%,' AND b NOT IN (1) AND NOT c BETWEEN 1 AND 2",
     "SELECT TOP 5 a FROM t ORDER BY a OFFSET 1 ROWS FETCH NEXT 2 ROWS ONLY",
     "SELECT DISTINCT ON (a) a FROM t",
+    "SELECT IFNULL(f(a, b), 'x, y'), ISNULL(a), ISNULL([a, b], 0), NVL(a, b, c), t.ifnull(a, b, c), COALESCE(a, b, c) FROM t",
     "FROM t |> WHERE a = 1 |> SELECT a |> WHERE a > 2",
 ]
 

@@ -6,13 +6,14 @@ from pytest_llmbench.models.reasoning import separate
 
 STOP = re.compile(
     r"</s>|<eos>|<end_of_turn>|\[/?INST\]|^(?:###\s*\w|(?:Human|User|Assistant|Question|Q)\s*:)"
+    r"|<｜(?:end▁of▁sentence|User|Assistant)｜>"
     r"|<\|(?:im_end|im_start|eot_id|endoftext|end|return|user|assistant|end_of_text|start_header_id)\|>",
     re.MULTILINE,
 )
 """Where a model's turn ends, or a prompt's next part begins."""
 
 _INVISIBLE = str.maketrans({"\xa0": " "} | dict.fromkeys("\ufeff\u200b\u200c\u200d\u2060"))
-_BEGINNING = re.compile(r"\s*(?:<s>|<bos>|<\|(?:begin_of_text|startoftext)\|>)")
+_BEGINNING = re.compile(r"\s*(?:<s>|<bos>|<\|(?:begin_of_text|startoftext)\|>|<｜begin▁of▁sentence｜>)")
 
 
 def spoken(text: str) -> str:

@@ -65,11 +65,14 @@ _STATEMENT_LINE = re.compile(rf"\s*\(*(?:{STATEMENT})", re.IGNORECASE)
 _CLOSING_MARK = re.compile(
     r"\[/\s*[A-Z_]{2,}\s*\]|\[END[_ ]?(?:OF[_ ])?(?:SQL|QUERY|ANSWER|CODE|STATEMENT)\]"
     r"|\n\s*\[([A-Z_]+)\](?=(?s:.*)\[/\1\])"
+    r"|<\|(?:end_?(?:of_)?|/)(?:sql|query|answer|code|statement)\|>"
     r"|\\(?:begin|end)\{\w+\*?\}|\n'{3}[ \t]*(?=\n|\Z)",
     re.IGNORECASE,
 )
 _OPENING_MARK = re.compile(
-    r"\[(?:(?:BEGIN|START)[_ ])?(?:OF[_ ])?(?:SQL|QUERY|ANSWER|CODE)\](?=\s*(?:SELECT|WITH)\b)", re.IGNORECASE
+    r"\[(?:(?:BEGIN|START)[_ ])?(?:OF[_ ])?(?:SQL|QUERY|ANSWER|CODE)\](?=\s*(?:SELECT|WITH)\b)"
+    rf"|<\|(?:(?:begin|start)_?(?:of_)?)?(?:sql|query|answer|code|statement)\|>(?=\s*\(*(?:{STATEMENT}))",
+    re.IGNORECASE,
 )
 _GO_LINE = re.compile(r"^\s*GO\s*$", re.MULTILINE)
 

@@ -1,7 +1,7 @@
 """Refuse before any parser what no database runs and sqlglot forgives.
 
-A comma with nothing before it, clauses twice or out of order, `ASC DESC`, a keyword where a value must stand, a bracket
-left open, and a subscript that some dialects would take for an alias: sqlglot reads all of these and writes something
+A comma with nothing before it, clauses twice or out of order, `ASC DESC`, a keyword where a value must stand, IFNULL of
+three values, a bracket left open, and a subscript that some dialects would take for an alias: sqlglot reads all of these and writes something
 else that runs.  Found by changing single tokens of queries and comparing with the parsers of DuckDB and SQLite.
 """
 
@@ -23,6 +23,9 @@ _BEGINS_NO_VALUE = frozenset(
 _AFTER_NOT = frozenset({"in", "like", "between"})
 _AFTER_AS = frozenset("from where group having order limit union join on and or".split())  # noqa: SIM905 - same
 _ENDS_LIST = frozenset("where group having order limit union join inner left right cross on".split())  # noqa: SIM905
+_COUNTS = {"ifnull": (2, 2), "isnull": (1, 2)}
+"""How many values these take in any database, at least and at most; sqlglot makes COALESCE of them. NVL may have more."""
+
 _OPENING, _CLOSING = frozenset("([{"), frozenset(")]}")
 
 
@@ -54,7 +57,7 @@ def fault(statement: str) -> str | None:
             elif piece.text == "|" and _text(solid, index + 1) == ">":
                 levels[-1] = _Level()  # BigQuery's pipes take clauses in any order
         elif piece.kind is Kind.WORD and not _is_name(solid, index):
-            found = _wordless(solid, index) or _misplaced(solid, index, levels[-1])
+            found = _wordless(solid, index) or _miscounted(solid, index) or _misplaced(solid, index, levels[-1])
             if found is not None:
                 return found
     if len(levels) > 1:
@@ -109,6 +112,23 @@ def _wordless(solid: Sequence[Piece], index: int) -> str | None:
     is_meant = (word == "not" and after in _AFTER_NOT) or (word == "distinct" and after in ("on", "from"))
     is_meant = is_meant or (word == "select" and after in ("as", "from", "")) or word in ("values", "union", "from")
     return follows if (after == "" or after in _BEGINS_NO_VALUE) and not is_meant else None
+
+
+def _miscounted(solid: Sequence[Piece], index: int) -> str | None:
+    """Describe a call with a number of values that no database's function of this name takes."""
+    word = _text(solid, index)
+    if word not in _COUNTS or _text(solid, index + 1) != "(":
+        return None
+    depth, values = 0, 0 if _text(solid, index + 2) == ")" else 1
+    for piece in solid[index + 1 :]:
+        if piece.kind is not Kind.SIGN:
+            continue
+        depth += (piece.text in _OPENING) - (piece.text in _CLOSING)
+        if not depth:
+            break
+        values += piece.text == "," and depth == 1
+    least, most = _COUNTS[word]
+    return None if least <= values <= most else f"{word.upper()} with {values} values"
 
 
 def _is_operand(solid: Sequence[Piece], index: int) -> bool:
