@@ -62,8 +62,15 @@ class JsonSubsetFields(PathFields):
 
 
 def is_rule(want: Any) -> bool:
-    """Tell whether a value that is asked for is a rule: `{regex: ...}`, `{number: ...}` or `{any: true}`."""
-    return isinstance(want, dict) and frozenset(want) in _RULES
+    """Tell whether a value that is asked for is a rule: `{regex: ...}`, `{number: ...}` or `{any: true}`.
+
+    `{number: "17"}` is none, but an object whose key is called so.
+    """
+    return isinstance(want, dict) and frozenset(want) in _RULES and not _is_named_number(want)
+
+
+def _is_named_number(want: Mapping[str, Any]) -> bool:
+    return len(want) == 1 and isinstance(want.get("number"), str)
 
 
 def check_rules(value: Any) -> None:
@@ -108,6 +115,12 @@ def lacking(want: Any, got: Any, *, lists: str = "exact", at: str = "$") -> str 
     """
     if is_rule(want):
         return _rule_fault(want, got, at)
+    if isinstance(want, dict) and _is_named_number(want) and _is_number(got):
+        # a template may have written the number of a rule
+        try:
+            return _rule_fault(want, got, at)
+        except ValueError:
+            return difference(want, got, at)
     if isinstance(want, dict) and isinstance(got, dict):
         for key, value in want.items():
             if key not in got:
@@ -118,13 +131,17 @@ def lacking(want: Any, got: Any, *, lists: str = "exact", at: str = "$") -> str 
         return None
     if isinstance(want, list) and isinstance(got, list):
         return _list_fault(want, got, lists, at)
-    if isinstance(want, str) and isinstance(got, int | float) and not isinstance(got, bool):
+    if isinstance(want, str) and _is_number(got):
         # a template of a text field may have written the number
         try:
             return None if Decimal(want) == Decimal(str(got)) else difference(want, got, at)
         except InvalidOperation:
             return difference(want, got, at)
     return difference(want, got, at)
+
+
+def _is_number(got: Any) -> bool:
+    return isinstance(got, int | float) and not isinstance(got, bool)
 
 
 def _rule_fault(rule: Mapping[str, Any], got: Any, at: str) -> str | None:
@@ -137,7 +154,7 @@ def _rule_fault(rule: Mapping[str, Any], got: Any, at: str) -> str | None:
         except TimeoutError:
             raise overtime(str(rule["regex"])) from None
         return None if match else f"at {at}: {clip(repr(got), 60)} is no full match of {rule['regex']}"
-    if isinstance(got, bool) or not isinstance(got, int | float):
+    if not _is_number(got):
         return f"at {at}: {clip(repr(got), 60)} is no number"
     number = _number_rule(rule)
     if abs(Decimal(str(got)) - number.value) <= number.tolerance:

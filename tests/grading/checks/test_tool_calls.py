@@ -53,6 +53,7 @@ FAILS = [
     ("{calls: [{name: a, arguments: {x: 1}}]}", ["a"], 'a: at $: key "x" is missing'),
     ("{calls: [{name: a, arguments: {x: {y: 1}}, match: exact}]}", ['a {"x": {"y": 1, "z": 2}}'], 'a: at $.x: key "z" is too much'),
     ("{calls: [{name: a, arguments: {regex: x}}]}", ['a {"regex": "y"}'], "a: at $.regex: \"y\", not \"x\""),
+    ("{calls: [{name: a, arguments: {i: {number: '17'}}, match: exact}]}", ['a {"i": {"number": "17", "x": 1}}'], 'a: at $.i: key "x" is too much'),
     ("{calls: [{name: a, match: exact}]}", ['a {"x": 1}'], 'a: at $: key "x" is too much'),
     (f"{{mode: exact, calls: [{A}, {B}]}}", ["b", "a"], "b() stands where a() belongs"),
     (f"{{mode: exact, calls: [{A}]}}", ["a", "a"], "a() is too much"),
