@@ -1,8 +1,9 @@
 """Refuse before any parser what no database runs and sqlglot forgives.
 
 A comma with nothing before it, clauses twice or out of order, `ASC DESC`, a keyword where a value must stand, IFNULL of
-three values, a bracket left open, and a subscript that some dialects would take for an alias: sqlglot reads all of these and writes something
-else that runs.  Found by changing single tokens of queries and comparing with the parsers of DuckDB and SQLite.
+three values, a bracket left open, and a subscript that some dialects would take for an alias: sqlglot reads all of
+these and writes something else that runs.  Found by changing single tokens of queries and comparing with the parsers of
+DuckDB and SQLite.
 """
 
 from collections.abc import Sequence
@@ -24,7 +25,8 @@ _AFTER_NOT = frozenset({"in", "like", "between"})
 _AFTER_AS = frozenset("from where group having order limit union join on and or".split())  # noqa: SIM905 - same
 _ENDS_LIST = frozenset("where group having order limit union join inner left right cross on".split())  # noqa: SIM905
 _COUNTS = {"ifnull": (2, 2), "isnull": (1, 2)}
-"""How many values these take in any database, at least and at most; sqlglot makes COALESCE of them. NVL may have more."""
+"""How many values these take in any database, at least and at most; sqlglot makes COALESCE of them, as of NVL, which
+takes more in Redshift."""
 
 _OPENING, _CLOSING = frozenset("([{"), frozenset(")]}")
 

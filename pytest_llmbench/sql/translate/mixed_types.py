@@ -1,9 +1,10 @@
 """Numbers beside texts, texts beside moments: what dialects compare and DuckDB refuses, or converts in another way.
 
-MySQL makes a number of a text by what it begins with, '12kg' is 12 and 't' is 0.  SQLite goes by the columns: beside a
-column of numbers a text that spells one is a number and any other is greater than all numbers; beside a column of texts
-a number is its text; its moments are texts.  SQLite, T-SQL, Spark and ClickHouse cut a fraction off where they cast to
-a whole number; DuckDB rounds.  T-SQL joins texts with +, MySQL adds intervals to texts.
+MySQL makes a number of a text by what it begins with, '12kg' is 12 and 't' is 0.  SQLite goes by the columns: beside
+a column of numbers a text that spells one is a number and any other is greater than all numbers; beside a column of
+texts a number is its text; its moments are texts.  SQLite, T-SQL, Spark and ClickHouse cut a fraction off where they
+cast to a whole number; DuckDB rounds.  MySQL casts a text to the number that it begins with.  T-SQL joins texts with
++, MySQL adds intervals to texts.
 Sources: https://sqlite.org/datatype3.html, sections 3 and 4, and
 https://dev.mysql.com/doc/refman/8.4/en/type-conversion.html.
 """
@@ -28,6 +29,7 @@ _LIKE_IGNORES_CASE = frozenset({"mysql", "sqlite", "tsql"})
 DIALECTS = _CONVERTS | _CUTS_FRACTIONS | _LIKE_IGNORES_CASE
 """Those in which anything here differs from DuckDB."""
 
+_LEADING_DIGITS = r"^\s*[+-]?\d+"
 _LEADING_NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
 
 
@@ -49,8 +51,8 @@ def repair(node: exp.Expr, dialect: str, schema: Schema, manner: Manner) -> exp.
             if _is_exact(node)
             else exp.ILike(**{key: value for key, value in node.args.items() if key in ("this", "expression")})
         )
-    if isinstance(node, exp.Cast) and dialect in _CUTS_FRACTIONS:
-        return _cut(node, dialect, schema)
+    if isinstance(node, exp.Cast):
+        return _cast(node, dialect, schema)
     if isinstance(node, exp.Add) and dialect == "tsql":
         return _joined(node, schema)
     if dialect not in _CONVERTS:
@@ -176,6 +178,12 @@ def _number_or_more(node: exp.Expr) -> exp.Expr:
     return exp.Coalesce(this=exp.TryCast(this=node, to=exp.DataType.build("DOUBLE")), expressions=[more])
 
 
+def _cast(node: exp.Cast, dialect: str, schema: Schema) -> exp.Expr:
+    if dialect in _CUTS_FRACTIONS:
+        return _cut(node, dialect, schema)
+    return _begun(node, schema) if dialect == "mysql" and not isinstance(node, exp.TryCast) else node
+
+
 def _cut(node: exp.Cast, dialect: str, schema: Schema) -> exp.Expr:
     """Cut a fraction off before it becomes a whole number."""
     if node.to.this not in exp.DataType.INTEGER_TYPES:
@@ -186,6 +194,22 @@ def _cut(node: exp.Cast, dialect: str, schema: Schema) -> exp.Expr:
     elif kind is ValueKind.TEXT and dialect == "sqlite" and isinstance(bare(node.this), exp.Column):
         node.set("this", call("TRUNC", _leading_number(node.this)))
     return node
+
+
+def _begun(node: exp.Cast, schema: Schema) -> exp.Expr:
+    """Cast the number that a text begins with, as MySQL does with a warning: '12.9kg' is 12 as SIGNED, 'kg' is 0.
+
+    A number that its type cannot hold stays a fault; MySQL takes the nearest one that it can.
+    """
+    is_whole = node.to.this in (exp.DataType.Type.BIGINT, exp.DataType.Type.UBIGINT)  # SIGNED and UNSIGNED
+    is_decimal = node.to.this is exp.DataType.Type.DECIMAL and bool(node.to.expressions)
+    if kind_of(node.this, schema) is not ValueKind.TEXT or not (is_whole or is_decimal):
+        return node
+    value = node.this
+    begun = call("REGEXP_EXTRACT", value, text(_LEADING_DIGITS if is_whole else _LEADING_NUMBER))
+    node.set("this", exp.Coalesce(this=exp.Nullif(this=begun, expression=text("")), expressions=[text("0")]))
+    is_given = exp.Not(this=exp.Is(this=value.copy(), expression=exp.null()))
+    return exp.Case(ifs=[exp.If(this=is_given, true=node)])
 
 
 def _joined(node: exp.Add, schema: Schema) -> exp.Expr:

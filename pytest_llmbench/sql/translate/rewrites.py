@@ -29,6 +29,7 @@ from pytest_llmbench.sql.translate.tree import (
 
 _COMPARISONS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE)
 _RECURSIVE_WITHOUT_A_WORD = frozenset({"tsql", "oracle"})
+_SERIES_OF_VALUES = frozenset({"tsql", "sqlite"})
 _DAY_DIALECTS = frozenset({"oracle", "tsql"})
 
 
@@ -222,6 +223,21 @@ def _apply(join: exp.Expr, dialect: str, schema: Schema) -> exp.Expr:  # noqa: A
     return join
 
 
+def _series(node: exp.Expr, dialect: str, schema: Schema) -> exp.Expr:  # noqa: ARG001 - same
+    """GENERATE_SERIES of T-SQL and SQLite has a column `value`; that of T-SQL also counts down without a step."""
+    series, alias = node.this, node.args.get("alias")
+    if dialect not in _SERIES_OF_VALUES or not isinstance(series, exp.GenerateSeries):
+        return node
+    if alias is None or not alias.columns:
+        name = exp.to_identifier(series.sql_name().lower()) if alias is None else alias.this
+        node.set("alias", exp.TableAlias(this=name, columns=[exp.to_identifier("value")]))
+    if dialect == "tsql" and series.args.get("step") is None:
+        start, end = (series.args[key] for key in ("start", "end"))
+        down = exp.If(this=exp.GT(this=start.copy(), expression=end.copy()), true=number(-1))
+        series.set("step", exp.Case(ifs=[down], default=number(1)))
+    return node
+
+
 def _share(window: exp.Expr, dialect: str, schema: Schema) -> exp.Expr:  # noqa: ARG001 - same
     """RATIO_TO_REPORT(x) OVER (...): the share of x in its sum."""
     if (
@@ -301,6 +317,7 @@ _BY_KIND: dict[type[exp.Expr] | tuple[type[exp.Expr], ...], _Rewrite] = {
     exp.National: _national,
     exp.Collate: _collated,
     exp.Join: _apply,
+    (exp.Table, exp.Lateral): _series,
     exp.Window: _share,
     (exp.Sub, exp.Add): _days,
     (*_COMPARISONS, exp.Between): _compared,
