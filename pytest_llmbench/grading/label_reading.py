@@ -42,12 +42,18 @@ _CORRECTION = re.compile(
 _CORRECTING = re.compile(r"\b(?:wait|actually|sorry|i mean|correction|rather)\b")
 _FILLER = re.compile(r"[\s,]*(?:(?:and|but|or|also|well|maybe|perhaps|possibly|partly|then|again)\b[\s,]*)*")
 _DENIAL = re.compile(
-    r"(?P<bare>(?:\bnot|n't) |\bno[nt]-|\bnon )$|(?P<plain>(?:\bnot|n't) an? )$"
+    r"(?P<bare>(?:\bnot|n't) |\bno[nt]-|\bnon ?)$|(?P<plain>(?:\bnot|n't) an? )$"
     r"|(?:(?:\bnot|n't) (?:the|really|exactly|quite|simply)"
     r"|\b(?:than|instead of|opposed to|over|neither|nor)(?: an?| the)?) $|(?P<no>\bno )$"
 )
 _DENIAL_LENGTH = 20
 _DENIED_BEHIND = re.compile(r" (?:(?:is|was) (?:not(?! only\b)|wrong|incorrect|out)\b|(?:isn't|wasn't)\b)")
+_ARE_DENIED = (
+    r" (?:(?:are|were) (?:both |all )?(?:not(?! (?:only|both|all)\b)|wrong|incorrect|out)\b|(?:aren't|weren't)\b)"
+)
+_CONCLUSION = r"(?=[^.!?]{0,400}?\b(?:so|thus|therefore|hence|leaving|which leaves)\b)"
+"""What ends a line's "A, B and D are wrong, so C": without it, "A, B and D are wrong" may be the answer A."""
+
 _VERDICT_ON_PREFIX = re.compile(r"(?P<yes>yes|true)|(?:no|false)")
 """What may stand behind "clickbait:" where the labels are "clickbait" and "not clickbait"."""
 
@@ -78,10 +84,15 @@ _ANNOUNCEMENT = (
     r"(?:(?:final|correct|overall|right|best) )*(?:answer|verdict|conclusion|label|classification|decision|result"
     r"|output|response|judge?ment|prediction|category|option|choice)"
 )
+_SECOND_THOUGHT = r"(?:wait|actually|sorry|hmm+|correction|on (?:second thoughts?|reflection))\b[,.:;…!—–-]* ?"
 _ANNOUNCED = re.compile(
-    rf"(?:(?:so|thus|therefore|hence|and),? )?(?:(?:the|my|our) )?{_ANNOUNCEMENT}"
+    rf"(?:(?:no[,.…!]* )?(?:{_SECOND_THOUGHT}(?:no[,.…!]* )?)+)?"
+    rf"(?:(?:so|thus|therefore|hence|and|but),? )?(?:(?:the|my|our) )?{_ANNOUNCEMENT}"
     r"(?: ?(?::|=|→|->|—|–)| is(?: ?:)?\b| - )[ :]*(?P<rest>.*)|.*\\boxed ?\{(?P<boxed>[^{}]*(?:\{[^{}]*\})?)"
 )
+_TURN = re.compile(rf"(?:no[,.…!]* )?{_SECOND_THOUGHT}")
+"""What a line or the rest of one begins with that takes back the label before it."""
+
 _ANNOUNCED_WITHIN = re.compile(rf"\b(?:the|my|our|final) {_ANNOUNCEMENT}(?: is|:)")
 _LIST_MARK = re.compile(r"^(?:[^\w\\]*\d{1,2}[.)])?[^\w\\]*")
 _ANNOUNCEMENT_ALONE = re.compile(rf"(?:(?:the|my|our) )?{_ANNOUNCEMENT}(?: is)?[ :]*")
@@ -112,6 +123,7 @@ class Labels:
     by_key: Mapping[str, str]
     word: re.Pattern[str]
     options: re.Pattern[str]
+    denied_together: re.Pattern[str]
 
     @classmethod
     def of(cls, labels: tuple[str, ...]) -> Self:
@@ -120,8 +132,18 @@ class Labels:
         longest_first = sorted(by_key, key=len, reverse=True)
         word = "|".join(map(_word, longest_first))
         any_label = f"(?:{'|'.join(map(re.escape, longest_first))})"
-        options = rf"(?<!\w){any_label}(?:(?:, ?| ?[/|] ?){any_label})*(?:,? or | ?[/|] ?){any_label}(?!\w)"
-        return cls(by_key=by_key, word=re.compile(rf"(?<!\w)(?<!\w')(?:{word})(?!\w)"), options=re.compile(options))
+        options = rf"(?<!\w){any_label}(?:(?:, ?| ?[/|] ?){any_label}){{0,200}}(?:,? or | ?[/|] ?){any_label}(?!\w)"
+        opposed = [re.escape(key) for key in longest_first if _opposites(key).keys() & by_key.keys()]
+        joined = rf"|(?<=\bnon)(?:{'|'.join(opposed)})" if opposed else ""
+        both = rf"(?: and | & ){any_label}"
+        several = rf"(?:, ?{any_label}){{1,20}},?{both}"
+        denied = rf"(?:{both}{_ARE_DENIED}|{several}{_ARE_DENIED}{_CONCLUSION})"
+        return cls(
+            by_key=by_key,
+            word=re.compile(rf"(?:(?<!\w)(?<!\w')(?:{word}){joined})(?!\w)"),
+            options=re.compile(options),
+            denied_together=re.compile(denied),
+        )
 
     def read_strictly(self, text: str) -> str | None:
         """Give the label that is the whole answer, but for one full stop."""
@@ -148,9 +170,11 @@ class Labels:
             if is_heading and not self._mentions(reading):
                 continue
             first = self._label_in(reading)
-            if not is_chat or (first is not None and not is_reasoning):
+            if not is_chat:
                 return first
-            later = self._announced([line for line, _ in self._lines(text[:_ALL_CHARACTERS])[place + 1 :]])
+            following = [line for line, _ in self._lines(text[:_ALL_CHARACTERS])[place + 1 :]]
+            is_settled = first is not None and not is_reasoning
+            later = self._announced(following, only=_TURN if is_settled else None)
             return first if later is None else later
         return None
 
@@ -180,12 +204,17 @@ class Labels:
         first = next(iter(self._mentions(line)), None)
         return line.endswith("?") and len(line.split()) > 2 and (first is None or first.start > 0)
 
-    def _announced(self, lines: Sequence[str]) -> str | None:
-        """Give the label of the last line that announces one, before a next example begins."""
+    def _announced(self, lines: Sequence[str], only: re.Pattern[str] | None = None) -> str | None:
+        """Give the label of the last line that announces one, before a next example begins.
+
+        `only`: what a line must begin with to count.
+        """
         found, is_next = None, False
         for line in lines:
             if _NEXT_INPUT.match(line):
                 break
+            if only is not None and not only.match(line):
+                continue
             announced = _ANNOUNCED.match(_LIST_MARK.sub("", line, count=1))
             rest = line if is_next else announced and (announced["rest"] or announced["boxed"])
             is_next = _ANNOUNCEMENT_ALONE.fullmatch(line) is not None
@@ -235,7 +264,7 @@ class Labels:
         if correction is not None and is_correction:
             # "wait, no": the word of the correction may be the label itself
             after = [one for one in self._mentions(rest) if one.start < correction.end() + 1 and one.label]
-            return after[-1].label if after else label
+            return after[-1].label if after else self._announced([rest.lstrip(" ,.;:!…—–-")]) or label
         filler = _FILLER.match(rest.lstrip(".…!;: "))
         start = len(rest) - len(rest.lstrip(".…!;: ")) + (filler.end() if filler else 0)
         equal = next((one for one in self._mentions(rest) if one.start == start), None)
@@ -247,13 +276,16 @@ class Labels:
         return list(self._found(text))
 
     def _found(self, text: str) -> Iterator[_Mention]:
+        end_of_denied = 0
         for match in self.word.finditer(text):
             key = re.sub(r"(?<=\d)\.0+$", "", match[0]) if match[0] not in self.by_key else match[0]
             before = text[max(0, match.start() - _DENIAL_LENGTH) : match.start()]
             denial = _DENIAL.search(before)
             is_denied = denial is not None and not (denial["no"] and "no" in self.by_key)
             label = self._opposite(key, denial) if denial and is_denied else self.by_key[key]
-            if _DENIED_BEHIND.match(text, match.end()):
+            denied = self.denied_together.match(text, match.end())
+            end_of_denied = end_of_denied if denied is None else max(end_of_denied, denied.end())
+            if match.start() < end_of_denied or _DENIED_BEHIND.match(text, match.end()):
                 label = None
             yield _Mention(start=match.start(), end=match.end(), label=label)
 
@@ -261,7 +293,7 @@ class Labels:
         """Give the label that a denied one leaves: "not X" of X, or the other of two where they are no yes and no."""
         if not (denial["bare"] or denial["plain"] or denial["no"]):
             return None
-        for opposite in (f"not {key}", f"non-{key}", f"non {key}", f"no {key}"):
+        for opposite in _opposites(key):
             if opposite in self.by_key:
                 return self.by_key[opposite]
         others = [label for other, label in self.by_key.items() if other != key]
@@ -271,6 +303,11 @@ class Labels:
 def folded(text: str) -> str:
     """Give the form in which labels are compared."""
     return normalise(text).casefold()
+
+
+def _opposites(key: str) -> dict[str, None]:
+    """Give the labels that deny one, in the order in which they are tried."""
+    return dict.fromkeys((f"not {key}", f"non-{key}", f"non {key}", f"no {key}"))
 
 
 def _labels(mentions: Sequence[_Mention]) -> set[str]:
