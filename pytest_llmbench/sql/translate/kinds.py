@@ -51,7 +51,11 @@ _KEEPS_KIND = (
 )  # fmt: skip
 _CALLED = {
     **dict.fromkeys(
-        ("strftime", "left", "right", "lpad", "rpad", "upper", "lower", "printf", "format", "concat"), ValueKind.TEXT
+        (
+            *("strftime", "left", "right", "lpad", "rpad", "upper", "lower", "printf", "format", "concat"),
+            "array_to_string",  # of SUBSTRING_INDEX
+        ),
+        ValueKind.TEXT,
     ),
     **dict.fromkeys(("date_sub", "date_diff", "dayofweek", "isodow", "year", "month", "quarter"), ValueKind.WHOLE),
     **dict.fromkeys(("epoch", "julian"), ValueKind.FRACTION),

@@ -223,6 +223,13 @@ def _apply(join: exp.Expr, dialect: str, schema: Schema) -> exp.Expr:  # noqa: A
     return join
 
 
+def _alternative(node: exp.Expr, dialect: str, schema: Schema) -> exp.Expr:  # noqa: ARG001 - same
+    """ISNULL(a, b) of T-SQL is COALESCE; with one value it is MySQL's, and a truth."""
+    if node.args.get("is_null") and len(node.expressions) != 1:
+        raise UnreadableError("ISNULL of one value")
+    return node
+
+
 def _series(node: exp.Expr, dialect: str, schema: Schema) -> exp.Expr:  # noqa: ARG001 - same
     """GENERATE_SERIES of T-SQL and SQLite has a column `value`; that of T-SQL also counts down without a step."""
     series, alias = node.this, node.args.get("alias")
@@ -316,6 +323,7 @@ _BY_KIND: dict[type[exp.Expr] | tuple[type[exp.Expr], ...], _Rewrite] = {
     exp.ArrayAgg: _first_of_list,
     exp.National: _national,
     exp.Collate: _collated,
+    exp.Coalesce: _alternative,
     exp.Join: _apply,
     (exp.Table, exp.Lateral): _series,
     exp.Window: _share,
