@@ -61,6 +61,7 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
         "results.history",
         "tuning.verl",
         "importers.inspect.archive",
+        "importers.text_to_sql.tables",
     ),
     "sqlglot": ("sql",),
     # what is sent to a service is a template of the models file, below the rooms that know of suites

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pytest_llmbench.cli.output import print_lines
 from pytest_llmbench.errors import UsageFault
-from pytest_llmbench.importers import written
+from pytest_llmbench.importers import databases, written
 from pytest_llmbench.importers.base import Imported
 from pytest_llmbench.importers.kinds import KINDS, kind_of
 from pytest_llmbench.importers.source import Folder
@@ -52,7 +52,13 @@ def run(options: argparse.Namespace) -> int:
         return 1
     provenance = written.Provenance(kind=kind.name, path=_name(imported, options.source), sha256=folder.sha256)
     files = written.files_of(imported, target, provenance, is_update=options.update)
+    folders = databases.missing(imported.databases, databases.folder_for(target))
+    if folders and not options.dry_run:
+        written.check(files)  # so that no database is written without its suite
+        databases.write(imported.databases, folders)
     regraded = (written.check if options.dry_run else written.write)(files)
+    word = "would write" if options.dry_run else "wrote"
+    print_lines(visible(f"{word} {path}") for path in folders)
     print_lines(visible(line) for line in _report(files, imported, is_dry=options.dry_run))
     print_lines(visible(line) for line in map(_compared, regraded))
     return 0

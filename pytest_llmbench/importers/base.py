@@ -110,13 +110,15 @@ class Imported:
     """All that a source gives.
 
     `unmapped` concerns the source as a whole: it cannot be left out with a case.  `printed` is for the user, and no
-    part of what is written, such as a models file.  `files` are all that were read.
+    part of what is written, such as a models file.  `files` are all that were read.  `databases` are folders for the
+    grader `sql`, by their names: files by their relative paths.
     """
 
     suites: Sequence[ImportedSuite]
     files: Sequence[Path]
     unmapped: Sequence[Unmapped] = ()
     printed: Sequence[str] = ()
+    databases: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict)
 
 
 def literal(value: Any) -> Any:

@@ -71,6 +71,30 @@ def _lm_eval(path: Path, folder: Folder) -> Imported:
     return lm_eval.read(path, folder)
 
 
+def _spider_claims(path: Path) -> bool:
+    from pytest_llmbench.importers.text_to_sql import layout
+
+    return layout.claims(path, layout.SPIDER)
+
+
+def _spider(path: Path, folder: Folder) -> Imported:
+    from pytest_llmbench.importers.text_to_sql import layout
+
+    return layout.read(path, folder, layout.SPIDER)
+
+
+def _bird_claims(path: Path) -> bool:
+    from pytest_llmbench.importers.text_to_sql import layout
+
+    return layout.claims(path, layout.BIRD)
+
+
+def _bird(path: Path, folder: Folder) -> Imported:
+    from pytest_llmbench.importers.text_to_sql import layout
+
+    return layout.read(path, folder, layout.BIRD)
+
+
 KINDS: Mapping[str, Kind] = {
     kind.name: kind
     for kind in (
@@ -87,6 +111,18 @@ KINDS: Mapping[str, Kind] = {
             about="samples_TASK_TIME.jsonl with its results_TIME.json beside it",
         ),
         Kind(name="inspect", claims=_inspect_claims, read=_inspect, about="a log, LOG.eval or LOG.json"),
+        Kind(
+            name="spider",
+            claims=_spider_claims,
+            read=_spider,
+            about="the folder with dev.json and database/DB/DB.sqlite",
+        ),
+        Kind(
+            name="bird",
+            claims=_bird_claims,
+            read=_bird,
+            about="the folder with dev.json and dev_databases/DB/DB.sqlite",
+        ),
     )
 }
 """The kinds by name, as `--from` takes them."""

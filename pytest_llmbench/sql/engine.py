@@ -55,7 +55,9 @@ class Alarm:
         self._condition = threading.Condition()
         self._cursor: duckdb.DuckDBPyConnection | None = None
         self._deadline = 0.0
-        threading.Thread(target=self._watch, name="alarm", daemon=True).start()
+        self._is_over = False
+        self._thread = threading.Thread(target=self._watch, name="alarm", daemon=True)
+        self._thread.start()
 
     @contextmanager
     def set(self, cursor: duckdb.DuckDBPyConnection, deadline: float) -> Iterator[None]:
@@ -69,9 +71,16 @@ class Alarm:
             with self._condition:
                 self._cursor = None
 
+    def close(self) -> None:
+        """End the thread; none may be left that holds DuckDB when the interpreter ends."""
+        with self._condition:
+            self._is_over = True
+            self._condition.notify()
+        self._thread.join()
+
     def _watch(self) -> None:
         with self._condition:
-            while True:
+            while not self._is_over:
                 if self._cursor is None:
                     self._condition.wait()
                 elif (left := self._deadline - time.monotonic()) > 0:
@@ -88,6 +97,13 @@ class Engine:
         self._connections: dict[Path, tuple[duckdb.DuckDBPyConnection, int]] = {}
         self._schemas: dict[Path, Schema] = {}
         self._alarm = Alarm()
+
+    def close(self) -> None:
+        """Close the databases; a worker does not need it, for its process ends with it."""
+        for connection, _ in self._connections.values():
+            connection.close()
+        self._connections.clear()
+        self._alarm.close()
 
     def open(self, instance: Instance, limit_s: float) -> None:
         """Open an instance's file with a limit for each query; the file unused for longest gives way to it.

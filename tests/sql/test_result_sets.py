@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_llmbench.sql import ties
 from pytest_llmbench.sql.cells import plain
 from pytest_llmbench.sql.explain import explain
 from pytest_llmbench.sql.result_sets import Table, difference, matches
@@ -218,3 +219,15 @@ def test_difference_is_shown_with_the_columns_where_they_belong() -> None:
 
     assert told.sentence == "has 2 rows where the reference has 3"
     assert told.difference == {"missing": [["Cid", None]], "unexpected": []}
+
+
+def test_a_limit_of_many_equal_rows_is_looked_into_no_further() -> None:
+    """Three of ten thousand rows without an order can be taken in 10^11 ways: the ways are not all made."""
+    own = Table(names=("id",), rows=((0,), (1,), (2,)))
+    probe = Table(names=("id",), rows=tuple((number,) for number in range(10_000)))
+
+    found = ties.accepted("SELECT id FROM t LIMIT 3", own, lambda _: probe)
+
+    assert found.tie is not None
+    assert str(found.tie) == "LIMIT 3 takes 3 of 10000 rows with the same rank"
+    assert 1 < len(found.tables) <= 200
