@@ -43,12 +43,16 @@ _MAX_CHARACTERS = 600
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sentence:
-    """A line of the gate: what it is about, the verdict on it, the sentence itself, and details that go below."""
+    """A line of the gate: what it is about, the verdict on it, the sentence itself, and details that go below.
+
+    `essential` are those of the details without which nobody knows what to do; they are shown where the others are not.
+    """
 
     name: str
     verdict: Verdict | None
     text: str
     details: tuple[str, ...] = ()
+    essential: tuple[str, ...] = ()
 
 
 def gate_sentences(gate: Gate, *, is_verbose: bool) -> Iterator[Sentence]:
@@ -111,6 +115,7 @@ def _suite_sentence(ruling: SuiteRuling, gate: Gate, *, has_roles: bool, is_verb
             *_noise_lines(ruling, gate.settings.margin),
             *_details(ruling, gate, is_verbose=is_verbose),
         ),
+        essential=() if ruling.smoke is None else ruling.smoke.breaches,
     )
 
 

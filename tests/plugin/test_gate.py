@@ -885,13 +885,16 @@ SMOKE = {
 def test_in_a_smoke_suite_every_case_that_passed_must_pass(
     gated: GateProject, new: Mapping[str, Any], breaches: list[str], verdict: str, status: int
 ) -> None:
-    """Twenty cases decide: nothing is statistical in it."""
+    """Twenty cases decide: nothing is statistical in it. -q names the cases that broke the rule, and no other detail."""
     pytester = gated(cases=20, new=new)
     set_gate(pytester, "smoke")
 
-    result = run_new(pytester, "--benchmark-json=new.json")
+    result = run_new(pytester, "--benchmark-json=new.json", "-q")
 
     assert result.ret == status
+    lines = result.stdout.lines
+    first = next(place for place, line in enumerate(lines) if "smoke: " in line)
+    assert lines[first + 1 : lines.index(f"verdict: {verdict}") - 1] == [f"  {breach}" for breach in breaches]
     (suite,) = block(pytester.path / "new.json")["gate"]["suites"]
     assert (suite["method"], suite["verdict"], suite["breaches"]) == ("smoke", verdict, breaches)
 

@@ -50,7 +50,8 @@ def ruling_lines(ruling: RunRuling, width: int | None = None, verbosity: int = 0
     Args:
         ruling: on the run.
         width: of the terminal; None where lines may be of any length.
-        verbosity: pytest's; the answers to what changed over 0, no details under 0, only the verdict under -1.
+        verbosity: pytest's; the answers to what changed over 0, only the essential
+            details under 0, only the verdict under -1.
     """
     if ruling.refusal is not None:
         yield from folded((), visible(f"not judged: {ruling.refusal}"), width)
@@ -142,8 +143,8 @@ def sentence_lines(
             Span(" " * (_WIDTH - len(verdict) + 1)),
         )
         yield from folded(first, visible(sentence.text), width)
-        if has_details:
-            yield from (line for detail in sentence.details for line in _detail(detail, width))
+        details = sentence.details if has_details else sentence.essential
+        yield from (line for detail in details for line in _detail(detail, width))
 
 
 def _detail(detail: str, width: int | None) -> Iterator[Styled]:
