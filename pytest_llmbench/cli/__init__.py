@@ -43,6 +43,8 @@ is called, so that no command pays for the libraries of another.
 class _Parser(argparse.ArgumentParser):
     """A parser that names the nearest of its options for a mistyped one."""
 
+    _is_mixing = False
+
     def parse_args(self, arguments: Sequence[str]) -> argparse.Namespace:  # type: ignore[override]
         """Parse the arguments of the whole command line; unknown ones are an error of the command that was called."""
         options, unknown = self.parse_known_args(arguments)
@@ -50,6 +52,20 @@ class _Parser(argparse.ArgumentParser):
             called: _Parser = options.parser
             called.refuse(unknown)
         return options
+
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def,override]
+        """Parse the arguments of a command in any order: positional ones may stand before, between and after options.
+
+        argparse by itself takes all positional arguments where the first stands: of `show run.json --failed case` an
+        optional CASE would be found missing, and then unknown (bpo-14191).
+        """
+        if self._is_mixing or self._subparsers is not None:
+            return super().parse_known_args(args, namespace)
+        self._is_mixing = True  # up to Python 3.12, parsing of mixed arguments calls this method in its turn
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._is_mixing = False
 
     def refuse(self, unknown: Sequence[str]) -> NoReturn:
         """Leave with what is unknown, and the nearest option that is known."""

@@ -338,6 +338,17 @@ def test_show_names_what_is_there(
     assert fault(capsys) == f"llmbench: run.json has {message}\n"
 
 
+@pytest.mark.parametrize("words", ["run.json lima --failed", "run.json --failed lima", "--failed run.json lima"])
+def test_the_arguments_of_show_come_in_any_order(
+    folder: Path, capsys: pytest.CaptureFixture[str], words: str
+) -> None:
+    """The case is found though an option stands between it and the file."""
+    write_run(folder / "run.json", FRANCE, LIMA)
+
+    assert main(["show", *words.split()]) == 0
+    assert output(capsys)[-1] == "1 of 1 case failed."
+
+
 LIMA = replace(FRANCE, case="lima", suite="rivers", role="new", score=0.0, outcome=Outcome.FAILED)
 REPLIES = {"judge_replies": ['{"points": "all"}', None]}
 JUDGED = replace(
