@@ -86,6 +86,18 @@ def describe_error(error: "ErrorDetails", fields: type[BaseModel]) -> str:
     return f"{where}: {message_of(error)}" if where else message_of(error)
 
 
+def error_sentence(error: "ErrorDetails", fields: type[BaseModel]) -> str:
+    """Put one error into a whole sentence, and the nearest of the known keys into another behind it.
+
+    Args:
+        error: of a validation.
+        fields: the class that was validated.
+    """
+    is_unknown_key = error["type"] == "extra_forbidden"
+    guess = did_you_mean(str(error["loc"][-1]), known_keys(error, fields)) if is_unknown_key else ""
+    return f"{describe_error(error, fields)}.{guess}"
+
+
 def place(error: "ErrorDetails") -> str:
     """Give where in the value an error is, as `points.0.name`."""
     return ".".join(str(part) for part in error["loc"])

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from pytest_llmbench.errors import SuiteFault
 from pytest_llmbench.grading.base import GraderKind
-from pytest_llmbench.models.validation import FROM_TEXT, chief_error, describe_error
+from pytest_llmbench.models.validation import FROM_TEXT, chief_error, error_sentence
 from pytest_llmbench.suites import yaml12
 from pytest_llmbench.suites.case_keys import misplaced
 from pytest_llmbench.suites.check_loading import CaseFields, CheckReader, digest, read_case_value
@@ -245,7 +245,7 @@ class CaseReader:
 
 def first_fault(fault: ValidationError, fields: type[BaseModel]) -> str:
     """Put the first error of a validation into a sentence: where in the value, and what."""
-    return f"{describe_error(chief_error(fault), fields)}."
+    return error_sentence(chief_error(fault), fields)
 
 
 def _counted(values: Mapping[str, Json], null_keys: Set[str]) -> dict[str, Json]:

@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from pytest_llmbench.errors import Caught, SuiteFault, caught
 from pytest_llmbench.models.entries import Strict
-from pytest_llmbench.models.validation import Text, chief_error, describe_error, kept
+from pytest_llmbench.models.validation import Text, chief_error, error_sentence, kept
 from pytest_llmbench.suites import yaml12
 from pytest_llmbench.suites.data_files import Row, as_text, plain_value
 from pytest_llmbench.suites.parquet_table import NoParquet, ParquetTable
@@ -82,7 +82,7 @@ class _Reader:
             self.keys = DatasetKeys.model_validate(yaml12.value(node, suite))
         except ValidationError as fault:
             error = chief_error(fault)
-            self._fail(f"data: {describe_error(error, DatasetKeys)}.", *map(str, error["loc"][:1]))
+            self._fail(f"data: {error_sentence(error, DatasetKeys)}", *map(str, error["loc"][:1]))
 
     def rows(self) -> Iterator[Row]:
         found = self._chosen(self._loaded())

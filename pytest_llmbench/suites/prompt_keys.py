@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from pytest_llmbench.errors import SuiteFault
+from pytest_llmbench.models.validation import did_you_mean
 from pytest_llmbench.suites import yaml12
 from pytest_llmbench.suites.case_prompts import clause
 from pytest_llmbench.suites.prompts import PromptTemplate, TemplateFault, compile_template
@@ -35,7 +36,11 @@ def read_sources(node: yaml12.Node, path: Path, what: str) -> Sources:
                 _fail("the chat prompt is empty; give it messages, or take it out.", path, styles.key_lines[key])
             sources[PromptStyle.CHAT] = tuple(_message(message, path) for message in messages)
         else:
-            _fail(f'{what} has "{key}"; it may have: chat, completion.', path, styles.key_lines[key])
+            _fail(
+                f'{what} has "{key}"; it may have: chat, completion.{did_you_mean(key, list(PromptStyle))}',
+                path,
+                styles.key_lines[key],
+            )
     if not sources:
         _fail(f"{what} is empty; give it a `completion` text, `chat` messages, or both.", path, styles.line)
     return sources

@@ -8,7 +8,7 @@ from pytest_llmbench.errors import SuiteFault
 from pytest_llmbench.grading.answer_part import pattern_fault
 from pytest_llmbench.grading.base import GraderKind
 from pytest_llmbench.models.entries import Strict
-from pytest_llmbench.models.validation import Text, chief_error, describe_error
+from pytest_llmbench.models.validation import Text, chief_error, error_sentence
 from pytest_llmbench.suites import yaml12
 from pytest_llmbench.values import AnswerPart
 
@@ -45,6 +45,6 @@ def read_part(table: yaml12.Table, kind: GraderKind) -> AnswerPart | None:
     try:
         keys = ReadKeys.model_validate({"regex": given} if isinstance(given, str) else given)
     except ValidationError as fault:
-        message = f"read: {describe_error(chief_error(fault), ReadKeys)}."
+        message = f"read: {error_sentence(chief_error(fault), ReadKeys)}"
         raise SuiteFault(message, path=table.path, line=line) from None
     return AnswerPart(**keys.model_dump())

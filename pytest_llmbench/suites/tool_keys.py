@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError
 from pytest_llmbench.errors import SuiteFault
 from pytest_llmbench.grading.json import schema_error
 from pytest_llmbench.models.entries import Strict
-from pytest_llmbench.models.validation import Switch, chief_error, describe_error
+from pytest_llmbench.models.validation import Switch, chief_error, error_sentence
 from pytest_llmbench.suites import yaml12
 from pytest_llmbench.values import Tool
 
@@ -40,7 +40,7 @@ def read_tools(table: yaml12.Table) -> tuple[Tool, ...]:
         try:
             keys = ToolKeys.model_validate(_unwrapped(yaml12.value(entry, table.path)))
         except ValidationError as fault:
-            message = f"tool {number}: {describe_error(chief_error(fault), ToolKeys)}."
+            message = f"tool {number}: {error_sentence(chief_error(fault), ToolKeys)}"
             raise SuiteFault(message, path=table.path, line=line) from None
         wrong = _schema_fault(keys.parameters)
         if wrong is not None:

@@ -16,6 +16,7 @@ from pytest_llmbench.models.validation import (
     Text,
     Whole,
     chief_error,
+    did_you_mean,
     known_keys,
     message_of,
     place,
@@ -199,17 +200,18 @@ def load_recipe(path: Path) -> tuple[Recipe, str]:
 def _refuse(fault: ValidationError, path: Path, text: str) -> NoReturn:
     error = chief_error(fault)
     line = line_of(text, error["loc"])
-    key = place(error)
+    key, guess = place(error), ""
     if error["type"] == "extra_forbidden":
         known = known_keys(error, _model_at(error["loc"][:-1]))
         message = f'there is no key "{error["loc"][-1]}" here; the keys are: {", ".join(known)}'
+        guess = did_you_mean(str(error["loc"][-1]), known)
     elif error["type"] == "missing":
         message = f'"{key}" is missing; add it, see docs/training.md'
     elif error["loc"]:
         message = f'"{key}": {message_of(error)}'
     else:
         message = f"the recipe {message_of(error)}"
-    raise RecipeFault(f"{path}:{line}: {message}.") from None
+    raise RecipeFault(f"{path}:{line}: {message}.{guess}") from None
 
 
 def _model_at(above: tuple[int | str, ...]) -> type[Strict]:

@@ -339,9 +339,7 @@ def test_show_names_what_is_there(
 
 
 @pytest.mark.parametrize("words", ["run.json lima --failed", "run.json --failed lima", "--failed run.json lima"])
-def test_the_arguments_of_show_come_in_any_order(
-    folder: Path, capsys: pytest.CaptureFixture[str], words: str
-) -> None:
+def test_the_arguments_of_show_come_in_any_order(folder: Path, capsys: pytest.CaptureFixture[str], words: str) -> None:
     """The case is found though an option stands between it and the file."""
     write_run(folder / "run.json", FRANCE, LIMA)
 

@@ -235,6 +235,11 @@ FAULTS = {
         SUITE.replace("path: category", "pth: category"),
         'suite.yaml:11: case "one": check 1: there is no key "pth"; the keys there are: ',
     ),
+    "an unknown key that is nearly one": (
+        SUITE.replace("{contains: ACCT, name: account}", "{finish: stop, advise: true}"),
+        'suite.yaml:3: check 1: there is no key "advise"; the keys there are: advice, name, finish, weight, '
+        'required. Did you mean "advice"?',
+    ),
     "no weight": (
         SUITE.replace("name: account", "weight: 0"),
         "suite.yaml:3: check 1: weight: must be above 0; a check that never counts is written `advice: true`.",

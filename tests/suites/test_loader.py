@@ -290,7 +290,7 @@ FAULTS = {
     ),
     "read with an unknown key": (
         SUITE + "read: {regex: x, mach: last}\n",
-        'suite.yaml:7: read: there is no key "mach"; the keys there are: match, otherwise, regex.',
+        'suite.yaml:7: read: there is no key "mach"; the keys there are: match, otherwise, regex. Did you mean "match"?',
     ),
     "read for a grader that asks a judge": (
         "suite: s\ngrader: key_points\nread: x\ncases: [{id: a, q: x}]\n",
@@ -319,7 +319,7 @@ FAULTS = {
     ),
     "unknown prompt style": (
         SUITE.replace("completion:", "complete:"),
-        'suite.yaml:3: `prompt` has "complete"; it may have: chat, completion.',
+        'suite.yaml:3: `prompt` has "complete"; it may have: chat, completion. Did you mean "completion"?',
     ),
     "bad role": (
         SUITE.replace(PROMPT, "prompt: {chat: [{role: bot, content: x}]}"),
@@ -341,7 +341,7 @@ FAULTS = {
     ),
     "bad sampling": (
         SUITE + "sampling: {max_token: 3}\n",
-        'suite.yaml:7: sampling: there is no key "max_token"; the keys there are: max_tokens, temperature, stop, top_p, seed.',
+        'suite.yaml:7: sampling: there is no key "max_token"; the keys there are: max_tokens, temperature, stop, top_p, seed. Did you mean "max_tokens"?',
     ),
     "sampling out of range": (
         SUITE + "sampling: {max_tokens: 0}\n",

@@ -110,7 +110,7 @@ def test_split_may_be_an_input_of_a_suite_that_has_none(tmp_path: Path) -> None:
         (
             "split: {trian: 0.5}",
             "  - {id: a, q: 1, expected: x}",
-            'suite.yaml:4: split: there is no key "trian"; the keys there are: train, salt.',
+            'suite.yaml:4: split: there is no key "trian"; the keys there are: train, salt. Did you mean "train"?',
         ),
         (
             "split: {train: 0.5}",

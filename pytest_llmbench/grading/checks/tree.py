@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from pytest_llmbench.grading.checks.base import CheckFields, CheckKind, Short
 from pytest_llmbench.grading.checks.registry import COMBINATIONS, KINDS, unknown_kind
-from pytest_llmbench.models.validation import FROM_TEXT, PositiveShare, chief_error, describe_error
+from pytest_llmbench.models.validation import FROM_TEXT, PositiveShare, chief_error, error_sentence
 from pytest_llmbench.values import Json
 
 Place: TypeAlias = tuple[str | int, ...]
@@ -204,7 +204,7 @@ def _validated(given: Mapping[str, object], fields: type[CheckFields], *, is_tex
         return fields.model_validate(given, context=FROM_TEXT if is_text else None)
     except ValidationError as fault:
         error = chief_error(fault)
-        raise CheckFault(f"{describe_error(error, fields)}.", (*place, *error["loc"])) from None
+        raise CheckFault(error_sentence(error, fields), (*place, *error["loc"])) from None
 
 
 def case_checks(checks: Sequence[Check], pass_score: float) -> CaseChecks:
