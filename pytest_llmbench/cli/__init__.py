@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from pytest_llmbench.errors import LlmbenchError
 
@@ -47,13 +47,14 @@ class _Parser(argparse.ArgumentParser):
 
     def parse_args(self, arguments: Sequence[str]) -> argparse.Namespace:  # type: ignore[override]
         """Parse the arguments of the whole command line; unknown ones are an error of the command that was called."""
+        options: argparse.Namespace
         options, unknown = self.parse_known_args(arguments)
         if unknown:
             called: _Parser = options.parser
             called.refuse(unknown)
         return options
 
-    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def,override]
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse the arguments of a command in any order: positional ones may stand before, between and after options.
 
         argparse by itself takes all positional arguments where the first stands: of `show run.json --failed case` an

@@ -2,11 +2,14 @@
 
 import gc
 from collections.abc import Generator, Sequence
+from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import pytest
 
 from pytest_llmbench.errors import LlmbenchError, UsageFault
+from pytest_llmbench.plugin.internals.capture import applications_captured, captured, uncaptured
 from pytest_llmbench.plugin.internals.skipping import is_skipped
 from pytest_llmbench.plugin.internals.xdist import is_controller, is_worker
 from pytest_llmbench.plugin.nodes import ITEM, NOT_ASKED, RESULT
@@ -38,6 +41,10 @@ class RunHooks:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
         """Plan what survived selection and begin to answer it, ahead of the tests."""
+        with applications_captured(session.config):
+            return (yield from self._answered(session))
+
+    def _answered(self, session: pytest.Session) -> Generator[None, object, object]:
         option = session.config.option
         has_errors = session.testsfailed and not option.continue_on_collection_errors
         if not (option.collectonly or has_errors or getattr(option, "setupplan", False)):
@@ -62,7 +69,8 @@ class RunHooks:
             outcome = yield
             self._session.is_loop_over = True
             if not (session.shouldfail or session.shouldstop):
-                self._session.runner.finish(self._while_waiting)
+                with captured(session.config, _forget):
+                    self._session.runner.finish(self._while_waiting)
             return outcome
         finally:
             self._session.progress_line.clear()
@@ -99,7 +107,8 @@ class RunHooks:
         ours = item.stash.get(ITEM, None)
         if ours is None or not self._session.runner.is_planned(ours.key):
             return (yield)
-        result = self._session.runner.result(ours.key, self._while_waiting)
+        with captured(item.config, partial(item.add_report_section, "setup")):
+            result = self._session.runner.result(ours.key, self._while_waiting)
         self._session.progress_line.clear()
         self._send_facts(ours.spec.role)
         if isinstance(result, NotAsked):
@@ -131,12 +140,18 @@ class RunHooks:
         if self._session.config.get_verbosity() >= 0:
             writer = self._session.config.get_terminal_writer()
             replicas = self._session.runner.builder.replicas(progress.role)
-            self._session.progress_line.show(progress, writer.fullwidth, writer.width_of_current_line, replicas)
+            line = self._session.progress_line
+            with uncaptured(self._session.config) if line.is_shown else nullcontext():
+                line.show(progress, writer.fullwidth, writer.width_of_current_line, replicas)
 
     def _check_interrupt(self) -> None:
         """End a worker as Ctrl-C would that reached only the controller."""
         if self._session.channel is not None and self._session.channel.is_interrupted:
             raise KeyboardInterrupt
+
+
+def _forget(stream: str, text: str) -> None:
+    """Let go of what a model printed after the last test: no report is left that could hold it."""
 
 
 def _has_line(entry: Any) -> bool:

@@ -24,6 +24,9 @@ RESPONSE_S = 1.0
 MOST_LOST = 64
 """So many calls that never return end the run: each keeps a thread, and what it holds, for ever."""
 
+THREADS = "llmbench-app"
+"""How the names of all threads here begin."""
+
 _MESSAGE_LENGTH = 2_000
 _NOT_OWN = (str(Path(__file__).parent), "<frozen importlib", str(importlib.__file__))
 """Where the files begin whose lines are left out of a traceback: they are not the application's."""
@@ -176,7 +179,7 @@ class _Worker:
 
     def __init__(self) -> None:
         self._inbox: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="llmbench-app", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=THREADS, daemon=True)
         self._thread.start()
 
     @property
@@ -209,7 +212,7 @@ class _Loop:
         self._loop = asyncio.new_event_loop()
         self._loop.set_default_executor(_DaemonExecutor())
         self._tasks: dict[_Call, asyncio.Task[None] | None] = {}  # None until the loop comes to a call
-        self._thread = threading.Thread(target=self._run, name="llmbench-app-loop", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"{THREADS}-loop", daemon=True)
         self._thread.start()
 
     @property
@@ -293,7 +296,7 @@ class _DaemonExecutor(ThreadPoolExecutor):
             except BaseException as fault:  # as the executor of the standard library passes it on
                 future.set_exception(fault)
 
-        threading.Thread(target=run, name="llmbench-app-thread", daemon=True).start()
+        threading.Thread(target=run, name=f"{THREADS}-thread", daemon=True).start()
         return future
 
 
