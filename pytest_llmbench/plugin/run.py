@@ -1,15 +1,15 @@
 """The hooks of the run: the plan is answered ahead, and each test waits for its own answers."""
 
 import gc
-from collections.abc import Generator, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
 import pytest
 
 from pytest_llmbench.errors import LlmbenchError, UsageFault
-from pytest_llmbench.plugin.internals.capture import applications_captured, captured, uncaptured
+from pytest_llmbench.plugin.internals.capture import applications_captured, captured
 from pytest_llmbench.plugin.internals.skipping import is_skipped
 from pytest_llmbench.plugin.internals.xdist import is_controller, is_worker
 from pytest_llmbench.plugin.nodes import ITEM, NOT_ASKED, RESULT
@@ -28,6 +28,7 @@ class RunHooks:
         self._session = session
         self._sent: set[str] = set()
         self._has_only_cases = False
+        self._width = 0  # of the terminal
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
@@ -69,7 +70,7 @@ class RunHooks:
             outcome = yield
             self._session.is_loop_over = True
             if not (session.shouldfail or session.shouldstop):
-                with captured(session.config, _forget):
+                with self._captured(_forget):
                     self._session.runner.finish(self._while_waiting)
             return outcome
         finally:
@@ -77,7 +78,11 @@ class RunHooks:
             self._session.runner.close()
 
     def pytest_unconfigure(self) -> None:
-        """Spare pytest, which now looks twice for errors in what is freed, all the records: no test of the user ran."""
+        """Close what is open.
+
+        And spare pytest, which now looks twice for errors in what is freed, all the records: no test of the user ran.
+        """
+        self._session.progress_line.close()
         if self._has_only_cases:
             gc.freeze()
 
@@ -107,7 +112,7 @@ class RunHooks:
         ours = item.stash.get(ITEM, None)
         if ours is None or not self._session.runner.is_planned(ours.key):
             return (yield)
-        with captured(item.config, partial(item.add_report_section, "setup")):
+        with self._captured(partial(item.add_report_section, "setup")):
             result = self._session.runner.result(ours.key, self._while_waiting)
         self._session.progress_line.clear()
         self._send_facts(ours.spec.role)
@@ -135,14 +140,16 @@ class RunHooks:
             item.session.shouldfail = self._session.refusal
             pytest.fail(self._session.refusal, pytrace=False)
 
+    def _captured(self, keep: Callable[[str, str], None]) -> AbstractContextManager[None]:
+        self._width = self._session.config.get_terminal_writer().fullwidth  # which nobody knows while pytest captures
+        return captured(self._session.config, keep)
+
     def _while_waiting(self, progress: Progress) -> None:
         self._check_interrupt()
         if self._session.config.get_verbosity() >= 0:
             writer = self._session.config.get_terminal_writer()
             replicas = self._session.runner.builder.replicas(progress.role)
-            line = self._session.progress_line
-            with uncaptured(self._session.config) if line.is_shown else nullcontext():
-                line.show(progress, writer.fullwidth, writer.width_of_current_line, replicas)
+            self._session.progress_line.show(progress, self._width, writer.width_of_current_line, replicas)
 
     def _check_interrupt(self) -> None:
         """End a worker as Ctrl-C would that reached only the controller."""

@@ -60,7 +60,8 @@ class LlmSession:
         self.reported: set[str] = set()
         self.workers = Workers(config, *options.devices(specs))
         self.channel = WorkerChannel(config) if is_worker(config) else None
-        self.progress_line = ProgressLine(sys.stdout, is_shown=_is_watched(sys.stdout))
+        is_shown = _is_watched(sys.stdout)
+        self.progress_line = ProgressLine(_past_capture(sys.stdout) if is_shown else sys.stdout, is_shown=is_shown)
         self._benchmarks: Benchmarks | None = None
         if not is_worker(config):
             Benchmarks.check_options(config)
@@ -150,6 +151,11 @@ def _samples_of(records: Iterable[Record]) -> dict[tuple[str, str, str], int]:
         key = (record.suite, record.role, record.case)
         found[key] = max(found.get(key, 0), len(record.samples))
     return found
+
+
+def _past_capture(stream: TextIO) -> TextIO:
+    """Open a second way to a terminal, which stays open while pytest captures what goes the first."""
+    return open(os.dup(stream.fileno()), "w", encoding=stream.encoding, errors=stream.errors)
 
 
 def _is_watched(stream: TextIO) -> bool:

@@ -1,9 +1,8 @@
 """All knowledge of how pytest (9.2) captures what is printed.
 
 Used here and not documented there: the plugin "capturemanager", its methods `is_globally_capturing`,
-`resume_global_capture`, `suspend_global_capture`, `read_global_capture` and `global_and_fixture_disabled`, and of what
-it captures with: `_global_capturing`, `out`, `err`, `syscapture`, `tmpfile`, and `_old`, which is `sys.stdout` in
-between.
+`resume_global_capture`, `suspend_global_capture` and `read_global_capture`, and of what it captures with:
+`_global_capturing`, `out`, `err`, `syscapture`, `tmpfile`, and `_old`, which is `sys.stdout` in between.
 pytest captures while a test is set up, called and torn down, and not in between, where tests wait for answers.
 
 Not covered, but for the time of waiting: what is written past `sys.stdout` and `sys.stderr`, or from threads that an
@@ -13,7 +12,7 @@ application starts itself.  Nothing is covered under `-s`.
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
@@ -33,6 +32,7 @@ def captured(config: pytest.Config, keep: Callable[[str, str], None]) -> Iterato
     if manager is None:
         yield
         return
+    config.get_terminal_writer().flush()  # or what pytest has written would come later, and be captured
     manager.resume_global_capture()
     try:
         yield
@@ -42,12 +42,6 @@ def captured(config: pytest.Config, keep: Callable[[str, str], None]) -> Iterato
         for stream, text in (("stdout", printed.out), ("stderr", printed.err)):
             if text:
                 keep(stream, text)
-
-
-def uncaptured(config: pytest.Config) -> AbstractContextManager[None]:
-    """Let what is printed reach the terminal meanwhile, if it is captured."""
-    manager = _manager(config)
-    return nullcontext() if manager is None else manager.global_and_fixture_disabled()
 
 
 @contextmanager

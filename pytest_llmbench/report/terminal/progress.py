@@ -51,13 +51,13 @@ class ProgressLine:
     """Shows progress on a terminal and takes it away again.
 
     Args:
-        stream: of the terminal.
+        stream: of the terminal, which is this line's own where it is shown.
         is_shown: a person looks at it; else nothing is written.
     """
 
     def __init__(self, stream: TextIO, *, is_shown: bool):
         self._stream = stream
-        self.is_shown = is_shown
+        self._is_shown = is_shown
         self._clearing = ""
 
     def show(
@@ -71,7 +71,7 @@ class ProgressLine:
             column: where the cursor stands, from 0.
             replicas: of the model, if it has some.
         """
-        if not self.is_shown or not progress.total:
+        if not self._is_shown or not progress.total:
             return
         text = progress_text(progress, replicas)
         if column + max(len(text), _ROOM) + 1 < width or column == 0:
@@ -88,6 +88,11 @@ class ProgressLine:
         if self._clearing:
             self._write(self._clearing)
             self._clearing = ""
+
+    def close(self) -> None:
+        """Close the stream, if anything could be written to it."""
+        if self._is_shown:
+            self._stream.close()
 
     def _write(self, text: str) -> None:
         self._stream.write(text)
