@@ -41,11 +41,12 @@ class StopPlan:
     cases: tuple[str, ...]
 
     def difference(self, other: "StopPlan") -> str | None:
-        """Name the first thing in which two plans of a suite differ, with both values; None if they are one."""
+        """Name the first thing in which two plans differ, with both values if a person can read them; else None."""
         for name, words in _WORDS.items():
             own, others = getattr(self, name), getattr(other, name)
             if own != others:
-                return f"{words} ({others}, now {own})" if isinstance(own, str | int | float) else words
+                is_readable = isinstance(own, str | int | float) and name not in _DIGESTS
+                return f"{words} ({others}, now {own})" if is_readable else words
         return None
 
 
@@ -61,6 +62,7 @@ _WORDS = {
     "levels": "levels",
     "family": "number of suites",
 }
+_DIGESTS = {"order_of", "units_sha256"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
