@@ -75,6 +75,7 @@ class ClusterModel(Opened):
                 break
             self._hand_out(call)
             self._receive(call)
+        call.is_halted = True
         halted = [member for member in self._crew.open if member.running]
         for member in halted:
             self._actors.halt(member.actor, self._turn)
@@ -139,11 +140,12 @@ class ClusterModel(Opened):
             return
         if piece is None:
             member.running.popleft()
-            for place in running.left.values():
+            for place in () if call.is_halted else running.left.values():
                 call.deliver(place, AnswerError(cause="the replica ended its task without an answer to this request"))
             return
         for index, answer in piece:
-            if index in running.left:
+            is_stopped = isinstance(answer, AnswerError) and answer.cause == STOPPED
+            if index in running.left and not is_stopped:
                 place = running.left.pop(index)
                 member.answers += isinstance(answer, Answer)
                 call.deliver(place, _of_member(answer, member, call.work.losses(place)))
@@ -171,6 +173,7 @@ class _Call:
         self.requests = requests
         self.work = work
         self.results: dict[int, Answer | AnswerError] = {}
+        self.is_halted = False
         self._arrived = arrived
 
     @property
@@ -180,7 +183,7 @@ class _Call:
 
     def deliver(self, place: int, answer: Answer | AnswerError) -> None:
         """Keep the first answer to a request, and pass it on."""
-        if place in self.results or (isinstance(answer, AnswerError) and answer.cause == STOPPED):
+        if place in self.results:
             return
         self.results[place] = answer
         if self._arrived is not None:

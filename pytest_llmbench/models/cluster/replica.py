@@ -55,6 +55,7 @@ class Replica:
         self._settings = OpenSettings(concurrency=concurrency, timeout_s=timeout_s, root=Path(root))
         self._model: Model | None = None
         self._halt = threading.Event()
+        self._turn = 0
         self._halted_turn = 0
         self._lock = threading.Lock()
 
@@ -93,6 +94,7 @@ class Replica:
         with self._lock:
             if turn <= self._halted_turn:
                 return
+            self._turn = turn
             self._halt.clear()
         pieces: queue.SimpleQueue[tuple[int, Answer | AnswerError] | None] = queue.SimpleQueue()
         thread = threading.Thread(target=self._answer, args=(requests, pieces), daemon=True)
@@ -154,7 +156,8 @@ class Replica:
         """Stop within about a token what is answered, and do nothing for what waits of the turn."""
         with self._lock:
             self._halted_turn = max(self._halted_turn, turn)
-            self._halt.set()
+            if self._turn <= turn:  # it may come late, when the next call is at work
+                self._halt.set()
 
 
 def _cpu() -> str:

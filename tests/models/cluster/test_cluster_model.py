@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from pytest_llmbench.errors import ModelFault, ModelsFileFault, UsageFault
-from pytest_llmbench.models.base import Identity
+from pytest_llmbench.models.base import STOPPED, Identity, Opened
 from pytest_llmbench.models.catalog import Catalog
 from pytest_llmbench.models.cluster.actors import LostReplicaError
 from pytest_llmbench.models.cluster.crew import MOST_RESTARTS, Crew, wanted_replicas
@@ -74,6 +74,7 @@ class FakeActors:
     now: float = 0.0
     halted: list[int] = field(default_factory=list)
     is_closed: bool = False
+    stops: bool = False
 
     def nodes(self) -> Sequence[Node]:
         return self.found
@@ -106,7 +107,7 @@ class FakeActors:
                 actor.loses_after = None
                 yield LostReplicaError(actor.loss, "it is gone")
                 return
-            yield [(place, Answer(text=request.case, concurrency=2))]
+            yield [(place, AnswerError(cause=STOPPED) if self.stops else Answer(text=request.case, concurrency=2))]
 
     def answer_alone(self, actor: Actor, request: Request) -> Stream:
         return Stream([Answer(text=f"{request.case} alone")])
@@ -477,3 +478,47 @@ def test_a_halted_turn_is_not_begun() -> None:
 
     assert list(replica.answer(3, requests(2))) == []
     assert len([one for piece in replica.answer(4, requests(2)) for one in piece]) == 2
+
+
+class Halting(Opened):
+    """Is halted for an earlier call as it is at work, as Ray brings such a halt late."""
+
+    identity, concurrency = IDENTITY, 1
+
+    def __init__(self, replica: Replica, turn: int):
+        self._replica = replica
+        self._turn = turn
+
+    def answer(
+        self, requests: Sequence[Request], *, arrived: Any = None, halt: threading.Event | None = None
+    ) -> tuple[Answer | AnswerError, ...]:
+        self._replica.halt(self._turn)
+        stopped = halt is not None and halt.is_set()
+        return tuple(AnswerError(cause=STOPPED) if stopped else Answer(text="a") for _ in requests)
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("late_turn", "is_stopped"), [(3, False), (4, True)])
+def test_a_halt_that_comes_late_does_not_stop_the_next_turn(late_turn: int, is_stopped: bool) -> None:
+    """Else its requests would be "stopped" though nobody stopped them, and waited for without end."""
+    replica = Replica(b"", concurrency=None, timeout_s=None, root=".")
+    replica._model = Halting(replica, late_turn)
+
+    answers = [answer for piece in replica.answer(4, requests(2)) for _, answer in piece]
+
+    assert [isinstance(answer, AnswerError) for answer in answers] == [is_stopped] * 2
+
+
+def test_what_stops_by_itself_is_an_error() -> None:
+    """A replica that calls a request stopped, which nobody halted, leaves no request that is waited for without end."""
+    actors = two()
+    cluster = model(actors)
+    actors.stops = True
+
+    answers = cluster.answer(requests(4))
+
+    assert {answer.cause for answer in answers if isinstance(answer, AnswerError)} == {
+        "the replica ended its task without an answer to this request"
+    }

@@ -212,7 +212,7 @@ def test_usage_faults(entry, message):
 
 def test_ends_early():
     """A server that ends before it answers is a fault with its exit status, its last words and its log."""
-    entry = served(python("print('loading'); raise SystemExit('CUDA out of memory')"))
+    entry = served(python("print('loading', flush=True); raise SystemExit('CUDA out of memory')"))
 
     with pytest.raises(ModelFault) as raised:
         opened(entry)
