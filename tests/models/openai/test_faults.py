@@ -304,7 +304,12 @@ def test_nobody_there(openai_model, openai_requests):
     """Who starts meanwhile is waited for as long as one request has attempts, and not so long for each of the others."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))  # bound but not listening: refuses
-        model = openai_model(base_url=f"http://127.0.0.1:{unused.getsockname()[1]}/v1", concurrency=1, max_retries=1)
+        model = openai_model(
+            base_url=f"http://127.0.0.1:{unused.getsockname()[1]}/v1",
+            concurrency=1,
+            max_retries=1,
+            policy=RetryPolicy(base_s=0),  # no drawn pause: the first is at its end before the second has a turn
+        )
 
         first, later = model.answer(openai_requests("a", "b"))
 
