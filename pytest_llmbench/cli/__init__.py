@@ -8,7 +8,6 @@ import io
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
-from pathlib import Path
 from typing import Any, NoReturn
 
 from pytest_llmbench.errors import LlmbenchError
@@ -94,8 +93,6 @@ def main(arguments: Sequence[str] | None = None, commands: Mapping[str, tuple[st
     words = sys.argv[1:] if arguments is None else arguments
     try:
         options = _parser(words, commands).parse_args(words)
-        if isinstance(getattr(options, "root", None), Path):  # where suites find functions, as they do in a run
-            sys.path.insert(0, str(options.root))
         status: int = options.run(options)
     except LlmbenchError as fault:
         from pytest_llmbench.cli.output import warn

@@ -81,9 +81,11 @@ class Client:
         if self._session is not None:
             return
         import aiohttp
+        from yarl import URL
 
         self._aiohttp = aiohttp
         self._envelope: Envelope = await envelope_of(self._endpoint, self._path)
+        self._address: Any = URL(self._envelope.url, encoded=True)
         parts = urlsplit(self._envelope.url)
         self._proxy = None if self._endpoint.is_loopback else proxy_for(parts)  # no proxy can reach our loopback
         self._session = aiohttp.ClientSession(
@@ -118,12 +120,10 @@ class Client:
 
     async def _sent(self, body: bytes, attempts: int) -> Any:
         """Send a body, following redirects on the same host only: the headers hold its key."""
-        from yarl import URL
-
-        url = self._envelope.url
+        address, url = self._address, self._envelope.url
         for _ in range(MOST_REDIRECTS):
             response = await self._session.post(
-                URL(url, encoded=True),
+                address,
                 data=body if len(body) < LONG_BODY else io.BytesIO(body),
                 headers=self._envelope.headers_of(attempts),
                 allow_redirects=False,
@@ -140,7 +140,7 @@ class Client:
                     "which is not followed, since the key is for this host; set base_url to the address itself",
                     status=status,
                 )
-            url = place
+            address, url = type(address)(place, encoded=True), place
         raise Failure(f"more than {MOST_REDIRECTS} redirects, one after another")
 
     def _broken(self, fault: BaseException) -> Failure:
