@@ -8,6 +8,7 @@ from pytest_llmbench.cli.output import print_lines
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.importers import databases, written
 from pytest_llmbench.importers.base import Imported
+from pytest_llmbench.importers.drawn import Sample, drawn
 from pytest_llmbench.importers.kinds import KINDS, kind_of
 from pytest_llmbench.importers.source import Folder
 from pytest_llmbench.report.format import counted
@@ -29,6 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--trust-code", action="store_true", help="let code of the source run; no kind of source runs any yet"
     )
+    parser.add_argument("--limit", type=_count, metavar="N", help="take a sample of N cases; needs --seed")
+    parser.add_argument("--seed", type=int, metavar="S", help="number that the sample of --limit is drawn with")
     parser.add_argument("--dry-run", action="store_true", help="show what would be written, and write nothing")
     parser.add_argument("--update", action="store_true", help="renew a suite, keeping the ids of unchanged cases")
 
@@ -40,6 +43,7 @@ def run(options: argparse.Namespace) -> int:
         raise UsageFault(f"-o {target}: a suite file ends in .yaml.")
     if not ID_PATTERN.fullmatch(target.stem) or target.stem in RESERVED_MARKS or target.stem.startswith("_"):
         raise UsageFault(f'-o {target}: "{target.stem}" becomes the name of the suite; use letters, digits, "-".')
+    sample = _sample(options)
     kind = kind_of(options.source, options.kind)
     folder = Folder(root=options.source if options.source.is_dir() else options.source.parent)
     imported = written.without_secrets(kind.read(options.source, folder))
@@ -50,6 +54,8 @@ def run(options: argparse.Namespace) -> int:
         way_out = "--partial leaves out the cases concerned" if n_cases else "no case is left"
         print_lines([f"nothing written: {counted(len(unmapped), 'construct')} not mapped; {way_out}"])
         return 1
+    if sample is not None:
+        imported = drawn(imported, sample)
     provenance = written.Provenance(kind=kind.name, path=_name(imported, options.source), sha256=folder.sha256)
     files = written.files_of(imported, target, provenance, is_update=options.update)
     folders = databases.missing(imported.databases, databases.folder_for(target))
@@ -64,6 +70,25 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise argparse.ArgumentTypeError(f'"{text}" is no whole number of at least 1')
+    return int(text)
+
+
+def _sample(options: argparse.Namespace) -> Sample | None:
+    """Read the sample that is asked for.
+
+    Raises:
+        UsageFault: a number without a seed, or a seed without a number.
+    """
+    if (options.limit is None) != (options.seed is None):
+        missing = "--seed S" if options.seed is None else "--limit N"
+        why = "the first cases of a sorted source are no sample of it" if options.seed is None else "nothing is drawn"
+        raise UsageFault(f"{missing} is missing: {why}; pass --limit N and --seed S together.")
+    return None if options.limit is None else Sample(limit=options.limit, seed=options.seed)
+
+
 def _name(imported: Imported, source: Path) -> str:
     return imported.files[0].name if imported.files else source.name
 
@@ -73,7 +98,8 @@ def _report(files: written.Files, imported: Imported, *, is_dry: bool) -> Iterat
     for target in files.targets:
         suite = target.suite
         left_out = f", {counted(len(suite.left_out), 'case')} left out" if suite.left_out else ""
-        yield f"{word} {target.path}: {counted(len(suite.cases), 'case')}{left_out}"
+        of = f" drawn from {suite.about['drawn_from']}" if "drawn_from" in suite.about else ""
+        yield f"{word} {target.path}: {counted(len(suite.cases), 'case')}{of}{left_out}"
     suites = {target.path for target in files.targets}
     yield from (f"{word} {path}" for path in files.texts if path not in suites)
     for target in files.targets:

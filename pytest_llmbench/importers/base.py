@@ -60,7 +60,8 @@ class ImportedCase:
     """A case as a suite will hold it.
 
     `name` is what the peer calls it, for its id; `keyed_by` are the inputs that make an id where it has no name.
-    `given` is how the source holds it, for the file of what is left out.
+    `given` is how the source holds it, for the file of what is left out.  `database` names the one it needs of
+    `Imported.databases`.
     """
 
     inputs: Mapping[str, Json]
@@ -72,6 +73,7 @@ class ImportedCase:
     tags: tuple[str, ...] = ()
     fields: Mapping[str, Json] = field(default_factory=dict)
     given: Any = None
+    database: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

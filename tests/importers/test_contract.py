@@ -220,3 +220,30 @@ def test_a_member_of_a_reply_is_a_path(import_of: Import, tmp_path: Path) -> Non
 
     assert '    url = "http://127.0.0.1/chat"' in lines
     assert '    reply = { text = "$.choices[0].text" }' in lines
+
+
+def test_a_sample_is_the_same_each_time(import_of: Import, tmp_path: Path) -> None:
+    """The seed decides the cases, not their places: a row in front changes at most one of them."""
+    words = ["one", "two", "three", "four", "five", "six", "seven", "eight"]
+    rows = "".join(row(q) for q in words)
+    _, lines = import_of(config(tmp_path, rows), "--limit", "3", "--seed", "7")
+    first = ids(written(tmp_path))
+
+    import_of(config(tmp_path, row("zero") + rows), "--limit", "3", "--seed", "7", "--update")
+
+    assert lines[0] == "wrote TMP/cases/s.yaml: 3 cases drawn from 8"
+    assert [q for q in words if q in first] == list(first) != words[:3]
+    assert len(set(first) & set(ids(written(tmp_path)))) >= 2
+    source = written(tmp_path).suite.source
+    assert source is not None
+    assert source.about == {"limit": 3, "seed": 7, "drawn_from": 9}
+
+
+@pytest.mark.parametrize("options", [("--limit", "3"), ("--seed", "7")])
+def test_a_sample_needs_its_seed(options: tuple[str, str], import_of: Import, tmp_path: Path) -> None:
+    """A number without a seed is wrong usage, and so is a seed without a number."""
+    status, lines = import_of(config(tmp_path, row("one")), *options)
+
+    assert status == 2
+    assert lines[0].endswith("pass --limit N and --seed S together.")
+    assert not (tmp_path / "cases").exists()

@@ -56,6 +56,17 @@ def test_epochs_are_samples_and_shapes_are_suites(import_of: Import, tmp_path: P
     assert [json.loads(one)["answer"] for one in answers] == ["yes", "perhaps"]
 
 
+def test_a_sample_keeps_the_answers_of_its_cases(import_of: Import, tmp_path: Path) -> None:
+    """Answers and verdicts of the cases that are drawn go with them, and no others."""
+    status, lines = import_of(LOGS / "match-end.eval", "--limit", "5", "--seed", "1")
+
+    assert (status, lines[-1]) == (0, "s: 5 of 5 verdicts of the source are the same here")
+    loaded = load_suite(tmp_path / "cases" / "s.yaml")
+    assert loaded is not None
+    answers = (tmp_path / "cases" / "s.answers.jsonl").read_text(encoding="utf-8").split("\n")[:-1]
+    assert [json.loads(one)["case"] for one in answers] == [case.id for case in loaded.suite.cases]
+
+
 def test_a_scorer_without_an_equal_is_refused(import_of: Import, tmp_path: Path) -> None:
     """`exact` normalises words as no check does."""
     status, lines = import_of(LOGS / "exact.eval")

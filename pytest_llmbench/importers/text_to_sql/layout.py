@@ -143,7 +143,7 @@ class Questions:
             notes=(_NOTE,),
             is_data_file=True,
         )
-        used = {case.checks[0]["sql"]["database"] for case in self._cases}
+        used = {case.database for case in self._cases}
         databases = {
             name: proof.database.files
             for name, proof in sorted(self._proofs.items())
@@ -176,6 +176,7 @@ class Questions:
             checks=[check],
             tags=tuple(one for one in dict.fromkeys(tags) if one),
             given=dict(row),
+            database=name,
         )
 
     def _proof(self, name: str, place: Place) -> Proof:
