@@ -7,7 +7,7 @@ from pytest_llmbench.gate.baselines import Baseline, PlannedCase
 from pytest_llmbench.gate.comparison import Key, Kind, index, role_pairs
 from pytest_llmbench.gate.early import SMALLEST_SUITE, StopMode
 from pytest_llmbench.gate.settings import GateSettings
-from pytest_llmbench.gate.stops import plan_suite, runs_digest
+from pytest_llmbench.gate.stops import StopTerms, plan_suite, runs_digest
 from pytest_llmbench.results.records import Record, Run
 from pytest_llmbench.results.stops import StopPlan
 from pytest_llmbench.values import GateKind
@@ -51,16 +51,9 @@ def plan_stops(
         UsageFault: no role of the baseline pairs with one of the run.
     """
     runs, groups = all_runs(baselines), list(_groups(baselines[0].run, planned, settings))
+    terms = StopTerms(mode=mode, samples=samples, margin=settings.margin, family=len(groups))
     plans = tuple(
-        plan_suite(
-            group.key,
-            group.clusters,
-            mode=mode,
-            samples=samples,
-            margin=settings.margin,
-            family=len(groups),
-            digest=runs_digest(runs, group.baseline_role),
-        )
+        plan_suite(group.key, group.clusters, terms, digest=runs_digest(runs, group.baseline_role))
         for group in groups
         if not group.asks_itself
     )

@@ -58,40 +58,41 @@ def units_digest(units: Iterable[str]) -> str:
     return sha256("\0".join(sorted(units)).encode()).hexdigest()
 
 
-def plan_suite(
-    key: tuple[str, str],
-    clusters: Mapping[str, str | None],
-    *,
-    mode: StopMode,
-    samples: int,
-    margin: float,
-    family: int,
-    digest: str,
-) -> StopPlan:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopTerms:
+    """What the suites of a run have in common: when to stop, the answers a case, and the rule of the gate.
+
+    `margin` is a share of score; `family` the number of suites among which a loss counts.
+    """
+
+    mode: StopMode
+    samples: int
+    margin: float
+    family: int
+
+
+def plan_suite(key: tuple[str, str], clusters: Mapping[str, str | None], terms: StopTerms, *, digest: str) -> StopPlan:
     """Plan when a suite is looked at.
 
     Args:
         key: suite and role.
         clusters: of the cases that both sides will have.
-        mode: when to stop.
-        samples: answers a case.
-        margin: a share of score.
-        family: the number of suites among which a loss counts.
+        terms: of the run.
         digest: of the baseline.
     """
     names = dict.fromkeys(_unit(case, cluster) for case, cluster in clusters.items())
-    looks = looks_of(len(names), samples)
+    looks = looks_of(len(names), terms.samples)
     return StopPlan(
         suite=key[0],
         role=key[1],
-        mode=mode,
+        mode=terms.mode,
         rule=RULE,
         units=len(names),
-        samples=samples,
+        samples=terms.samples,
         looks=looks,
         levels=tuple(round(level, 9) for level in levels_of(looks)),
-        family=family,
-        margin=margin,
+        family=terms.family,
+        margin=terms.margin,
         order_of=digest,
         units_sha256=units_digest(names),
         cases=tuple(case for unit in _in_order(key[0], clusters, digest) for case in unit),

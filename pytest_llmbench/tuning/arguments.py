@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_llmbench.tuning.kinds import KINDS, StageKind
-from pytest_llmbench.tuning.recipe import StageKeys
+from pytest_llmbench.tuning.recipe import Recipe, StageKeys
 
 PASS_TOKENS = 2048
 """Tokens that one device computes at once, at most, unless a row is longer: what is over is accumulated."""
@@ -85,27 +85,26 @@ def steps_of(stage: StageKeys, rows: int) -> int:
 
 
 def arguments_of(
-    stage: StageKeys, division: Division, *, rows: int, max_length: int, max_tokens: int, seed: int, has_lora: bool
+    stage: StageKeys, recipe: Recipe, division: Division, *, rows: int, max_length: int, max_tokens: int
 ) -> dict[str, Any]:
     """Give the arguments that do not depend on the device, those of the recipe's `trl` last.
 
     Args:
         stage: of the recipe.
-        division: of its batch.
+        recipe: the whole, for its seed and whether an adapter is trained.
+        division: of the stage's batch.
         rows: of its data.
         max_length: tokens of a sequence, for stages that do not sample.
         max_tokens: tokens of a sampled answer.
-        seed: of the recipe.
-        has_lora: an adapter is trained.
     """
     facts = KINDS[stage.kind]
     steps = steps_of(stage, rows)
     found: dict[str, Any] = {
-        "learning_rate": stage.rate(has_lora=has_lora),
+        "learning_rate": stage.rate(has_lora=recipe.lora is not None),
         "per_device_train_batch_size": division.per_device,
         "gradient_accumulation_steps": division.accumulation,
-        "seed": seed,
-        "data_seed": seed,
+        "seed": recipe.seed,
+        "data_seed": recipe.seed,
         "report_to": "none",
         "logging_steps": 1,
         "logging_nan_inf_filter": False,

@@ -36,6 +36,18 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StageSize:
+    """How much a stage has to learn: its rows, their tokens, and the tokens of an answer as the suites have it.
+
+    `sizes` are None where the tokens cannot be counted, and the context of the model is taken.
+    """
+
+    n_rows: int
+    sizes: RowSizes | None
+    max_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StagePlan:
     """One stage, planned. `name` is that of its folder; `sizes` are None where the tokenizer is not here.
 
@@ -72,10 +84,8 @@ def plan_stage(
     stage: StageKeys,
     recipe: Recipe,
     *,
-    n_rows: int,
-    sizes: RowSizes | None,
+    size: StageSize,
     shape: ModelShape | None,
-    max_tokens: int,
     machine: Machine,
 ) -> StagePlan:
     """Plan one stage.
@@ -84,30 +94,20 @@ def plan_stage(
         name: of its folder.
         stage: of the recipe.
         recipe: the whole.
-        n_rows: rows of its data.
-        sizes: their tokens; None where they cannot be counted, and the context of the model is taken.
+        size: of its data.
         shape: sizes of the base; None where they are not known.
-        max_tokens: of an answer, as the suites have it.
         machine: what there is.
 
     Raises:
         UsageFault: the batch does not divide, or rows are too long.
     """
     context = shape.context if shape is not None else 2048
-    longest = sizes.longest if sizes is not None else context
+    longest = size.sizes.longest if size.sizes is not None else context
     processes = 1 if recipe.launch is None else recipe.launch.processes
     division = _division(name, stage, processes, longest)
-    max_length = _max_length(name, stage, sizes, context, longest)
-    answer_tokens = stage.max_tokens or max_tokens
-    arguments = arguments_of(
-        stage,
-        division,
-        rows=n_rows,
-        max_length=max_length,
-        max_tokens=answer_tokens,
-        seed=recipe.seed,
-        has_lora=recipe.lora is not None,
-    )
+    max_length = _max_length(name, stage, size.sizes, context, longest)
+    answer_tokens = stage.max_tokens or size.max_tokens
+    arguments = arguments_of(stage, recipe, division, rows=size.n_rows, max_length=max_length, max_tokens=answer_tokens)
     tokens = division.per_device * longest
     here, on_gpu = (
         None if shape is None else memory_sum(shape, training_of(recipe, stage, shape, tokens, is_on_cpu=is_on_cpu))
@@ -116,9 +116,9 @@ def plan_stage(
     return StagePlan(
         name=name,
         stage=stage,
-        n_rows=n_rows,
-        sizes=sizes,
-        steps=steps_of(stage, n_rows),
+        n_rows=size.n_rows,
+        sizes=size.sizes,
+        steps=steps_of(stage, size.n_rows),
         division=division,
         max_length=max_length,
         memory=here,

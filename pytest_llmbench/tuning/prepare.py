@@ -14,7 +14,7 @@ from pytest_llmbench.tuning.base_model import BaseModel, choose_entry, known_sha
 from pytest_llmbench.tuning.kinds import KINDS
 from pytest_llmbench.tuning.launch import command_of, configuration, require_launch
 from pytest_llmbench.tuning.model_shape import ModelShape
-from pytest_llmbench.tuning.plan import Machine, StagePlan, check_recipe, memory_refusal, plan_stage
+from pytest_llmbench.tuning.plan import Machine, StagePlan, StageSize, check_recipe, memory_refusal, plan_stage
 from pytest_llmbench.tuning.recipe import Recipe, RecipeFault, StageKeys, load_recipe
 from pytest_llmbench.tuning.stage_data import Sources, load_sources, mixed_share, rows_of_stage, side_lines
 from pytest_llmbench.tuning.stage_rows import StageRows, measure
@@ -74,7 +74,8 @@ def prepare(path: Path, setting: Setting, *, is_plan: bool) -> Prepared:
     for number, stage in enumerate(recipe.stage, start=1):
         name = f"{number:02}-{stage.kind}"
         found = rows_of_stage(stage.kind, sources, style)
-        plans.append(_plan(name, stage, recipe, found, sources, base, shape, setting.machine))
+        size = _size(stage, found, sources.max_tokens, base)
+        plans.append(plan_stage(name, stage, recipe, size=size, shape=shape, machine=setting.machine))
         rows.append(found)
         remarks += _mixed(name, stage, sources, found)
     return Prepared(
@@ -164,31 +165,12 @@ def _refuse_sampling(recipe: Recipe, shape: ModelShape | None) -> None:
         )
 
 
-def _plan(
-    name: str,
-    stage: StageKeys,
-    recipe: Recipe,
-    found: StageRows,
-    sources: Sources,
-    base: BaseModel | None,
-    shape: ModelShape | None,
-    machine: Machine,
-) -> StagePlan:
-    answer_tokens = stage.max_tokens or sources.max_tokens
+def _size(stage: StageKeys, found: StageRows, max_tokens: int, base: BaseModel | None) -> StageSize:
     sizes = None
     if base is not None:
         with quiet_loading():
-            sizes = measure(found.rows, base.tokenizer, answer_tokens=answer_tokens)
-    return plan_stage(
-        name,
-        stage,
-        recipe,
-        n_rows=len(found.rows),
-        sizes=sizes,
-        shape=shape,
-        max_tokens=sources.max_tokens,
-        machine=machine,
-    )
+            sizes = measure(found.rows, base.tokenizer, answer_tokens=stage.max_tokens or max_tokens)
+    return StageSize(n_rows=len(found.rows), sizes=sizes, max_tokens=max_tokens)
 
 
 def _mixed(name: str, stage: StageKeys, sources: Sources, found: StageRows) -> list[str]:

@@ -8,7 +8,7 @@ import pytest
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.tuning.arguments import Division, arguments_of, divide, refused_argument, steps_of
 from pytest_llmbench.tuning.model_shape import KNOWN
-from pytest_llmbench.tuning.plan import Machine, StagePlan, memory_refusal, plan_stage
+from pytest_llmbench.tuning.plan import Machine, StagePlan, StageSize, memory_refusal, plan_stage
 from pytest_llmbench.tuning.recipe import Recipe, StageKeys
 from pytest_llmbench.tuning.stage_rows import RowSizes
 
@@ -26,7 +26,8 @@ def recipe_of(*stages: dict[str, Any], lora: bool = True, **more: Any) -> Recipe
 def plan(recipe: Recipe, sizes: RowSizes | None = None, machine: Machine = LAPTOP) -> StagePlan:
     stage = recipe.stage[0]
     sizes = sizes or RowSizes(total=17_300, longest=192, each=(100,) * 172 + (192,))
-    return plan_stage("01", stage, recipe, n_rows=173, sizes=sizes, shape=LLAMA, max_tokens=4, machine=machine)
+    size = StageSize(n_rows=173, sizes=sizes, max_tokens=4)
+    return plan_stage("01", stage, recipe, size=size, shape=LLAMA, machine=machine)
 
 
 @pytest.mark.parametrize(
@@ -75,12 +76,11 @@ def test_the_arguments_of_a_stage() -> None:
     assert (found["packing"], found["completion_only_loss"]) == (False, True)
     assert "max_length" not in arguments_of(
         StageKeys(kind="rloo"),
+        recipe,
         Division(per_device=8, accumulation=1),
         rows=1,
         max_length=0,
         max_tokens=4,
-        seed=0,
-        has_lora=True,
     )
 
 

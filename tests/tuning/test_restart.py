@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -11,7 +10,7 @@ from pytest_llmbench.models.catalog import Catalog
 from pytest_llmbench.models.entries import TransformersEntry
 from pytest_llmbench.tuning.base_model import BaseModel, choose_entry
 from pytest_llmbench.tuning.model_shape import KNOWN
-from pytest_llmbench.tuning.plan import Machine, plan_stage
+from pytest_llmbench.tuning.plan import Machine, StageSize, plan_stage
 from pytest_llmbench.tuning.recipe import Recipe
 from pytest_llmbench.tuning.stage_rows import StageRows
 from pytest_llmbench.tuning.tune import Tuning, Voice, _is_same, _places, _remove_changed, run
@@ -37,10 +36,10 @@ def tuning_of(root: Path, *rates: float) -> Tuning:
         shape=None,
         tokenizer=None,
     )
-    how: dict[str, Any] = {"sizes": None, "shape": KNOWN["huggyllama/llama-7b"], "max_tokens": 4}
+    size, shape = StageSize(n_rows=1, sizes=None, max_tokens=4), KNOWN["huggyllama/llama-7b"]
     machine = Machine(gpus=(), memory_gb=None)
     plans = tuple(
-        plan_stage(f"{place:02}-{stage.kind}", stage, recipe, n_rows=1, machine=machine, **how)
+        plan_stage(f"{place:02}-{stage.kind}", stage, recipe, size=size, shape=shape, machine=machine)
         for place, stage in enumerate(recipe.stage, start=1)
     )
     return Tuning(

@@ -6,7 +6,7 @@ import pytest
 
 from pytest_llmbench.models.catalog import Catalog
 from pytest_llmbench.tuning.base_model import choose_entry, known_shape
-from pytest_llmbench.tuning.plan import Machine, memory_refusal, plan_stage
+from pytest_llmbench.tuning.plan import Machine, StageSize, memory_refusal, plan_stage
 from pytest_llmbench.tuning.recipe import load_recipe
 
 ROOT = Path(__file__).parent.parent.parent
@@ -42,10 +42,8 @@ def test_a_recipe_fits_where_it_says(name: str, weights_gb: float, training_gb: 
         "01-sft",
         recipe.stage[0],
         recipe,
-        n_rows=173,
-        sizes=None,
+        size=StageSize(n_rows=173, sizes=None, max_tokens=4),
         shape=known_shape(spec.entry),
-        max_tokens=4,
         machine=machine,
     )
 
