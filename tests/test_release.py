@@ -3,8 +3,10 @@
 import re
 import subprocess
 import sys
+import threading
 import zipfile
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from runpy import run_path
 from typing import Any
@@ -114,3 +116,31 @@ def test_each_dependency_has_a_lowest_version() -> None:
     assert found["lowest"]("duckdb>=2,<3") == "duckdb==2"
     with pytest.raises(SystemExit, match="without a lowest version"):
         found["lowest"]("jinja2")
+
+
+class Pages(BaseHTTPRequestHandler):
+    """A server with one page, one that asks for a login, and none else."""
+
+    def do_GET(self) -> None:
+        self.send_response({"/here": 200, "/login": 403}.get(self.path, 404))
+        self.end_headers()
+
+    def log_message(self, *args: object) -> None:
+        """Print nothing."""
+
+
+def test_dead_links_of_the_documentation_are_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A page that is gone is named with the page that links to it; an address in code is an example."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Pages)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    home = f"http://127.0.0.1:{server.server_port}"
+    (tmp_path / "docs").mkdir()
+    text = f"[a]({home}/here) [b]({home}/gone#part) [c]({home}/login) `{home}/example`"
+    (tmp_path / "docs" / "page.md").write_text(text)
+
+    status = run_path(str(ROOT / ".ci" / "links.py"))["main"](tmp_path)
+
+    server.shutdown()
+    server.server_close()
+    assert capsys.readouterr().out == f"docs/page.md: {home}/gone: status 404\n3 links, 1 dead\n"
+    assert status == 1
