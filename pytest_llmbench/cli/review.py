@@ -4,27 +4,27 @@ Neither the model nor the grade is shown before the person has decided.  Half of
 answers, settled by their digest alone, are the random share: agreement is computed on these, for a
 choosing by the grade would bias it.  The other half gives the informative ones: where
 the samples or models of a case disagree, where the votes of a judge do, and where a score lies between right and wrong.
+
+With `--by-check` each check of an answer is decided by itself, and each key point; the grades of an answer come behind
+the last of them.
 """
 
 import argparse
 import getpass
 import hashlib
-import os
-import re
 import sys
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Protocol, TextIO
 
 from pytest_llmbench.cli.arguments import add_annotations
+from pytest_llmbench.cli.keys import Reviewer, keys_of
 from pytest_llmbench.cli.output import print_lines
 from pytest_llmbench.report.safe_text import clipped, visible
 from pytest_llmbench.report.transcript import answer_text
 from pytest_llmbench.results.annotations import Drawn, Mark, add_annotation, annotation_on, answer_key, read_annotations
+from pytest_llmbench.results.criteria import Criterion, check_names, criteria
 from pytest_llmbench.results.records import Record, Run, Sample
 from pytest_llmbench.results.run_file import read_run
 from pytest_llmbench.values import Outcome
@@ -45,6 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed", type=int, default=0, help="seed of the order; use the same one for all annotators of a run"
     )
+    parser.add_argument(
+        "--by-check", action="store_true", help="decide each check of an answer, and each key point, by itself"
+    )
     add_annotations(parser)
 
 
@@ -54,10 +57,10 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         RunFileFault, UsageFault: a file cannot be read or written.
     """
-    by, path = options.by or user_name(), options.verdicts
-    tally = review(read_run(options.run_file), path, keys_of(sys.stdin), _print, by=by, seed=options.seed)
+    way = Way(by=options.by or user_name(), seed=options.seed, is_by_check=options.by_check)
+    tally = review(read_run(options.run_file), options.verdicts, keys_of(sys.stdin), _print, way)
     counts = f"{tally.annotated} annotated, {tally.skipped} skipped, {tally.left} left"
-    _print(f"{counts}; the annotations of {by} are in {path}.")
+    _print(f"{counts}; the annotations of {way.by} are in {options.verdicts}.")
     return 0
 
 
@@ -65,16 +68,29 @@ def _print(text: str) -> None:
     print_lines([text])
 
 
-class Reviewer(Protocol):
-    """A person at a terminal, or a file in a test."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """Who annotates, in the order of which seed, and whether check by check."""
 
-    def key(self) -> str:
-        """Give the next key pressed, in lower case; empty at the end of the input."""
-        ...
+    by: str
+    seed: int = 0
+    is_by_check: bool = False
 
-    def line(self) -> str:
-        """Give the next line typed, without its end."""
-        ...
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What one mark is about: the whole answer, or what is named of it; and the grader's decision on that."""
+
+    check: str | None = None
+    point: str | None = None
+    criterion: Criterion | None = None
+
+    @property
+    def label(self) -> str:
+        """Name it."""
+        if self.point is not None:
+            return f'the point "{self.point}"' + (f' of "{self.check}"' if self.check is not None else "")
+        return "the whole answer" if self.check is None else f'the check "{self.check}"'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +110,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
-    """The counts of a session."""
+    """The counts of a session, of marks."""
 
     annotated: int
     skipped: int
@@ -144,7 +160,23 @@ def _in_blocks(by_promise: Sequence[str], by_chance: Sequence[str]) -> Iterator[
         random = random[size:]
 
 
-def review(run: Run, path: Path, reviewer: Reviewer, write: Callable[[str], None], *, by: str, seed: int = 0) -> Tally:
+def questions(candidate: Candidate, *, is_by_check: bool) -> tuple[Question, ...]:
+    """Give what a person is to decide on an answer; the only check of a case is the whole answer."""
+    if not is_by_check:
+        return (Question(),)
+    found = criteria(candidate.record, candidate.sample)
+    is_alone = len(check_names(found)) == 1
+    return tuple(
+        Question(
+            check=None if is_alone and one.point is None else one.check,
+            point=one.point,
+            criterion=None if is_alone and one.point is None else one,
+        )
+        for one in found
+    )
+
+
+def review(run: Run, path: Path, reviewer: Reviewer, write: Callable[[str], None], way: Way) -> Tally:
     """Ask a person about the answers of a run that they have not annotated yet, until the end or a `q`.
 
     Each annotation is in the file before the next answer is shown.
@@ -155,27 +187,57 @@ def review(run: Run, path: Path, reviewer: Reviewer, write: Callable[[str], None
     known = read_annotations(path)
     for fault in known.faults:
         write(visible(fault))
-    done = {annotation.key for annotation in known.annotations if annotation.by == by}
-    all_candidates = candidates(run.records, seed)
-    queue = [candidate for candidate in all_candidates if candidate.key not in done]
+    done = {annotation.about for annotation in known.annotations if annotation.by == way.by}
+    queue = list(_open_questions(candidates(run.records, way.seed), done, is_by_check=way.is_by_check))
     annotated = skipped = 0
-    for number, candidate in enumerate(queue, start=1):
-        write("\n".join(["", *_question(candidate, run, f"{number}/{len(queue)}")]))
+    for number, (candidate, asked) in enumerate(queue, start=1):
+        write("\n".join(["", *_shown(candidate, run, f"{number}/{len(queue)}", is_by_check=way.is_by_check)]))
+        decided: list[tuple[Question, Mark]] = []
+        is_stopped = False
+        for question, mark, note in _decisions(asked, reviewer, write):
+            is_stopped = question is None
+            if question is None:
+                break
+            if mark is None:
+                skipped += 1
+                continue
+            at = datetime.now(timezone.utc).isoformat(timespec="seconds")  # noqa: UP017 - one spelling on all Pythons
+            record, drawn = candidate.record, candidate.drawn
+            made = annotation_on(record, candidate.answer, mark, by=way.by, at=at, note=note, drawn=drawn)
+            add_annotation(path, replace(made, check=question.check, point=question.point))
+            decided.append((question, mark))
+        # shown before the last one is decided, the grade of a check would tell of the next
+        for question, mark in decided:
+            write(_reveal(candidate, question, mark))
+        annotated += len(decided)
+        if is_stopped:
+            break
+    n_asked = sum(len(asked) for _, asked in queue)
+    return Tally(annotated=annotated, skipped=skipped, left=n_asked - annotated - skipped)
+
+
+def _decisions(
+    asked: Sequence[Question], reviewer: Reviewer, write: Callable[[str], None]
+) -> Iterator[tuple[Question | None, Mark | None, str]]:
+    """Ask one question after another; no mark is a skip, no question the wish to stop."""
+    for question in asked:
+        if question.criterion is not None or len(asked) > 1:
+            write(visible(f"-- {question.label}"))
         decided = _decide(reviewer, write)
         if decided is None:
-            break
-        mark, note = decided
-        if mark is None:
-            skipped += 1
-            continue
-        at = datetime.now(timezone.utc).isoformat(timespec="seconds")  # noqa: UP017 - one spelling on all Pythons
-        add_annotation(
-            path,
-            annotation_on(candidate.record, candidate.answer, mark, by=by, at=at, note=note, drawn=candidate.drawn),
-        )
-        annotated += 1
-        write(_reveal(candidate, mark))
-    return Tally(annotated=annotated, skipped=skipped, left=len(queue) - annotated - skipped)
+            yield None, None, ""
+            return
+        yield question, *decided
+
+
+def _open_questions(
+    found: Iterable[Candidate], done: Container[tuple[str, str | None, str | None]], *, is_by_check: bool
+) -> Iterator[tuple[Candidate, tuple[Question, ...]]]:
+    for candidate in found:
+        asked = questions(candidate, is_by_check=is_by_check)
+        left = tuple(question for question in asked if (candidate.key, question.check, question.point) not in done)
+        if left:
+            yield candidate, left
 
 
 def _decide(reviewer: Reviewer, write: Callable[[str], None]) -> tuple[Mark | None, str] | None:
@@ -194,7 +256,7 @@ def _decide(reviewer: Reviewer, write: Callable[[str], None]) -> tuple[Mark | No
     return None
 
 
-def _question(candidate: Candidate, run: Run, place: str) -> Iterator[str]:
+def _shown(candidate: Candidate, run: Run, place: str, *, is_by_check: bool) -> Iterator[str]:
     record = candidate.record
     yield visible(f"== {place}  {record.suite}/{record.case}")
     prompt = run.facts.prompts.get(record.prompt_sha256)
@@ -203,6 +265,9 @@ def _question(candidate: Candidate, run: Run, place: str) -> Iterator[str]:
     expected = candidate.sample.parts.get("expected")
     if isinstance(expected, str):
         yield from _block("expected", expected)
+    asked = run.facts.expected.get(record.case_sha256)
+    if is_by_check and asked is not None:
+        yield from _block("asked", asked)
     yield from _block("answer", answer_text(candidate.sample))
 
 
@@ -216,81 +281,18 @@ def _block(label: str, text: str) -> Iterator[str]:
     yield from (f"   {line}".rstrip() for line in visible(clipped(text, _MAX_CHARACTERS)).split("\n"))
 
 
-def _reveal(candidate: Candidate, mark: Mark) -> str:
-    record, sample = candidate.record, candidate.sample
-    is_same = (mark is Mark.PASS) == (sample.outcome is Outcome.PASSED)
-    grade = f"{record.role}, {record.grader}: {sample.outcome} ({sample.reason}, score {sample.score or 0:.2f})"
-    return visible(f"{mark}. {grade}{'' if is_same else ' - the grader disagrees'}: {sample.explanation}")
-
-
-_END = "\x04"
-_SEQUENCE = re.compile(r"\x1b(?:\[[0-9;?]*[ -~]?|O.|.)?")
-"""What an arrow or a function key sends: ESC [ A, and its A must not become a mark."""
-
-
-class PipedKeys:
-    """Keys from a stream that is no terminal: each character but blanks is one; a note ends with its line."""
-
-    def __init__(self, stream: TextIO):
-        self._stream = stream
-
-    def key(self) -> str:
-        """Give the next character that is no blank, in lower case; empty at the end."""
-        while (read := self._stream.read(1)) and read.isspace():
-            pass
-        return read.lower()
-
-    def line(self) -> str:
-        """Give the rest of the line, or the next one if nothing is left of this."""
-        return self._stream.readline().strip() or self._stream.readline().strip()
-
-
-class TerminalKeys:
-    """Keys of a terminal, without Enter. It is in its usual mode whenever nobody waits for a key."""
-
-    def __init__(self, stream: TextIO):
-        self._stream = stream
-        self._pressed: deque[str] = deque()
-
-    def key(self) -> str:
-        """Wait for a key; empty for Ctrl-D and Ctrl-C. What arrows and function keys send is no key."""
-        while not self._pressed:
-            try:
-                with _single_keys(self._stream.fileno()):
-                    burst = os.read(self._stream.fileno(), 64).decode("utf-8", "replace")
-            except KeyboardInterrupt:
-                return ""
-            if not burst or burst.startswith(_END):
-                return ""
-            self._pressed.extend("".join(_SEQUENCE.sub("", burst).split()).lower())
-        return self._pressed.popleft()
-
-    def line(self) -> str:
-        """Give a line typed, with the terminal's own editing."""
-        return self._stream.readline().rstrip("\n")
-
-
-@contextmanager
-def _single_keys(descriptor: int) -> Iterator[None]:
-    """Have a terminal give each key at once and unseen, and put it back whatever happens."""
-    import termios
-    import tty
-
-    before = termios.tcgetattr(descriptor)
-    try:
-        tty.setcbreak(descriptor, termios.TCSADRAIN)
-        yield
-    finally:
-        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
-
-
-def keys_of(stream: TextIO) -> Reviewer:
-    """Give the keys of a stream: single ones where it is a terminal that can do so."""
-    try:
-        import termios  # noqa: F401 - Windows has none; there Enter follows each key
-    except ImportError:
-        return PipedKeys(stream)
-    return TerminalKeys(stream) if stream.isatty() else PipedKeys(stream)
+def _reveal(candidate: Candidate, question: Question, mark: Mark) -> str:
+    record, sample, criterion = candidate.record, candidate.sample, question.criterion
+    if criterion is None:
+        is_passed, of_what = sample.outcome is Outcome.PASSED, ""
+        grade = f"{record.grader}: {sample.outcome} ({sample.reason}, score {sample.score or 0:.2f})"
+        explanation = f": {sample.explanation}"
+    else:
+        is_passed, of_what, explanation = criterion.passed is True, f" for {question.label}", ""
+        grade = f"{criterion.grader}: {Outcome.PASSED if is_passed else Outcome.FAILED}"
+    is_same = (mark is Mark.PASS) == is_passed
+    disagrees = "" if is_same else " - the grader disagrees"
+    return visible(f"{mark}{of_what}. {record.role}, {grade}{disagrees}{explanation}")
 
 
 def user_name() -> str:

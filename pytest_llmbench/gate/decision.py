@@ -36,6 +36,7 @@ from pytest_llmbench.gate.smoke import (
 )
 from pytest_llmbench.gate.stops import CannotRepeat
 from pytest_llmbench.gate.training import training_effect, training_notes
+from pytest_llmbench.results.calibrated_checks import uncalibrated_suites
 from pytest_llmbench.results.grader_agreement import untrusted_graders
 from pytest_llmbench.results.records import Run, SuiteInfo
 from pytest_llmbench.stats import mean
@@ -127,7 +128,11 @@ def untrusted_suites(runs: Sequence[Run], settings: GateSettings) -> dict[str, s
     if len(runs) > 1 and Kind.GATE not in settings.allowed:
         suites = tuple(_with_trust_of(suite_info(runs[0].facts, suite.suite), suite) for suite in suites)
     advice = {suite.suite: "its file has `gate: advice`" for suite in suites if suite.gate is GateKind.ADVICE}
-    return {**untrusted_graders(records, suites, settings.people), **advice}
+    judged = uncalibrated_suites(records, suites, settings.people)
+    # `trust` is asked of each judged check of a suite, and else of its grader as a whole
+    others = [suite for suite in suites if suite.suite not in judged]
+    uncalibrated = {suite: why for suite, why in judged.items() if why is not None}
+    return {**untrusted_graders(records, others, settings.people), **uncalibrated, **advice}
 
 
 def _with_trust_of(old: SuiteInfo | None, new: SuiteInfo) -> SuiteInfo:

@@ -1,8 +1,9 @@
 """The annotations of answers by people: a file of JSON lines, kept and reviewed like code.
 
 An annotation belongs to a case as it was judged and to the very text of an answer, so it survives
-re-runs and renamed models, and never leaks onto a changed answer.  The file is only ever added to;
-of several by one person on one answer the last counts.
+re-runs and renamed models, and never leaks onto a changed answer.  It is about the whole answer, or about one
+requirement of it: a check, or a point of a check for key points.  The file is only ever added to; of several by one
+person on the same the last counts.
 """
 
 import hashlib
@@ -20,6 +21,9 @@ DEFAULT_FILE = Path("verdicts.jsonl")
 
 _JSON_NAMES = {"mark": "verdict"}
 """The names in the file of fields that are called otherwise here."""
+
+_NAMES_OF_PARTS = ("check", "point")
+"""Fields that are absent in the file where the annotation is about the whole answer."""
 
 
 class Mark(StrEnum):
@@ -42,7 +46,7 @@ class Annotation:
     """One person's mark for one answer.
 
     `key` is the digest of case and answer, `at` an ISO time, `drawn` None where it is not known how the answer was
-    chosen.
+    chosen.  `check` and `point` name what the mark is about; both are None where it is about the whole answer.
     """
 
     key: str
@@ -55,6 +59,13 @@ class Annotation:
     at: str
     note: str = ""
     drawn: Drawn | None = None
+    check: str | None = None
+    point: str | None = None
+
+    @property
+    def about(self) -> tuple[str, str | None, str | None]:
+        """What it is about: the digest of case and answer, and the names of check and point."""
+        return self.key, self.check, self.point
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +113,7 @@ def add_annotation(path: Path, annotation: Annotation) -> None:
         UsageFault: it cannot be written.
     """
     written = {_JSON_NAMES.get(name, name): getattr(annotation, name) for name in Annotation.__dataclass_fields__}
+    written = {name: value for name, value in written.items() if value is not None or name not in _NAMES_OF_PARTS}
     line = json.dumps(written, ensure_ascii=False)
     try:
         with path.open("a+b") as file:
@@ -136,7 +148,7 @@ def read_annotations(path: Path) -> AnnotationFile:
         content = path.read_bytes() if path.exists() else b""
     except OSError as fault:
         raise UsageFault(f"{path}: cannot be read: {fault.strerror}.") from None
-    counted: dict[tuple[str, str], Annotation] = {}
+    counted: dict[tuple[object, str], Annotation] = {}
     faults: list[str] = []
     for number, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
         if not line.strip():
@@ -146,8 +158,8 @@ def read_annotations(path: Path) -> AnnotationFile:
         except ValueError as fault:
             faults.append(f"{path}:{number}: this line is not an annotation and is left out: {_cause(fault)}.")
         else:
-            counted.pop((annotation.key, annotation.by), None)
-            counted[annotation.key, annotation.by] = annotation
+            counted.pop((annotation.about, annotation.by), None)
+            counted[annotation.about, annotation.by] = annotation
     return AnnotationFile(annotations=tuple(counted.values()), faults=tuple(faults))
 
 
@@ -165,6 +177,9 @@ def _from_json(found: Any) -> Annotation:
             raise ValueError(f'it has no "{name}"' if name not in found else f'its "{name}" is not a text')
     if answer_sha256(found["answer"]) != found["answer_sha256"]:
         raise ValueError('its "answer" was changed: it does not match "answer_sha256"')
+    for name in _NAMES_OF_PARTS:
+        if not isinstance(found.get(name), str | None):
+            raise ValueError(f'its "{name}" is not a text')
     if found.get("verdict") not in tuple(Mark):
         raise ValueError(f'its "verdict" is {json.dumps(found.get("verdict"))}; it must be {", ".join(Mark)}')
     drawn = found.get("drawn")
@@ -173,4 +188,6 @@ def _from_json(found: Any) -> Annotation:
         mark=Mark(found["verdict"]),
         note=str(found.get("note") or ""),
         drawn=Drawn(drawn) if drawn in tuple(Drawn) else None,
+        check=found.get("check"),
+        point=found.get("point"),
     )

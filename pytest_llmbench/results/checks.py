@@ -28,10 +28,15 @@ class CheckPart:
 
 def check_parts(parts: Mapping[str, Json]) -> tuple[CheckPart, ...]:
     """Give the checks of a grade; none where it has no such parts."""
+    return tuple(map(_part, check_entries(parts)))
+
+
+def check_entries(parts: Mapping[str, Json]) -> tuple[Mapping[str, Json], ...]:
+    """Give the checks of a grade as they stand in its parts; none where it has no such parts."""
     listed = parts.get(CHECKS)
     if not isinstance(listed, Sequence) or isinstance(listed, str):
         return ()
-    return tuple(_part(entry) for entry in listed if isinstance(entry, Mapping) and isinstance(entry.get("name"), str))
+    return tuple(entry for entry in listed if isinstance(entry, Mapping) and isinstance(entry.get("name"), str))
 
 
 def label_parts(parts: Mapping[str, Json]) -> Mapping[str, Json]:

@@ -7,7 +7,7 @@ Source: Cohen's kappa (1960) with a percentile bootstrap; the corrected rate is 
 """
 
 from collections import Counter
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -29,16 +29,13 @@ class Pair:
     record: Record
     sample: Sample
     annotation: Annotation
+    grader_passes: bool
+    """Whether the grader calls the answer right, or the part of it that is annotated."""
 
     @property
     def people_pass(self) -> bool:
-        """Whether people call the answer right."""
+        """Whether people do."""
         return self.annotation.mark is Mark.PASS
-
-    @property
-    def grader_passes(self) -> bool:
-        """Whether the grader does."""
-        return self.sample.outcome is Outcome.PASSED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,13 +61,18 @@ class GraderAgreement:
 
     @property
     def n(self) -> int:
-        """The number of answers compared."""
+        """The number of annotations compared."""
         return len(self.pairs)
+
+    @property
+    def n_answers(self) -> int:
+        """The number of answers compared, of which several points may be annotated."""
+        return len({pair.annotation.key for pair in self.pairs})
 
     @property
     def is_enough(self) -> bool:
         """Whether that is enough for a statement."""
-        return self.n >= ENOUGH
+        return self.n_answers >= ENOUGH
 
     @property
     def rate(self) -> float:
@@ -100,13 +102,14 @@ class Findings:
     """The result of comparing grades with annotations: the graders, and the annotations that match no answer.
 
     `older` are of cases that are in the runs with another answer or another form of the case, `foreign` of other
-    cases, `tied` answers on which people tie.
+    cases, `tied` answers on which people tie, `of_checks` of one check or point and not of the whole answer.
     """
 
     graders: tuple[GraderAgreement, ...]
     older: int
     foreign: int
     tied: int
+    of_checks: int = 0
 
 
 def measure_agreement(records: Sequence[Record], annotations: Iterable[Annotation]) -> Findings:
@@ -121,13 +124,15 @@ def measure_agreement(records: Sequence[Record], annotations: Iterable[Annotatio
     by_key: dict[str, list[Annotation]] = {}
     lost: Counter[str] = Counter()
     for annotation in annotations:
-        if annotation.key in answers:
+        if annotation.check is not None or annotation.point is not None:
+            lost["of_checks"] += 1
+        elif annotation.key in answers:
             by_key.setdefault(annotation.key, []).append(annotation)
         else:
             lost["older" if (annotation.suite, annotation.case) in cases else "foreign"] += 1
-    majorities = {key: _majority(several) for key, several in by_key.items()}
+    majorities = {key: majority(several) for key, several in by_key.items()}
     pairs = [
-        Pair(record=record, sample=sample, annotation=annotation)
+        Pair(record=record, sample=sample, annotation=annotation, grader_passes=sample.outcome is Outcome.PASSED)
         for key, annotation in majorities.items()
         if annotation is not None
         for record, sample in answers[key].values()
@@ -138,6 +143,7 @@ def measure_agreement(records: Sequence[Record], annotations: Iterable[Annotatio
         older=lost["older"],
         foreign=lost["foreign"],
         tied=sum(annotation is None for annotation in majorities.values()),
+        of_checks=lost["of_checks"],
     )
 
 
@@ -152,7 +158,8 @@ def _group(record: Record) -> tuple[str, str]:
     return record.suite, grader_name(record)
 
 
-def _majority(several: Sequence[Annotation]) -> Annotation | None:
+def majority(several: Sequence[Annotation]) -> Annotation | None:
+    """Give the mark of most people, the last of them; None where as many pass as not."""
     passes = [annotation for annotation in several if annotation.mark is Mark.PASS]
     others = [annotation for annotation in several if annotation.mark is not Mark.PASS]
     if len(passes) == len(others):
@@ -162,26 +169,41 @@ def _majority(several: Sequence[Annotation]) -> Annotation | None:
 
 def _agreement_of(group: tuple[str, str], pairs: Sequence[Pair], records: Sequence[Record]) -> GraderAgreement:
     suite, grader = group
-    own = [pair for pair in pairs if _group(pair.record) == group]
-    drawn = [pair for pair in own if pair.annotation.drawn is Drawn.RANDOM]
-    used = drawn or own
+    passes = [
+        (record.role, sample.outcome is Outcome.PASSED)
+        for record in records
+        if _group(record) == group
+        for sample in record.answered
+    ]
+    return agreement_of(suite, grader, [pair for pair in pairs if _group(pair.record) == group], passes)
+
+
+def agreement_of(suite: str, grader: str, pairs: Sequence[Pair], passes: Iterable[tuple[str, bool]]) -> GraderAgreement:
+    """Sum up the agreement on some answers.
+
+    Args:
+        suite: their suite.
+        grader: what graded them, as it is shown.
+        pairs: those that people annotated, at least one; the random share counts alone if there is one.
+        passes: of all answers that were graded, the role of the model and whether the grader passes it.
+    """
+    drawn = [pair for pair in pairs if pair.annotation.drawn is Drawn.RANDOM]
+    used = drawn or pairs
     marks = [(pair.people_pass, pair.grader_passes) for pair in used]
     rates: dict[str, list[bool]] = {}
-    for record in records:
-        if _group(record) == group:
-            passes = (sample.outcome is Outcome.PASSED for sample in record.answered)
-            rates.setdefault(record.role, []).extend(passes)
+    for role, passed in passes:
+        rates.setdefault(role, []).append(passed)
     return GraderAgreement(
         suite=suite,
         grader=grader,
         pairs=tuple(used),
-        not_random=len(own) - len(used),
+        not_random=len(pairs) - len(used),
         is_all_used=not drawn,
         kappa=kappa(marks),
         kappa_interval=kappa_interval(marks),
         tpr=_share([grader for people, grader in marks if people]),
         tnr=_share([not grader for people, grader in marks if not people]),
-        pass_rates=tuple((role, mean(passed)) for role, passed in rates.items() if passed),
+        pass_rates=tuple((role, mean(passed)) for role, passed in rates.items()),
     )
 
 
@@ -202,7 +224,7 @@ def untrusted_graders(
         agreement.suite: agreement
         for agreement in measure_agreement(_of_last_grader(records, required), annotations).graders
     }
-    reasons = ((suite, _why_untrusted(found.get(suite), trust)) for suite, trust in required.items())
+    reasons = ((suite, why_untrusted(found.get(suite), trust)) for suite, trust in required.items())
     return {suite: reason for suite, reason in reasons if reason is not None}
 
 
@@ -213,7 +235,8 @@ def _of_last_grader(records: Sequence[Record], suites: Container[str]) -> list[R
     return [record for record in of_suites if grader_name(record) == last[record.suite]]
 
 
-def _why_untrusted(found: GraderAgreement | None, required: Trust) -> str | None:
+def why_untrusted(found: GraderAgreement | None, required: Trust) -> str | None:
+    """Give why a grader may not gate a suite that requires this; None if it may."""
     wanted = f"the suite requires a kappa of {required.kappa:.2f} or more and a TNR of {required.tnr:.0%}"
     if found is None:
         return f"these answers have no annotations (write some with llmbench review RUN.json), and {wanted}"
@@ -251,13 +274,27 @@ def kappa_interval(pairs: Sequence[tuple[bool, bool]], seed: int = 0) -> tuple[f
     Resamples in which it is undefined are left out.
     """
     counts = [pairs.count(cell) for cell in _CELLS]
-    if _kappa(counts) is None:
-        return None
+
+    def drawn(random: Random) -> list[int]:
+        found = Counter(random.choices(range(4), counts, k=len(pairs)))
+        return [found[cell] for cell in range(4)]
+
+    return None if _kappa(counts) is None else _interval(drawn, seed)
+
+
+def kappa_of_clusters(clusters: Sequence[Sequence[tuple[bool, bool]]], seed: int = 0) -> tuple[float, float] | None:
+    """Give the interval as `kappa_interval` does, drawing whole clusters of pairs: those that are not independent."""
+    counts = [tuple(list(pairs).count(cell) for cell in _CELLS) for pairs in clusters]
+
+    def drawn(random: Random) -> list[int]:
+        return [sum(cells) for cells in zip(*random.choices(counts, k=len(counts)), strict=True)]
+
+    whole = [sum(cells) for cells in zip(*counts, strict=True)]
+    return None if not counts or _kappa(whole) is None else _interval(drawn, seed)
+
+
+def _interval(drawn: Callable[[Random], list[int]], seed: int) -> tuple[float, float]:
     random = Random(seed)  # noqa: S311 - a resample needs no secrets
-    found = []
-    for _ in range(_RESAMPLES):
-        drawn = Counter(random.choices(range(4), counts, k=len(pairs)))
-        value = _kappa([drawn[cell] for cell in range(4)])
-        if value is not None:
-            found.append(value)
+    values = (_kappa(drawn(random)) for _ in range(_RESAMPLES))
+    found = [value for value in values if value is not None]
     return quantile(found, 0.025), quantile(found, 0.975)

@@ -14,7 +14,8 @@ from typing import TextIO
 import pytest
 
 import factories
-from pytest_llmbench.cli.review import PipedKeys, Tally, TerminalKeys, candidates, keys_of, review
+from pytest_llmbench.cli.keys import PipedKeys, TerminalKeys, keys_of
+from pytest_llmbench.cli.review import Tally, Way, candidates, review
 from pytest_llmbench.results.annotations import Drawn, read_annotations
 from pytest_llmbench.results.records import Record, Run, RunInfo
 from pytest_llmbench.values import Message, Outcome, Prompt
@@ -36,9 +37,9 @@ def run_of(*records: Record) -> Run:
     return Run(records=records, facts=RunInfo(prompts=PROMPTS))
 
 
-def session(run: Run, keys: str, path: Path, by: str = "ann") -> tuple[Tally, str]:
+def session(run: Run, keys: str, path: Path, by: str = "ann", *, is_by_check: bool = False) -> tuple[Tally, str]:
     said: list[str] = []
-    tally = review(run, path, PipedKeys(io.StringIO(keys)), said.append, by=by)
+    tally = review(run, path, PipedKeys(io.StringIO(keys)), said.append, Way(by=by, is_by_check=is_by_check))
     return tally, "\n".join(said)
 
 
@@ -242,3 +243,56 @@ def test_a_note_is_typed_as_a_line() -> None:
 
         assert TerminalKeys(stream).line() == "well said"
         timer.join()
+
+
+def checked(case: int, *names: str, passed: bool = True) -> Record:
+    made = record(case, f"answer {case}", float(passed))
+    checks = [{"name": name, "kind": "contains", "passed": passed} for name in names]
+    samples = tuple(replace(sample, parts={"checks": checks}) for sample in made.samples)
+    return replace(made, samples=samples, grader="checks")
+
+
+def test_each_check_is_a_question_and_the_grades_come_behind_the_last(tmp_path: Path) -> None:
+    """The grade of the first would tell of the model that is still to be judged."""
+    path = tmp_path / "v.jsonl"
+
+    tally, said = session(run_of(checked(1, "tone", "facts")), "pf", path, is_by_check=True)
+
+    found = read_annotations(path).annotations
+    assert [(one.check, one.point, one.mark) for one in found] == [("tone", None, "pass"), ("facts", None, "fail")]
+    questions, grades = said.rsplit("[q]uit", 1)
+    assert '-- the check "tone"' in questions
+    assert "secret-model" not in questions
+    assert grades.strip().splitlines() == [
+        'pass for the check "tone". secret-model, contains: passed',
+        'fail for the check "facts". secret-model, contains: passed - the grader disagrees',
+    ]
+    assert tally == Tally(annotated=2, skipped=0, left=0)
+
+
+def test_a_session_by_check_goes_on_within_an_answer(tmp_path: Path) -> None:
+    """What was decided before a quit is not asked again; annotations of the whole answer are others."""
+    path = tmp_path / "v.jsonl"
+    run = run_of(checked(1, "tone", "facts"))
+    session(run, "p", path)
+
+    first, _ = session(run, "pq", path, is_by_check=True)
+    second, _ = session(run, "f", path, is_by_check=True)
+
+    assert (first, second) == (Tally(annotated=1, skipped=0, left=1), Tally(annotated=1, skipped=0, left=0))
+    assert [one.check for one in read_annotations(path).annotations] == [None, "tone", "facts"]
+
+
+def test_points_are_asked_before_the_whole_answer(tmp_path: Path) -> None:
+    """The only check of a case is the whole answer, and its annotation names none; a point names its check."""
+    path = tmp_path / "v.jsonl"
+    made = record(1, "a", 1.0)
+    points = {"points": [{"name": "money sense", "hit": True}]}
+    made = replace(made, samples=tuple(replace(sample, parts=points) for sample in made.samples))
+
+    _, said = session(run_of(made), "fp", path, is_by_check=True)
+
+    found = read_annotations(path).annotations
+    assert [(one.check, one.point) for one in found] == [("key_points", "money sense"), (None, None)]
+    assert '-- the point "money sense" of "key_points"' in said
+    assert "-- the whole answer" in said

@@ -319,6 +319,22 @@ def test_a_grader_that_people_agree_with_gates() -> None:
     assert (only(gate).why_advice_only, gate.verdict) == (None, Verdict.WORSE)
 
 
+def test_a_rubric_without_verdicts_of_people_is_advice_only_without_trust_too() -> None:
+    """How a judge reads a requirement in plain words is known only after people have read the same answers."""
+    parts = {"checks": [{"name": "tone", "kind": "rubric", "passed": True}], "judge": "gpt"}
+    old, new = (
+        [replace(one, samples=tuple(replace(s, parts=parts) for s in one.samples), grader="checks") for one in records]
+        for records in two_runs(10, 60, 200)
+    )
+    facts = SuiteInfo(suite="s", sha256="", grader="checks", grader_version=1, path="")
+    candidate = replace(run(new), facts=replace(run(new).facts, suites=(facts,)))
+
+    gate = decide(join(run(old), candidate), GateSettings())
+
+    assert str(only(gate).why_advice_only).startswith('its check "tone" is decided by a judge model, and people have ')
+    assert gate.verdict is Verdict.INCONCLUSIVE
+
+
 def test_advice_takes_no_share_of_the_alarms_of_others() -> None:
     """A loss that alone is shown stays shown, however many suites stand beside it as advice."""
     old, new = two_runs(0, 6, 60, "sums")

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -147,3 +148,28 @@ def test_a_missing_file_is_empty_and_an_unwritable_one_a_fault(tmp_path: Path) -
         add_annotation(tmp_path, annotation())
     with pytest.raises(UsageFault, match="cannot be read"):
         read_annotations(tmp_path)
+
+
+def test_an_annotation_may_be_of_one_check_or_point(tmp_path: Path) -> None:
+    """Its line names them; those of the same person on other checks of the answer stay beside it."""
+    path = tmp_path / "verdicts.jsonl"
+    whole, check = annotation("a"), replace(annotation("a"), check="tone")
+    point = replace(annotation("a"), check="key_points", point="money sense")
+    for made in (whole, check, point, replace(check, mark=Mark.FAIL)):
+        add_annotation(path, made)
+
+    found = read_annotations(path).annotations
+
+    assert found == (whole, point, replace(check, mark=Mark.FAIL))
+    assert '"check": "key_points", "point": "money sense"' in path.read_text().splitlines()[2]
+
+
+def test_the_name_of_a_check_is_a_text(tmp_path: Path) -> None:
+    """Any other value is a fault of the line."""
+    path = tmp_path / "verdicts.jsonl"
+    add_annotation(path, replace(annotation("a"), check="tone"))
+    path.write_text(path.read_text().replace('"tone"', "3"))
+
+    assert read_annotations(path).faults == (
+        f'{path}:1: this line is not an annotation and is left out: its "check" is not a text.',
+    )
