@@ -192,7 +192,10 @@ def _apart(group: Sequence[Pair]) -> int:
 
 def usual_concurrency(measured: Iterable[Sample]) -> int | None:
     """Give the concurrency most samples were measured under; the higher one of two, which a run was made with."""
-    counts = Counter(sample.concurrency for sample in measured)
+    each = [sample.concurrency for sample in measured]
+    if len(each) == 1:  # as in most records, of which there are many
+        return each[0]
+    counts = Counter(each)
     return max(counts, key=lambda found: (counts[found], found or 0), default=None)
 
 

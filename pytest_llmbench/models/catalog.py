@@ -4,7 +4,7 @@ import importlib
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from pytest_llmbench.errors import ModelsFileFault, UsageFault
-from pytest_llmbench.models.base import Provider, Traits
+from pytest_llmbench.models.base import HasTraits, Provider, Traits
 from pytest_llmbench.models.entries import PATH, PATH_OR_ID, PATH_OR_MODULE, Entry
 from pytest_llmbench.models.presets import PRESETS
 from pytest_llmbench.models.validation import chief_error, did_you_mean, known_keys, message_of, nearest_first, place
@@ -34,24 +34,28 @@ NAME_PATTERN = re.compile(r"[A-Za-z0-9._-]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSpec:
-    """One model of a run: the role it plays, its name, and how it is opened."""
+    """One model of a run: the role it plays, its name, and how it is opened.
+
+    `traits` are what a run must know of the model before it is opened.
+    """
 
     role: str
     name: str
     entry: Entry
     provider: Provider
+    traits: Traits = field(init=False, repr=False, compare=False)
 
-    @property
-    def traits(self) -> Traits:
-        """What a run must know of the model before it is opened."""
-        # not isinstance: that of a protocol takes as long as all else of a request
-        traits = getattr(self.provider, "traits", None)
-        found: Traits = Traits() if traits is None else traits(self.entry)
-        keys = getattr(self.entry, "cluster", None)
-        if keys is None:
-            return found
-        # its replicas take what the cluster gives them, and nothing here unless the cluster is this machine
-        return replace(found, is_local=found.is_local and keys.address == "local", takes_device=False, is_placed=False)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "traits", _traits(self.provider, self.entry))
+
+
+def _traits(provider: Provider, entry: Entry) -> Traits:
+    found = provider.traits(entry) if isinstance(provider, HasTraits) else Traits()
+    keys = getattr(entry, "cluster", None)
+    if keys is None:
+        return found
+    # its replicas take what the cluster gives them, and nothing here unless the cluster is this machine
+    return replace(found, is_local=found.is_local and keys.address == "local", takes_device=False, is_placed=False)
 
 
 class Catalog:

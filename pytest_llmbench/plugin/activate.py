@@ -15,6 +15,7 @@ from pytest_llmbench.plugin.gate import register_gate
 from pytest_llmbench.plugin.internals.xdist import device_of, is_controller
 from pytest_llmbench.plugin.options import path_of, usage_error
 from pytest_llmbench.plugin.outcomes import Outcomes
+from pytest_llmbench.plugin.passed import PassedCases
 from pytest_llmbench.plugin.record import RecordHooks, RunFileLine
 from pytest_llmbench.plugin.reports import Summary, register_html_report, register_outputs
 from pytest_llmbench.plugin.run import RunHooks
@@ -66,8 +67,10 @@ def _activate(config: pytest.Config) -> None:
     if is_controller(config):
         config.pluginmanager.register(session.workers, "llmbench-workers")
         config.pluginmanager.register(ControllerHooks(session), "llmbench-controllerhooks")
-    for hooks in (Collection, RunHooks, Outcomes, RecordHooks, Summary):
-        config.pluginmanager.register(hooks(session), f"llmbench-{hooks.__name__.lower()}")
+    outcomes = Outcomes(session)
+    passed = PassedCases(config, outcomes)
+    for hooks in (Collection(session), RunHooks(session), outcomes, passed, RecordHooks(session), Summary(session)):
+        config.pluginmanager.register(hooks, f"llmbench-{type(hooks).__name__.lower()}")
     config.pluginmanager.register(UsageSummary(session), USAGE_SUMMARY)
     register_gate(session)
     config.pluginmanager.register(RunFileLine(session), "llmbench-runfile")

@@ -28,6 +28,7 @@ class Collection:
             return None
         file: SuiteFile = SuiteFile.from_parent(parent, path=file_path)
         file.runner = self._session.runner
+        file.shown_paths = {}
         return file
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:

@@ -44,6 +44,8 @@ class SuiteFile(pytest.File):
     """A suite file: one test function for each case and model."""
 
     runner: Runner
+    shown_paths: dict[Path, str]
+    """The paths of cases, in the file or its data, as reports show them."""
 
     def collect(self) -> Iterator[pytest.Function]:
         """Load the suite and give its test functions; faults are collection errors without traceback."""
@@ -73,6 +75,8 @@ class CaseFunction(pytest.Function):
     It uses no fixture: to set one up for each of many cases would take as long as a test in ten.
     """
 
+    parent: SuiteFile
+
     @property  # type: ignore[misc]  # pytest's can be set too, which nothing does here
     def obj(self) -> Callable[[], None]:
         """The function that is the test."""
@@ -93,6 +97,16 @@ class CaseFunction(pytest.Function):
     def reportinfo(self) -> tuple[Path, int, str]:
         """Point to the line of the case."""
         return location(self.stash[ITEM])
+
+    @property
+    def location(self) -> tuple[str, int, str]:
+        """The place as reports show it; a file's path is shortened once for all of its cases."""
+        path, line, heading = self.reportinfo()
+        shown = self.parent.shown_paths.get(path)
+        if shown is None:
+            shown, *_ = super().location
+            self.parent.shown_paths[path] = shown
+        return shown, line, heading
 
 
 def check_has_answer(result: Result) -> None:

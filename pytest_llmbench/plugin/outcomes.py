@@ -68,14 +68,15 @@ class Outcomes:
         if result is None:
             return report
         if has_record:
-            self._carry(report, result.record)
+            self.carry(report, result.record)
         if item.stash.get(WRONG, False) and call.when == "call":
             report.llm_wrong = True  # type: ignore[attr-defined]
         if report.failed and call.excinfo is not None:
             self._explain(report, item, result, call.excinfo)
         return report
 
-    def _carry(self, report: pytest.TestReport, record: Record) -> None:
+    def carry(self, report: pytest.TestReport, record: Record) -> None:
+        """Put a record on the report of its test."""
         carried: Any = record
         if is_worker(self._session.config):
             # in ASCII: xdist sends no text with half a character in it

@@ -141,7 +141,9 @@ class RunHooks:
             pytest.fail(self._session.refusal, pytrace=False)
 
     def _captured(self, keep: Callable[[str, str], None]) -> AbstractContextManager[None]:
-        self._width = self._session.config.get_terminal_writer().fullwidth  # which nobody knows while pytest captures
+        if self._session.progress_line.is_shown:
+            # which nobody knows while pytest captures
+            self._width = self._session.config.get_terminal_writer().fullwidth
         return captured(self._session.config, keep)
 
     def _while_waiting(self, progress: Progress) -> None:

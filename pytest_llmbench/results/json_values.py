@@ -1,11 +1,12 @@
 """Values of any kind as strict JSON can hold them."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from math import isfinite
 from types import NoneType
 from typing import Any
 
-_PLAIN = frozenset({str, int, bool, NoneType})
+PLAIN = frozenset({str, int, bool, NoneType})
 """The types that stay as they are; most values have one, and a call for each is most of what a record costs."""
 
 
@@ -22,15 +23,19 @@ def strict_json(value: object) -> Any:
         return value if isfinite(value) else None
     if isinstance(value, dict):
         return {
-            key if key.__class__ is str else str(key): inner if inner.__class__ in _PLAIN else strict_json(inner)
+            key if key.__class__ is str else str(key): inner if inner.__class__ in PLAIN else strict_json(inner)
             for key, inner in value.items()
         }
     if isinstance(value, _LISTS):
-        return [inner if inner.__class__ in _PLAIN else strict_json(inner) for inner in value]
+        return [inner if inner.__class__ in PLAIN else strict_json(inner) for inner in value]
     if isinstance(value, Mapping):
         return strict_json(dict(value))
     if isinstance(value, Sequence) and not isinstance(value, bytes):
         return strict_json(list(value))
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: strict_json(getattr(value, field.name)) for field in fields(value)}
+    if hasattr(value, "model_dump"):  # of pydantic, which need not be imported to know it
+        return strict_json(value.model_dump())
     return str(value)
 
 

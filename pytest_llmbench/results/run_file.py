@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
 from pytest_llmbench.errors import RunFileFault
 from pytest_llmbench.models.base import Identity, ReplicaInfo
-from pytest_llmbench.results.json_values import strict_json
+from pytest_llmbench.results.json_values import PLAIN, strict_json
 from pytest_llmbench.results.prompt_json import WrittenPrompt, prompt_from_json, prompt_to_json
 from pytest_llmbench.results.records import (
     Collected,
@@ -116,17 +116,29 @@ def _path(place: Sequence[int | str]) -> str:
 
 def record_to_json(record: Record) -> JsonObject:
     """Give the object that stands in `extra_info["llmbench"]`."""
-    # no warning of a field that holds another type than its own: a grader of another package may give one
-    dumped = _adapter(Record).dump_python(record, warnings=False)
-    found: JsonObject = {"schema": SCHEMA, **strict_json(dumped)}
-    for name in _ABSENT_WHEN_NONE:
-        if found[name] is None:
-            del found[name]
-    for sample in found["samples"]:
-        for name in _ABSENT_WHEN_EMPTY:
-            if sample[name] in (None, []):
-                del sample[name]
+    found: JsonObject = {"schema": SCHEMA}
+    for name in _RECORD_FIELDS:
+        value = getattr(record, name)
+        if value is not None or name not in _ABSENT_WHEN_NONE:
+            found[name] = value if value.__class__ in PLAIN else strict_json(value)
+    # in their place, which is the last
+    found["samples"] = [_sample_to_json(sample) for sample in record.samples]
     return found
+
+
+def _sample_to_json(sample: Sample) -> JsonObject:
+    found: JsonObject = {}
+    for name in _SAMPLE_FIELDS:
+        value = getattr(sample, name)
+        found[name] = value if value.__class__ in PLAIN else strict_json(value)
+    for name in _ABSENT_WHEN_EMPTY:
+        if found[name] in (None, []):
+            del found[name]
+    return found
+
+
+_RECORD_FIELDS = tuple(name for name in Record.__slots__ if name != "samples")
+_SAMPLE_FIELDS = Sample.__slots__
 
 
 def record_from_json(found: object) -> Record:

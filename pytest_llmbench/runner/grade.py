@@ -103,15 +103,14 @@ class ItemGrader:
             replies: of the judge, where the item has one.
             grades: what `grades` gave for the answers, where they were graded before.
         """
-        limit = _limit(item, self._builder.sampling(item))
         each = self._judged(item, answers, replies) if grades is None else grades
         graded = [
-            _sample(answer, _with_ending(answer, grade, limit), of_judge)
+            _sample(answer, self._with_ending(item, answer, grade), of_judge)
             for answer, (grade, of_judge) in zip(answers, each, strict=True)
         ]
         samples = tuple(sample for sample, _ in graded)
         outcome, score = outcome_of(samples)
-        prompt = self.note(item)
+        prompt, digest = self._noted(item)
         record = Record(
             suite=item.loaded.suite.name,
             case=item.case.id,
@@ -119,7 +118,7 @@ class ItemGrader:
             model=item.spec.name,
             role=item.spec.role,
             prompt_style=prompt.style,
-            prompt_sha256=prompt.sha256,
+            prompt_sha256=digest,
             grader=item.loaded.suite.grader,
             score=score,
             outcome=outcome,
@@ -132,14 +131,18 @@ class ItemGrader:
             record=record, answers=tuple(answers), grades=tuple(grade for _, grade in graded), is_fatal=is_fatal
         )
 
-    def note(self, item: Item) -> Prompt:
+    def note(self, item: Item) -> None:
         """Keep the prompt of an item, and what a right answer to it is as far as its grader knows."""
+        self._noted(item)
+
+    def _noted(self, item: Item) -> tuple[Prompt, str]:
         prompt = self._builder.prompt(item)
-        self.prompts.setdefault(prompt.sha256, prompt)
+        digest = prompt.sha256  # made anew with each reading
+        self.prompts.setdefault(digest, prompt)
         if item.case.sha256 not in self._expected:
             text = caught(item.loaded.kind.expected_text, item.case)
             self._expected[item.case.sha256] = text if isinstance(text, str) else ""
-        return prompt
+        return prompt, digest
 
     @property
     def expected(self) -> dict[str, str]:
@@ -181,6 +184,18 @@ class ItemGrader:
 
         return [(caught(graded, answer), {}) for answer in answers]
 
+    def _with_ending(
+        self, item: Item, answer: Answer | AnswerError, grade: Grade | AnswerError | Caught
+    ) -> Grade | AnswerError | Caught:
+        """Have a grade say how its answer ended, where that explains much: refused, filtered, or cut off."""
+        if not isinstance(answer, Answer) or not isinstance(grade, Grade):
+            return grade
+        ended = grade if answer.turns else refused(grade, answer)  # of a conversation each turn has its own
+        if ended is grade and answer.finish_reason == CUT_OFF:
+            limit = _limit(item, self._builder.sampling(item))
+            return replace(grade, explanation=f"{grade.explanation} It was cut off at {limit}.")
+        return ended
+
 
 def _limit(item: Item, sampling: Sampling) -> str:
     """Name the limit that ends an item's answers."""
@@ -188,18 +203,6 @@ def _limit(item: Item, sampling: Sampling) -> str:
         return "its limit of tokens, when it was recorded"
     room = f" + reasoning_tokens = {sampling.reasoning_tokens}" if sampling.reasoning_tokens else ""
     return f"max_tokens = {sampling.max_tokens}{room}"
-
-
-def _with_ending(
-    answer: Answer | AnswerError, grade: Grade | AnswerError | Caught, limit: str
-) -> Grade | AnswerError | Caught:
-    """Have a grade say how its answer ended, where that explains much: refused, filtered, or cut off."""
-    if not isinstance(answer, Answer) or not isinstance(grade, Grade):
-        return grade
-    ended = grade if answer.turns else refused(grade, answer)  # of a conversation each turn has its own
-    if ended is grade and answer.finish_reason == CUT_OFF:
-        return replace(grade, explanation=f"{grade.explanation} It was cut off at {limit}.")
-    return ended
 
 
 def _sample(

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import factories
 from pytest_llmbench.errors import RunFileFault
 from pytest_llmbench.models.base import Identity
+from pytest_llmbench.models.entries import SamplingKeys
 from pytest_llmbench.results.merged_info import merged_run_info
 from pytest_llmbench.results.records import (
     JudgedSuite,
@@ -199,6 +200,16 @@ def test_what_json_has_no_word_for_is_a_text() -> None:
     (found,) = strict(record_to_json(replace(RECORD, samples=(replace(SAMPLE, parts=parts),))))["samples"]
 
     assert found["parts"] == {"path": "a", "1": "b'x'", "set": "{1}", "outcome": "passed"}
+
+
+def test_objects_with_fields_are_objects() -> None:
+    """Dataclasses and classes of pydantic in the parts of a grade are written as their fields."""
+    parts: Any = {"call": ToolCall(name="f", arguments={"n": math.inf}), "model": SamplingKeys(max_tokens=3)}
+
+    (found,) = strict(record_to_json(replace(RECORD, samples=(replace(SAMPLE, parts=parts),))))["samples"]
+
+    assert found["parts"]["call"] == {"name": "f", "arguments": {"n": None}}
+    assert found["parts"]["model"]["max_tokens"] == 3
 
 
 def test_facts_come_back_from_json_as_they_were() -> None:

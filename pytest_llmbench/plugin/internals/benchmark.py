@@ -1,13 +1,15 @@
 """All knowledge of pytest-benchmark's insides (5.3).
 
-Latencies are measured where a model is called and replayed into pytest-benchmark with a
-timer that returns what was measured, so that its table, files and comparisons work on
-them.  Used here and not documented there: `config._benchmarksession`, its `benchmarks`, `groups`,
-`options`, `logger`, `storage`, `get_machine_info` and `save_json`, the constructor of `BenchmarkFixture`, and the
-defaults of the options that lay its table out.
+Latencies are measured where a model is called and given to pytest-benchmark as the rounds of benchmarks, so that its
+table, files and comparisons work on them.  Used here and not documented there: `config._benchmarksession`, its
+`benchmarks`, `groups`, `options`, `logger`, `storage`, `get_machine_info` and `save_json`, the constructors of
+`BenchmarkFixture` and `Metadata`, the `update` and `options` of the latter, and the defaults of the options that lay
+its table out.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain, repeat
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,21 +21,23 @@ from pytest_llmbench.results.records import Machine, Record, Run
 from pytest_llmbench.results.run_file import block_to_json, machine_from_json, record_to_json
 
 
-class ReplayTimer:
-    """A timer that reads the durations it was loaded with: `pedantic` reads it twice a round."""
+def llmbench_replay() -> float:
+    """Stand where a benchmark has its timer, which is named in its JSON as `options.timer`: the time was measured."""
+    return 0.0
 
-    __name__ = "llmbench_replay"  # stands in the JSON as `options.timer`
 
-    def __init__(self) -> None:
-        self._readings: list[float] = []
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Replayed:
+    """What pytest-benchmark reads of the fixture that made a benchmark."""
 
-    def load(self, durations_s: Sequence[float]) -> None:
-        """Take the durations of the next rounds, in seconds."""
-        self._readings = [reading for duration in reversed(durations_s) for reading in (duration, 0.0)]
-
-    def __call__(self) -> float:
-        """Give the next reading, in seconds."""
-        return self._readings.pop()
+    name: str
+    fullname: str
+    group: str
+    param: str
+    params: dict[str, str]
+    extra_info: dict[str, Any]
+    cprofile_stats: None = None
+    has_error: bool = False
 
 
 class _Nothing:
@@ -62,7 +66,6 @@ class Benchmarks:
     def __init__(self, config: pytest.Config):
         self._config = config
         self._session: Any = config._benchmarksession  # type: ignore[attr-defined]
-        self._timer = ReplayTimer()
         # what it writes is indented by an encoder in Python, which takes as long as two tests in ten, and much memory
         self._session.save_json = self._save_json
         self.written: Path | None = None
@@ -96,32 +99,43 @@ class Benchmarks:
 
     def replay(self, record: Record, *, name: str, nodeid: str) -> None:
         """Record the latencies of a record as the rounds of one benchmark; nothing if it has none."""
-        from pytest_benchmark.fixture import BenchmarkFixture
-
         latencies = record.latencies_s
         if not latencies or self._is_disabled:
             return
-        params = {"case": record.case, "model": record.model}
-        node = SimpleNamespace(
+        # not by `pedantic` of a fixture each, which takes longer than all else of a record
+        replayed = _Replayed(
             name=name,
-            nodeid=nodeid,
-            _nodeid=nodeid,  # what 5.3.0 reads
-            callspec=SimpleNamespace(id=f"{record.case}-{record.role}", params=params),
-        )
-        options = {**self._session.options, "timer": SimpleNamespace(target=self._timer), "cprofile": None}
-        benchmark = BenchmarkFixture(
-            node,
-            add_stats=self._session.benchmarks.append,
-            logger=self._session.logger,
-            warner=None,
-            # xdist and --benchmark-disable switch measuring off; what is replayed has been measured
-            disabled=False,
+            fullname=nodeid,
             group=record.suite,
-            **options,
+            param=f"{record.case}-{record.role}",
+            params={"case": record.case, "model": record.model},
+            extra_info={"llmbench": record_to_json(record)},
         )
-        benchmark.extra_info["llmbench"] = record_to_json(record)
-        self._timer.load(latencies)
-        benchmark.pedantic(_nothing, rounds=len(latencies))
+        benchmark = self._metadata(replayed, iterations=1, options=self._options)
+        for latency_s in latencies:
+            benchmark.update(latency_s)
+        self._session.benchmarks.append(benchmark)
+
+    @cached_property
+    def _metadata(self) -> Any:
+        from pytest_benchmark.stats import Metadata
+
+        return Metadata
+
+    @cached_property
+    def _options(self) -> dict[str, Any]:
+        """The options of a benchmark, as its JSON has them; all of ours have the same."""
+        from pytest_benchmark.fixture import BenchmarkFixture
+
+        found: list[Any] = []
+        options = {**self._session.options, "timer": SimpleNamespace(target=llmbench_replay), "cprofile": None}
+        node = SimpleNamespace(name="", nodeid="", _nodeid="")  # the last is what 5.3.0 reads
+        # xdist and --benchmark-disable switch measuring off; what is replayed has been measured
+        fixture = BenchmarkFixture(
+            node, add_stats=found.append, logger=self._session.logger, warner=None, disabled=False, **options
+        )
+        fixture.pedantic(_nothing)
+        return dict(found[0].options)
 
     def _save_json(self, output_json: dict[str, Any]) -> None:
         """Write `--benchmark-json` as pytest-benchmark would, but a line for each benchmark."""
@@ -207,4 +221,4 @@ def _is_skip_of_others(mark: pytest.Mark) -> bool:
 
 
 def _nothing() -> None:
-    """Be what `pedantic` times: the timer returns the duration, whatever runs."""
+    """Be what a benchmark runs that only shows its options."""

@@ -57,7 +57,7 @@ class ProgressLine:
 
     def __init__(self, stream: TextIO, *, is_shown: bool):
         self._stream = stream
-        self._is_shown = is_shown
+        self.is_shown = is_shown
         self._clearing = ""
 
     def show(
@@ -71,7 +71,7 @@ class ProgressLine:
             column: where the cursor stands, from 0.
             replicas: of the model, if it has some.
         """
-        if not self._is_shown or not progress.total:
+        if not self.is_shown or not progress.total:
             return
         text = progress_text(progress, replicas)
         if column + max(len(text), _ROOM) + 1 < width or column == 0:
@@ -91,7 +91,7 @@ class ProgressLine:
 
     def close(self) -> None:
         """Close the stream, if anything could be written to it."""
-        if self._is_shown:
+        if self.is_shown:
             self._stream.close()
 
     def _write(self, text: str) -> None:
