@@ -117,6 +117,12 @@ OPTIONS: tuple[Option, ...] = (
         "--llm-judge", "NAME", "Have this model judge the answers of suites whose grader can ask a judge (key_points)."
     ),
     Option(
+        "--llm-check-judge",
+        "N",
+        "Have N of the answers judged a second time, and report how many grades change.",
+        COUNT,
+    ),
+    Option(
         "--llm-graders",
         "N",
         "Grade so many answers at once as they arrive (sql); default: one fewer than the cores, at most 4.",

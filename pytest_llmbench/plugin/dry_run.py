@@ -29,7 +29,7 @@ class DryRun:
     def __init__(self, session: LlmSession):
         self._session = session
         self._forecasts: Sequence[Forecast] = ()
-        self._judged: tuple[str, int] | None = None
+        self._judged: tuple[str, int, int] | None = None
         if is_controller(session.config):
             raise pytest.UsageError("--llm-plan asks nothing and needs no workers; leave -n out, or add -n 0.")
         try:
@@ -54,7 +54,8 @@ class DryRun:
         except LlmbenchError as fault:
             raise usage_error(fault) from None
         if plan is not None:
-            self._judged = plan.name, plan.n_replies
+            judge, n = runner.judge_requests, runner.settings.n_judged_again
+            self._judged = plan.name, plan.n_replies, 0 if judge is None else judge.n_again(items, n)
         return True
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -75,6 +76,7 @@ class DryRun:
             text = visible(f"{fault} A run needs that; this plan does not.")
             write(terminalreporter, folded((), text, width))
         if self._judged is not None:
-            name, n_replies = self._judged
-            text = f"The {name} would be asked up to {n_replies:,} times about the answers; this is not counted above."
-            write(terminalreporter, folded((), text, width))
+            name, n_replies, n_again = self._judged
+            again = f", and up to {n_again:,} times more by --llm-check-judge" if n_again else ""
+            text = f"The {name} would be asked up to {n_replies:,} times about the answers{again}"
+            write(terminalreporter, folded((), f"{text}; this is not counted above.", width))

@@ -99,12 +99,27 @@ def run_settings(config: pytest.Config) -> RunSettings:
         reasoning_tokens=_count(config, "llm_reasoning_tokens"),
         max_cost_usd=max_cost_usd,
         n_checked=_count(config, "llm_check_batching") or 0,
+        n_judged_again=_judged_again(config),
         is_only_planned=flag(config, "llm_plan"),
         is_bounded=bool(config.getoption("maxfail")) or bool(config.getoption("stepwise", False)),
         open_settings=OpenSettings(concurrency=concurrency, timeout_s=timeout_s, root=config.rootpath),
         options=options,
         answers=_answers(config, shard),
     )
+
+
+def _judged_again(config: pytest.Config) -> int:
+    """Read how many answers are to be judged a second time.
+
+    Raises:
+        UsageFault: there is no judge, or several processes would each draw their own.
+    """
+    n = _count(config, "llm_check_judge") or 0
+    if n and not (config.getoption("llm_judge") or config.getini("llm_judge")):
+        raise UsageFault("--llm-check-judge needs a judge; name one with --llm-judge.")
+    if n and is_controller(config):
+        raise UsageFault("--llm-check-judge draws its answers in one process; leave -n out, or add -n 0.")
+    return n
 
 
 def _side(config: pytest.Config) -> Side | None:

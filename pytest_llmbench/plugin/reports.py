@@ -18,6 +18,7 @@ from pytest_llmbench.plugin.internals.xdist import is_worker
 from pytest_llmbench.plugin.options import usage_error
 from pytest_llmbench.plugin.session import LlmSession
 from pytest_llmbench.report.files import check_target, write_target
+from pytest_llmbench.report.judge_check import judge_check_lines
 from pytest_llmbench.report.line_order import in_order
 from pytest_llmbench.report.markdown.summary import MAX_BYTES, summary
 from pytest_llmbench.report.safe_text import visible
@@ -250,9 +251,8 @@ class Summary:
         if verbosity >= 0:
             write(terminalreporter, reason_lines(records, width))
             write(terminalreporter, label_lines(records, facts.prompts, width))
-        for remark in filter(
-            None, (reused_line(records), *left_out_lines(self._session.run.facts.suites), *self._session.remarks)
-        ):
+        of_run = (*left_out_lines(facts.suites), *judge_check_lines(facts))
+        for remark in filter(None, (reused_line(records), *of_run, *self._session.remarks)):
             write(terminalreporter, folded((), visible(remark), width))
         if verbosity > 0:
             write(terminalreporter, check_rate_lines(records, width))

@@ -1,9 +1,9 @@
 """One account of a run that several processes made. Pure functions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from pytest_llmbench.results.records import Collected, JudgeInfo, ModelInfo, RunInfo
+from pytest_llmbench.results.records import Collected, JudgeCheck, JudgeInfo, ModelInfo, RunInfo
 
 
 def merged_run_info(several: Sequence[RunInfo], roles: Sequence[str] = ()) -> RunInfo:
@@ -28,6 +28,7 @@ def merged_run_info(several: Sequence[RunInfo], roles: Sequence[str] = ()) -> Ru
         judge=_merged_judge([facts.judge for facts in several if facts.judge is not None]),
         broken={role: cause for facts in several for role, cause in facts.broken.items()},
         collected=_merged_collected([facts.collected for facts in several if facts.collected is not None]),
+        judge_check=_merged_checks([facts.judge_check for facts in several]),
         stop_plans=tuple({(plan.suite, plan.role): plan for f in several for plan in f.stop_plans}.values()),
     )
 
@@ -37,6 +38,26 @@ def _merged_collected(several: Sequence[Collected]) -> Collected | None:
         return None
     suites = dict.fromkeys(suite for collected in several for suite in collected.suites)
     return replace(several[0], suites=tuple(suites))
+
+
+def _merged_checks(several: Sequence[Mapping[str, JudgeCheck]]) -> dict[str, JudgeCheck]:
+    found: dict[str, JudgeCheck] = {}
+    for suite, check in (pair for checks in several for pair in checks.items()):
+        other = found.get(suite)
+        found[suite] = check if other is None else _sum(other, check)
+    return found
+
+
+def _sum(one: JudgeCheck, other: JudgeCheck) -> JudgeCheck:
+    return JudgeCheck(
+        answers=one.answers + other.answers,
+        changed=one.changed + other.changed,
+        scores_changed=one.scores_changed + other.scores_changed,
+        errors=one.errors + other.errors,
+        cases=tuple(dict.fromkeys((*one.cases, *other.cases))),
+        input_tokens=one.input_tokens + other.input_tokens,
+        output_tokens=one.output_tokens + other.output_tokens,
+    )
 
 
 def _merged_judge(several: Sequence[JudgeInfo]) -> JudgeInfo | None:

@@ -199,6 +199,23 @@ class JudgeInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeCheck:
+    """What became of answers of one suite that a judge graded a second time.
+
+    `answers` have two grades, of which `changed` differ in the outcome of the answer or of a check, and
+    `scores_changed` in the score; `errors` could not be graded again.  `cases` are those with a changed grade.
+    """
+
+    answers: Count
+    changed: Count
+    scores_changed: Count
+    errors: Count
+    cases: tuple[str, ...]
+    input_tokens: Count
+    output_tokens: Count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Collected:
     """What a run found before cases were selected: the names of the suites below `paths`.
 
@@ -234,6 +251,8 @@ class RunInfo:
     """None where files were left out by an option (`--lf`, `--ignore`), and in files that do not hold it."""
     stop_plans: tuple[StopPlan, ...] = ()
     """Of the suites that may be decided before all cases are asked."""
+    judge_check: Mapping[str, JudgeCheck] = field(default_factory=dict)
+    """By suite, what `--llm-check-judge` found; absent in the JSON where it was not asked for."""
 
     @property
     def roles(self) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from pytest_llmbench.results.json_values import PLAIN, strict_json
 from pytest_llmbench.results.prompt_json import WrittenPrompt, prompt_from_json, prompt_to_json
 from pytest_llmbench.results.records import (
     Collected,
+    JudgeCheck,
     JudgeInfo,
     Machine,
     ModelInfo,
@@ -203,6 +204,7 @@ class _Block:
     broken: Mapping[str, str] = field(default_factory=dict)
     collected: Collected | None = None
     stop_plans: tuple[StopPlan, ...] = ()
+    judge_check: Mapping[str, JudgeCheck] = field(default_factory=dict)
 
 
 def block_to_json(run: Run) -> JsonObject:
@@ -220,6 +222,7 @@ def block_to_json(run: Run) -> JsonObject:
 
 def run_info_to_json(facts: RunInfo) -> JsonObject:
     """Give what a run was made with, as it stands in the block."""
+    checks = facts.judge_check
     found: JsonObject = {
         "models": {model.role: _model_to_json(asdict(model)) for model in facts.models},
         "suites": {suite.suite: _suite_to_json(suite) for suite in facts.suites},
@@ -229,6 +232,7 @@ def run_info_to_json(facts: RunInfo) -> JsonObject:
         **({"broken": dict(facts.broken)} if facts.broken else {}),
         **({} if facts.collected is None else {"collected": asdict(facts.collected)}),
         **({"stop_plans": [asdict(plan) for plan in facts.stop_plans]} if facts.stop_plans else {}),
+        **({"judge_check": {suite: asdict(one) for suite, one in checks.items()}} if checks else {}),
     }
     return {name: strict_json(value) for name, value in found.items()}
 
@@ -284,6 +288,7 @@ def run_info_from_json(found: object) -> RunInfo:
         broken=block.broken,
         collected=block.collected,
         stop_plans=block.stop_plans,
+        judge_check=block.judge_check,
     )
 
 

@@ -83,7 +83,7 @@ class JudgeRequests:
             through=partial(self._builder.through, self.spec),
             items={key: item.spec.role for key, (item, _) in asked.items()},
             requests=requests,
-            n_replies=sum(samples * self._judge_grader(item).votes for item in judged),
+            n_replies=sum(samples * self._n_replies(item) for item in judged),
             objection=partial(self._objection, identity, allowing),
             alone_with=frozenset(() if is_dealt or not self.spec.traits.is_local else self._alone_with(items)),
         )
@@ -138,6 +138,21 @@ class JudgeRequests:
                     )
                 )
         return tuple(found)
+
+    def again(self, item: Item, answer: Answer, place: int) -> tuple[Request, ...]:
+        """Give the requests about the answer of sample `place`, numbered behind all of the run: seeds are others."""
+        first = self._builder.settings.samples + place
+        return self._requests(self.prompt_style, {item.key: (item, first)}, item.key, (answer,))
+
+    def n_again(self, items: Iterable[Item], n: int) -> int:
+        """Give how many replies there are at most about `n` answers of these items."""
+        judged = [item for item in items if self.judges(item)]
+        each = sorted(self._n_replies(item) for item in judged for _ in range(self._builder.settings.samples))
+        return sum(each[-n:]) if n else 0
+
+    def _n_replies(self, item: Item) -> int:
+        """Give how many replies there are at most about an answer."""
+        return self._judge_grader(item).votes
 
     def _sampling(self, suite: str, style: PromptStyle) -> Sampling:
         """Give a suite's sampling of its judge, with the judge's own keys over it."""

@@ -194,11 +194,15 @@ class RequestBuilder:
 
     def through(self, spec: ModelSpec, model: Model) -> Model:
         """Put before a model what the run has: its budget, and before that the answer store."""
-        model = ConversationModel(self._priced(spec, model))
+        model = self.fresh(spec, model)
         if self._store is None or _is_unstored(spec):
             return model
         stored = StoredModel(model, self._store.answers_of(model.identity, spec.role, entry_key(spec.entry)))
         return SeparatedModel(stored, spec.entry.reasoning)  # stores of earlier versions hold whole texts
+
+    def fresh(self, spec: ModelSpec, model: Model) -> Model:
+        """Put before a model the budget of the run alone, so that each of its answers is a new one."""
+        return ConversationModel(self._priced(spec, model))
 
     def _priced(self, spec: ModelSpec, model: Model) -> Model:
         if self._budget is None or not (spec.entry.price or spec.traits.reports_cost):
@@ -215,7 +219,7 @@ class RequestBuilder:
         """Send some requests again, each alone, and keep what differs; recorded answers cannot be asked for again."""
         if not spec.traits.is_recorded:
             found = recheck(self._priced(spec, model), requests, answers, self.settings.n_checked)
-            self._checks.append(f"--llm-check-batching, {spec.role}: {found}")
+            self.remark(f"--llm-check-batching, {spec.role}: {found}")
 
     def look_into_store(self) -> AnswerStore | None:
         """Open the answer store only to look; None if there is none.
@@ -290,6 +294,10 @@ class RequestBuilder:
             if is_finished and not (self._budget is not None and self._budget.refused):
                 self._store.finish()
             self._store.close()
+
+    def remark(self, sentence: str) -> None:
+        """Keep what the user must know of a check of the models or of the judge."""
+        self._checks.append(sentence)
 
     @property
     def remarks(self) -> tuple[str, ...]:

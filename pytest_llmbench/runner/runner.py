@@ -6,13 +6,14 @@ from pytest_llmbench.grading.base import GraderKind
 from pytest_llmbench.grading.parallel import allow_at_once
 from pytest_llmbench.models.base import Identity
 from pytest_llmbench.models.catalog import ModelSpec
-from pytest_llmbench.results.records import Collected, JudgeInfo, ModelInfo, Record, RunInfo, SuiteInfo
+from pytest_llmbench.results.records import Collected, JudgeCheck, JudgeInfo, ModelInfo, Record, RunInfo, SuiteInfo
 from pytest_llmbench.results.stops import StopPlan
 from pytest_llmbench.runner.ahead import GradingAhead
 from pytest_llmbench.runner.budget import token_price
 from pytest_llmbench.runner.calls import SharedModel, first_fatal
 from pytest_llmbench.runner.grade import Grades, ItemGrader, Result
 from pytest_llmbench.runner.judge import Judge
+from pytest_llmbench.runner.judge_check import Judged, drawn, judge_again, judged_answers
 from pytest_llmbench.runner.judge_requests import JudgeRequests
 from pytest_llmbench.runner.prefetch import Prefetcher
 from pytest_llmbench.runner.requests import RequestBuilder
@@ -62,6 +63,8 @@ class Runner:
         self._staged: Staged | None = None
         self._stop_plans: tuple[StopPlan, ...] = ()
         self._items: dict[str, Item] = {}
+        self._judged: list[Judged] = []
+        self._judge_check: Mapping[str, JudgeCheck] = {}
 
     @property
     def all_specs(self) -> tuple[ModelSpec, ...]:
@@ -152,9 +155,13 @@ class Runner:
         """Wait for the answers of an item, grade them, and keep the record; or give why it is not asked."""
         if self._answers is None:
             raise RuntimeError("a result was asked for before the plan was started")
-        if self._staged is not None:
-            return self._staged.result(key, while_waiting)
-        return self._take(self._items[key], key, while_waiting)
+        item = self._items[key]
+        found = (
+            self._take(item, key, while_waiting) if self._staged is None else self._staged.result(key, while_waiting)
+        )
+        if self.settings.n_judged_again and isinstance(found, Result):
+            self._judged += judged_answers(item, found)
+        return found
 
     def _take(self, item: Item, key: str, while_waiting: Callable[[Progress], None] | None = None) -> Result:
         """Wait for the answers under a key, an item's or that of a part of it, and grade them."""
@@ -230,9 +237,15 @@ class Runner:
             self._answers.release(key)
 
     def finish(self, while_waiting: Callable[[Progress], None] | None = None) -> None:
-        """Wait for the checks of the models, if there are any, after the last test."""
+        """Wait for the checks of the models and of the judge, if there are any, after the last test."""
         if self._answers is not None and self.settings.n_checked:
             self._answers.finish(while_waiting)
+        again = drawn(self._judged, self.settings.n_judged_again)
+        if self.judge_requests is not None and again:
+            self.close()  # a judge that needs the whole machine is opened once more
+            self._judge_check = judge_again(again, self.judge_requests, self.builder, while_waiting)
+        elif self.settings.n_judged_again:
+            self.builder.remark("--llm-check-judge: no answer has a grade of the judge, so none was judged again.")
 
     def close(self) -> None:
         """Stop sending requests, and grading ahead."""
@@ -288,6 +301,7 @@ class Runner:
             judge=self._judge_facts(),
             broken=dict(self._broken),
             stop_plans=self._stop_plans,
+            judge_check=self._judge_check,
             collected=None
             if self.settings.paths is None
             else Collected(paths=self.settings.paths, suites=self.suites.names),

@@ -29,7 +29,8 @@ class RunSettings:
     `root` is the project's root directory; `paths` are those that are searched for suites, relative to it, None where
     files in them are left out; `side` is the side of split suites that is run, None for both; `limit` the number of
     cases a suite, `shard` the part of them that is run; `answers` is None for a run without a store; `n_checked`
-    answers of each model are asked again alone, `graders` are graded at once; the rest is described at the options in
+    answers of each model are asked again alone, `n_judged_again` answers of the run are judged a second time, `graders`
+    are graded at once; the rest is described at the options in
     docs/options.md.
     """
 
@@ -43,6 +44,7 @@ class RunSettings:
     max_cost_usd: float | None = None
     is_only_planned: bool = False
     n_checked: int = 0
+    n_judged_again: int = 0
     graders: int = 1
     is_bounded: bool = False
     open_settings: OpenSettings = field(default_factory=OpenSettings)

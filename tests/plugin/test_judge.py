@@ -168,3 +168,59 @@ def test_runs_of_other_judges_are_not_compared(judged: Judged, capsys: pytest.Ca
     assert not any("judge" in line for line in same)
     assert any("3 of 3 cases have a different judge (model, weights) (blocks the comparison;" in line for line in other)
     assert any("3 of 3 cases have a different judge (model) (blocks the comparison;" in line for line in none)
+
+
+def test_answers_are_judged_again_and_the_changes_counted(
+    judged: Judged, read_run_strictly: Callable[[Path], dict[str, Any]]
+) -> None:
+    """A line a suite and a block in the JSON; a recorded judge goes on with the further replies of its file."""
+    pytester = judged()
+    again = [("dough", reply("", "")), ("bank", reply("", "")), ("mole", reply("spy", ""))]
+    with (pytester.path / "fixtures" / "good.jsonl").open("a") as file:
+        file.writelines(json.dumps({"case": case, "answer": text}) + "\n" for case, text in again)
+
+    result = run(pytester, "good", "--llm-check-judge=100", "--benchmark-json=run.json", "--llm-no-fail")
+
+    result.stdout.fnmatch_lines(["jokes: judge good: 1 of 2 grades changed when judged again (50.0%)"])
+    assert read_run_strictly(pytester.path / "run.json")["llmbench"]["judge_check"] == {
+        "jokes": {
+            "answers": 2,
+            "changed": 1,
+            "scores_changed": 1,
+            "errors": 0,
+            "cases": ["dough"],
+            "input_tokens": 0,
+            "output_tokens": 0,
+        }
+    }
+
+
+def test_the_plan_counts_what_is_judged_again(judged: Judged) -> None:
+    """Of three answers two, with three votes each."""
+    result = run(judged(SUITE + "judge: {votes: 3}\n"), "good", "--llm-check-judge=2", "--llm-plan")
+
+    told = " ".join(result.stdout.str().split())
+    assert "asked up to 9 times about the answers, and up to 6 times more by --llm-check-judge; this is not" in told
+
+
+@pytest.mark.parametrize(
+    ("judge", "options", "message"),
+    [
+        (None, ["--llm-check-judge=2"], "--llm-check-judge needs a judge; name one with --llm-judge."),
+        ("good", ["--llm-check-judge=0"], "--llm-check-judge needs a whole number of at least 1, not 0."),
+        ("good", ["--llm-check-judge=-3"], "--llm-check-judge needs a whole number of at least 1, not -3."),
+        (
+            "good",
+            ["--llm-check-judge=2", "-n2"],
+            "--llm-check-judge draws its answers in one process; leave -n out, or add -n 0.",
+        ),
+    ],
+)
+def test_judging_again_needs_a_judge_a_number_and_one_process(
+    judged: Judged, judge: str | None, options: list[str], message: str
+) -> None:
+    """Each is a usage error in one sentence, before anything is asked."""
+    result = run(judged(), judge, *options)
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"*{message}"])

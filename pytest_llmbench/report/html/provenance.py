@@ -8,7 +8,8 @@ from pytest_llmbench.models.base import Identity
 from pytest_llmbench.report.html.format import stamp
 from pytest_llmbench.report.html.section import Section, template
 from pytest_llmbench.report.html.subject import Subject
-from pytest_llmbench.results.records import JudgeInfo, Machine, ModelInfo, Run
+from pytest_llmbench.report.judge_check import judge_check_text
+from pytest_llmbench.results.records import JudgeCheck, JudgeInfo, Machine, ModelInfo, Run
 from pytest_llmbench.values import Json, Outcome, Sampling, Source
 
 
@@ -50,7 +51,7 @@ def _of_run(name: str, run: Run) -> Iterator[tuple[str, Iterator[tuple[str, str]
             facts |= dict(_about_source(suite.source))
         yield f"{name}: suite {suite.suite}", iter(facts.items())
     if run.facts.judge is not None:
-        yield f"{name}: judge", _about_judge(run.facts.judge)
+        yield f"{name}: judge", _about_judge(run.facts.judge, run.facts.judge_check)
 
 
 def _about_run(run: Run) -> Iterator[tuple[str, str]]:
@@ -83,13 +84,15 @@ def _machine(machine: Machine) -> str:
     return f"{cores}{machine.cpu or machine.architecture}, {machine.system}"
 
 
-def _about_judge(judge: JudgeInfo) -> Iterator[tuple[str, str]]:
+def _about_judge(judge: JudgeInfo, checks: Mapping[str, JudgeCheck]) -> Iterator[tuple[str, str]]:
     yield "name", judge.model
     if judge.identity is not None:
         yield from _identity(judge.identity)
     for suite, asked in judge.suites.items():
         yield f"prompt digest, {suite}", asked.prompt_sha256
         yield f"sampling, {suite}", f"votes {asked.votes}, {_sampling(asked.sampling)}"
+    for suite, check in checks.items():
+        yield f"judged again, {suite}", judge_check_text(check)
 
 
 def _identity(identity: Identity) -> Iterator[tuple[str, str]]:
