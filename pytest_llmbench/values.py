@@ -182,6 +182,7 @@ class Request:
 
     `labels` are texts whose probability as the answer is wanted beside it, where the model can give it;
     with `picks_label` the likeliest of them is the answer, and nothing is generated.
+    With a `delimiter` they are the choices of a case: each is scored as it is written, behind prompt and delimiter.
     `reply_schema` is a JSON schema that the answer is to follow, where the model can be held to one.
     `inputs` are the case's fields, for a model that takes them beside the prompt; empty for all others.
     `turn` is the number of the turn in a conversation, from 0; `session` the name of the conversation, None where the
@@ -197,6 +198,7 @@ class Request:
     sampling: Sampling
     labels: tuple[str, ...] = ()
     picks_label: bool = False
+    delimiter: str | None = None
     reply_schema: Mapping[str, Json] | None = None
     inputs: Mapping[str, Json] = field(default_factory=dict)
     turn: int = 0
@@ -216,7 +218,7 @@ class Answer:
     non-empty piece of any kind, `ttfa_s` to the first of the answer; None where nobody measured.
     `concurrency` is the number of requests in flight, or of rows in the batch, the time was measured under.
     `label_logprobs` is the natural logarithm of the probability of each of the request's labels as
-    the answer; None where the model cannot give it.
+    the answer, or of each choice as what follows the delimiter; None where the model cannot give it.
     `tool_calls` are the tools it called, in their order.
     `cost_usd` is what it cost, where an application reports that.
     `turns` are the answers of a conversation, of which this is the last; empty where it is the only one.

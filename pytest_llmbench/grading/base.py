@@ -126,6 +126,20 @@ def plain_expected(case: Case) -> str:
     return case.expected if isinstance(case.expected, str) else ", ".join(case.expected or ())
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choices:
+    """Texts of a case that a model is to compare, each written behind its prompt and the delimiter."""
+
+    texts: tuple[str, ...]
+    delimiter: str
+
+
+def no_choices(suite: Suite, case: Case) -> Choices | None:
+    """Have a model compare nothing: its text is graded."""
+    del suite, case
+    return None
+
+
 class Check(Protocol):
     """Look at a loaded suite before any model is asked."""
 
@@ -154,6 +168,8 @@ class GraderKind:
     `reasons` are the words its grades give beside `empty` and `refusal`; empty where they are not fixed.
     `labels` gives the texts of a suite whose probability as the answer is wanted, and whether the likeliest
     of them is to be the answer (`Request.labels`, `Request.picks_label`).
+    `choices(suite, case)` gives the texts of a case that a model compares in place of writing (`Request.delimiter`);
+    None where it writes.
     `same_result(old, new)` compares what two answers to one case lead to, such as the rows of their queries, where
     that is more than their text; None where there is nothing to compare.
     `references(case)` gives texts that are right answers, `wrong_answers(suite, case)` such as are surely wrong, as
@@ -176,6 +192,7 @@ class GraderKind:
     is_parallel: bool = False
     reasons: tuple[str, ...] = ()
     labels: Callable[[Suite], tuple[tuple[str, ...], bool]] = no_labels
+    choices: Callable[[Suite, Case], Choices | None] = no_choices
     same_result: Callable[[Graded, Graded], bool | None] = no_result
     judge_grader: Callable[[Suite, Path], JudgeGrader | None] = no_judge_grader
     references: Callable[[Case], tuple[str, ...]] = no_references

@@ -15,6 +15,7 @@ _PLACES = MappingProxyType(
         "regex": ("match", "REGEX"),
         "json": ("json", "KIND"),
         "yes_no": ("yes_no", "KIND"),
+        "choices": ("choices", "KIND"),
         "key_points": ("key_points.grader", "KIND"),
         "sql": ("sql", "KIND"),
     }

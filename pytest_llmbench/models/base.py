@@ -147,6 +147,7 @@ class Traits:
     `takes_inputs`: the case's own fields are sent to it, beside the prompt or in its place.
     `reports_cost`: its answers may have their cost (`Answer.cost_usd`), so that it needs no price.
     `takes_tools`: the tools of a suite are sent to it, and its calls of them are read.
+    `scores_choices`: it can give the probability of a whole text behind its prompt (`Request.delimiter`).
     `is_unversioned`: the code behind it may change unseen, so that its answers are not stored.
     """
 
@@ -160,6 +161,7 @@ class Traits:
     takes_tools: bool = False
     reports_cost: bool = False
     is_unversioned: bool = False
+    scores_choices: bool = False
 
 
 @runtime_checkable

@@ -6,7 +6,8 @@ Two kinds of lines are read, both JSON:
     {"custom_id": "jokes/sky/0", "response": {"status_code": 200, "body": {...}}, "error": null}
 
 The first is ours; `suite`, `latency_s`, `ttft_s`, `input_tokens` and `output_tokens` may be left out, other
-fields are passed over.  The second is the output of OpenAI's batch API (chat or completions), where the
+fields are passed over.  With `choice_logprobs` a line needs no `answer`, in a suite of choices.  The second is the
+output of OpenAI's batch API (chat or completions), where the
 custom id is `SUITE/CASE/SAMPLE` with the sample from 0, `SUITE/CASE`, or the case id alone.
 """
 
@@ -46,7 +47,7 @@ class RecordedProvider:
     def traits(self, entry: RecordedEntry) -> Traits:
         """Give the traits of a file: its answers exist already, and nothing is opened but the file."""
         del entry
-        return Traits(is_local=False, is_free=True, is_recorded=True)
+        return Traits(is_local=False, is_free=True, is_recorded=True, scores_choices=True)
 
     def prompt_style(self, entry: RecordedEntry) -> PromptStyle | None:
         """Take any style, unless the entry names the one its answers were asked in; read the file.
@@ -166,7 +167,21 @@ class Recording:
     def find(self, request: Request) -> Answer | AnswerError:
         """Give the recorded answer to a request, or the error that there is none."""
         found = self._find(request)
+        if isinstance(found, AnswerError):
+            return found
+        if request.delimiter is not None:
+            return self._compared(request, found.answer if isinstance(found, _Batched) else found)
         return found.to(request, self._marks) if isinstance(found, _Batched) else found
+
+    def _compared(self, request: Request, found: Answer) -> Answer | AnswerError:
+        """Answer with the likeliest of the choices of a request."""
+        known = found.label_logprobs or {}
+        missing = next((choice for choice in request.labels if choice not in known), None)
+        if missing is None:
+            text = max(request.labels, key=lambda choice: known[choice])
+            return replace(found, text=text, finish_reason=LABEL_PICKED)
+        cause = f'the recorded answer to case "{request.case}" in {self.path} has no log-probability of "{missing}"'
+        return AnswerError(cause=f'{cause}; write those of all choices to "choice_logprobs".')
 
     def _find(self, request: Request) -> _Found:
         suite, case, sample = request.suite, request.case, request.sample
@@ -228,15 +243,31 @@ class _Line:
 
     def answer(self) -> Answer:
         calls = self._tool_calls()
-        is_call_alone = bool(calls) and self.table.get("answer") is None
+        logprobs = self._choice_logprobs()
+        is_without_text = (bool(calls) or logprobs is not None) and self.table.get("answer") is None
         return Answer(
-            text="" if is_call_alone else self.text("answer"),
+            text="" if is_without_text else self.text("answer"),
+            label_logprobs=logprobs,
             tool_calls=calls,
             latency_s=self._seconds("latency_s"),
             ttft_s=self._seconds("ttft_s"),
             input_tokens=self._count("input_tokens"),
             output_tokens=self._count("output_tokens"),
         )
+
+    def _choice_logprobs(self) -> dict[str, float] | None:
+        given = self.table.get("choice_logprobs")
+        if given is None:
+            return None
+        numbers = given.values() if isinstance(given, dict) else ()
+        if not numbers or any(isinstance(one, bool) or not isinstance(one, int | float) for one in numbers):
+            raise self.fault(
+                f"has {json.dumps(given)[:40]} as its choice_logprobs; it must be the log-probability of each choice, "
+                '{"TEXT": -1.5, ...}'
+            )
+        if not all(-LONGEST_S < one < LONGEST_S for one in numbers):
+            raise self.fault("has a log-probability that is no finite number; a probability of 0 has none")
+        return {text: float(one) for text, one in given.items()}
 
     def _tool_calls(self) -> tuple[ToolCall, ...]:
         listed = self.table.get("tool_calls")

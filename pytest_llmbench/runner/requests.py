@@ -74,6 +74,12 @@ class RequestBuilder:
                     f'model "{item.spec.name}" takes {style} prompts, and the suite "{suite.name}" has only: {has}. '
                     f'Add a {style} prompt to {suite.path}, or set prompt_style = "{has}" for the model.'
                 )
+            if not item.spec.traits.scores_choices and item.loaded.kind.choices(suite, item.case) is not None:
+                raise UsageFault(
+                    f'model "{item.spec.name}" is of the provider "{item.spec.entry.provider}", which gives no '
+                    f'probability of whole texts, and the suite "{suite.name}" compares those of its choices; name a '
+                    "model of transformers, or recorded answers with choice_logprobs."
+                )
             if suite.tools and style is not PromptStyle.COMPLETION and not _takes_tools(item.spec):
                 raise UsageFault(
                     f'model "{item.spec.name}" is of the provider "{item.spec.entry.provider}", which sends no tools, '
@@ -237,12 +243,12 @@ class RequestBuilder:
         copies: Counter[Hashable] = Counter()
         for item in items:
             prompt, sampling = self.prompt(item), self.sampling(item)
-            labels, picks_label = item.loaded.kind.labels(item.loaded.suite)
+            labels, picks_label, delimiter = _compared(item)
             drawn = drawn_for(item.loaded.suite.name, item.case.id, sampling)
             inputs = item.case.inputs if item.spec.traits.takes_inputs else {}
             # what tells them apart beside the prompt; inputs are JSON, and hold lists
             own = inputs_sha256(inputs) if inputs else ""
-            equal = (item.spec.role, prompt, sampling, labels, picks_label, drawn, own)
+            equal = (item.spec.role, prompt, sampling, labels, picks_label, delimiter, drawn, own)
             copy = copies[equal]
             copies[equal] += 1
             yield tuple(
@@ -255,6 +261,7 @@ class RequestBuilder:
                     sampling=sampling if sampling.seed is None else replace(sampling, seed=sampling.seed + sample),
                     labels=labels,
                     picks_label=picks_label,
+                    delimiter=delimiter,
                     inputs=inputs,
                     copy=copy,
                 )
@@ -322,6 +329,14 @@ class RequestBuilder:
 
 def _is_unstored(spec: ModelSpec) -> bool:
     return spec.traits.is_recorded or spec.traits.is_unversioned
+
+
+def _compared(item: Item) -> tuple[tuple[str, ...], bool, str | None]:
+    """Give the texts whose probability is wanted, whether the likeliest is the answer, and the delimiter of choices."""
+    choices = item.loaded.kind.choices(item.loaded.suite, item.case)
+    if choices is None:
+        return (*item.loaded.kind.labels(item.loaded.suite), None)
+    return choices.texts, True, choices.delimiter
 
 
 def _takes_tools(spec: ModelSpec) -> bool:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -336,3 +337,24 @@ def test_many_lines(recorded):
     assert texts(model, *(request(f"c{number}") for number in reversed(numbers))) == [
         f"words {number}" for number in reversed(numbers)
     ]
+
+
+def test_choices(recorded):
+    """The likeliest choice is the answer; a line without the probability of one is an error."""
+    model = recorded(
+        {"case": "a", "choice_logprobs": {"x": -2, "y": -1.5, "z": -9}},
+        {"case": "b", "answer": "x"},
+    )
+    asked = [replace(request(case), labels=("x", "y"), picks_label=True, delimiter=" ") for case in "ab"]
+
+    likeliest, missing = model.answer(asked)
+
+    assert (likeliest.text, likeliest.label_logprobs["y"], likeliest.finish_reason) == ("y", -1.5, "choice")
+    assert missing.cause.endswith('has no log-probability of "x"; write those of all choices to "choice_logprobs".')
+
+
+@pytest.mark.parametrize("given", [[-1], {}, {"x": "-1"}, {"x": True}, {"x": float("-inf")}])
+def test_probabilities_of_choices_are_numbers(recorded, given):
+    """Everything else is refused with its line."""
+    with pytest.raises(UsageFault, match=r"answers\.jsonl:1: this line has "):
+        recorded({"case": "a", "choice_logprobs": given})

@@ -59,12 +59,12 @@ def spec(folder: Path, name: str) -> ModelSpec:
 @pytest.mark.parametrize(
     ("name", "traits"),
     [
-        ("local", Traits(is_local=True, is_free=True, takes_device=True)),
-        ("placed", Traits(is_local=True, is_free=True, takes_device=True, is_placed=True)),
-        ("spread", Traits(is_local=True, is_free=True, takes_device=True, is_placed=True)),
+        ("local", Traits(is_local=True, is_free=True, takes_device=True, scores_choices=True)),
+        ("placed", Traits(is_free=True, takes_device=True, is_placed=True, scores_choices=True)),
+        ("spread", Traits(is_free=True, takes_device=True, is_placed=True, scores_choices=True)),
         ("api", Traits(is_local=False, is_api=True, takes_tools=True)),
         ("served", Traits(is_local=True, is_free=True, is_api=True, takes_tools=True)),
-        ("recorded", Traits(is_local=False, is_free=True, is_recorded=True)),
+        ("recorded", Traits(is_local=False, is_free=True, is_recorded=True, scores_choices=True)),
         ("function", Traits(takes_inputs=True, takes_tools=True, reports_cost=True, is_unversioned=True)),
         ("function-of-a-version", Traits(takes_inputs=True, takes_tools=True, reports_cost=True)),
         (

@@ -117,7 +117,9 @@ def _groups(requests: Sequence[Request]) -> list[list[int]]:
     """Divide requests by what they have in common: suite, style, and whether a label is picked."""
     groups: dict[tuple[object, ...], list[int]] = {}
     for place, request in enumerate(requests):
-        key = (request.suite, request.prompt.style, request.picks_label, request.labels)
+        # choices differ from case to case, and are fed together all the same
+        labels = request.labels if request.delimiter is None else request.delimiter
+        key = (request.suite, request.prompt.style, request.picks_label, labels)
         groups.setdefault(key, []).append(place)
     return list(groups.values())
 

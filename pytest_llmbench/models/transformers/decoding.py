@@ -18,6 +18,7 @@ from typing import Any
 
 from pytest_llmbench.models.label_forms import LABEL_PICKED
 from pytest_llmbench.models.transformers.batch import NOT_A_NUMBER, Batch, Halted, Kept, join
+from pytest_llmbench.models.transformers.choice_scoring import score_choices
 from pytest_llmbench.models.transformers.growing import Continuation, Growing, Row, TokenTexts
 from pytest_llmbench.models.transformers.label_scoring import score_labels
 from pytest_llmbench.models.transformers.prefixes import (
@@ -110,7 +111,7 @@ class Decoder:
         their continuation is None.
 
         Args:
-            rows: either all `picks_label`, or none.
+            rows: all of one `kind`.
             halt: the run ends.
             n_shared: the tokens all rows of the group have in common (`shared_length`).
         """
@@ -121,8 +122,13 @@ class Decoder:
         except Halted:
             return
         scoring = self._clock()
-        logprobs = score_labels(batch, [row.labels for row in rows], len(rows))
-        if rows[0].picks_label:
+        choices = [row.choices for row in rows if row.choices is not None]
+        logprobs: Sequence[Mapping[str, float] | None]
+        if choices:
+            logprobs = score_choices(batch, choices, len(rows))
+        else:
+            logprobs = score_labels(batch, [row.labels for row in rows], len(rows))
+        if rows[0].kind:
             elapsed_s = self._clock() - started
             is_late = elapsed_s > self._timeout_s
             for index in range(len(rows)):

@@ -6,6 +6,7 @@ from typing import Any
 
 from pytest_llmbench.models.reasoning import AUTO, Marks, is_mark, opened_by
 from pytest_llmbench.models.stops import AnswerWatch, cut_at_stop
+from pytest_llmbench.models.transformers.choice_scoring import ChoiceTokens
 from pytest_llmbench.models.transformers.label_scoring import LabelTokens
 from pytest_llmbench.models.transformers.prefixes import Tokens
 from pytest_llmbench.values import CUT_OFF, Sampling
@@ -21,7 +22,7 @@ MARK_TOKENS = 40
 class Row:
     """A prompt to be continued by at most `max_tokens` tokens, reasoning and answer; `seed` is of this row alone.
 
-    The probability of `labels` is computed too; with `picks_label` nothing else is done.
+    The probability of `labels` is computed too; with `picks_label` nothing else is done, nor with `choices`.
     """
 
     tokens: Tokens
@@ -30,7 +31,13 @@ class Row:
     seed: int
     labels: LabelTokens | None = None
     picks_label: bool = False
+    choices: ChoiceTokens | None = None
     marks: Marks | None = AUTO
+
+    @property
+    def kind(self) -> int:
+        """What is done with it: 0 if a text is generated, 1 if a label is picked, 2 if choices are compared."""
+        return 2 if self.choices is not None else int(self.picks_label)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

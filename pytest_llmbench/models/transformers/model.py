@@ -11,6 +11,7 @@ from typing import Any
 from pytest_llmbench.errors import ModelFault
 from pytest_llmbench.models.base import STOPPED, Identity, Opened
 from pytest_llmbench.models.reasoning import Setting, marks_of
+from pytest_llmbench.models.transformers.choice_scoring import choice_tokens
 from pytest_llmbench.models.transformers.decoding import Decoder
 from pytest_llmbench.models.transformers.growing import Row
 from pytest_llmbench.models.transformers.label_scoring import LabelTokens, label_tokens
@@ -154,20 +155,22 @@ class TransformersModel(Opened):
     def _groups(self, rows: Mapping[int, Row]) -> list[list[int]]:
         """Divide rows into groups that share a beginning, in the order of their first rows.
 
-        Rows whose labels are scored generate nothing and are groups of their own.
+        Rows whose labels or choices are scored generate nothing and are groups of their own.
         """
-        groups: dict[tuple[bool, int], list[int]] = {}
-        for picks_label in (False, True):
-            chosen = [index for index, row in rows.items() if row.picks_label is picks_label]
+        groups: dict[tuple[int, int], list[int]] = {}
+        for kind in sorted({row.kind for row in rows.values()}):
+            chosen = [index for index, row in rows.items() if row.kind == kind]
             prompts = [rows[index].tokens for index in chosen]
             sharing = group_by_beginning(prompts) if self._is_sharing else (tuple(prompts),)
             number = {prompt: place for place, group in enumerate(sharing) for prompt in group}
             for index in chosen:
-                groups.setdefault((picks_label, number[rows[index].tokens]), []).append(index)
+                groups.setdefault((kind, number[rows[index].tokens]), []).append(index)
         return sorted(groups.values(), key=lambda group: group[0])
 
     def _row(self, request: Request, tokenizer: Any, known: dict[Prompt, Tokens | Broken]) -> Row | AnswerError:
         """Convert a request to tokens; `known` has those of prompts met before, such as of other samples."""
+        if request.delimiter is not None:
+            return self._row_of_choices(request, request.delimiter, tokenizer)
         if request.prompt not in known:
             known[request.prompt] = attempt(lambda: tokens_of(request.prompt, tokenizer))
         tokens = known[request.prompt]
@@ -185,11 +188,7 @@ class TransformersModel(Opened):
                 labels, n_needed = None, len(tokens)
             if n_needed > self._context:
                 choosing = " with its labels" if request.picks_label else ""
-                cause = (
-                    f"The prompt{choosing} has {n_needed} tokens and the model's context only {self._context}; "
-                    "shorten the case, or take a model with a longer context."
-                )
-                return AnswerError(cause=cause)
+                return AnswerError(cause=_too_long(n_needed, self._context, choosing))
             # The last token is chosen, never fed.
             max_tokens = min(max_tokens, self._context - len(tokens) + 1)
         return Row(
@@ -199,6 +198,24 @@ class TransformersModel(Opened):
             seed=_seed(request),
             labels=labels,
             picks_label=request.picks_label,
+            marks=self._marks,
+        )
+
+    def _row_of_choices(self, request: Request, delimiter: str, tokenizer: Any) -> Row | AnswerError:
+        """Convert a request whose choices are compared."""
+        choices = attempt(lambda: choice_tokens(*_text_of(request.prompt, tokenizer), request.labels, delimiter))
+        if isinstance(choices, Broken):
+            return AnswerError(cause=f"The choices cannot be scored: {choices.message}")
+        n_needed = len(choices.prompt) + choices.longest - 1
+        if self._context is not None and n_needed > self._context:
+            return AnswerError(cause=_too_long(n_needed, self._context, " with its choices"))
+        return Row(
+            tokens=choices.prompt,
+            max_tokens=0,
+            sampling=request.sampling,
+            seed=_seed(request),
+            picks_label=True,
+            choices=choices,
             marks=self._marks,
         )
 
@@ -290,14 +307,27 @@ def _end_tokens(network: Any, tokenizer: Any) -> frozenset[int]:
     return frozenset(token for token in (*several, tokenizer.eos_token_id) if token is not None)
 
 
+def _too_long(n_needed: int, context: int, choosing: str) -> str:
+    return (
+        f"The prompt{choosing} has {n_needed} tokens and the model's context only {context}; "
+        "shorten the case, or take a model with a longer context."
+    )
+
+
 def tokens_of(prompt: Prompt, tokenizer: Any) -> Tokens:
     """Convert a prompt to tokens, as it is fed to the network."""
+    text, tokenize = _text_of(prompt, tokenizer)
+    return tokenize(text)
+
+
+def _text_of(prompt: Prompt, tokenizer: Any) -> tuple[str, Callable[[str], Tokens]]:
+    """Give a prompt as one text, and what converts a text that begins with it to tokens."""
     if prompt.text is not None:
-        return tuple(tokenizer(prompt.text)["input_ids"])
+        return prompt.text, lambda text: tuple(tokenizer(text)["input_ids"])
     messages = [{"role": message.role, "content": message.content} for message in prompt.messages]
-    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    text: str = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     # The template writes the beginning-of-text token itself where the model wants one.
-    return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
+    return text, lambda whole: tuple(tokenizer(whole, add_special_tokens=False)["input_ids"])
 
 
 def _seed(request: Request) -> int:

@@ -40,7 +40,7 @@ class TransformersProvider:
     def traits(self, entry: TransformersEntry) -> Traits:
         """Give the traits of a local model."""
         is_placed = entry.device_map is not None or ":" in entry.device
-        return Traits(is_free=True, takes_device=True, is_placed=is_placed)
+        return Traits(is_free=True, takes_device=True, is_placed=is_placed, scores_choices=True)
 
     def batch_entry(self, entry: TransformersEntry) -> OpenAIEntry:
         """Give the entry of a server that serves the model.

@@ -50,6 +50,8 @@ def request_key(model: str, request: Request) -> str:
         "is_choice": request.picks_label,
         "reply_schema": request.reply_schema,
     }
+    if request.delimiter is not None:
+        facts["delimiter"] = request.delimiter
     if request.inputs:  # none where the model is sent the prompt alone, as all were in earlier releases
         facts["inputs"] = inputs_sha256(request.inputs)
     case = drawn_for(request.suite, request.case, request.sampling)
