@@ -14,7 +14,7 @@ from math import isfinite
 
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.results.checks import is_same_grader
-from pytest_llmbench.results.identity import graders_without_judge, judge_differences
+from pytest_llmbench.results.identity import embedder_differences, graders_without_judge, judge_differences
 from pytest_llmbench.results.records import ModelInfo, Record, Run, RunInfo, Sample, SuiteInfo
 from pytest_llmbench.values import GateKind, Sampling, Split
 
@@ -361,6 +361,8 @@ class _Sides:
         if versions[0] != versions[1]:
             text = f"grader version differs: {versions[0]} -> {versions[1]}"
             yield Difference(kind=Kind.GRADER, text=text, is_allowed=Kind.GRADER in self.allowed)
+        elif changed := embedder_differences(old, new):
+            yield from difference(Kind.GRADER, lambda _: True, f"a different embedder ({'; '.join(changed)})")
         else:
             yield from difference(
                 Kind.GRADER,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, runtime_checkable
 
 from pytest_llmbench.values import Answer, AnswerError, Arrived, Json, Prompt, PromptStyle, Request
 
@@ -60,6 +60,27 @@ class OpenSettings:
     timeout_s: float | None = None
     cache_dir: Path = field(default_factory=lambda: Path.home() / ".cache" / "pytest-llmbench")
     root: Path = field(default_factory=Path.cwd)
+
+
+Vector: TypeAlias = Sequence[float]
+"""The embedding of a text, of length 1."""
+
+
+class Embedder(Protocol):
+    """An opened embedder."""
+
+    @property
+    def identity(self) -> Identity:
+        """What it is; may know more after the first text (a server's model name)."""
+        ...
+
+    def embed(self, texts: Sequence[str]) -> Sequence[Vector]:
+        """Give the vector of each text, all in one batch; raises `ModelFault` if there is none."""
+        ...
+
+    def close(self) -> None:
+        """Let go of weights and connections."""
+        ...
 
 
 class Model(Protocol):

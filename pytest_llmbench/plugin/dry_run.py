@@ -1,6 +1,6 @@
 """The hooks of `--llm-plan`: what the run would ask and cost is shown, and nothing is sent."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 
 import pytest
 
@@ -16,7 +16,7 @@ from pytest_llmbench.plugin.session import LlmSession
 from pytest_llmbench.report.safe_text import visible
 from pytest_llmbench.report.terminal.forecast import forecast_lines
 from pytest_llmbench.report.terminal.layout import folded
-from pytest_llmbench.runner.forecast import Forecast, forecast
+from pytest_llmbench.runner.forecast import Forecast, forecast, texts_to_embed
 
 
 class DryRun:
@@ -30,6 +30,7 @@ class DryRun:
         self._session = session
         self._forecasts: Sequence[Forecast] = ()
         self._judged: tuple[str, int, int] | None = None
+        self._embedded: Mapping[str, int] = {}
         if is_controller(session.config):
             raise pytest.UsageError("--llm-plan asks nothing and needs no workers; leave -n out, or add -n 0.")
         try:
@@ -53,6 +54,7 @@ class DryRun:
                 plan = runner.judge_requests.plan(items, lambda _: None, is_dealt=False)
         except LlmbenchError as fault:
             raise usage_error(fault) from None
+        self._embedded = texts_to_embed(items, runner.settings.samples)
         if plan is not None:
             judge, n = runner.judge_requests, runner.settings.n_judged_again
             self._judged = plan.name, plan.n_replies, 0 if judge is None else judge.n_again(items, n)
@@ -75,6 +77,9 @@ class DryRun:
         for fault in self._session.runner.builder.unready.values():
             text = visible(f"{fault} A run needs that; this plan does not.")
             write(terminalreporter, folded((), text, width))
+        for name, n_texts in self._embedded.items():
+            text = f"The embedder {name} would be given up to {n_texts:,} texts; this is not counted above."
+            write(terminalreporter, folded((), visible(text), width))
         if self._judged is not None:
             name, n_replies, n_again = self._judged
             again = f", and up to {n_again:,} times more by --llm-check-judge" if n_again else ""

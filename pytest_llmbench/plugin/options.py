@@ -38,7 +38,7 @@ def model_specs(config: pytest.Config) -> tuple[ModelSpec, ...]:
     """
     given = config.getoption("llm_model")
     folder = config.invocation_params.dir if given else _ini_folder(config)
-    return _catalog(config).choose(given or config.getini("llm_model"), folder)
+    return catalog(config).choose(given or config.getini("llm_model"), folder)
 
 
 def judge_spec(config: pytest.Config) -> ModelSpec | None:
@@ -52,11 +52,12 @@ def judge_spec(config: pytest.Config) -> ModelSpec | None:
     if not name:
         return None
     folder = config.invocation_params.dir if given else _ini_folder(config)
-    (spec,) = _catalog(config).choose([name], folder, "--llm-judge")
+    (spec,) = catalog(config).choose([name], folder, "--llm-judge")
     return replace(spec, role=f"judge:{spec.role}")
 
 
-def _catalog(config: pytest.Config) -> Catalog:
+def catalog(config: pytest.Config) -> Catalog:
+    """Give the models that can be named."""
     extra = {
         name: provider
         for providers in config.hook.pytest_llmbench_providers(config=config)

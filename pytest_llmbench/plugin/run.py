@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pytest_llmbench.errors import LlmbenchError, UsageFault
+from pytest_llmbench.models.embedders import shared_embedders
 from pytest_llmbench.plugin.internals.capture import applications_captured, captured
 from pytest_llmbench.plugin.internals.skipping import is_skipped
 from pytest_llmbench.plugin.internals.xdist import is_controller, is_worker
@@ -83,6 +84,7 @@ class RunHooks:
         And spare pytest, which now looks twice for errors in what is freed, all the records: no test of the user ran.
         """
         self._session.progress_line.close()
+        shared_embedders().close()
         if self._has_only_cases:
             gc.freeze()
 

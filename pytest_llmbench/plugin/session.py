@@ -10,6 +10,7 @@ import pytest
 
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.gate.run_decision import RunRuling
+from pytest_llmbench.models.embedders import shared_embedders
 from pytest_llmbench.plugin import options
 from pytest_llmbench.plugin.early_stop import EarlyStop
 from pytest_llmbench.plugin.fixtures import RUNNER
@@ -41,6 +42,7 @@ class LlmSession:
             run_settings = options.run_settings(config)
             specs = options.model_specs(config)
             judge = options.judge_spec(config)
+            shared_embedders().use(options.catalog(config), run_settings.open_settings)
             self.line_order = options.line_order(config)
             run_settings = replace(run_settings, graders=options.graders(config, specs))
         except UsageFault as fault:

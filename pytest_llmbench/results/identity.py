@@ -1,8 +1,8 @@
-"""In what the models and the judges of two runs differ, as recorded in them."""
+"""In what the models, the judges and the embedders of two runs differ, as recorded in them."""
 
 from pytest_llmbench.grading.registry import BUILT_IN, CHECKS
-from pytest_llmbench.models.identities import identity_differences
-from pytest_llmbench.results.records import RunInfo
+from pytest_llmbench.models.identities import OF_MACHINE, identity_differences
+from pytest_llmbench.results.records import RunInfo, SuiteInfo
 
 REPORTED = frozenset({"libraries", "settings.system_fingerprint"})
 """Parts of an identity that change under an unchanged model: library versions, what a server calls its deployment."""
@@ -30,3 +30,18 @@ def judge_differences(old: RunInfo, new: RunInfo, suite: str) -> tuple[str, ...]
     if None in (identities[0].server_model, identities[1].server_model):
         ignored.add("server_model")
     return tuple(name for name in (*identity_differences(identities[0], identities[1]), *found) if name not in ignored)
+
+
+def embedder_differences(old: SuiteInfo | None, new: SuiteInfo | None) -> tuple[str, ...]:
+    """Name the embedders of a suite that are others in two runs, with what of them differs; one not opened is none."""
+    was, now = ((None if info is None else info.embedders) or {} for info in (old, new))
+    found = []
+    for name in sorted(was.keys() & now.keys()):
+        parts = set(identity_differences(was[name], now[name])) - REPORTED - set(OF_MACHINE)
+        if None not in (was[name].weights, now[name].weights):
+            parts.discard("model")  # the place of the files
+        if parts:
+            found.append(f"{name}: {', '.join(sorted(parts))}")
+    if was and now and was.keys() != now.keys():
+        found.append(f"{', '.join(sorted(was))} -> {', '.join(sorted(now))}")
+    return tuple(found)

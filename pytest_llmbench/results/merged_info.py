@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from pytest_llmbench.results.records import Collected, JudgeCheck, JudgeInfo, ModelInfo, RunInfo
+from pytest_llmbench.results.records import Collected, JudgeCheck, JudgeInfo, ModelInfo, RunInfo, SuiteInfo
 
 
 def merged_run_info(several: Sequence[RunInfo], roles: Sequence[str] = ()) -> RunInfo:
@@ -21,7 +21,7 @@ def merged_run_info(several: Sequence[RunInfo], roles: Sequence[str] = ()) -> Ru
     places = {role: place for place, role in enumerate(roles)}
     return RunInfo(
         models=tuple(sorted(models.values(), key=lambda model: places.get(model.role, len(places)))),
-        suites=tuple({suite.suite: suite for facts in several for suite in facts.suites}.values()),
+        suites=_merged_suites([suite for facts in several for suite in facts.suites]),
         options={key: value for facts in several for key, value in facts.options.items()},
         prompts={digest: prompt for facts in several for digest, prompt in facts.prompts.items()},
         expected={digest: text for facts in several for digest, text in facts.expected.items()},
@@ -31,6 +31,16 @@ def merged_run_info(several: Sequence[RunInfo], roles: Sequence[str] = ()) -> Ru
         judge_check=_merged_checks([facts.judge_check for facts in several]),
         stop_plans=tuple({(plan.suite, plan.role): plan for f in several for plan in f.stop_plans}.values()),
     )
+
+
+def _merged_suites(several: Sequence[SuiteInfo]) -> tuple[SuiteInfo, ...]:
+    """Give each suite once; a process that graded no answer of it knows no embedder."""
+    found: dict[str, SuiteInfo] = {}
+    for suite in several:
+        known = found.get(suite.suite)
+        embedders = suite.embedders or (None if known is None else known.embedders)
+        found[suite.suite] = replace(suite, embedders=embedders)
+    return tuple(found.values())
 
 
 def _merged_collected(several: Sequence[Collected]) -> Collected | None:

@@ -176,6 +176,8 @@ class SuiteInfo:
     """Which cases a model may be trained on; absent in the JSON where the suite has no split."""
     source: Source | None = None
     """What it was imported from; absent in the JSON where it was not."""
+    embedders: Mapping[str, Identity] | None = None
+    """What the embedders of its checks are, by their names in the suite; absent in the JSON if none was opened."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

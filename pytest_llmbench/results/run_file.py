@@ -190,6 +190,7 @@ class _NamedSuite:
     n_cases: Annotated[int, AsTyped()] | None = None
     split: Split | None = None
     source: Source | None = None
+    embedders: Mapping[str, Identity] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,8 +241,10 @@ def run_info_to_json(facts: RunInfo) -> JsonObject:
 def _suite_to_json(suite: SuiteInfo) -> JsonObject:
     found = _without(asdict(suite), "suite")
     found = _without(found, "gate") if suite.gate is GateKind.STATISTICAL else found
-    for name in ("cases", "n_cases", "split", "source"):
+    for name in ("cases", "n_cases", "split", "source", "embedders"):
         found = _without(found, name) if getattr(suite, name) is None else found
+    for identity in found.get("embedders", {}).values():
+        del identity["training"]
     return found
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from pytest_llmbench.errors import RunFileFault, UsageFault
 from pytest_llmbench.models.base import Identity, ReplicaInfo
 from pytest_llmbench.models.identities import OF_MACHINE, SEVERAL, identity_differences, joined_identity
+from pytest_llmbench.results.identity import embedder_differences
 from pytest_llmbench.results.merged_info import merged_run_info
 from pytest_llmbench.results.records import JudgeInfo, ModelInfo, RunInfo, SuiteInfo
 from pytest_llmbench.results.run_file import JsonObject, machine_from_json, run_info_from_json
@@ -107,6 +108,8 @@ def _differences(one: ShardHead, other: ShardHead) -> Iterator[str]:
     for suite in other.facts.suites:
         if suite.suite in suites and _question(suite) != _question(suites[suite.suite]):
             yield f'the suite "{suite.suite}" or its grader differs'
+        elif parts := embedder_differences(suites.get(suite.suite), suite):
+            yield f'the embedder of the suite "{suite.suite}" differs ({"; ".join(parts)})'
     if not _is_same_judge(one.facts.judge, other.facts.judge):
         yield "the judge differs"
 
@@ -116,7 +119,7 @@ def _options(shard: ShardHead) -> Mapping[str, Json]:
 
 
 def _question(suite: SuiteInfo) -> SuiteInfo:
-    return replace(suite, path="")
+    return replace(suite, path="", embedders=None)
 
 
 def _model_differences(one: Sequence[ModelInfo], other: Sequence[ModelInfo]) -> Iterator[str]:

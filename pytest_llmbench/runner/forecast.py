@@ -1,10 +1,13 @@
 """What a run would ask and cost, forecast before anything is sent."""
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 
+from pytest_llmbench.grading.checks.similar import references_of
+from pytest_llmbench.grading.registry import CHECKS
 from pytest_llmbench.models.base import CountsTokens
 from pytest_llmbench.models.catalog import ModelSpec
 from pytest_llmbench.models.openai.request_body import most_output_tokens
@@ -78,6 +81,18 @@ def forecast(builder: RequestBuilder, items: Sequence[Item]) -> tuple[Forecast, 
     finally:
         if store is not None:
             store.close()
+
+
+def texts_to_embed(items: Sequence[Item], samples: int) -> dict[str, int]:
+    """Count the texts that embedders would be given at most, by their names: references once, and each answer."""
+    references: dict[str, set[str]] = {}
+    answers: Counter[str] = Counter()
+    for item in items:
+        of_case = references_of([item.case]) if item.loaded.suite.grader == CHECKS else {}
+        for name, texts in of_case.items():
+            references.setdefault(name, set()).update(texts)
+            answers[name] += samples
+    return {name: answers[name] + len(texts) for name, texts in references.items()}
 
 
 class _Prospect:

@@ -6,6 +6,7 @@ from pytest_llmbench.grading.base import GraderKind
 from pytest_llmbench.grading.parallel import allow_at_once
 from pytest_llmbench.models.base import Identity
 from pytest_llmbench.models.catalog import ModelSpec
+from pytest_llmbench.models.embedders import shared_embedders
 from pytest_llmbench.results.records import Collected, JudgeCheck, JudgeInfo, ModelInfo, Record, RunInfo, SuiteInfo
 from pytest_llmbench.results.stops import StopPlan
 from pytest_llmbench.runner.ahead import GradingAhead
@@ -118,7 +119,17 @@ class Runner:
             self._staged = Staged(self._items, samples, course, answers=self._answers, take=self._take)
             if not is_dealt and items:
                 self._staged.begin(items[0].spec.role)
+        if any(self.suites.embedders.values()):
+            shared_embedders().further = self._arrived_texts
         self._answers.start()
+
+    def _arrived_texts(self) -> Iterator[str]:
+        """Give the answers that came and will be embedded as they are, so that they are embedded together."""
+        arrived = {} if self._answers is None else self._answers.arrived()
+        for key, answers in arrived.items():
+            item = self._items.get(key)
+            if item is not None and item.loaded.suite.part is None and self.suites.embedders[item.loaded.suite.name]:
+                yield from (one.text.strip() for one in answers if isinstance(one, Answer) and not one.turns)
 
     def _grading_ahead(self, items: Mapping[str, Item]) -> GradingAhead | None:
         """Give what grades the items, by key, that may be graded several at once; None where there are none."""
@@ -292,6 +303,7 @@ class Runner:
                     n_cases=len(loaded.suite.cases),
                     split=loaded.suite.split,
                     source=loaded.suite.source,
+                    embedders=self._embedders(name),
                 )
                 for name, loaded in suites.items()
             ),
@@ -306,6 +318,11 @@ class Runner:
             if self.settings.paths is None
             else Collected(paths=self.settings.paths, suites=self.suites.names),
         )
+
+    def _embedders(self, suite: str) -> Mapping[str, Identity] | None:
+        """Give what the embedders of a suite are; None where none was opened."""
+        known = {one.name: shared_embedders().identity(one) for one in self.suites.embedders.get(suite, ())}
+        return {name: identity for name, identity in known.items() if identity is not None} or None
 
     def _judge_facts(self) -> JudgeInfo | None:
         if self.judge_requests is None:

@@ -7,6 +7,9 @@ from pytest_llmbench.errors import SuiteFault, UsageFault
 from pytest_llmbench.grading.answer_part import of_part
 from pytest_llmbench.grading.base import Finding, Grader, GraderKind, JudgeGrader, Severity
 from pytest_llmbench.grading.checks.conversation import of_conversations
+from pytest_llmbench.grading.checks.similar import embedders_of
+from pytest_llmbench.grading.registry import CHECKS
+from pytest_llmbench.models.embedders import EmbedderSpec
 from pytest_llmbench.suites.files import may_be_suite
 from pytest_llmbench.suites.loader import LoadedSuite, load_suite
 from pytest_llmbench.suites.split_findings import split_findings
@@ -18,7 +21,8 @@ NOT_A_SUITE = "this is not a suite file; it needs `suite`, and `grader` or `chec
 class SuiteRegistry:
     """Loaded suites.
 
-    `graders` are those of the loaded suites, by name; `judge_graders` describe how the suites that ask a judge ask it.
+    `graders` are those of the loaded suites, by name; `judge_graders` describe how the suites that ask a judge ask it;
+    `embedders` are those that the checks of a suite name.
 
     Args:
         root: the project's root directory, below which `fixtures/` lies.
@@ -29,6 +33,7 @@ class SuiteRegistry:
     def __init__(self, root: Path, kinds: Mapping[str, GraderKind], *, has_judge: bool = False):
         self.graders: dict[str, Grader] = {}
         self.judge_graders: dict[str, JudgeGrader] = {}
+        self.embedders: dict[str, tuple[EmbedderSpec, ...]] = {}
         self._root = root
         self._kinds = kinds
         self._has_judge = has_judge
@@ -116,6 +121,7 @@ class SuiteRegistry:
                 message = f'the suite name "{suite.name}" is already used by {_shown(path)}; rename one of them.'
                 raise SuiteFault(message, path=suite.path, line=1)
         self.graders[suite.name] = grader_of(loaded, self._root)
+        self.embedders[suite.name] = embedders_of(suite, self._root) if suite.grader == CHECKS else ()
         judge_grader = loaded.kind.judge_grader(suite, self._root) if self._has_judge else None
         if judge_grader is not None:
             self.judge_graders[suite.name] = judge_grader

@@ -208,6 +208,31 @@ def test_another_grader_version_blocks() -> None:
     assert [(d.kind, d.text) for d in found.blocked_by] == [(Kind.GRADER, "grader version differs: 1 -> 2")]
 
 
+def embedding(**others: object) -> Run:
+    """Give a run of a suite whose check asked an embedder."""
+    identity = Identity(**{"provider": "transformers", "model": "/a/minilm", "weights": "sha256:1", **others})  # type: ignore[arg-type]
+    made = run(*cases("a", "b"))
+    suites = tuple(replace(suite, embedders={"minilm": identity}) for suite in made.facts.suites)
+    return replace(made, facts=replace(made.facts, suites=suites))
+
+
+@pytest.mark.parametrize(
+    ("now", "texts"),
+    [
+        (embedding(weights="sha256:2"), ["2 of 2 cases have a different embedder (minilm: weights)"]),
+        (embedding(model="/b/minilm", libraries={"torch": "9"}), []),
+        (run(*cases("a", "b")), []),
+    ],
+    ids=["other weights", "the same in another place", "none was opened"],
+)
+def test_another_embedder_blocks(now: Run, texts: list[str]) -> None:
+    """Cosines of two embedders are not compared; where the files lie, and whether it was needed, is no difference."""
+    suite = only_suite(join(embedding(), now))
+
+    assert [one.text for one in suite.differences] == texts
+    assert all(one.kind is Kind.GRADER and not one.is_allowed for one in suite.differences)
+
+
 @pytest.mark.parametrize(("grader", "blocks"), [("my.judged:grade", True), ("exact", False)])
 def test_another_judge_blocks_where_a_judge_may_have_been_asked(grader: str, blocks: bool) -> None:
     """Another judge blocks, but not suites whose grader asks none."""

@@ -225,7 +225,7 @@ FAULTS = {
         SUITE.replace("{contains: ACCT, name: account}", "{containes: ACCT}"),
         "suite.yaml:3: check 1: a check has one of these keys: equals, contains, contains_any, starts_with, "
         "ends_with, one_of, regex, number, words, finish, json, json_subset, tools, label, sql, key_points, function, f1, "
-        'rouge_l, levenshtein, not, any, all; it has only: containes. Did you mean "contains"?',
+        'rouge_l, levenshtein, similar, not, any, all; it has only: containes. Did you mean "contains"?',
     ),
     "two kinds": (
         SUITE.replace("{contains: ACCT, name: account}", "{contains: a, equals: b}"),

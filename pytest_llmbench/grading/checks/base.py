@@ -64,6 +64,11 @@ class CheckFields(Strict):
     required: Switch = False
     advice: Switch = False
 
+    @property
+    def decides(self) -> bool:
+        """Whether an answer can pass or fail; if not, the check only measures."""
+        return True
+
 
 class PathFields(CheckFields):
     """The keys of a check that may look at one value of a JSON answer alone.

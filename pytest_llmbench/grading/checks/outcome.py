@@ -55,7 +55,7 @@ class Tried:
         found: dict[str, Json] = {
             "name": self.name,
             "kind": self.check.kind,
-            "passed": None if grade is None else grade.passed,
+            "passed": None if grade is None or not fields.decides else grade.passed,
             "score": None if grade is None else grade.score,
             "weight": fields.weight,
             "reason": None if grade is None else str(grade.reason),

@@ -29,6 +29,7 @@ _PLACES = MappingProxyType(
         "f1": ("overlap", "F1"),
         "rouge_l": ("overlap", "ROUGE_L"),
         "levenshtein": ("edits", "LEVENSHTEIN"),
+        "similar": ("similar", "SIMILAR"),
     }
 )
 """Module below this package and name in it, by kind: a new kind is one file, and one line here."""

@@ -1,7 +1,7 @@
 """The checks of a case as a tree: read from what a suite holds, named, and written as a digest's canonical form."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -185,12 +185,23 @@ def _combination(
         meaningless = {"advice"} if kind == "all" else {"weight", "required", "advice"}
         for key in sorted(meaningless & child.fields.model_fields_set):
             raise CheckFault(f"`{key}` has no meaning within `{kind}`; write it beside `{kind}`.", (*where, key))
+        if not child.fields.decides:
+            raise CheckFault(f"within `{kind}` a check must decide, and this one has no `min`; write one.", where)
+    if any(child.fields.advice for child in children) and "advice" not in fields.model_fields_set:
+        message = f"`{kind}` holds a check that is advice by itself; write `advice: true` or `false` beside `{kind}`."
+        raise CheckFault(message, place)
+    children = tuple(map(_counted_within, children))
     if fields.required and fields.advice:
         raise CheckFault("a check is `required` or `advice`, not both; take one out.", (*place, "advice"))
     canonical = fields.model_dump(mode="json", exclude_defaults=True, exclude={"name"})
     canonical[kind] = [child.canonical for child in children]
     names = names_of(children)
     return Check(kind=kind, fields=fields, children=children, canonical=canonical, child_names=names)
+
+
+def _counted_within(child: Check) -> Check:
+    """Count a check that is advice where it stands alone: what holds it decides whether it counts."""
+    return replace(child, fields=child.fields.model_copy(update={"advice": False})) if child.fields.advice else child
 
 
 def _listed(kind: str, inner: object, place: Place) -> list[tuple[object, Place]]:
