@@ -107,6 +107,13 @@ def test_tools_are_part_of_what_is_sent_and_of_its_digest() -> None:
     assert prompt.sha256 != plain.sha256
 
 
+def test_a_tool_without_parameters_says_so() -> None:
+    """`strict: false` and `parameters: {}` are sent as they stand; what is not given is not sent."""
+    function = {"name": "now", "parameters": {}, "strict": False}
+    assert Tool(name="now", parameters={}, strict=False).definition == {"type": "function", "function": function}
+    assert Tool(name="now").definition == {"type": "function", "function": {"name": "now"}}
+
+
 LINES = """\
 {"case": "alone", "tool_calls": [{"name": "search", "arguments": {"text": "refund"}}]}
 {"case": "with-text", "answer": "I look.", "tool_calls": [{"function": {"name": "close", "arguments": "{}"}}]}

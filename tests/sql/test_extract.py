@@ -17,6 +17,7 @@ FOUND = [
     ("The answer is ```SELECT a FROM t```.", "SELECT a FROM t"),
     ("Use `SELECT a FROM t` for that.", "SELECT a FROM t"),
     ("Use `SELECT `a` FROM `t``.", "SELECT `a` FROM `t`"),
+    ("SELECT `a` FROM t`;", "SELECT `a` FROM t"),
     ("<think>select x</think>SELECT a FROM t", "SELECT a FROM t"),
     ("I think so.</think>\nSELECT a FROM t", "SELECT a FROM t"),
     (

@@ -144,6 +144,14 @@ def test_columns_with_the_reference_s_names_pair_by_name(names: tuple[str, ...],
     assert equal(got, want) is same
 
 
+def test_columns_pair_freely_where_a_name_stands_twice() -> None:
+    """Names that both sides have do not say which column is meant if one of them has two of that name."""
+    want = Table(names=("a", "b", "b"), rows=((1, 2, 3),))
+    got = Table(names=("a", "a", "b"), rows=((1, 2, 3),))
+
+    assert equal(got, want)
+
+
 def test_rows_that_the_order_leaves_open_may_change_places() -> None:
     """Rows that the ORDER BY of the reference ties stand in any order among themselves, and only there."""
     want = Table(names=("a",), rows=((1,), (2,), (3,)), peers=(2, 1))

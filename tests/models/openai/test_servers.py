@@ -269,6 +269,7 @@ AZURE = {
         ({"content": None, "refusal": "Non."}, "stop", {}, "Non.", "Non."),
         ({"content": [{"type": "refusal", "refusal": "Non."}]}, "stop", {}, "Non.", "Non."),
         ({"content": "yes", "refusal": None}, "stop", {}, "yes", None),
+        ({"content": "yes", "refusal": "I can't."}, "stop", {}, "yes", None),
     ],
 )
 def test_refusals(openai_server, ask, message, finish, more, text, refusal, streamed):
