@@ -1,9 +1,12 @@
 """A small project for plugin tests: one suite, one file of recorded answers."""
 
+import functools
+import importlib.metadata
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 # A run in this process forgets what it imported, hypothesis' plugin a second's worth: it is imported once, here.
+import cpuinfo
 import hypothesis  # noqa: F401
 import pytest
 
@@ -30,6 +33,21 @@ RIGHT = (
 WRONG_PERU = (RIGHT[0], {"case": "peru", "answer": "Cusco", "latency_s": 0.5}, RIGHT[2])
 
 Project = Callable[..., pytest.Pytester]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _known_machine() -> Iterator[None]:
+    """Look up once what every run in this process would look up anew, and what does not change meanwhile.
+
+    pytest reads the metadata of all that is installed twice a run, and pytest-benchmark has the processor measured.
+    """
+    installed = tuple(importlib.metadata.distributions())
+    entry_points = functools.cache(importlib.metadata.Distribution.entry_points.fget)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(importlib.metadata, "distributions", lambda **where: installed)
+        patch.setattr(importlib.metadata.Distribution, "entry_points", property(entry_points))
+        patch.setattr(cpuinfo, "get_cpu_info", functools.cache(cpuinfo.get_cpu_info))
+        yield
 
 
 @pytest.fixture
