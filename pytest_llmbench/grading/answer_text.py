@@ -16,6 +16,9 @@ from pytest_llmbench.values import CONTENT_FILTER, Answer, Case, Grade, Reason
 
 CLIP_AT = 200
 
+GRADED_CHARACTERS = 20_000
+"""How much of a free text is graded."""
+
 _TIDY = str.maketrans(
     {
         **dict.fromkeys("‘’‚‛′´ʼ", "'"),

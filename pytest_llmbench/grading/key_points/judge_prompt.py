@@ -1,9 +1,6 @@
 """What a judge model is sent about one answer, and the form its reply must have. Pure functions.
 
-The answer is data: it stands between two lines that carry a code nobody who wrote the answer can know,
-for the code is made of the answer itself.  What looks like a chat template's mark in it is broken by an invisible
-character.  This keeps an answer from ending its own quotation; it does not keep a gullible judge from
-obeying what it must not obey, so measure your judge (`llmbench agreement`).
+The answer is data, between coded lines (`judge/prompt_parts`).
 
 The judge is blind: its prompt names neither the model nor another grade.  It quotes before it decides.
 
@@ -11,12 +8,11 @@ Source: pointwise, with rubric and reference, as in Prometheus (Kim et al., 2023
 """
 
 import hashlib
-import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from pytest_llmbench.grading.judge.prompt_parts import chat_or_text, code_of, fenced, object_schema, task_of
 from pytest_llmbench.grading.key_points.rubric import KeyPointsCase
-from pytest_llmbench.values import Json, Message, Prompt, PromptStyle
+from pytest_llmbench.values import Json, Prompt, PromptStyle
 
 PADDINGS = ("none", "some", "mostly")
 """How much of an answer explains nothing, from the best to the worst."""
@@ -49,10 +45,6 @@ _FORM = """\
 Reply with one JSON object of this form and nothing else:
 {form}"""
 
-_MARK_OF_A_TEMPLATE = re.compile(r"<(?=[|｜/a-z])|\[(?=/?INST)", re.IGNORECASE)
-_INVISIBLE = "\u200b"
-_CODE_LENGTH = 12
-
 
 def judge_prompt(
     inputs: Mapping[str, Json], rules: KeyPointsCase, answer: str, *, instructions: str, style: PromptStyle
@@ -68,9 +60,7 @@ def judge_prompt(
     """
     system = f"{_INSTRUCTIONS}\n\n{instructions}".rstrip()
     asked = "\n\n".join((*_sections(inputs, rules, answer), _FORM.format(form=_form(rules))))
-    if style is PromptStyle.COMPLETION:
-        return Prompt(text=f"{system}\n\n{asked}\n\nJSON:")
-    return Prompt(messages=(Message(role="system", content=system), Message(role="user", content=asked)))
+    return chat_or_text(system, asked, style)
 
 
 def words_sha256(instructions: str) -> str:
@@ -96,10 +86,10 @@ def point_keys(rules: KeyPointsCase) -> tuple[str, ...]:
 
 def reply_schema(rules: KeyPointsCase) -> dict[str, Json]:
     """Give the JSON schema of a reply, in the part of JSON schema that servers enforce."""
-    point = _object({"quote": {"type": "string"}, "hit": {"type": "boolean"}})
-    return _object(
+    point = object_schema({"quote": {"type": "string"}, "hit": {"type": "boolean"}})
+    return object_schema(
         {
-            "points": _object(dict.fromkeys(point_keys(rules), point)),
+            "points": object_schema(dict.fromkeys(point_keys(rules), point)),
             "contradiction_quote": {"type": "string"},
             "contradiction": {"type": "boolean"},
             "padding": {"type": "string", "enum": list(PADDINGS)},
@@ -107,26 +97,17 @@ def reply_schema(rules: KeyPointsCase) -> dict[str, Json]:
     )
 
 
-def _object(properties: Mapping[str, Json]) -> dict[str, Json]:
-    return {
-        "type": "object",
-        "additionalProperties": False,
-        "required": list(properties),
-        "properties": dict(properties),
-    }
-
-
 def _sections(inputs: Mapping[str, Json], rules: KeyPointsCase, answer: str) -> Iterator[str]:
-    task = "\n".join(f"{name}: {_as_text(value)}" for name, value in inputs.items())
-    code = _code(task, answer)
-    yield f"TASK\n{_fenced(task, code)}"
+    task = task_of(inputs)
+    code = code_of(task, answer)
+    yield f"TASK\n{fenced(task, code)}"
     if rules.references:
         yield _listed("WHAT A RIGHT ANSWER SAYS", rules.references)
     points = [f"{key}: {point.name}" for key, point in zip(point_keys(rules), rules.points, strict=True)]
     yield "\n".join(("POINTS", *points))
     if rules.forbid:
         yield _listed("WRONG CLAIMS", [claim.name for claim in rules.forbid])
-    yield f"ANSWER\n{_fenced(answer, code)}"
+    yield f"ANSWER\n{fenced(answer, code)}"
 
 
 def _listed(title: str, texts: Sequence[str]) -> str:
@@ -139,26 +120,3 @@ def _form(rules: KeyPointsCase) -> str:
         f'{{"points": {{{points}}}, "contradiction_quote": "<words>", "contradiction": <true or false>, '
         f'"padding": "<{", ".join(PADDINGS[:-1])} or {PADDINGS[-1]}>"}}'
     )
-
-
-def _as_text(value: Json) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _code(*texts: str) -> str:
-    """Make the code of the lines around data: of the data, and not in it."""
-    content = "\n".join(texts)
-    code = content
-    while code in content:
-        code = hashlib.sha256(code.encode("utf-8", "surrogatepass")).hexdigest()[:_CODE_LENGTH]
-    return code
-
-
-def _fenced(text: str, code: str) -> str:
-    return f"BEGIN {code}\n{_as_data(text)}\nEND {code}"
-
-
-def _as_data(text: str) -> str:
-    """Give a text as it can be sent: halves of characters replaced, marks of chat templates broken."""
-    whole = text.encode("utf-8", "replace").decode()
-    return _MARK_OF_A_TEMPLATE.sub(lambda mark: mark[0] + _INVISIBLE, whole)

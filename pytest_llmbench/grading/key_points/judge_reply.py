@@ -8,74 +8,16 @@ the point is not made, whatever the judge claims.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
-import regex
-
-from pytest_llmbench.grading.answer_text import MappedText, clip, normalise
+from pytest_llmbench.grading.answer_text import clip, normalise
+from pytest_llmbench.grading.judge.evidence import Evidence
+from pytest_llmbench.grading.judge.reply import UnreadableReply, object_with
 from pytest_llmbench.grading.key_points.claims import Claim
 from pytest_llmbench.grading.key_points.judge_prompt import PADDINGS, point_keys
-from pytest_llmbench.grading.key_points.marks import GRADED_CHARACTERS
 from pytest_llmbench.grading.key_points.rubric import KeyPointsCase
-
-_LONGEST_REPLY = 50_000
-_ELISION = regex.compile(r"\s*[\[(]?\.{3,}[\])]?\s*")
-_EDGES = " \t\n\"'.,;:!?()[]"
-
-
-class UnreadableReply(ValueError):
-    """A reply that cannot be used; the message gives the reason."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
-    """An answer and its task, in which quotes are looked for."""
-
-    original: str
-    answer: MappedText
-    task: tuple[MappedText, ...]
-
-    @classmethod
-    def of(cls, answer: str, task: Sequence[str]) -> Self:
-        """Prepare the texts."""
-        return cls(
-            original=answer,
-            answer=MappedText.of(answer, GRADED_CHARACTERS),
-            task=tuple(MappedText.of(text, GRADED_CHARACTERS) for text in task),
-        )
-
-    def find(self, quote: str, *, is_echo_ok: bool) -> Claim | None:
-        """Give where a quote stands in the answer, whatever its case, blanks and emphasis; None if it is no evidence.
-
-        Words left out of a quote ("...") may be any.
-        """
-        pieces = _pieces(quote)
-        span = _span(pieces, self.answer.text)
-        if span is None or (not is_echo_ok and any(_span(pieces, text.text) for text in self.task)):
-            return None
-        start, end = self.answer.place(*span)
-        return Claim(start=start, end=end, quote=self.original[start:end])
-
-
-def _pieces(quote: str) -> tuple[regex.Pattern[str], ...]:
-    """Make patterns of a quote, one for each stretch without an elision; none of one without a word."""
-    stretches = [piece.strip(_EDGES) for piece in _ELISION.split(MappedText.of(quote, GRADED_CHARACTERS).text)]
-    words_of = [r"\s+".join(map(regex.escape, text.split())) for text in stretches if any(map(str.isalnum, text))]
-    return tuple(regex.compile(rf"(?<!\w){words}(?!\w)", regex.IGNORECASE) for words in words_of)
-
-
-def _span(pieces: Sequence[regex.Pattern[str]], text: str) -> tuple[int, int] | None:
-    """Give from where to where a text has all pieces, in their order."""
-    begin, end = None, 0
-    for piece in pieces:
-        found = piece.search(text, end)
-        if found is None:
-            return None
-        begin = found.start() if begin is None else begin
-        end = found.end()
-    return None if begin is None else (begin, end)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +39,7 @@ def read_vote(reply: str, rules: KeyPointsCase, evidence: Evidence) -> Vote:
     Raises:
         UnreadableReply: it cannot be used.
     """
-    found = _object_with_points(reply)
+    found = object_with("points", reply, "points")
     entries = _points(found["points"], rules)
     unfounded: list[str] = []
 
@@ -145,30 +87,3 @@ def _points(found: object, rules: KeyPointsCase) -> dict[str, Mapping[str, Any]]
     if missing:
         raise UnreadableReply(f"it leaves out {', '.join(missing)}")
     return {key: entries[key] for key in by_name.values()}
-
-
-def _object_with_points(reply: str) -> dict[str, Any]:
-    """Find the one JSON object with points in a reply."""
-    if not reply.strip():
-        raise UnreadableReply("it is empty")
-    found: list[dict[str, Any]] = []
-    decoder = json.JSONDecoder(object_pairs_hook=_without_twins)
-    place = reply.find("{")
-    while 0 <= place < _LONGEST_REPLY:
-        try:
-            entry, place = decoder.raw_decode(reply, place)
-        except (ValueError, RecursionError):
-            entry, place = None, place + 1
-        if isinstance(entry, dict) and "points" in entry and entry not in found:
-            found.append(entry)
-        place = reply.find("{", place)
-    if len(found) != 1:
-        what = "no JSON object with points" if not found else "several JSON objects with points"
-        raise UnreadableReply(f'it holds {what}: "{clip(reply, 80)}"')
-    return found[0]
-
-
-def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len(dict(pairs)) < len(pairs):
-        raise ValueError("a key stands twice")
-    return dict(pairs)

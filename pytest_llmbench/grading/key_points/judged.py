@@ -18,12 +18,14 @@ from typing import Self
 
 from pytest_llmbench.grading.answer_text import clip, is_empty, void_or
 from pytest_llmbench.grading.base import JudgeGrader, rules_of
+from pytest_llmbench.grading.judge.evidence import Evidence
+from pytest_llmbench.grading.judge.fields import JudgeFields
+from pytest_llmbench.grading.judge.reply import Undecided, is_majority, no_grade, read_votes
 from pytest_llmbench.grading.key_points.claims import Claim
 from pytest_llmbench.grading.key_points.judge_prompt import PADDINGS, judge_prompt, reply_schema, words_sha256
-from pytest_llmbench.grading.key_points.judge_reply import Evidence, UnreadableReply, Vote, read_vote
+from pytest_llmbench.grading.key_points.judge_reply import Vote, read_vote
 from pytest_llmbench.grading.key_points.marks import GradedPart, Marks, mark
 from pytest_llmbench.grading.key_points.rubric import (
-    JudgeFields,
     KeyPointsCase,
     KeyPointsSuite,
     Rubric,
@@ -33,8 +35,6 @@ from pytest_llmbench.values import Answer, AnswerError, Case, Grade, Json, Promp
 
 PADDING_FACTORS = MappingProxyType(dict(zip(PADDINGS, (1.0, 0.85, 0.5), strict=True)))
 """What each degree of padding leaves of a score."""
-
-_OPEN = "the judge's votes leave it open whether"
 
 
 def judge_grader(suite: Suite, root: Path) -> JudgeGrader | None:
@@ -82,20 +82,16 @@ class Tally:
     is_split: bool
 
 
-class _Open(Exception):
-    """No majority of all votes decides; the message names the decision."""
-
-
 def _counted(votes: Sequence[Vote], names: Sequence[str], asked: int) -> Tally:
     """Put votes together.
 
     Raises:
-        _Open: a decision has no majority of all that were asked for.
+        Undecided: a decision has no majority of all that were asked for.
     """
 
     def decided(claims: Sequence[Claim | None], what: str) -> Claim | None:
         made = [claim for claim in claims if claim is not None]
-        if _is_majority(len(made), len(claims), asked, what):
+        if is_majority(len(made), len(claims), asked, what):
             return made[0]
         return None
 
@@ -103,7 +99,7 @@ def _counted(votes: Sequence[Vote], names: Sequence[str], asked: int) -> Tally:
     contradictions = [vote.contradiction for vote in votes]
     degrees = [PADDINGS.index(vote.padding) for vote in votes]
     reached = [
-        _is_majority(sum(degree >= step for degree in degrees), len(votes), asked, f'the padding is "{PADDINGS[step]}"')
+        is_majority(sum(degree >= step for degree in degrees), len(votes), asked, f'the padding is "{PADDINGS[step]}"')
         for step in (1, 2)
     ]
     return Tally(
@@ -115,48 +111,24 @@ def _counted(votes: Sequence[Vote], names: Sequence[str], asked: int) -> Tally:
     )
 
 
-def _is_majority(yes: int, read: int, asked: int, what: str) -> bool:
-    needed = asked // 2 + 1
-    if yes < needed and read - yes < needed:
-        raise _Open(f"{_OPEN} {what}")
-    return yes >= needed
-
-
 def _grade(
     rubric: Rubric, case: Case, text: str, replies: Sequence[Answer | AnswerError], *, votes: int
 ) -> Grade | AnswerError:
     part = GradedPart.of(text)
     rules = rules_of(case, KeyPointsCase)
     evidence = Evidence.of(part.text, input_texts(case))
-    read: list[Vote] = []
-    faults: list[str] = []
-    for number, reply in enumerate(replies, start=1):
-        try:
-            read.append(_vote(reply, rules, evidence))
-        except UnreadableReply as fault:
-            faults.append(f"vote {number}: {fault}" if votes > 1 else str(fault))
+    read, faults = read_votes(replies, lambda reply: read_vote(reply, rules, evidence), asked=votes)
     try:
         tally = _counted(read, [point.name for point in rules.points], votes) if read else None
-    except _Open as fault:
+    except Undecided as fault:
         faults.insert(0, str(fault))
         tally = None
     if tally is None:
-        return AnswerError(cause=f"the judge gave no grade: {'; '.join(faults) or 'it was not asked'}")
+        return AnswerError(cause=no_grade(faults))
     words = len(evidence.answer.text.split())
     marks = JudgedMarks.of(rubric, tally, words)
     parts = _parts(marks, read, faults) | {"ran_on": part.ran_on, "patterns": _by_patterns(rubric, text)}
     return Grade(score=marks.score, passed=marks.passed, reason=marks.reason, explanation=str(marks), parts=parts)
-
-
-def _vote(reply: Answer | AnswerError, rules: KeyPointsCase, evidence: Evidence) -> Vote:
-    if isinstance(reply, AnswerError):
-        raise UnreadableReply(reply.cause.partition("\n")[0])
-    try:
-        return read_vote(reply.text, rules, evidence)
-    except UnreadableReply as fault:
-        if reply.finish_reason == "length":
-            raise UnreadableReply(f"{fault}; it was cut off, give the judge more max_tokens") from None
-        raise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

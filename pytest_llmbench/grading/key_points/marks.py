@@ -5,14 +5,11 @@ from dataclasses import dataclass
 from math import fsum, sqrt
 from typing import Self
 
-from pytest_llmbench.grading.answer_text import clip
+from pytest_llmbench.grading.answer_text import GRADED_CHARACTERS, clip
 from pytest_llmbench.grading.key_points.claims import Claim, Explanation
 from pytest_llmbench.grading.key_points.rubric import Rubric
 from pytest_llmbench.grading.key_points.run_on import run_on_start
 from pytest_llmbench.values import Reason
-
-GRADED_CHARACTERS = 20_000
-"""How much of an answer is graded."""
 
 PATTERNS_TIME_S = 1.0
 """How long all patterns of a case may search one answer."""

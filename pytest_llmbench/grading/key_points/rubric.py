@@ -3,20 +3,20 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
-from typing import Annotated, Self
+from typing import Self
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import Field, model_validator
 
 from pytest_llmbench.errors import SuiteFault
 from pytest_llmbench.grading.base import rules_of
+from pytest_llmbench.grading.judge.fields import JudgeChoice, JudgeFields
 from pytest_llmbench.grading.key_points.claims import Phrases
 from pytest_llmbench.models.entries import Strict
-from pytest_llmbench.models.validation import Count, NotNegative, Positive, Share, Switch, Text, kept
-from pytest_llmbench.values import Case, Json, Sampling
+from pytest_llmbench.models.validation import Count, Positive, Share, Switch, Text
+from pytest_llmbench.values import Case, Json
 
 DEFAULT_MAX_WORDS = 90
 WORDS_OF_REFERENCE = 2.5
-SEVERAL_VOTES_TEMPERATURE = 0.7
 
 
 class ForbiddenFields(Strict):
@@ -51,51 +51,11 @@ class KeyPointsCase(Strict):
         return self
 
 
-class JudgeFields(Strict):
-    """How a judge model is asked: so many votes an answer, at this temperature (default 0, for several votes 0.7).
-
-    `instructions` are added to the judge's prompt; `allow_self` lets a model judge its own answers.
-    """
-
-    votes: Annotated[int, Field(ge=1, le=15), kept(int, float)] = 1
-    temperature: NotNegative | None = None
-    max_tokens: Count = 1024
-    instructions: str = ""
-    allow_self: Switch = False
-
-    @model_validator(mode="after")
-    def _votes_can_decide(self) -> Self:
-        if self.votes % 2 == 0:
-            raise ValueError(f"votes must be odd, so that they cannot tie; ask {self.votes + 1} times")
-        if self.votes > 1 and self.temperature == 0:
-            raise ValueError("several votes at temperature 0 hardly differ; ask once, or raise the temperature")
-        return self
-
-    @property
-    def sampling(self) -> Sampling:
-        """How the judge is to generate."""
-        usual = SEVERAL_VOTES_TEMPERATURE if self.votes > 1 else 0.0
-        temperature = usual if self.temperature is None else self.temperature
-        return Sampling(max_tokens=self.max_tokens, temperature=temperature)
-
-
-def _judge_fields(given: object) -> object:
-    if isinstance(given, bool):
-        return JudgeFields() if given else None
-    if not isinstance(given, dict | JudgeFields):
-        raise ValueError("write true, false, or how to ask, as {votes: 3}; the model is named with --llm-judge")
-    return given
-
-
 class KeyPointsSuite(Strict):
     """A suite: the score an answer must reach to pass; `judge` is None where no model is to judge it."""
 
     threshold: Share = 0.75
-    judge: Annotated[
-        JudgeFields | None,
-        BeforeValidator(_judge_fields),
-        WithJsonSchema({"anyOf": [{"type": "boolean"}, JudgeFields.model_json_schema()]}),
-    ] = JudgeFields()
+    judge: JudgeChoice = JudgeFields()
 
 
 def input_texts(case: Case) -> tuple[str, ...]:

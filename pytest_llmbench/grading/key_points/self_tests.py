@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from itertools import cycle, islice
 from pathlib import Path
 
-from pytest_llmbench.grading.answer_text import clip
+from pytest_llmbench.grading.answer_text import GRADED_CHARACTERS, clip
 from pytest_llmbench.grading.base import Finding, Severity, rules_of
 from pytest_llmbench.grading.key_points.claims import Claim, Explanation
-from pytest_llmbench.grading.key_points.marks import FORBIDDEN_CAP, GRADED_CHARACTERS, PATTERNS_TIME_S, mark
+from pytest_llmbench.grading.key_points.marks import FORBIDDEN_CAP, PATTERNS_TIME_S, mark
 from pytest_llmbench.grading.key_points.rubric import KeyPointsCase, KeyPointsSuite, Point, Rubric, input_texts
 from pytest_llmbench.values import Case, Suite
 

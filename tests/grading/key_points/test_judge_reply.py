@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
-from pytest_llmbench.grading.key_points.judge_reply import Evidence, UnreadableReply, Vote, read_vote
+from pytest_llmbench.grading.judge.evidence import Evidence
+from pytest_llmbench.grading.judge.reply import UnreadableReply
+from pytest_llmbench.grading.key_points.judge_reply import Vote, read_vote
 from pytest_llmbench.grading.key_points.rubric import KeyPointsCase
 
 RULES = KeyPointsCase.model_validate(
