@@ -14,7 +14,7 @@ from math import isfinite
 
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.results.checks import is_same_grader
-from pytest_llmbench.results.identity import embedder_differences, graders_without_judge, judge_differences
+from pytest_llmbench.results.identity import embedder_differences, judge_differences, may_be_judged
 from pytest_llmbench.results.records import ModelInfo, Record, Run, RunInfo, Sample, SuiteInfo
 from pytest_llmbench.values import GateKind, Sampling, Split
 
@@ -375,8 +375,10 @@ class _Sides:
         if Kind.TRAINED in self.allowed:
             yield from difference(Kind.TRAINED, lambda pair: pair.is_trained, "a model that was trained on them")
         if parts:
-            what, without_judge = f"a different judge ({', '.join(parts)})", graders_without_judge()
-            yield from difference(Kind.JUDGE, lambda pair: pair.candidate.grader not in without_judge, what)
+            what = f"a different judge ({', '.join(parts)})"
+            yield from difference(
+                Kind.JUDGE, lambda pair: may_be_judged(pair.baseline) or may_be_judged(pair.candidate), what
+            )
 
     def _has_other_samples(self, pair: Pair) -> bool:
         """Compare the numbers of samples; a suite that stopped early has not all that were planned."""

@@ -18,8 +18,34 @@ class Grader(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What a judge is asked about an answer, and the JSON schema of its reply.
+
+    `place` is its number among all questions about an answer to the case, from 0, whether they are asked or not.
+    """
+
+    prompt: Prompt
+    reply_schema: Mapping[str, Json]
+    place: int = 0
+
+
+def _no_prompt(case: Case, answer: Answer, style: PromptStyle) -> None:
+    del case, answer, style
+
+
+def _no_schema(case: Case) -> Mapping[str, Json]:
+    del case
+    return {}
+
+
+def _one(case: Case) -> int:
+    del case
+    return 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JudgeGrader:
-    """How a judge model grades the answers of a suite: two pure functions, and what its requests are like.
+    """How a judge model grades the answers of a suite: pure functions, and what its requests are like.
 
     `prompt(case, answer, style)` gives what the judge is sent, None where an answer needs no judge.
     `grade(case, answer, replies)` reads what came back, a reply a vote (none where the judge was not
@@ -27,15 +53,26 @@ class JudgeGrader:
     `reply_schema(case)` is the JSON schema of a reply.  `prompt_sha256` changes with the words of the prompt, not
     with case and answer.  `sampling` is the suite's; the judge's entry may override parts of it.
     `allow_self` lets a model judge its own answers.
+    A grader that asks several questions about an answer gives `questions(case, answer, style)` in place of `prompt` and
+    `reply_schema`, and how many there are at most for a case; `grade` gets the votes on one behind those on the other.
     """
 
-    prompt: Callable[[Case, Answer, PromptStyle], Prompt | None]
     grade: Callable[[Case, Answer, Sequence[Answer | AnswerError]], Grade | AnswerError]
-    reply_schema: Callable[[Case], Mapping[str, Json]]
     prompt_sha256: str
     sampling: Sampling
+    prompt: Callable[[Case, Answer, PromptStyle], Prompt | None] = _no_prompt
+    reply_schema: Callable[[Case], Mapping[str, Json]] = _no_schema
+    questions: Callable[[Case, Answer, PromptStyle], Sequence[Question]] | None = None
+    most_questions: Callable[[Case], int] = _one
     votes: int = 1
     allow_self: bool = False
+
+    def asked(self, case: Case, answer: Answer, style: PromptStyle) -> Sequence[Question]:
+        """Give the questions about an answer."""
+        if self.questions is not None:
+            return self.questions(case, answer, style)
+        prompt = self.prompt(case, answer, style)
+        return () if prompt is None else (Question(prompt=prompt, reply_schema=self.reply_schema(case)),)
 
 
 class Severity(StrEnum):
@@ -48,11 +85,12 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """A remark of a check on a case (or, without one, on its suite)."""
+    """A remark of a check on a case (or, without one, on its suite); `line` is where, if not where the case begins."""
 
     severity: Severity
     message: str
     case: str | None = None
+    line: int | None = None
 
 
 class Graded(Protocol):
@@ -95,6 +133,12 @@ def no_labels(suite: Suite) -> tuple[tuple[str, ...], bool]:
 def no_judge_grader(suite: Suite, root: Path) -> JudgeGrader | None:
     """Ask no judge: the grader works by itself."""
     del suite, root
+    return None
+
+
+def no_need(suite: Suite) -> "Finding | None":
+    """Need no judge: the suite is graded without one too."""
+    del suite
     return None
 
 
@@ -176,7 +220,7 @@ class GraderKind:
     training data needs them.  `begun_word(suite)` is the word of an answer that the completion prompts of a suite end
     in, so that an answer goes on behind it; None where they begin none.
     `judge_grader(suite, root)` gives how a judge model is asked in place of `build`'s grader where one is named; None
-    for a suite that asks none.
+    for a suite that asks none.  `needs_judge(suite)` explains why a suite cannot be graded without one.
     """
 
     name: str
@@ -195,6 +239,7 @@ class GraderKind:
     choices: Callable[[Suite, Case], Choices | None] = no_choices
     same_result: Callable[[Graded, Graded], bool | None] = no_result
     judge_grader: Callable[[Suite, Path], JudgeGrader | None] = no_judge_grader
+    needs_judge: Callable[[Suite], Finding | None] = no_need
     references: Callable[[Case], tuple[str, ...]] = no_references
     wrong_answers: Callable[[Suite, Case], tuple[str, ...]] = no_wrong_answers
     begun_word: Callable[[Suite], str | None] = nothing_begun

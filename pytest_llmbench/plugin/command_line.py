@@ -114,7 +114,9 @@ OPTIONS: tuple[Option, ...] = (
         COUNT,
     ),
     Option(
-        "--llm-judge", "NAME", "Have this model judge the answers of suites whose grader can ask a judge (key_points)."
+        "--llm-judge",
+        "NAME",
+        "Have this model judge the answers of suites whose grader can ask a judge (key_points, the check rubric).",
     ),
     Option(
         "--llm-check-judge",

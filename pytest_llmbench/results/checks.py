@@ -11,6 +11,10 @@ LABEL = "label"
 """The kind of the check for a label, whose details are those of the grader `yes_no`."""
 
 
+RUBRIC = "rubric"
+"""The kind of the check that a judge model decides."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckPart:
     """What became of one check: `passed` is None where it broke.
@@ -19,11 +23,17 @@ class CheckPart:
     """
 
     name: str
+    kind: str
     passed: bool | None
     explanation: str
     is_counted: bool
     parts: Mapping[str, Json] = field(default_factory=dict)
     inner: tuple["CheckPart", ...] = ()
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether a judge decided it, so that its explanation is worth reading where it passed, too."""
+        return self.kind == RUBRIC
 
 
 def check_parts(parts: Mapping[str, Json]) -> tuple[CheckPart, ...]:
@@ -52,6 +62,7 @@ def _part(entry: Mapping[str, Json]) -> CheckPart:
     explanation = entry.get("explanation") or entry.get("error") or ""
     return CheckPart(
         name=str(entry["name"]),
+        kind=str(entry.get("kind") or ""),
         passed=passed if isinstance(passed, bool) else None,
         explanation=str(explanation).strip().split("\n", 1)[0],
         is_counted=entry.get("advice") is not True,

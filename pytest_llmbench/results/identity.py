@@ -2,7 +2,7 @@
 
 from pytest_llmbench.grading.registry import BUILT_IN, CHECKS
 from pytest_llmbench.models.identities import OF_MACHINE, identity_differences
-from pytest_llmbench.results.records import RunInfo, SuiteInfo
+from pytest_llmbench.results.records import Record, RunInfo, SuiteInfo
 
 REPORTED = frozenset({"libraries", "settings.system_fingerprint"})
 """Parts of an identity that change under an unchanged model: library versions, what a server calls its deployment."""
@@ -10,7 +10,14 @@ REPORTED = frozenset({"libraries", "settings.system_fingerprint"})
 
 def graders_without_judge() -> frozenset[str]:
     """Name the built-in graders that ask no judge; those of other packages may."""
-    return frozenset(name for name, kind in BUILT_IN.items() if not kind.asks_judge) | {CHECKS}
+    return frozenset(name for name, kind in BUILT_IN.items() if not kind.asks_judge)
+
+
+def may_be_judged(record: Record) -> bool:
+    """Tell whether a judge model may have graded a record; one of checks only if it was asked about its answers."""
+    if record.grader == CHECKS:
+        return any(sample.parts.get("judge_replies") for sample in record.samples)
+    return record.grader not in graders_without_judge()
 
 
 def judge_differences(old: RunInfo, new: RunInfo, suite: str) -> tuple[str, ...]:

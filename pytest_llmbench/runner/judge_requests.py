@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import cached_property, partial
 
 from pytest_llmbench.errors import UsageFault
-from pytest_llmbench.grading.base import JudgeGrader
+from pytest_llmbench.grading.base import JudgeGrader, Question
 from pytest_llmbench.models.base import STOPPED, Identity
 from pytest_llmbench.models.catalog import ModelSpec
 from pytest_llmbench.results.records import JudgedSuite, JudgeInfo
@@ -88,6 +88,11 @@ class JudgeRequests:
             alone_with=frozenset(() if is_dealt or not self.spec.traits.is_local else self._alone_with(items)),
         )
 
+    def _n_replies(self, item: Item) -> int:
+        """Give how many replies an answer needs at most."""
+        judge_grader = self._judge_grader(item)
+        return judge_grader.votes * judge_grader.most_questions(item.case)
+
     def _alone_with(self, items: Iterable[Item]) -> set[str]:
         """Name the roles whose models are on this machine too, but for those that tests ask, which stay open."""
         found = list(items)
@@ -120,23 +125,27 @@ class JudgeRequests:
     ) -> tuple[Request, ...]:
         item, first = asked[key]
         judge_grader, sampling = self._judge_grader(item), self._sampling(item.loaded.suite.name, self.prompt_style)
+        width, votes = judge_grader.most_questions(item.case), judge_grader.votes
         found: list[Request] = []
+        known: set[Prompt] = set()
         for place, answer in enumerate(answers, start=first):
-            prompt = self._prompt(item, answer, style)
-            if prompt is None:
-                continue
-            for number in range(place * judge_grader.votes, (place + 1) * judge_grader.votes):
-                own = sampling if sampling.seed is None else replace(sampling, seed=sampling.seed + number)
-                found.append(
-                    Request(
-                        suite=item.loaded.suite.name,
-                        case=item.case.id,
-                        sample=number,
-                        prompt=prompt,
-                        sampling=own,
-                        reply_schema=judge_grader.reply_schema(item.case),
+            for question in self._questions(item, answer, style):
+                if question.prompt in known:
+                    continue
+                known.add(question.prompt)
+                begin = (place * width + question.place) * votes
+                for number in range(begin, begin + votes):
+                    own = sampling if sampling.seed is None else replace(sampling, seed=sampling.seed + number)
+                    found.append(
+                        Request(
+                            suite=item.loaded.suite.name,
+                            case=item.case.id,
+                            sample=number,
+                            prompt=question.prompt,
+                            sampling=own,
+                            reply_schema=question.reply_schema,
+                        )
                     )
-                )
         return tuple(found)
 
     def again(self, item: Item, answer: Answer, place: int) -> tuple[Request, ...]:
@@ -150,10 +159,6 @@ class JudgeRequests:
         each = sorted(self._n_replies(item) for item in judged for _ in range(self._builder.settings.samples))
         return sum(each[-n:]) if n else 0
 
-    def _n_replies(self, item: Item) -> int:
-        """Give how many replies there are at most about an answer."""
-        return self._judge_grader(item).votes
-
     def _sampling(self, suite: str, style: PromptStyle) -> Sampling:
         """Give a suite's sampling of its judge, with the judge's own keys over it."""
         return self._builder.own_sampling(self.spec, self._judge_graders[suite].sampling, style)
@@ -163,16 +168,25 @@ class JudgeRequests:
         return item.loaded.suite.name in self._judge_graders
 
     def by_answer(self, item: Item, answers: Answers, replies: Answers) -> list[Answers]:
-        """Divide the replies about an item among its answers; what hindered the sending stands for all not sent."""
+        """Divide the replies about an item among its answers; what hindered the sending stands for all not sent.
+
+        The replies about an answer that came before are those of its first time, and cost nothing again.
+        """
         votes = self._judge_grader(item).votes
         hindrance = [*replies[-1:], AnswerError(cause=STOPPED)][:1]
         left = list(replies)
+        known: dict[Prompt, Answers] = {}
         found: list[Answers] = []
         for answer in answers:
-            is_asked = isinstance(answer, Answer) and self._prompt(item, answer, self.prompt_style) is not None
-            wanted = votes if is_asked else 0
-            own, left = left[:wanted], left[wanted:]
-            found.append(own if len(own) == wanted else hindrance * wanted)
+            own: list[Answer | AnswerError] = []
+            for question in self._questions(item, answer, self.prompt_style):
+                if question.prompt in known:
+                    own.extend(map(_again, known[question.prompt]))
+                    continue
+                sent, left = left[:votes], left[votes:]
+                known[question.prompt] = sent if len(sent) == votes else hindrance * votes
+                own.extend(known[question.prompt])
+            found.append(own)
         return found
 
     def grade(self, item: Item, answer: Answer | AnswerError, replies: Answers) -> Grade | AnswerError:
@@ -188,11 +202,11 @@ class JudgeRequests:
             "judge_replies": [reply.text if isinstance(reply, Answer) else None for reply in replies],
         }
 
-    def _prompt(self, item: Item, answer: Answer | AnswerError, style: PromptStyle) -> Prompt | None:
-        """Give what is sent about an answer; None if nothing is."""
+    def _questions(self, item: Item, answer: Answer | AnswerError, style: PromptStyle) -> Sequence[Question]:
+        """Give what is asked about an answer; an error in place of one is not judged."""
         if isinstance(answer, AnswerError):
-            return None
-        return self._judge_grader(item).prompt(item.case, answer, style)
+            return ()
+        return self._judge_grader(item).asked(item.case, answer, style)
 
     def facts(self, items: Iterable[Item], identity: Identity | None) -> JudgeInfo | None:
         """Give what a run of these items is to know of its judge; None if nothing was to be judged."""
@@ -214,6 +228,11 @@ class JudgeRequests:
                 for suite in suites
             },
         )
+
+
+def _again(reply: Answer | AnswerError) -> Answer | AnswerError:
+    """Give a reply as that about an equal answer, for which nothing was sent."""
+    return replace(reply, input_tokens=0, output_tokens=0, reused=True) if isinstance(reply, Answer) else reply
 
 
 def _tokens(reply: Answer) -> tuple[int, int]:

@@ -26,6 +26,7 @@ from pytest_llmbench.grading.checks.tree import (
 )
 from pytest_llmbench.grading.registry import CHECKS, grader_kind
 from pytest_llmbench.suites import yaml12
+from pytest_llmbench.suites.check_remarks import remarks_on
 from pytest_llmbench.suites.data_files import Row
 from pytest_llmbench.suites.prompts import TemplateFault, ValueTemplate
 from pytest_llmbench.values import Case, Json
@@ -63,6 +64,7 @@ class CheckReader:
     def __init__(self, table: yaml12.Table):
         self._path = table.path
         self._node = table.entries.get("checks")
+        self._remarks: dict[Finding, None] = {}
         self._of_cases: dict[int, list[Written]] = {}
         nodes = [] if self._node is None else yaml12.items(self._node, self._path, "`checks`")
         given = [read_value(node, self._path) for node in nodes]
@@ -143,6 +145,7 @@ class CheckReader:
             if template is None:
                 folder = self._path.parent
                 check = read_check(given, folder, is_text=is_text, is_of_suite=is_of_suite, place=place)
+                self._remark(check, place, row)
         except TemplateFault as fault:
             self._fail(row, f"{str(fault).rstrip('.')}.", place)
         except CheckFault as fault:
@@ -163,13 +166,29 @@ class CheckReader:
             if "name" in one.given:
                 given = {**given, "name": one.given["name"]}
             folder = self._path.parent
-            return read_check(given, folder, is_text=True, is_of_suite=is_of_suite, place=one.place)
+            check = read_check(given, folder, is_text=True, is_of_suite=is_of_suite, place=one.place)
+            self._remark(check, one.place, owner)
+            return check
         except TemplateFault as fault:
             message, place = f"{str(fault).rstrip('.')}.", one.place
         except CheckFault as fault:
             message, place = fault.message, fault.place
         where = f'for case "{case.id}" ({row.path}, {row.place}): ' if is_of_suite else ""
         return self._fail(owner, f"{where}{message}", place)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Remarks on the checks that were read, each once."""
+        return tuple(self._remarks)
+
+    def _remark(self, check: Check, place: Place, row: Row | None) -> None:
+        """Note the remarks on a check of a row, or of the suite where there is none."""
+        node: Any = self._node if row is None else row.checks
+        case_id = None if row is None else row.values.get("id")
+        for severity, message, where in remarks_on(check, place):
+            line = None if node is None else yaml12.line_at(node, where)
+            case = case_id if isinstance(case_id, str) else None
+            self._remarks[Finding(severity=severity, message=message, case=case, line=line)] = None
 
     def _fail(self, row: Row | None, message: str, place: Place) -> NoReturn:
         """Raise a fault with the line of a check of a row, or of the suite where there is none."""

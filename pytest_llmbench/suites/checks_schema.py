@@ -58,6 +58,10 @@ def for_checks(suite_keys: Set[str]) -> dict[str, Any]:
                 "checks": {**_CHECKS, "description": "What an answer to each case must hold to."},
                 "stop_on_fail": {"type": "boolean", "description": "Turns behind one that failed count as failed."},
                 "pass_score": {**_PASS_SCORE, "description": "The score from which a case passes; 1: all checks must."},
+                "judge": {
+                    **inlined(ChecksSuite)["properties"]["judge"],
+                    "description": "How a judge model is asked about each rubric.",
+                },
                 "cases": {"items": {"properties": of_case}},
             },
         },

@@ -157,7 +157,7 @@ class _Loader:
             *(() if self.kind.reads_inputs or not templates else unused_inputs(cases, used)),
             *examples.findings(cases),
             *cut_texts(self.text, self.table.entries.get("cases"), self.path),
-            *(() if self.checks is None else unused_expected(cases, used)),
+            *(() if self.checks is None else (*unused_expected(cases, used), *self.checks.findings)),
         )
         return LoadedSuite(suite=suite, kind=kind, templates=templates, prompts=prompts, findings=findings)
 

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, ValidationError
 from pytest_llmbench.errors import SuiteFault
 from pytest_llmbench.grading.answer_part import pattern_fault
 from pytest_llmbench.grading.base import GraderKind
+from pytest_llmbench.grading.registry import CHECKS
 from pytest_llmbench.models.entries import Strict
 from pytest_llmbench.models.validation import Text, chief_error, error_sentence
 from pytest_llmbench.suites import yaml12
@@ -38,7 +39,7 @@ def read_part(table: yaml12.Table, kind: GraderKind) -> AnswerPart | None:
     if node is None:
         return None
     line = table.key_lines["read"]
-    if kind.asks_judge:
+    if kind.asks_judge and kind.name != CHECKS:  # whose judge is asked about the part
         message = f"`read` is not for the grader {kind.name}, which reads whole texts; take it out."
         raise SuiteFault(message, path=table.path, line=line)
     given = yaml12.value(node, table.path)

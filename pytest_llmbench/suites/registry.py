@@ -77,7 +77,8 @@ class SuiteRegistry:
         if loaded.suite.name in self._checked:
             return ()
         findings = loaded.kind.check(loaded.suite, self._root, is_thorough=False)
-        for finding in findings:
+        need = None if self._has_judge else loaded.kind.needs_judge(loaded.suite)
+        for finding in (*findings, *([] if need is None else [need])):
             if finding.severity is Severity.ERROR:
                 raise fault_of(finding, loaded)
         self._checked.add(loaded.suite.name)
@@ -158,8 +159,8 @@ def fault_of(finding: Finding, loaded: LoadedSuite) -> SuiteFault:
     """Make a fault of a finding, with the place of its case."""
     case = next((case for case in loaded.suite.cases if case.id == finding.case), None)
     if case is None:
-        return SuiteFault(finding.message, path=loaded.suite.path, line=1)
-    return SuiteFault(f'case "{case.id}": {finding.message}', path=case.path, line=case.line)
+        return SuiteFault(finding.message, path=loaded.suite.path, line=finding.line or 1)
+    return SuiteFault(f'case "{case.id}": {finding.message}', path=case.path, line=finding.line or case.line)
 
 
 def _shown(path: Path) -> Path:

@@ -224,3 +224,61 @@ def test_judging_again_needs_a_judge_a_number_and_one_process(
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"*{message}"])
+
+
+RUBRIC = """\
+suite: jokes
+prompt: {completion: "{{ joke }}"}
+checks:
+  - {rubric: "Explains that dough is money.", name: money}
+cases:
+  - {id: dough, joke: "Not enough dough."}
+  - {id: bank, joke: "A wet bank.", checks: [{contains: "Nothing"}]}
+  - {id: mole, joke: "A deep mole."}
+"""
+
+
+def test_a_rubric_is_judged_and_shown(judged: Judged, capsys: pytest.CaptureFixture[str]) -> None:
+    """The grade, its reasoning and the quote stand with the failure, in `show`, and in the file."""
+    no = {"quote": "Nothing", "reasoning": "It denies it.", "grade": "not_met"}
+    yes = {"quote": "Money", "reasoning": "It says so.", "grade": "met"}
+    pytester = judged(RUBRIC, words={"dough": json.dumps(yes), "bank": json.dumps(no), "mole": "A fine joke."})
+
+    result = run(pytester, "words", "--benchmark-json=run.json")
+    main(["show", "run.json", "bank"])
+
+    said = 'By the judge, not_met: It denies it ("Nothing").'
+    result.stdout.fnmatch_lines(
+        [
+            'check "money" could not be tried: the judge gave no grade: it holds no JSON object with a grade: "A fine joke."',
+            f"different (score 0.50): money: {said}",
+            "  expected  money: by a judge: Explains that dough is money",
+            f"  checks    failed money: {said}",
+            "jokes m: 1 correct, 1 different, 1 error",
+        ]
+    )
+    shown = capsys.readouterr().out
+    assert f"failed money: {said}" in shown
+    assert json.dumps(no) in shown
+    assert block(pytester.path / "run.json")["options"]["judge"]["suites"]["jokes"]["votes"] == 1
+
+
+def test_a_rubric_without_a_judge_is_refused_before_anything_is_asked(judged: Judged) -> None:
+    """It has no form without one; the sentence names the option."""
+    result = run(judged(RUBRIC), None)
+
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.fnmatch_lines(
+        [
+            'cases/jokes.yaml:6: case "dough": a judge model decides its check rubric, and none is named; add --llm-judge *'
+        ]
+    )
+
+
+def test_a_plan_counts_what_a_judge_is_asked_about_rubrics(judged: Judged) -> None:
+    """At most, as nothing is known of the answers yet."""
+    pytester = judged(RUBRIC.replace("checks:\n", "judge: {votes: 3}\nchecks:\n", 1))
+
+    result = run(pytester, "good", "--llm-plan", "--llm-samples", "2")
+
+    result.stdout.fnmatch_lines(["The judge good would be asked up to 18 times about the answers*"])

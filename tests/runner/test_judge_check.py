@@ -85,7 +85,7 @@ def checked(
     **settings: Any,
 ) -> tuple[Runner, Always, dict[str, Record]]:
     """Run a suite of three cases to its end, its answers right, as the judge replies."""
-    model, asked = spec("m", Always(lambda _: RIGHT), **(entry or {})), Always(reply)
+    model, asked = spec("m", Always(lambda request: RIGHT + "!" * request.sample), **(entry or {})), Always(reply)
     named = spec("j", asked, sampling=SamplingKeys(seed=100), **(entry or {}))
     runner = Runner(RunSettings(root=folder, **settings), [model], {}, judge=named)
     loaded = runner.suites.load(suite_of(folder, "jokes", ["a", "b", "c"], judge))

@@ -224,7 +224,8 @@ def test_each_sample_and_vote_is_a_request_of_its_own(run: Callable[..., Run]) -
     judge = Always(verdict)
     named = spec("j", judge, sampling=SamplingKeys(seed=100, max_tokens=77))
 
-    found = run(named, lambda r: "" if r.sample == 1 else RIGHT, suite=SUITE + "judge: {votes: 3}\n", samples=3)
+    answers = [RIGHT, "", f"{RIGHT} Or so."]
+    found = run(named, lambda r: answers[r.sample], suite=SUITE + "judge: {votes: 3}\n", samples=3)
 
     asked = [request for request in judge.asked if request.case == "dough"]
     assert sorted(request.sample for request in asked) == [0, 1, 2, 6, 7, 8]
@@ -234,6 +235,78 @@ def test_each_sample_and_vote_is_a_request_of_its_own(run: Callable[..., Run]) -
     assert [sample.reason for sample in found.records["dough"].samples] == ["correct", "empty", "correct"]
     assert found.judge.suites["jokes"].votes == 3
     assert found.judge.suites["jokes"].sampling.seed == 100
+
+
+def test_equal_answers_to_a_case_are_judged_once(run: Callable[..., Run]) -> None:
+    """Each has the grade; the tokens of the reply are counted with the first."""
+    judge = Always(verdict)
+
+    found = run(spec("j", judge), samples=3).records["dough"]
+
+    assert sum(request.case == "dough" for request in judge.asked) == 1
+    assert [sample.score for sample in found.samples] == [1.0] * 3
+    assert [sample.parts["judge_tokens"] for sample in found.samples] == [[10, 2], [0, 0], [0, 0]]
+
+
+RUBRICS = """\
+suite: jokes
+prompt: {completion: "{{ joke }}"}
+judge: {votes: 3}
+checks:
+  - {rubric: "Names what dough stands for.", name: dough}
+cases:
+  - id: dough
+    joke: "Not enough dough."
+    checks: [{any: [{rubric: "Explains who was paid badly."}, {contains: loaf}]}, {not: {contains: yes}}]
+  - {id: bank, joke: "A wet bank."}
+"""
+
+
+def graded(request: Request, *, word: str = "met") -> str:
+    return json.dumps({"quote": "It is cash", "reasoning": request.case, "grade": word})
+
+
+def test_each_rubric_of_a_case_is_a_request_of_its_own(run: Callable[..., Run]) -> None:
+    """A vote at a time, numbered through answers, rubrics and votes; each check has its own replies."""
+    judge = Always(lambda r: graded(r, word="not_met" if "paid badly" in (r.prompt.text or "") else "met"))
+
+    found = run(spec("j", judge), lambda r: f"{RIGHT} {r.sample}", suite=RUBRICS, samples=2)
+
+    asked = [request for request in judge.asked if request.case == "dough"]
+    assert sorted(request.sample for request in asked) == list(range(12))
+    assert {"paid badly" in (request.prompt.text or "") for request in asked if request.sample % 6 < 3} == {False}
+    sample: Any = found.records["dough"].samples[1]
+    first, second, third = sample.parts["checks"]
+    assert (first["parts"]["grade"], second["checks"][0]["parts"]["grade"]) == ("met", "not_met")
+    assert (first["passed"], second["passed"], third["passed"]) == (True, True, True)
+    assert (sample.outcome, len(sample.parts["judge_replies"])) == (Outcome.PASSED, 6)
+    assert found.judge.suites["jokes"].votes == 3
+
+
+def test_a_rubric_that_the_judge_leaves_open_is_an_error(run: Callable[..., Run]) -> None:
+    """The record keeps the answer and the replies, and has no score."""
+    found = run(lambda r: "Nice!" if r.case == "bank" else graded(r), suite=RUBRICS).records
+
+    (sample,) = found["bank"].samples
+    assert (sample.outcome, sample.score, sample.answer) == (Outcome.ERROR, None, RIGHT)
+    assert (sample.error or "").startswith(
+        'check "dough" could not be tried: the judge gave no grade: vote 1: it holds'
+    )
+    assert sample.parts["judge_replies"] == ["Nice!"] * 3
+    assert found["dough"].outcome is Outcome.PASSED
+
+
+def test_a_plan_counts_the_replies_of_all_rubrics(run: Callable[..., Run]) -> None:
+    """At most so many as there are samples, rubrics and votes."""
+    runner = run(lambda r: graded(r), suite=RUBRICS, samples=2).runner
+    (loaded,) = runner.suites.loaded
+    items = [Item(key=c.id, loaded=loaded, case=c, spec=runner.specs[0]) for c in loaded.suite.cases]
+
+    assert runner.judge_requests is not None
+    plan = runner.judge_requests.plan(items, lambda _: None, is_dealt=False)
+
+    assert plan is not None
+    assert plan.n_replies == 2 * 3 * (2 + 1)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pytest_llmbench.errors import SuiteFault
-from pytest_llmbench.grading.checks.grader import checks_of
+from pytest_llmbench.grading.checks.tree import checks_of
 from pytest_llmbench.suites.files import may_be_suite
 from pytest_llmbench.suites.loader import LoadedSuite, load_suite
 from pytest_llmbench.suites.registry import SuiteRegistry
@@ -224,8 +224,8 @@ FAULTS = {
     "an unknown kind": (
         SUITE.replace("{contains: ACCT, name: account}", "{containes: ACCT}"),
         "suite.yaml:3: check 1: a check has one of these keys: equals, contains, contains_any, starts_with, "
-        "ends_with, one_of, regex, number, words, finish, json, json_subset, tools, label, sql, key_points, function, f1, "
-        'rouge_l, levenshtein, similar, not, any, all; it has only: containes. Did you mean "contains"?',
+        "ends_with, one_of, regex, number, words, finish, json, json_subset, tools, label, sql, key_points, rubric, "
+        'function, f1, rouge_l, levenshtein, similar, not, any, all; it has only: containes. Did you mean "contains"?',
     ),
     "two kinds": (
         SUITE.replace("{contains: ACCT, name: account}", "{contains: a, equals: b}"),

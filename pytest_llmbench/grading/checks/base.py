@@ -3,7 +3,7 @@
 A check is one requirement of a case, written as a mapping with the name of its kind: `{contains: "ACCT-1"}`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeAlias
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from pytest_llmbench.grading.answer_text import clip
-from pytest_llmbench.grading.base import Finding
+from pytest_llmbench.grading.base import Finding, Severity
 from pytest_llmbench.grading.checks.json_path import steps
 from pytest_llmbench.grading.match import Expected
 from pytest_llmbench.models.entries import Strict
@@ -118,6 +118,11 @@ def _no_findings(placed: Sequence[Placed], suite: Suite, root: Path, *, is_thoro
     return ()
 
 
+def _no_remarks(fields: Any) -> Iterable[tuple[Severity, str]]:
+    del fields
+    return ()
+
+
 def _undecided(fields: Any) -> bool | None:
     del fields
     return None
@@ -136,6 +141,8 @@ class CheckKind:
     empty passes, or none.
     `is_local` is True where the test reads nothing but the text, so that it may be tried on made-up answers.
     `reads_json`: the test reads the value at a `path` as JSON, and not as its text.
+    `is_judged`: a judge model decides; the test that is built breaks.
+    `remarks(fields)` are remarks on what is written, for `llmbench validate`.
     """
 
     name: str
@@ -149,6 +156,8 @@ class CheckKind:
     short: Callable[..., Short | None] = _no_grader
     findings: Callable[..., tuple[Finding, ...]] = _no_findings
     always: Callable[[Any], bool | None] = _undecided
+    is_judged: bool = False
+    remarks: Callable[[Any], Iterable[tuple[Severity, str]]] = _no_remarks
 
 
 def each(make: Callable[[Any], Test]) -> Callable[[Sequence[Placed], Suite, Path], Sequence[Test]]:

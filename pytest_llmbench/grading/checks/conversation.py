@@ -50,7 +50,8 @@ def _by_turn(grader: Grader, case: Case, rules: ConversationChecks, answers: Seq
             grades.append(Grade(score=0.0, passed=False, reason=Reason.DIFFERENT, explanation=why))
             continue
         try:
-            grade = refused(grader(replace(case, rules=turn.checks), answer), answer)
+            so_far = replace(answer, turns=tuple(answers[:number]))
+            grade = refused(grader(replace(case, rules=turn.checks), so_far), answer)
         except LlmbenchError as fault:
             raise LlmbenchError(f"turn {number}: {fault}") from None
         grades.append(grade)

@@ -4,11 +4,20 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pytest_llmbench.grading.base import Finding, Grader, GraderKind
+from pytest_llmbench.grading.base import Finding, Grader, GraderKind, JudgeGrader, Severity, rules_of
+from pytest_llmbench.grading.checks import judged
 from pytest_llmbench.grading.checks.base import Placed, Test
 from pytest_llmbench.grading.checks.outcome import graded
 from pytest_llmbench.grading.checks.registry import KINDS
-from pytest_llmbench.grading.checks.tree import CaseChecks, Check, ConversationChecks, short_form
+from pytest_llmbench.grading.checks.tree import (
+    CaseChecks,
+    Check,
+    ConversationChecks,
+    case_leaves,
+    checks_of,
+    short_form,
+)
+from pytest_llmbench.grading.judge.fields import JudgeChoice, JudgeFields
 from pytest_llmbench.grading.registry import CHECKS
 from pytest_llmbench.grading.yes_no import other_labels
 from pytest_llmbench.models.entries import Strict
@@ -30,27 +39,12 @@ class ChecksCase(Strict):
 
 
 class ChecksSuite(Strict):
-    """What a suite may hold: checks for every case, and the score from which one passes."""
+    """What a suite may hold: checks for every case, the score from which one passes, and how a judge is asked."""
 
     checks: Any = None
     stop_on_fail: Switch = False
     pass_score: PositiveShare = 1
-
-
-def checks_of(case: Case) -> CaseChecks:
-    """Give the checks of a case.
-
-    Raises:
-        TypeError: it was loaded for a grader.
-    """
-    if not isinstance(case.rules, CaseChecks):
-        raise TypeError(f'"{case.id}" holds {type(case.rules).__name__}, and no checks')
-    return case.rules
-
-
-def case_leaves(case: Case) -> Iterator[Check]:
-    """Give the checks of a case that hold no others, those of all its turns."""
-    return case.rules.leaves if isinstance(case.rules, ConversationChecks) else checks_of(case).leaves
+    judge: JudgeChoice = JudgeFields()
 
 
 def placed_checks(suite: Suite) -> dict[str, list[tuple[Check, Placed]]]:
@@ -70,15 +64,40 @@ def build(suite: Suite, root: Path) -> Grader:
     Raises:
         SuiteFault: a check cannot work.
     """
-    tests: dict[Check, Test] = {}
-    for name, found in placed_checks(suite).items():
-        built = KINDS[name].build([placed for _, placed in found], suite, root)
-        tests |= zip((check for check, _ in found), built, strict=True)
+    tests = _tests(suite, root)
 
     def grade(case: Case, answer: Answer) -> Grade:
         return graded(checks_of(case), case, answer, tests)
 
     return grade
+
+
+def _tests(suite: Suite, root: Path) -> dict[Check, Test]:
+    tests: dict[Check, Test] = {}
+    for name, found in placed_checks(suite).items():
+        built = KINDS[name].build([placed for _, placed in found], suite, root)
+        tests |= zip((check for check, _ in found), built, strict=True)
+    return tests
+
+
+def judge_grader(suite: Suite, root: Path) -> JudgeGrader | None:
+    """Give how a judge is asked about the answers of a suite; None where no check needs one."""
+    fields = rules_of(suite, ChecksSuite).judge
+    is_asked = fields is not None and _first_judged(suite) is not None
+    return judged.judge_grader(suite, fields, _tests(suite, root)) if fields is not None and is_asked else None
+
+
+def needs_judge(suite: Suite) -> Finding | None:
+    """Explain that a suite with a check that is judged needs a judge."""
+    case = _first_judged(suite)
+    if case is None:
+        return None
+    message = "a judge model decides its check rubric, and none is named; add --llm-judge NAME, see docs/graders.md."
+    return Finding(severity=Severity.ERROR, message=message, case=case.id)
+
+
+def _first_judged(suite: Suite) -> Case | None:
+    return next((case for case in suite.cases if any(leaf.is_judged for leaf in case_leaves(case))), None)
 
 
 def check(suite: Suite, root: Path, *, is_thorough: bool) -> tuple[Finding, ...]:
@@ -89,9 +108,20 @@ def check(suite: Suite, root: Path, *, is_thorough: bool) -> tuple[Finding, ...]
     for name, of_kind in placed_checks(suite).items():
         placed = [one for _, one in of_kind]
         found.extend(KINDS[name].findings(placed, suite, root, is_thorough=is_thorough))
+    found.extend(_of_judge(suite))
     if is_thorough:
         found.extend(undecided(suite, root))
     return tuple(found)
+
+
+def _of_judge(suite: Suite) -> Iterator[Finding]:
+    rules, case = rules_of(suite, ChecksSuite), _first_judged(suite)
+    if case is not None and rules.judge is None:
+        message = "a judge model decides its check rubric, and the suite has `judge: false`; take one of them out."
+        yield Finding(severity=Severity.ERROR, message=message, case=case.id)
+    if case is None and "judge" in rules.model_fields_set and rules.judge is not None:
+        message = "the suite has `judge`, and no check that a judge decides; write a rubric, or take `judge` out."
+        yield Finding(severity=Severity.WARNING, message=message)
 
 
 def expected_text(case: Case) -> str:
@@ -154,6 +184,8 @@ def checks_kind(kinds: Iterable[str], *, is_expected_text: bool) -> GraderKind:
         is_expected_text=is_expected_text,
         reads_inputs="function" in used,
         expected_text=expected_text,
+        judge_grader=judge_grader,
+        needs_judge=needs_judge,
         references=references,
         wrong_answers=wrong_answers,
     )

@@ -66,7 +66,7 @@ class Tried:
             found["error"] = self.error
         if grade is not None and grade.parts and not self.children:
             found["parts"] = dict(grade.parts)
-        if self.children and self.check.kind != "not":
+        if self.children and (self.check.kind != "not" or self.check.is_judged):
             found["checks"] = [child.part() for child in self.children]
         return found
 

@@ -25,6 +25,7 @@ _PLACES = MappingProxyType(
         "label": ("graders", "LABEL"),
         "sql": ("graders", "SQL"),
         "key_points": ("graders", "KEY_POINTS"),
+        "rubric": ("rubric", "RUBRIC"),
         "function": ("graders", "FUNCTION"),
         "f1": ("overlap", "F1"),
         "rouge_l": ("overlap", "ROUGE_L"),

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from pytest_llmbench.grading.checks.base import CheckFields, CheckKind, Short
 from pytest_llmbench.grading.checks.registry import COMBINATIONS, KINDS, unknown_kind
 from pytest_llmbench.models.validation import FROM_TEXT, PositiveShare, chief_error, error_sentence
-from pytest_llmbench.values import Json
+from pytest_llmbench.values import Case, Json
 
 Place: TypeAlias = tuple[str | int, ...]
 """Where in a list of checks something stands, as keys and numbers."""
@@ -79,6 +79,11 @@ class Check:
             yield from child.leaves
 
     @property
+    def is_judged(self) -> bool:
+        """Whether a judge model decides it, or one within it."""
+        return any(KINDS[leaf.kind].is_judged for leaf in self.leaves)
+
+    @property
     def expected(self) -> str:
         """What it asks, in a few words."""
         if self.kind == "not":
@@ -123,6 +128,22 @@ class ConversationChecks:
     def leaves(self) -> Iterator[Check]:
         """The checks that hold no others."""
         return (leaf for turn in self.turns if turn.checks is not None for leaf in turn.checks.leaves)
+
+
+def checks_of(case: Case) -> CaseChecks:
+    """Give the checks of a case.
+
+    Raises:
+        TypeError: it was loaded for a grader.
+    """
+    if not isinstance(case.rules, CaseChecks):
+        raise TypeError(f'"{case.id}" holds {type(case.rules).__name__}, and no checks')
+    return case.rules
+
+
+def case_leaves(case: Case) -> Iterator[Check]:
+    """Give the checks of a case that hold no others, those of all its turns."""
+    return case.rules.leaves if isinstance(case.rules, ConversationChecks) else checks_of(case).leaves
 
 
 def read_check(

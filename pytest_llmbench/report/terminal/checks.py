@@ -22,7 +22,8 @@ def check_lines(parts: Mapping[str, Json]) -> Iterator[str]:
 def _lines(check: CheckPart, indent: str) -> Iterator[str]:
     word = "passed" if check.passed else "broken" if check.passed is None else "failed"
     advice = "" if check.is_counted else " (advice)"
-    reason = "" if check.passed or check.inner else f": {check.explanation}"
+    is_explained = not check.inner and (check.is_judged or not check.passed)
+    reason = f": {check.explanation}" if is_explained else ""
     yield clipped(on_one_line(f"{indent}{word} {check.name}{advice}{reason}"), _MAX_LINE)
     for inner in check.inner:
         yield from _lines(inner, f"{indent}  ")

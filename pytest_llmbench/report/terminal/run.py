@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from pytest_llmbench.grading.registry import CHECKS
 from pytest_llmbench.report.format import counted, seconds
 from pytest_llmbench.report.safe_text import visible
 from pytest_llmbench.report.terminal.failure import checks_row, differing_rows
@@ -88,7 +89,9 @@ def _judge_blocks(parts: Mapping[str, Json]) -> Iterator[Block]:
     if not isinstance(replies, Sequence) or isinstance(replies, str):
         return
     for number, reply in enumerate(replies, start=1):
-        which = f", vote {number}" if len(replies) > 1 else ""
+        # one a vote, of a suite with checks one a rubric and vote
+        which = f", {number} of {len(replies)}" if CHECKS in parts else f", vote {number}"
+        which = which if len(replies) > 1 else ""
         yield Block(f"reply of the judge{which}", reply if isinstance(reply, str) else "(none)")
 
 
