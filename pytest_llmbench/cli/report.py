@@ -14,7 +14,8 @@ from pytest_llmbench.gate.settings import GateSettings
 from pytest_llmbench.report.files import check_target, write_target
 from pytest_llmbench.report.html.page import html_report
 from pytest_llmbench.report.html.subject import Subject, between_models, two_models
-from pytest_llmbench.results.grader_agreement import Findings, measure_agreement
+from pytest_llmbench.results.check_agreement import measure_with_checks
+from pytest_llmbench.results.grader_agreement import Findings
 from pytest_llmbench.results.history import Entry, Filter, read_history
 from pytest_llmbench.results.records import Run
 from pytest_llmbench.results.run_file import read_pooled
@@ -129,4 +130,4 @@ def _history(files: Sequence[Path]) -> tuple[Entry, ...]:
 def _trust(settings: GateSettings, run: Run, ruling: RunRuling | None) -> Findings | None:
     """Measure the graders of what is shown, where people annotated it."""
     baseline = ruling.gate.comparison.baseline.records if ruling and ruling.gate else ()
-    return measure_agreement([*baseline, *run.records], settings.people) if settings.people else None
+    return measure_with_checks([*baseline, *run.records], settings.people) if settings.people else None

@@ -35,7 +35,7 @@ from pytest_llmbench.report.terminal.scoreboard import (
     scoreboard_table,
     times_left_out,
 )
-from pytest_llmbench.results.grader_agreement import measure_agreement
+from pytest_llmbench.results.check_agreement import measure_with_checks
 from pytest_llmbench.results.records import Run
 
 SUMMARY_NAME = "llmbench-outputs"
@@ -193,7 +193,7 @@ class HtmlReport:
             settings = replace(options.gate_tolerances(config), people=options.annotations(config).annotations)
             before, ruling = two_models(run, self._target, settings) or (None, None)
         if ruling is not None and ruling.requirements.settings.people:
-            trust = measure_agreement(self._session.run.records, ruling.requirements.settings.people)
+            trust = measure_with_checks(self._session.run.records, ruling.requirements.settings.people)
         return html_report(
             Subject(name="this run", run=run, before=before, ruling=ruling, trust=trust, stopped=stopped)
         )

@@ -17,6 +17,7 @@ from pytest_llmbench.results.grader_agreement import (
     agreement_of,
     kappa_of_clusters,
     majority,
+    measure_agreement,
 )
 from pytest_llmbench.results.length_bias import LengthGroup, length_groups
 from pytest_llmbench.results.records import Record, Sample
@@ -35,6 +36,18 @@ class CheckAgreement:
     point: str | None
     is_every_point: bool
     found: GraderAgreement
+
+    @property
+    def label(self) -> str:
+        """Name it: the check, and the point or that it is all of them."""
+        if self.is_every_point:
+            return f"{self.check}, every point"
+        return self.check if self.point is None else f'{self.check}, point "{self.point}"'
+
+    @property
+    def is_whole_answer(self) -> bool:
+        """Whether it is what people found of whole answers, as the agreement without checks has it too."""
+        return all(pair.annotation.check is None and pair.annotation.point is None for pair in self.found.pairs)
 
     @property
     def by_length(self) -> tuple[LengthGroup, ...]:
@@ -96,6 +109,17 @@ def measure_by_check(records: Sequence[Record], annotations: Iterable[Annotation
         unknown=unknown,
         rest=Findings(graders=(), older=older, foreign=foreign, tied=tied),
     )
+
+
+def measure_with_checks(records: Sequence[Record], annotations: Sequence[Annotation]) -> Findings:
+    """Compare grades with annotations of whole answers, and behind them those of checks, under the name of each."""
+    found = measure_agreement(records, annotations)
+    checks = (
+        replace(one.found, suite=f"{one.found.suite}, {one.label}")
+        for one in (measure_by_check(records, annotations).checks if found.of_checks else ())
+        if not one.is_whole_answer
+    )
+    return replace(found, graders=(*found.graders, *checks))
 
 
 def _all(records: Sequence[Record]) -> list[list[_Graded]]:

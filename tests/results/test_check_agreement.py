@@ -6,7 +6,7 @@ import factories
 from pytest_llmbench.report.terminal.trust import check_lines, trust_lines
 from pytest_llmbench.results.annotations import Annotation, Drawn, Mark, answer_key, answer_sha256
 from pytest_llmbench.results.calibrated_checks import uncalibrated_suites
-from pytest_llmbench.results.check_agreement import CheckAgreement, measure_by_check
+from pytest_llmbench.results.check_agreement import CheckAgreement, measure_by_check, measure_with_checks
 from pytest_llmbench.results.criteria import criteria
 from pytest_llmbench.results.grader_agreement import kappa_interval, kappa_of_clusters, measure_agreement
 from pytest_llmbench.results.length_bias import length_groups
@@ -142,6 +142,17 @@ def test_a_point_of_one_case_is_counted_among_all_points_only() -> None:
     found = measure_by_check([one, other], [mark(one, True, None, "sense"), mark(other, True, None, "bread")]).checks
 
     assert [(check.is_every_point, check.found.n, check.found.rate) for check in found] == [(True, 2, 0.5)]
+
+
+def test_the_report_has_checks_behind_whole_answers() -> None:
+    """A row each; the only check of a case is the whole answer, which has its row already."""
+    two, alone = record(1, entry("tone", True), entry("schema", False)), record(2, entry("tone", True))
+
+    found = measure_with_checks([two, alone], [mark(two, True, "tone"), mark(alone, False)]).graders
+    plain = measure_with_checks([two, alone], [mark(alone, False)]).graders
+
+    assert [(one.suite, one.n, one.rate) for one in found] == [("tickets", 1, 0.0), ("tickets, tone", 2, 0.5)]
+    assert [(one.suite, one.n) for one in plain] == [("tickets", 1)]
 
 
 def test_several_people_on_a_check_are_a_majority_of_it() -> None:

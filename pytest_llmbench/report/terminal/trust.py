@@ -59,9 +59,7 @@ def _grader_lines(found: GraderAgreement) -> Iterator[str]:
 
 def _check_lines(check: CheckAgreement) -> Iterator[str]:
     row = trust_row(check.found)
-    name = f"{check.check}, every point" if check.is_every_point else check.check
-    name = name if check.point is None else f'{check.check}, point "{check.point}"'
-    yield visible(f"{row.suite}, {name} ({row.grader}): {_agreement(row)}")
+    yield visible(f"{row.suite}, {check.label} ({row.grader}): {_agreement(row)}")
     yield from _figures(check.found, row)
     groups = check.by_length
     if row.is_enough and len(groups) > 1:

@@ -240,7 +240,7 @@ def test_graders_stand_beside_the_annotations_of_people(world: Any, page_of: Any
 
     trust = page_of(subject).tree.one("section", id="trust")
 
-    assert trust.one("h2").words.endswith("on 80 annotated answers")
+    assert trust.one("h2").words.endswith("on 80 annotations")
     assert trust.one("tbody").words.startswith("jokes key_points 80 90% 0.80")
     assert trust.one("tbody").words.endswith("90% 90% 4 4")
     assert trust.one("svg").one("title").words.startswith("kappa 0.80, 95% interval 0.")
