@@ -51,6 +51,7 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "trl": ("tuning.stage",),
     "datasets": ("tuning.stage", "suites.datasets_rows"),
     "openai": ("models.openai",),
+    "lm_eval": ("importers.lm_eval.child",),
     **dict.fromkeys(("aiohttp", "yarl"), ("models.openai.client",)),
     "httpx2": ("models.openai", "models.http.client"),
     "anyio": ("models.http.client",),
@@ -65,7 +66,7 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
     ),
     "sqlglot": ("sql",),
     # what is sent to a service is a template of the models file, below the rooms that know of suites
-    "jinja2": ("suites.prompts", "models.http.templates", "report.html"),
+    "jinja2": ("suites.prompts", "models.http.templates", "report.html", "importers.lm_eval.child"),
     "markupsafe": ("report.html",),
     "ray": ("models.cluster",),
     "yaml": ("suites.yaml12", "importers.yaml_text"),
@@ -89,11 +90,13 @@ LATE = (
     "aiohttp",
     "trl",
     "datasets",
+    "lm_eval",
 )
 """Imported in the functions that need them, never with their file."""
 
 CATCHING_ALL = {
     "errors": "the one place where whatever a model or a grader raises becomes a value",
+    "importers.lm_eval.child": "whatever a task raises while it is built is a sentence for the parent process",
     "grading.function": "whatever a user's module does when it is imported is the suite's fault",
     "models.http.provider": "as the other provider that keeps many requests in flight",
     "models.python.calls": "whatever an application raises, sys.exit() too, is the error of its case",

@@ -1,7 +1,7 @@
 """`llmbench import`: suites from the files of other tools."""
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pytest_llmbench.cli.output import print_lines
@@ -9,8 +9,8 @@ from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.importers import databases, written
 from pytest_llmbench.importers.base import Imported
 from pytest_llmbench.importers.drawn import Sample, drawn
-from pytest_llmbench.importers.kinds import KINDS, kind_of
-from pytest_llmbench.importers.source import Folder
+from pytest_llmbench.importers.kinds import KINDS, Kind, kind_of
+from pytest_llmbench.importers.source import Folder, Settings
 from pytest_llmbench.report.format import counted
 from pytest_llmbench.report.safe_text import visible
 from pytest_llmbench.suites.names import ID_PATTERN, RESERVED_MARKS
@@ -28,24 +28,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--from", dest="kind", choices=list(KINDS), metavar="KIND", help=f"one of: {', '.join(KINDS)}")
     parser.add_argument("--partial", action="store_true", help="leave out the cases that are not mapped whole")
     parser.add_argument(
-        "--trust-code", action="store_true", help="let code of the source run; no kind of source runs any yet"
+        "--trust-code", action="store_true", help="let functions of a task of lm-evaluation-harness run"
+    )
+    parser.add_argument(
+        "--map",
+        dest="fields",
+        type=_fields,
+        default=(),
+        metavar="FIELD=COLUMN,...",
+        help="columns of a file of samples of Inspect: input, target, choices, id, metadata",
+    )
+    parser.add_argument("--scorer", metavar="SCORER", help="what those samples are graded with, such as 'match()'")
+    parser.add_argument(
+        "--python", type=Path, metavar="FILE", help="interpreter that has lm_eval, where this one has not"
     )
     parser.add_argument("--limit", type=_count, metavar="N", help="take a sample of N cases; needs --seed")
     parser.add_argument("--seed", type=int, metavar="S", help="number that the sample of --limit is drawn with")
+    parser.add_argument(
+        "--check", action="store_true", help="grade the answers of the source, compare the verdicts, and write nothing"
+    )
     parser.add_argument("--dry-run", action="store_true", help="show what would be written, and write nothing")
     parser.add_argument("--update", action="store_true", help="renew a suite, keeping the ids of unchanged cases")
 
 
 def run(options: argparse.Namespace) -> int:
     """Import, and print what was written; gives the exit status."""
-    target: Path = options.output
-    if target.suffix not in (".yaml", ".yml"):
-        raise UsageFault(f"-o {target}: a suite file ends in .yaml.")
-    if not ID_PATTERN.fullmatch(target.stem) or target.stem in RESERVED_MARKS or target.stem.startswith("_"):
-        raise UsageFault(f'-o {target}: "{target.stem}" becomes the name of the suite; use letters, digits, "-".')
+    target = _target(options.output)
     sample = _sample(options)
-    kind = kind_of(options.source, options.kind)
-    folder = Folder(root=options.source if options.source.is_dir() else options.source.parent)
+    kind, folder = _source(options)
     imported = written.without_secrets(kind.read(options.source, folder))
     unmapped = written.unmapped_of(imported)
     print_lines(visible(str(one)) for one in unmapped)
@@ -57,7 +67,11 @@ def run(options: argparse.Namespace) -> int:
     if sample is not None:
         imported = drawn(imported, sample)
     provenance = written.Provenance(kind=kind.name, path=_name(imported, options.source), sha256=folder.sha256)
-    files = written.files_of(imported, target, provenance, is_update=options.update)
+    files = written.files_of(imported, target, provenance, is_update=options.update or options.check)
+    if options.check:
+        regraded = written.check(files)
+        print_lines(visible(line) for line in _checked(regraded))
+        return 0 if regraded else 1
     folders = databases.missing(imported.databases, databases.folder_for(target))
     if folders and not options.dry_run:
         written.check(files)  # so that no database is written without its suite
@@ -68,6 +82,43 @@ def run(options: argparse.Namespace) -> int:
     print_lines(visible(line) for line in _report(files, imported, is_dry=options.dry_run))
     print_lines(visible(line) for line in map(_compared, regraded))
     return 0
+
+
+def _source(options: argparse.Namespace) -> tuple[Kind, Folder]:
+    """Give the kind of the source, and its folder.
+
+    Raises:
+        UsageFault: there is no such source, or an option is for another kind.
+    """
+    is_samples = options.fields or options.scorer
+    kind = kind_of(options.source, "inspect" if is_samples and not options.kind else options.kind)
+    if is_samples and kind.name != "inspect":
+        raise UsageFault("--map and --scorer are for files of samples of Inspect; take them out.")
+    settings = Settings(
+        trusts_code=options.trust_code, python=options.python, fields=options.fields, scorer=options.scorer
+    )
+    folder = Folder(root=options.source if options.source.is_dir() else options.source.parent, settings=settings)
+    return kind, folder
+
+
+def _target(target: Path) -> Path:
+    """Check the path of the suite to write.
+
+    Raises:
+        UsageFault: it is no name of a suite.
+    """
+    if target.suffix not in (".yaml", ".yml"):
+        raise UsageFault(f"-o {target}: a suite file ends in .yaml.")
+    if not ID_PATTERN.fullmatch(target.stem) or target.stem in RESERVED_MARKS or target.stem.startswith("_"):
+        raise UsageFault(f'-o {target}: "{target.stem}" becomes the name of the suite; use letters, digits, "-".')
+    return target
+
+
+def _fields(text: str) -> tuple[tuple[str, str], ...]:
+    pairs = [pair.partition("=") for pair in text.split(",")]
+    if not all(field and mark and column for field, mark, column in pairs):
+        raise argparse.ArgumentTypeError(f'"{text}" is no list such as input=question,target=answer')
+    return tuple((field.strip(), column.strip()) for field, _, column in pairs)
 
 
 def _count(text: str) -> int:
@@ -111,10 +162,22 @@ def _report(files: written.Files, imported: Imported, *, is_dry: bool) -> Iterat
     yield from imported.printed
 
 
+def _checked(regraded: Sequence[written.Regraded]) -> Iterator[str]:
+    """List each verdict that differs, and how far each suite agrees."""
+    for one in regraded:
+        for found in one.different:
+            there = "right" if found.was_right else "wrong"
+            yield f"{one.name}: {found.case}: {there} in the source, here {found.here}"
+        yield _compared(one)
+    if not regraded:
+        yield "nothing to compare: the source has no verdicts on answers"
+
+
 def _compared(regraded: written.Regraded) -> str:
     """Describe how far a suite agrees with the verdicts of its source."""
     n_all = regraded.same + len(regraded.different)
     text = f"{regraded.name}: {regraded.same} of {counted(n_all, 'verdict')} of the source are the same here"
-    named = ", ".join(regraded.different[:_NAMED])
-    more = f" and {len(regraded.different) - _NAMED} more" if len(regraded.different) > _NAMED else ""
+    cases = list(dict.fromkeys(one.case for one in regraded.different))
+    named = ", ".join(cases[:_NAMED])
+    more = f" and {len(cases) - _NAMED} more" if len(cases) > _NAMED else ""
     return f"{text}; different: {named}{more}" if regraded.different else text

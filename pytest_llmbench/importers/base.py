@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_llmbench.errors import UsageFault
-from pytest_llmbench.values import Json
+from pytest_llmbench.values import Answer, Json
 
 _NOT_OF_IDS = re.compile(r"[^A-Za-z0-9._-]+")
 _NOT_OF_TAGS = re.compile(r"[^a-z0-9_-]+")
@@ -103,7 +103,7 @@ class ImportedSuite:
     is_data_file: bool = False
     answers: Sequence[tuple[int, Mapping[str, Json]]] = ()
     """Recorded answers, each with the place of its case in `cases`."""
-    verdicts: Sequence[tuple[int, str, bool]] = ()
+    verdicts: Sequence[tuple[int, Answer, bool]] = ()
     """What the source decided about answers: the place of the case, the answer, and whether it was right."""
 
 

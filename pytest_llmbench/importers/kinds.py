@@ -22,6 +22,10 @@ class Kind:
     about: str
 
 
+_TASK = "lm-eval:"
+"""What comes before the name of a task of lm-evaluation-harness, which is no file."""
+
+
 def _promptfoo_claims(path: Path) -> bool:
     from pytest_llmbench.importers.promptfoo import config
 
@@ -45,30 +49,37 @@ def _promptfoo(path: Path, folder: Folder) -> Imported:
 
 
 def _inspect_claims(path: Path) -> bool:
-    from pytest_llmbench.importers.inspect.archive import is_log
+    from pytest_llmbench.importers.inspect import archive, samples
 
-    return path.is_file() and is_log(path)
+    return path.is_file() and (archive.is_log(path) or samples.looks_like(path))
 
 
 def _inspect(path: Path, folder: Folder) -> Imported:
-    from pytest_llmbench.importers.inspect import log
+    from pytest_llmbench.importers.inspect import archive, log, samples
 
     if not path.is_file():
-        raise SourceFault(f"{path} is no file; name a log, LOG.eval or LOG.json.")
+        raise SourceFault(f"{path} is no file; name a log, LOG.eval or LOG.json, or a file of samples.")
+    if not archive.is_log(path):
+        return samples.read(path, folder)
     folder.note(path)
     return log.read(path)
 
 
 def _lm_eval_claims(path: Path) -> bool:
-    from pytest_llmbench.importers import lm_eval
+    from pytest_llmbench.importers.lm_eval import samples, task_file
 
-    return lm_eval.samples_file(path) is not None
+    return samples.samples_file(path) is not None or task_file.looks_like(path)
 
 
 def _lm_eval(path: Path, folder: Folder) -> Imported:
-    from pytest_llmbench.importers import lm_eval
+    from pytest_llmbench.importers.lm_eval import frozen, samples
 
-    return lm_eval.read(path, folder)
+    log = samples.samples_file(path)
+    if log is not None:
+        return samples.read(log, folder)
+    if path.is_dir():
+        raise SourceFault(f"{path}: name one log of samples, samples_TASK_TIME.jsonl, or the YAML file of one task.")
+    return frozen.read(path, folder)
 
 
 def _spider_claims(path: Path) -> bool:
@@ -108,9 +119,14 @@ KINDS: Mapping[str, Kind] = {
             name="lm-eval",
             claims=_lm_eval_claims,
             read=_lm_eval,
-            about="samples_TASK_TIME.jsonl with its results_TIME.json beside it",
+            about="lm-eval:TASK, the YAML file of a task, or samples_TASK_TIME.jsonl with its results_TIME.json",
         ),
-        Kind(name="inspect", claims=_inspect_claims, read=_inspect, about="a log, LOG.eval or LOG.json"),
+        Kind(
+            name="inspect",
+            claims=_inspect_claims,
+            read=_inspect,
+            about="a log, LOG.eval or LOG.json, or samples in CSV, JSON or JSON lines",
+        ),
         Kind(
             name="spider",
             claims=_spider_claims,
@@ -140,8 +156,10 @@ def kind_of(path: Path, name: str | None) -> Kind:
     """
     if name is not None:
         return KINDS[name]
+    if str(path).startswith(_TASK):
+        return KINDS["lm-eval"]
     if not path.exists():
-        raise SourceFault(f"there is no {path}; name a file or folder to import.")
+        raise SourceFault(f"there is no {path}; name a file or folder to import, or {_TASK}TASK.")
     found = [kind for kind in KINDS.values() if kind.claims(path)]
     if len(found) == 1:
         return found[0]

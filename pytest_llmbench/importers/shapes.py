@@ -47,6 +47,7 @@ class Plan(_Lenient):
     """The settings of the solvers."""
 
     config: Options | None = None
+    steps: list[Options] | None = None
 
 
 class Header(_Lenient):
@@ -112,6 +113,10 @@ class TaskConfig(_Lenient):
     filter_list: list[Filters] | None = None
     repeats: int | None = None
     process_results: Any = None
+    doc_to_image: Any = None
+    doc_to_audio: Any = None
+    target_delimiter: str = " "
+    gen_prefix: Any = None
 
 
 class Results(_Lenient):
@@ -120,22 +125,26 @@ class Results(_Lenient):
     configs: dict[str, TaskConfig]
     versions: dict[str, Any] | None = None
     shots: dict[str, Any] | None = Field(default=None, alias="n-shot")
+    config: Options | None = None
     lm_eval_version: str | None = None
     model_name: str | None = None
     chat_template_sha: str | None = None
 
 
 class Document(_Lenient):
-    """One line of samples of the harness."""
+    """One line of samples of the harness; a document that was frozen has no answers, and is for all filters."""
 
     doc_id: int
     doc: Any = None
     doc_hash: str
     target: Any = None
     arguments: dict[str, Options]
-    resps: list[list[Any]]
-    filter: str = "none"
+    resps: list[list[Any]] | None = None
+    filter: str | None = None
     exact_match: Any = None
+    acc: Any = None
+    acc_norm: Any = None
+    acc_bytes: Any = None
 
 
 def read_as(shape: type[Shape], given: Mapping[str, Any], path: Path, tool: str, line: int = 0) -> dict[str, Any]:

@@ -67,11 +67,26 @@ class Value:
         return self.value
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the user says of a source beside its path.
+
+    `trusts_code` lets code of the source run; `python` is the interpreter that has its tool, None for this one.
+    `fields` are the columns of a file of samples by the fields they hold, `scorer` is what its samples are graded with.
+    """
+
+    trusts_code: bool = False
+    python: Path | None = None
+    fields: Sequence[tuple[str, str]] = ()
+    scorer: str | None = None
+
+
 @dataclass(slots=True, kw_only=True)
 class Folder:
     """The folder of a source, and the files of it that were read."""
 
     root: Path
+    settings: Settings = Settings()
     read: dict[Path, str] = field(default_factory=dict)
 
     def file(self, name: str, place: Place) -> Path:
@@ -129,8 +144,11 @@ class Folder:
         """The digest of a file that was read alone, else of the names and digests of all."""
         if len(self.read) == 1:
             return next(iter(self.read.values()))
-        lines = sorted(f"{path.relative_to(self.root).as_posix()} {digest}" for path, digest in self.read.items())
+        lines = sorted(f"{self._name(path)} {digest}" for path, digest in self.read.items())
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else path.name
 
 
 def read_bytes(path: Path) -> bytes:

@@ -29,7 +29,7 @@ from pytest_llmbench.importers.yaml_text import yaml_text
 from pytest_llmbench.models.reasoning import separate
 from pytest_llmbench.suites.loader import LoadedSuite, load_suite
 from pytest_llmbench.suites.registry import grader_of
-from pytest_llmbench.values import Answer, Grade
+from pytest_llmbench.values import Grade
 
 _SECRET = re.compile(
     r"\b(?:sk-[A-Za-z0-9_-]{20,}|gh[pousr]_[A-Za-z0-9]{30,}|github_pat_\w{30,}|xox[abprs]-[A-Za-z0-9-]{10,}"
@@ -124,12 +124,21 @@ def files_of(imported: Imported, target: Path, provenance: Provenance, *, is_upd
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """A verdict of a source that a suite does not share: whether it was right there, and what the answer gets here."""
+
+    case: str
+    was_right: bool
+    here: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Regraded:
-    """How many of the verdicts in a source a suite agrees with, and the cases where it does not."""
+    """How many of the verdicts in a source a suite agrees with, and those with which it does not."""
 
     name: str
     same: int
-    different: tuple[str, ...]
+    different: tuple[Difference, ...]
 
 
 def write(files: Files) -> list[Regraded]:
@@ -180,14 +189,13 @@ def _regraded(loaded: LoadedSuite, target: Target) -> Regraded:
     """Grade the answers of a source again, as a run does."""
     grader = grader_of(loaded, target.path.parent)
     cases = {case.id: case for case in loaded.suite.cases}
-    different: dict[str, None] = {}
-    same = 0
+    different: list[Difference] = []
     for number, answer, is_right in target.suite.verdicts:
-        grade = caught(grader, cases[target.ids[number]], Answer(text=separate(answer).text))
-        if isinstance(grade, Grade) and grade.passed == is_right:
-            same += 1
-        else:
-            different[target.ids[number]] = None
+        grade = caught(grader, cases[target.ids[number]], replace(answer, text=separate(answer.text).text))
+        if not isinstance(grade, Grade) or grade.passed != is_right:
+            here = str(grade) if isinstance(grade, Grade) else f"error: {grade.cause}"
+            different.append(Difference(case=target.ids[number], was_right=is_right, here=here))
+    same = len(target.suite.verdicts) - len(different)
     return Regraded(name=target.name, same=same, different=tuple(different))
 
 

@@ -9,12 +9,16 @@ from typing import Any
 
 import pytest
 
+from pytest_llmbench.grading.checks.tree import CaseChecks
 from pytest_llmbench.suites.loader import load_suite
+from pytest_llmbench.values import Case
 
 LOGS = Path(__file__).parent.parent / "peers" / "inspect"
 Import = Callable[..., tuple[int, list[str]]]
 
 VERDICTS = {
+    "exact": "s: 47 of 47 verdicts of the source are the same here",
+    "exact-words": "s: 15 of 15 verdicts of the source are the same here",
     "choice": "s: 10 of 10 verdicts of the source are the same here",
     # reasoning is taken off before a check sees the answer
     "includes": "s: 46 of 47 verdicts of the source are the same here; different: includes-22",
@@ -41,6 +45,7 @@ def test_the_verdicts_are_those_of_the_log(name: str, line: str, import_of: Impo
     assert loaded.suite.source.about["inspect_ai"] == "0.3.285"
     answers = (tmp_path / "cases" / "s.answers.jsonl").read_text(encoding="utf-8").split("\n")[:-1]
     assert [json.loads(one)["case"] for one in answers] == [case.id for case in loaded.suite.cases]
+    assert {json.loads(one)["source_verdict"] for one in answers} <= {"C", "I", "P", "N"}
 
 
 def test_epochs_are_samples_and_shapes_are_suites(import_of: Import, tmp_path: Path) -> None:
@@ -67,14 +72,137 @@ def test_a_sample_keeps_the_answers_of_its_cases(import_of: Import, tmp_path: Pa
     assert [json.loads(one)["case"] for one in answers] == [case.id for case in loaded.suite.cases]
 
 
+def test_a_check_lists_what_differs_and_writes_nothing(import_of: Import, tmp_path: Path) -> None:
+    """Each verdict with its case, what the source decided, and what the answer gets here."""
+    status, lines = import_of(LOGS / "match-number.eval", "--check")
+
+    assert (status, lines) == (
+        0,
+        [
+            's: match-number-6: wrong in the source, here correct (score 1.00): Expected 42, found "42".',
+            VERDICTS["match-number"],
+        ],
+    )
+    assert not (tmp_path / "cases").exists()
+
+
 def test_a_scorer_without_an_equal_is_refused(import_of: Import, tmp_path: Path) -> None:
-    """`exact` normalises words as no check does."""
-    status, lines = import_of(LOGS / "exact.eval")
+    """What it decides is not known here."""
+    task = json.loads((LOGS / "epochs.json").read_text(encoding="utf-8"))["eval"]
+
+    status, lines = import_of(log(tmp_path, eval={**task, "scorers": [{"name": "f1"}]}))
 
     assert status == 1
     assert lines[0] == (
-        "exact.eval: scorer exact: there is no check for it; those mapped are: match, includes, pattern, choice."
+        "log.json: scorer f1: there is no check for it; those mapped are: match, includes, exact, pattern, choice."
     )
+    assert not (tmp_path / "cases").exists()
+
+
+def test_a_solver_of_its_own_is_refused(import_of: Import, tmp_path: Path) -> None:
+    """It may have changed the answers before they were scored."""
+    status, lines = import_of(log(tmp_path, plan={"steps": [{"solver": "generate"}, {"solver": "tidied"}]}))
+
+    assert status == 1
+    assert lines[0].startswith(
+        "log.json: solver tidied: it may change an answer before it is scored; those mapped are: "
+    )
+
+
+DATASETS = {
+    "biology.jsonl": ("--map", "input=question,target=answer,id=qid,metadata=level", "--scorer", "match('begin')"),
+    "questions.csv": ("--scorer", "includes(ignore_case=False)"),
+    "mcq.json": ("--scorer", "choice()"),
+}
+
+
+def checks_of(case: Case) -> list[Any]:
+    assert isinstance(case.rules, CaseChecks)
+    return [check.canonical for check in case.rules.checks]
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_samples_are_the_cases_of_their_log(name: str, import_of: Import, tmp_path: Path) -> None:
+    """A file of samples gives the prompts that Inspect sent for it, and the checks of its log; metadata are inputs."""
+    status, lines = import_of(LOGS / "datasets" / name, *DATASETS[name])
+    assert status == 0, lines
+    own = {path.name: load_suite(path) for path in (tmp_path / "cases").glob("*.yaml")}
+
+    status, _ = import_of(LOGS / "datasets" / f"{name.partition('.')[0]}.eval", "--update")
+
+    assert status == 0
+    assert own
+    for file, found in own.items():
+        logged = load_suite(tmp_path / "cases" / file)
+        assert found is not None
+        assert logged is not None
+        assert logged.prompts == found.prompts
+        assert [checks_of(case) for case in logged.suite.cases] == [checks_of(case) for case in found.suite.cases]
+        assert logged.suite.part == found.suite.part
+    levels = [case.inputs.get("level", case.inputs.get("topic")) for each in own.values() for case in each.suite.cases]  # type: ignore[union-attr]
+    assert ("hard" in levels, "words" in levels) == (name == "biology.jsonl", name == "mcq.json")
+
+
+ROW = {"input": "Q", "target": "A", "id": 1}
+REFUSED = {
+    "a sandbox": (
+        [{**ROW, "sandbox": "docker"}],
+        "--scorer match",
+        "s.jsonl:1: it has `sandbox`, and no suite has a sandbox.",
+    ),
+    "choices with another scorer": (
+        [{**ROW, "choices": ["a", "b"]}],
+        "--scorer match",
+        "s.jsonl:1: it has choices, and the scorer is match; choices go with `choice`.",
+    ),
+    "no target": ([ROW, {"input": "Q", "id": 2}], "--scorer match", "s.jsonl:2: a blank target cannot be asked for."),
+    "a picture": (
+        [{**ROW, "input": [{"role": "user", "content": [{"type": "image"}]}]}],
+        "--scorer match",
+        "s.jsonl:1: its input is no text, and no list of messages of text whose last is the user's.",
+    ),
+    "no scorer": (
+        [ROW],
+        "",
+        "llmbench: a file of samples names no scorer; pass the task's own, as in --scorer 'match()' (match, includes, "
+        "pattern, exact, choice).",
+    ),
+    "an own scorer": (
+        [ROW],
+        "--scorer mine()",
+        "llmbench: --scorer mine(): those mapped are: match, includes, pattern, exact, choice.",
+    ),
+    "no argument": ([ROW], "--scorer match(loose=True)", "llmbench: --scorer match(loose=True): match has no `loose`."),
+    "code": (
+        [ROW],
+        "--scorer match(f())",
+        "llmbench: --scorer match(f()): write it as in Python, with plain values: match(numeric=True).",
+    ),
+    "no column": (
+        [ROW],
+        "--scorer match --map input=question",
+        'llmbench: TMP/s.jsonl:1: there is no column "question" for input; there are: input, target, id. Name it with --map.',
+    ),
+    "no field": (
+        [ROW],
+        "--scorer match --map question=input",
+        "llmbench: --map question=...: a sample has no such field; its fields are: input, target, choices, id, metadata.",
+    ),
+}
+
+
+@pytest.mark.parametrize(("rows", "options", "message"), REFUSED.values(), ids=list(REFUSED))
+def test_samples_that_no_suite_holds_are_one_line(
+    rows: list[dict[str, Any]], options: str, message: str, import_of: Import, tmp_path: Path
+) -> None:
+    """With the line of the file, or the option that is wrong; nothing is written."""
+    path = tmp_path / "s.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+    status, lines = import_of(path, *options.split())
+
+    assert status in (1, 2)
+    assert lines[0] == message
     assert not (tmp_path / "cases").exists()
 
 

@@ -1,6 +1,7 @@
 """Have Inspect itself write logs of the recorded answers: `make peers` writes `tests/peers/inspect/*.eval` and `*.json`.
 
 Each log is of one scorer, with a sample for each answer of `answers.jsonl`; the scores in it are Inspect's own verdicts.
+Those in `datasets/` are of the files of samples there, as Inspect reads them.
 
     python tests/peers/inspect_logs.py        (in an environment with inspect_ai)
 """
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from inspect_ai import Epochs, Task
 from inspect_ai import eval as run
-from inspect_ai.dataset import MemoryDataset, Sample
+from inspect_ai.dataset import FieldSpec, MemoryDataset, Sample, csv_dataset, json_dataset
 from inspect_ai.model import ChatMessageSystem, ChatMessageUser, ModelOutput, ModelUsage, get_model
 from inspect_ai.scorer import choice, exact, includes, match, pattern
 from inspect_ai.solver import generate, multiple_choice, system_message
@@ -51,6 +52,25 @@ NUMBERS = [
 ]
 
 
+WORDS = [
+    "The quick-witted fox",
+    "quick witted fox",
+    "A quick witted, fox.",
+    "fox quick witted",
+    "quickwitted fox",
+    "quick-witted foxes",
+    "(the) 'Quick' witted  fox!",
+    "quick\nwitted\tfox",
+    "It is the quick-witted fox",
+    "quick-witted fox 3",
+    "qu.ick wit_ted fox an",
+    "quick the witted fox",
+    "",
+    "the",
+    "QUICK WITTED FOX\n",
+]
+
+
 def answers() -> list[str]:
     """Give the answers that each scorer is tried on."""
     lines = (HERE / "answers.jsonl").read_text(encoding="utf-8").splitlines()
@@ -86,12 +106,19 @@ TASKS = {
     "pattern": lambda: task("pattern", pattern(r"(?:Hello|hello),? (\w+)"), "world", answers()),
     "choice": lambda: task("choice", choice(), "A", LETTERS, [multiple_choice()], choices=["one", "two", "three"]),
     "exact": lambda: task("exact", exact(), "yes", answers()),
+    "exact-words": lambda: task("exact-words", exact(), ["The quick-witted fox", "foxes"], WORDS),
+}
+FIELDS = FieldSpec(input="question", target="answer", id="qid", metadata=["level"])
+DATASETS = {
+    "biology": lambda path: (json_dataset(f"{path}.jsonl", FIELDS), match("begin"), [generate()]),
+    "questions": lambda path: (csv_dataset(f"{path}.csv"), includes(ignore_case=False), [generate()]),
+    "mcq": lambda path: (json_dataset(f"{path}.json"), choice(), [multiple_choice()]),
 }
 
 
 def main() -> None:
     """Write a log for each task, in the binary format; one in JSON too, with epochs and messages."""
-    for old in [*HERE.glob("*.eval"), *HERE.glob("*.json")]:
+    for old in [*HERE.rglob("*.eval"), *HERE.glob("*.json")]:
         old.unlink()
     with tempfile.TemporaryDirectory() as scratch:
         for name, make in TASKS.items():
@@ -110,6 +137,11 @@ def main() -> None:
         )
         outputs = [output(text) for text in ("yes", "no", "perhaps", "no")]
         shutil.copy(_run(epochs, outputs, scratch, "json"), HERE / "epochs.json")
+        for name, make in DATASETS.items():
+            found, scorer, solver = make(HERE / "datasets" / name)
+            made = Task(name=name, dataset=found, solver=solver, scorer=scorer)
+            outputs = [output(text) for text in ("yes", "ANSWER: B", "4")[: len(found)]]
+            shutil.copy(_run(made, outputs, scratch, "eval"), HERE / "datasets" / f"{name}.eval")
 
 
 def _run(made, outputs, scratch, log_format):

@@ -22,7 +22,7 @@ from pytest_llmbench.importers.base import (
 from pytest_llmbench.importers.inspect.archive import read_log
 from pytest_llmbench.importers.inspect.scorers import NoCheck, check_of, read_of
 from pytest_llmbench.importers.shapes import Header, LogSample, read_as
-from pytest_llmbench.values import Json
+from pytest_llmbench.values import Answer, Json
 
 _SETTINGS = {
     "max_tokens": "max_tokens",
@@ -31,8 +31,14 @@ _SETTINGS = {
     "seed": "seed",
     "stop_seqs": "stop",
 }
-_MOST_TOKENS = 2048
+MOST_TOKENS = 2048
 """What Inspect asks of a model where nothing is set."""
+
+_SOLVERS = frozenset(
+    {"generate", "system_message", "user_message", "assistant_message", "prompt_template", "chain_of_thought"}
+    | {"multiple_choice"}
+)
+"""Solvers that send one request, and leave its answer as it is."""
 
 _RIGHT = {"C": True, "I": False, "N": False, 1: True, 0: False}
 _ATTACHMENT = "attachment://"
@@ -55,6 +61,15 @@ def read(path: Path) -> Imported:
     task = header.get("eval", {})
     scorers = task.get("scorers") or []
     unmapped = [] if scorers else [Unmapped(place=place, message="this log names no scorer, so nothing can be graded.")]
+    unmapped += [
+        Unmapped(
+            place=place,
+            message=f"solver {one}: it may change an answer before it is scored; those mapped are: "
+            f"{', '.join(sorted(_SOLVERS))}.",
+        )
+        for one in dict.fromkeys(str(step.get("solver")) for step in (header.get("plan") or {}).get("steps") or [])
+        if one not in _SOLVERS
+    ]
     groups = _groups(samples, place)
     suites = []
     for scorer in scorers:
@@ -130,12 +145,12 @@ def _suite(
     refused: Sequence[LeftOut],
     place: Place,
 ) -> ImportedSuite:
-    names = _names(roles)
+    names = names_of(roles)
     cases: dict[str, ImportedCase] = {}
     numbers: dict[str, int] = {}
     left_out = list(refused)
     answers: list[tuple[int, Mapping[str, Json]]] = []
-    verdicts: list[tuple[int, str, bool]] = []
+    verdicts: list[tuple[int, Answer, bool]] = []
     for sample, texts in members:
         name = str(sample.get("id"))
         if name not in cases:
@@ -148,13 +163,12 @@ def _suite(
         answer = _answer(sample)
         if answer is None:
             continue
-        answers.append((numbers[name], answer))
         value = (sample.get("scores") or {}).get(scorer, {}).get("value")
+        answers.append((numbers[name], answer if value is None else {**answer, "source_verdict": value}))
         if isinstance(value, str | int | float) and value in _RIGHT:
-            verdicts.append((numbers[name], str(answer["answer"]), _RIGHT[value]))
+            verdicts.append((numbers[name], Answer(text=str(answer["answer"])), _RIGHT[value]))
     task = header.get("eval", {})
-    keys: dict[str, Any] = {"sampling": _sampling(header)}
-    keys["prompt"] = {"chat": [{"role": r, "content": f"{{{{ {n} }}}}"} for r, n in zip(roles, names, strict=True)]}
+    keys: dict[str, Any] = {"sampling": _sampling(header), "prompt": prompt_of(roles)}
     if reads is not None:
         keys["read"] = dict(reads)
     about = {"task": str(task.get("task", "")), "scorer": scorer, "model": str(task.get("model", ""))}
@@ -170,9 +184,15 @@ def _suite(
     )
 
 
-def _names(roles: Sequence[str]) -> list[str]:
+def names_of(roles: Sequence[str]) -> list[str]:
     """Name the inputs that hold the messages."""
     return [f"message_{number}_{role}" for number, role in enumerate(roles, start=1)]
+
+
+def prompt_of(roles: Sequence[str]) -> dict[str, Any]:
+    """Give the prompt of a suite whose inputs are messages of these roles."""
+    pairs = zip(roles, names_of(roles), strict=True)
+    return {"chat": [{"role": role, "content": f"{{{{ {name} }}}}"} for role, name in pairs]}
 
 
 def _answer(sample: Mapping[str, Any]) -> dict[str, Json] | None:
@@ -194,4 +214,4 @@ def _sampling(header: Mapping[str, Any]) -> dict[str, Json]:
         **(header.get("plan", {}).get("config") or {}),
     }
     found = {own: given[key] for key, own in _SETTINGS.items() if given.get(key) is not None}
-    return {"max_tokens": _MOST_TOKENS, **found}
+    return {"max_tokens": MOST_TOKENS, **found}

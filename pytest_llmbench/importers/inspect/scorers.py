@@ -2,9 +2,11 @@
 
 `match` looks at an end of the answer, punctuation around it aside, and folds letters; `pattern` and `choice` read a
 part of the answer first, which a suite does for all its cases with `read`.
-Source: inspect_ai 0.3.285, `scorer/_match.py`, `_common.py`, `_pattern.py`, `solver/_multiple_choice.py`.
+Source: inspect_ai 0.3.285, `scorer/_match.py`, `_common.py`, `_pattern.py`, `_classification.py`,
+`solver/_multiple_choice.py`.
 """
 
+import math
 import re
 import string
 from collections.abc import Callable, Mapping, Sequence
@@ -112,5 +114,49 @@ def _plain_number(target: str) -> str:
     return re.sub(r"[$,£€*_]", "", target.strip()).rstrip(".")
 
 
-_MADE: Mapping[str, Make] = {"match": _match, "includes": _includes, "pattern": _pattern, "choice": _choice}
+def _exact(options: Mapping[str, Any], targets: Sequence[str]) -> Mapping[str, Any]:
+    """Compare words: case, punctuation, articles and the kind of blanks aside."""
+    del options
+    words = [[one for one in map(_plain_word, re.split(r"[\s-]+", target)) if one] for target in targets]
+    if not all(words):
+        raise NoCheck("a target of articles or punctuation alone matches answers of any kind")
+    if any(_is_finite(one) for target in words for one in target):
+        raise NoCheck("a number in a target is compared by its value among words; write a function")
+    wanted = "|".join(_WORDS_BETWEEN.join(map(_spelled, target)) for target in words)
+    pattern = rf"(?fi)\A{_GAP}*(?:{_ASIDE}{_GAP}+)*(?:{wanted})(?:{_GAP}+{_ASIDE})*{_GAP}*\Z"
+    return {"regex": pattern, "search": True, "trim": False}
+
+
+_GAP = r"[\s-]"
+_MARK = r"[!-,./:-@\[-`{-~]"
+_ASIDE = rf"(?:{_MARK}*(?:a{_MARK}*(?:n{_MARK}*)?|t{_MARK}*h{_MARK}*e{_MARK}*)|{_MARK}+)"
+"""A word that is left out: an article, or punctuation alone."""
+
+_WORDS_BETWEEN = rf"{_GAP}+(?:{_ASIDE}{_GAP}+)*"
+
+
+def _plain_word(word: str) -> str:
+    found = "".join(one for one in word.casefold() if one not in string.punctuation)
+    return "" if found in ("a", "an", "the") else found
+
+
+def _is_finite(word: str) -> bool:
+    try:
+        return math.isfinite(float(word))
+    except ValueError:
+        return False
+
+
+def _spelled(word: str) -> str:
+    """Give a pattern for a word with punctuation anywhere in it."""
+    return f"{_MARK}*" + "".join(f"{regex.escape(one)}{_MARK}*" for one in word)
+
+
+_MADE: Mapping[str, Make] = {
+    "match": _match,
+    "includes": _includes,
+    "exact": _exact,
+    "pattern": _pattern,
+    "choice": _choice,
+}
 """How each scorer is mapped, by its name."""

@@ -1,0 +1,1 @@
+"""Tasks of lm-evaluation-harness, frozen, and the samples that it logs."""
