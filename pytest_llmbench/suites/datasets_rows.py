@@ -8,6 +8,7 @@ seed: the first rows of a set that is sorted are no sample of it.
 import hashlib
 import json
 import random
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, Self
@@ -69,8 +70,16 @@ def dataset_rows(node: yaml12.Node, suite: Path, text_keys: frozenset[str]) -> l
     Raises:
         SuiteFault: a key is wrong, or the set cannot be read.
     """
-    reader = _Reader(node, suite, text_keys)
-    return list(reader.rows())
+    rows = list(_Reader(node, suite, text_keys).rows())
+    _release()
+    return rows
+
+
+def _release() -> None:
+    """Return what the table took to the system: the library of its tables keeps it for the next one."""
+    arrow = sys.modules.get("pyarrow")
+    if arrow is not None:
+        arrow.default_memory_pool().release_unused()
 
 
 class _Reader:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from pytest_llmbench.cli import main
@@ -155,6 +156,18 @@ def test_a_fault_is_one_line(data: str, message: str, folder: Path) -> None:
 
     found = str(raised.value).replace(f"{folder}/d.yaml:", "d.yaml:").replace(str(folder), "FOLDER")
     assert found == message
+
+
+def test_a_set_of_millions_needs_a_limit(tmp_path: Path) -> None:
+    """Ten million rows would be ten million tests; they are counted, and not read."""
+    duckdb.execute(f"COPY (SELECT 'x' AS question FROM range(10_000_000)) TO '{tmp_path / 'd.parquet'}'")
+
+    with pytest.raises(SuiteFault) as raised:
+        load(tmp_path, "{dataset: 'parquet:d.parquet', columns: {id: '', question: question}}")
+
+    assert str(raised.value).endswith(
+        "d.yaml:4: the data set has 10,000,000 rows, each a test; write `limit` and `seed`."
+    )
 
 
 class _Hub(http.server.BaseHTTPRequestHandler):
