@@ -205,7 +205,7 @@ def test_a_wrong_mark_says_what_to_do(project: Project, mark: str, message: str)
 
 
 def test_the_database_of_a_suite_may_be_looked_into(project: Project) -> None:
-    """`llm_database` gives read-only connections to the instances; a suite without one says so."""
+    """`llm_database` gives read-only connections to the instances, which read no other files; a suite without one says so."""
     pytester = project([{"case": "two", "answer": "SELECT 2"}])
     (pytester.path / "cases" / "sql.yaml").write_text(
         "suite: sql\ngrader: sql\ndatabase: tiny\nprompt: {completion: '{{ question }}'}\n"
@@ -228,6 +228,8 @@ def test_the_database_of_a_suite_may_be_looked_into(project: Project) -> None:
                 assert connection.sql("SELECT sum(a) FROM t").fetchall() == [(3,)]
                 with pytest.raises(Exception, match="read-only"):
                     connection.execute("DELETE FROM t")
+                with pytest.raises(Exception, match="disabled by configuration"):
+                    connection.execute("SELECT * FROM read_text('conftest.py')")
 
         @pytest.mark.llm_suite("cases/capitals.yaml")
         def test_capital(llm_database):

@@ -127,6 +127,13 @@ def test_the_majority_of_votes_decides_point_by_point(grade_with: Any) -> None:
     assert grade.explanation.endswith("The votes are split: have a person look.")
 
 
+def test_votes_that_differ_in_the_padding_alone_are_split(grade_with: Any) -> None:
+    """One of three that finds the answer a little long is a split as much as one that misses a point."""
+    grade = graded(grade_with(reply(), reply(padding="some"), reply(), votes=3))
+
+    assert (grade.parts["padding"], grade.parts["split"]) == ("none", True)
+
+
 def test_votes_that_agree_are_not_split(grade_with: Any) -> None:
     """What differs in its quotes alone is the same verdict."""
     grade = graded(grade_with(reply(), reply(money="cash"), reply(), votes=3))
