@@ -103,6 +103,7 @@ CATCHING_ALL = {
     "models.transformers.libraries": "libraries raise what they like when a model is opened, and each becomes a ModelFault",
     "models.cluster.connection": "Ray raises what it likes when it connects, and each becomes a ModelFault",
     "models.openai.model": "whatever breaks one of many requests in flight becomes its own error",
+    "importers.promptfoo.called": "an assertion of promptfoo that raises anything fails, as it does there",
 }
 """Files that may catch everything, with their reason."""
 

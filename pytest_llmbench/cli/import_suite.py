@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--from", dest="kind", choices=list(KINDS), metavar="KIND", help=f"one of: {', '.join(KINDS)}")
     parser.add_argument("--partial", action="store_true", help="leave out the cases that are not mapped whole")
     parser.add_argument(
-        "--trust-code", action="store_true", help="let functions of a task of lm-evaluation-harness run"
+        "--trust-code", action="store_true", help="let Python of lm-evaluation-harness and promptfoo run"
     )
     parser.add_argument(
         "--map",
@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
     """Import, and print what was written; gives the exit status."""
     target = _target(options.output)
     sample = _sample(options)
-    kind, folder = _source(options)
+    kind, folder = _source(options, written.code_name(target))
     imported = written.without_secrets(kind.read(options.source, folder))
     unmapped = written.unmapped_of(imported)
     print_lines(visible(str(one)) for one in unmapped)
@@ -84,7 +84,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _source(options: argparse.Namespace) -> tuple[Kind, Folder]:
+def _source(options: argparse.Namespace, code_name: str) -> tuple[Kind, Folder]:
     """Give the kind of the source, and its folder.
 
     Raises:
@@ -95,7 +95,11 @@ def _source(options: argparse.Namespace) -> tuple[Kind, Folder]:
     if is_samples and kind.name != "inspect":
         raise UsageFault("--map and --scorer are for files of samples of Inspect; take them out.")
     settings = Settings(
-        trusts_code=options.trust_code, python=options.python, fields=options.fields, scorer=options.scorer
+        trusts_code=options.trust_code,
+        code_name=code_name,
+        python=options.python,
+        fields=options.fields,
+        scorer=options.scorer,
     )
     folder = Folder(root=options.source if options.source.is_dir() else options.source.parent, settings=settings)
     return kind, folder

@@ -34,8 +34,8 @@ def function_kind(name: str) -> GraderKind:
     return GraderKind(name=name, case_fields=FunctionCase, suite_fields=NoFields, build=build, reads_inputs=True)
 
 
-def build(suite: Suite, root: Path) -> Grader:
-    """Import the function that the suite names as its grader.
+def build(suite: Suite, root: Path, *, trims: bool = True) -> Grader:
+    """Import the function that the suite names as its grader; `trims` takes whitespace off the answer it gets.
 
     Raises:
         SuiteFault: there is no such module or function, or it cannot be called with a case and an answer.
@@ -45,7 +45,7 @@ def build(suite: Suite, root: Path) -> Grader:
     function = _resolved(suite)
 
     def grade(case: Case, answer: Answer) -> Grade:
-        text = answer.text.strip()
+        text = answer.text.strip() if trims else answer.text
         if is_empty(text):
             return Grade(score=0.0, passed=False, reason=Reason.EMPTY, explanation="The answer is empty.")
         return _checked(function(case, replace(answer, text=text)), suite.grader)

@@ -121,6 +121,8 @@ class Imported:
     unmapped: Sequence[Unmapped] = ()
     printed: Sequence[str] = ()
     databases: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict)
+    code: Mapping[str, str] = field(default_factory=dict)
+    """Files of the package of functions that checks call, by their paths in it."""
 
 
 def literal(value: Any) -> Any:

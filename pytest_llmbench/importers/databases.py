@@ -11,17 +11,19 @@ _OWN = "database.toml"
 _MARKS = ("fixtures", "pyproject.toml", "pytest.ini", "tox.ini", "setup.cfg")
 
 
-def folder_for(suite: Path) -> Path:
-    """Give `fixtures/databases` of the project that a suite file belongs to.
+def project_of(suite: Path) -> Path:
+    """Give the root directory of the project that a suite file belongs to.
 
     That is the nearest folder round the suite which looks like a project, as far up as its path is written; else the
     one above the suite's own.
     """
     own = suite.parent
-    found = next(
-        (place for place in (own, *own.parents) if any((place / mark).exists() for mark in _MARKS)), own.parent
-    )
-    return found / "fixtures" / "databases"
+    return next((place for place in (own, *own.parents) if any((place / mark).exists() for mark in _MARKS)), own.parent)
+
+
+def folder_for(suite: Path) -> Path:
+    """Give `fixtures/databases` of the project that a suite file belongs to."""
+    return project_of(suite) / "fixtures" / "databases"
 
 
 def missing(databases: Mapping[str, Mapping[str, bytes]], folder: Path) -> list[Path]:

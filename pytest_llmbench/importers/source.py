@@ -73,12 +73,14 @@ class Settings:
 
     `trusts_code` lets code of the source run; `python` is the interpreter that has its tool, None for this one.
     `fields` are the columns of a file of samples by the fields they hold, `scorer` is what its samples are graded with.
+    `code_name` is the package that functions of the source are written to, where checks call them.
     """
 
     trusts_code: bool = False
     python: Path | None = None
     fields: Sequence[tuple[str, str]] = ()
     scorer: str | None = None
+    code_name: str = "imported_code"
 
 
 @dataclass(slots=True, kw_only=True)

@@ -25,6 +25,7 @@ from pytest_llmbench.importers.base import (
     case_ids,
     hashed_id,
 )
+from pytest_llmbench.importers.databases import project_of
 from pytest_llmbench.importers.yaml_text import yaml_text
 from pytest_llmbench.models.reasoning import separate
 from pytest_llmbench.suites.loader import LoadedSuite, load_suite
@@ -94,6 +95,27 @@ def _without_secrets(suite: ImportedSuite) -> ImportedSuite:
     return replace(suite, cases=kept, left_out=left_out)
 
 
+def code_name(target: Path) -> str:
+    """Give the name of the package that code of a source is written to."""
+    return f"{re.sub(r'[^A-Za-z0-9]+', '_', target.stem).strip('_').lower()}_code"
+
+
+def _code(imported: Imported, target: Path, *, is_update: bool) -> Iterator[tuple[Path, str]]:
+    """Give the files of the package in the root directory of the project, from where functions are imported.
+
+    Raises:
+        SourceFault: it is there already, or holds what looks like the key of a service.
+    """
+    folder = project_of(target) / code_name(target)
+    if imported.code and folder.exists() and not is_update:
+        raise SourceFault(f"{folder} is there already; pass --update to renew it, or name another file with -o.")
+    for name, text in imported.code.items():
+        if _SECRET.search(text):
+            message = "holds what looks like the key of a service, which is never copied; take it out"
+            raise SourceFault(f"nothing written: code of the source ({name}) {message}.")
+        yield folder / name, text
+
+
 def files_of(imported: Imported, target: Path, provenance: Provenance, *, is_update: bool) -> Files:
     """Give what an import writes.
 
@@ -120,7 +142,7 @@ def files_of(imported: Imported, target: Path, provenance: Provenance, *, is_upd
         ids = _kept_ids(path, suite.cases) if path.exists() else case_ids(suite.cases)
         targets.append(Target(name=name, path=path, suite=suite, ids=tuple(ids)))
         texts |= dict(_texts(targets[-1], provenance, imported.unmapped))
-    return Files(texts=texts, targets=targets)
+    return Files(texts=texts | dict(_code(imported, target, is_update=is_update)), targets=targets)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +175,7 @@ def write(files: Files) -> list[Regraded]:
         with tempfile.TemporaryDirectory(dir=folder, prefix=".llmbench-import-") as scratch:
             written, regraded = _trial(files, Path(scratch))
             for path, place in written.items():
+                path.parent.mkdir(parents=True, exist_ok=True)
                 os.replace(place, path)
     except OSError as fault:
         raise SourceFault(f"{fault.filename}: cannot be written: {fault.strerror}.") from None
@@ -170,8 +193,13 @@ def check(files: Files) -> list[Regraded]:
 
 
 def _trial(files: Files, scratch: Path) -> tuple[dict[Path, Path], list[Regraded]]:
-    written = {path: scratch / path.name for path in files.texts}
+    folder = files.targets[0].path.parent
+    written = {
+        path: scratch / (path.name if path.parent == folder else f"code/{number}-{path.name}")
+        for number, path in enumerate(files.texts)
+    }
     for path, place in written.items():
+        place.parent.mkdir(exist_ok=True)
         place.write_text(files.texts[path], encoding="utf-8", newline="\n")
     regraded = []
     for target in files.targets:

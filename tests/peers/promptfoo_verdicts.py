@@ -38,7 +38,10 @@ fs.writeFileSync(target, JSON.stringify(config));
 
 
 def answers_of(folder: Path) -> list[str]:
-    """Give the answers that a configuration is tried on."""
+    """Give the answers that a configuration is tried on: all, and its own; its own alone where each takes a process."""
+    alone = folder / "only_answers.jsonl"
+    if alone.exists():
+        return [json.loads(line)["answer"] for line in alone.read_text(encoding="utf-8").splitlines()]
     lines = [*(folder.parent / "answers.jsonl").read_text(encoding="utf-8").splitlines()]
     own = folder / "answers.jsonl"
     lines += own.read_text(encoding="utf-8").splitlines() if own.exists() else []

@@ -16,7 +16,7 @@ from pytest_llmbench.grading.key_points.grader import KIND as KEY_POINTS_GRADER
 from pytest_llmbench.grading.key_points.rubric import KeyPointsCase, KeyPointsSuite
 from pytest_llmbench.grading.sql import KIND as SQL_GRADER
 from pytest_llmbench.grading.sql import SqlCase, SqlSuite
-from pytest_llmbench.models.validation import Share, kept
+from pytest_llmbench.models.validation import Share, Switch, kept
 from pytest_llmbench.values import Json, Suite
 
 _SQL_OPTIONS = frozenset(SqlSuite.model_fields) - {"dialect"}
@@ -57,9 +57,10 @@ class KeyPointsFields(PathFields):
 
 
 class FunctionFields(CheckFields):
-    """A function of the user's own grades the answer."""
+    """A function of the user's own grades the answer; `trim` takes whitespace off it before."""
 
     function: Annotated[str, Field(pattern=r"^[\w.]+:[\w.]+$")]
+    trim: Switch = True
 
 
 def _label(one: Placed) -> Behind:
@@ -82,9 +83,12 @@ def _key_points(one: Placed) -> Behind:
 
 
 def _functions(placed: Sequence[Placed], suite: Suite, root: Path) -> Sequence[Test]:
-    first = {one.fields.function: one.case for one in reversed(placed)}
-    tests = {name: built(function.build, replace(suite, grader=name), root, case) for name, case in first.items()}
-    return [tests[one.fields.function] for one in placed]
+    first = {(one.fields.function, one.fields.trim): one.case for one in reversed(placed)}
+    tests = {
+        (name, trims): built(partial(function.build, trims=trims), replace(suite, grader=name), root, case)
+        for (name, trims), case in first.items()
+    }
+    return [tests[one.fields.function, one.fields.trim] for one in placed]
 
 
 def _short_of(kind: str, grader: str, fields: frozenset[str]) -> Any:

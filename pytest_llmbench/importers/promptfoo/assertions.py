@@ -13,19 +13,20 @@ from typing import Any, NoReturn
 from pytest_llmbench.importers.base import NotMapped, Place
 from pytest_llmbench.importers.promptfoo.expressions import NoCondition, check_of
 from pytest_llmbench.importers.promptfoo.patterns import translated
+from pytest_llmbench.importers.promptfoo.python_code import PYTHON, PythonCode
 from pytest_llmbench.importers.promptfoo.templates import Template, javascript_number
 from pytest_llmbench.importers.source import Folder, Value, read_tree
 from pytest_llmbench.values import Json
 
 _EXACT = {"verbatim": True, "trim": False}
 _KEYS = frozenset({"type", "value", "threshold", "weight", "metric", "config"})
+_PYTHON = ("python", "not-python")
 _DISTANCE = 5
 """The edits that `levenshtein` allows at the peer where none are written."""
 
 _ELSEWHERE = {
     "is-sql": "it checks the grammar alone; execute the query instead, with a check `sql`, see docs/sql.md",
     "contains-sql": "it checks the grammar alone; execute the query instead, with a check `sql`, see docs/sql.md",
-    "python": "it is code; write it as package.module:function, see docs/graders.md",
     "ruby": "it is code; write it as package.module:function, see docs/graders.md",
     "webhook": "it asks a service; write it as package.module:function, see docs/graders.md",
     "cost": "it is about a run and no answer; use --llm-max-cost",
@@ -46,6 +47,7 @@ class Assertion:
     value: Value
     folder: Folder
     variables: Sequence[Mapping[str, Json]]
+    code: PythonCode
 
     @property
     def type(self) -> str:
@@ -163,7 +165,7 @@ def checks_of(assertion: Assertion) -> dict[str, Any]:
     unknown = next((key for key in assertion.value.keys if key not in _KEYS and kind != "assert-set"), None)
     if unknown is not None:
         assertion.fail(f"its `{unknown}` is not mapped; take it out")
-    if assertion.value.get("config") is not None:
+    if assertion.value.get("config") is not None and kind not in _PYTHON:
         assertion.fail("its `config` is for code; take it out")
     weight = weight_of(assertion)
     check = dict(_plain_check(kind, assertion))
@@ -194,6 +196,8 @@ def weight_of(assertion: Assertion) -> float:
 def _plain_check(kind: str, assertion: Assertion) -> Mapping[str, Any]:
     is_inverse = kind.startswith("not-")
     name = kind.removeprefix("not-")
+    if kind in _PYTHON:
+        return _python(assertion, is_inverse=is_inverse)
     if name not in _MADE:
         why = _ELSEWHERE.get(name)
         if why is None:
@@ -308,6 +312,30 @@ def _javascript(assertion: Assertion) -> Mapping[str, Any]:
         return check_of(given)
     except NoCondition as fault:
         assertion.fail(f"{fault}; write it as package.module:function")
+
+
+def _python(assertion: Assertion, *, is_inverse: bool) -> Mapping[str, Any]:
+    """Have a check call a function that calls the assertion."""
+    if not assertion.folder.settings.trusts_code:
+        assertion.fail("it is code; pass --trust-code to take it over, write it as package.module:function")
+    found, config = assertion.value.get("value"), assertion.value.get("config")
+    given = None if found is None else found.plain()
+    if not isinstance(given, str) or not given.strip():
+        assertion.fail("its value is no Python; write an expression, or file://FILE.py")
+    keys: dict[str, Json] = {} if assertion.threshold is None else {"threshold": assertion.threshold}
+    keys |= {"inverse": True} if is_inverse else {}
+    keys |= {} if config is None else {"config": config.plain()}
+    python = PYTHON.fullmatch(given.removeprefix("file://"))
+    if given.startswith("file://") and python is not None:
+        file = assertion.folder.file(python["file"], assertion.place)
+        called = assertion.code.of_file(file, python["function"] or "get_assert", assertion.place, keys)
+    elif given.startswith(("file://", "package:")):
+        assertion.fail("its file is no Python; write it as package.module:function")
+    elif "{{" in given or "{%" in given:
+        assertion.fail("a template in code is not mapped; read the variable as context['vars']")
+    else:
+        called = assertion.code.inline(given, assertion.place, keys)
+    return {"function": called, "trim": False}
 
 
 def _finish(assertion: Assertion) -> Mapping[str, Any]:

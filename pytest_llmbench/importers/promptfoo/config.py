@@ -6,6 +6,7 @@ Source: promptfoo 0.121.20; what is mapped to what is listed in docs/import.md.
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,10 @@ from pytest_llmbench.importers.base import (
     tag,
 )
 from pytest_llmbench.importers.promptfoo.assertions import Assertion, checks_of, weight_of
+from pytest_llmbench.importers.promptfoo.called import VARIABLES
 from pytest_llmbench.importers.promptfoo.prompts import PromptSource, read_prompts
 from pytest_llmbench.importers.promptfoo.providers import models_file, secrets_below
+from pytest_llmbench.importers.promptfoo.python_code import PythonCode
 from pytest_llmbench.importers.promptfoo.templates import as_printed, dump, dumped_name, lookup, own_name, roots
 from pytest_llmbench.importers.promptfoo.tests_of import Test, Tests
 from pytest_llmbench.importers.source import Folder, Value
@@ -113,6 +116,7 @@ class _Config:
         self.folder = folder
         self.unmapped: list[Unmapped] = []
         self.notes: list[str] = []
+        self.code = PythonCode(folder)
 
     def read(self) -> Imported:
         prompts = self.tree.get("prompts")
@@ -137,7 +141,13 @@ class _Config:
                 "models file (fixtures/models.toml) for its providers:",
                 *(f"    {line}".rstrip() for line in printed),
             ]
-        return Imported(suites=suites, files=tuple(self.folder.read), unmapped=self.unmapped, printed=printed)
+        return Imported(
+            suites=suites,
+            files=tuple(self.folder.read),
+            unmapped=self.unmapped,
+            printed=printed,
+            code=self.code.files(self.path.name),
+        )
 
     def _check_keys(self) -> None:
         for key in self.tree.keys:
@@ -206,10 +216,10 @@ class _Config:
         variables = {key for test, _, _ in graded for key in test.variables}
         names = frozenset(key for key in variables if key in written or own_name(key) in written)
         dumped = roots(use.path for _, one in source.messages for use in one.uses if use.how == "dump")
-        unused = variables - names - dumped
+        unused = frozenset() if self._calls(texts) else variables - names - dumped
         if unused:
             self._note(f"no template uses these variables, so that they are left out: {', '.join(sorted(unused))}.")
-        cases = [self._case(source, test, checks, score, names) for test, checks, score in graded]
+        cases = [self._case(source, test, checks, score, names, shared) for test, checks, score in graded]
         return shared, cases, refused
 
     def _shared(self, tests: Sequence[Test]) -> Sequence[Mapping[str, Any]]:
@@ -226,7 +236,9 @@ class _Config:
         why: list[Unmapped] = []
         for value in assertions:
             try:
-                checks.append(self._check(Assertion(value=value, folder=self.folder, variables=variables)))
+                checks.append(
+                    self._check(Assertion(value=value, folder=self.folder, variables=variables, code=self.code))
+                )
             except NotMapped as fault:
                 why.append(fault.unmapped)
         return _named_apart(checks, checks), why
@@ -237,7 +249,7 @@ class _Config:
         inner: list[dict[str, Any]] = []
         members = assertion.value.get("assert")
         for value in members.items if members is not None else ():
-            one = Assertion(value=value, folder=assertion.folder, variables=assertion.variables)
+            one = replace(assertion, value=value)
             one_check = self._check(one)
             if one_check.pop("advice", False):
                 self._note(f"{one.place}: an assertion of weight 0 within a set is left out; it never counts.")
@@ -257,6 +269,10 @@ class _Config:
         if note not in self.notes:
             self.notes.append(note)
 
+    def _calls(self, checks: Sequence[Mapping[str, Any]]) -> bool:
+        """Return whether a check calls code of the configuration."""
+        return f'"function": "{self.code.name}:' in json.dumps(checks, default=str)
+
     def _case(
         self,
         source: PromptSource,
@@ -264,6 +280,7 @@ class _Config:
         checks: Sequence[Mapping[str, Any]],
         score: float | None,
         used: frozenset[str],
+        shared: Sequence[Mapping[str, Any]],
     ) -> ImportedCase:
         inputs: dict[str, Json] = {}
         conditions = {use.path.split(".")[0] for _, one in source.messages for use in one.uses if use.how == "if"}
@@ -274,6 +291,8 @@ class _Config:
             for use in template.uses:
                 if use.how == "dump":
                     inputs[dumped_name(use.path)] = dump(lookup(test.variables, use.path))
+        if self._calls([*shared, *checks]):
+            inputs[VARIABLES] = dict(test.variables)
         tags = [tag(f"{key}-{value}") for key, value in test.metadata.items() if isinstance(value, str | int)]
         tags += [
             tag(f"{key}-{one}") for key, value in test.metadata.items() if isinstance(value, list) for one in value

@@ -11,9 +11,11 @@ from itertools import product
 from typing import Any
 
 from pytest_llmbench.importers.base import NotMapped, Place, SourceFault, Unmapped
-from pytest_llmbench.importers.promptfoo.rows import csv_tests, from_json
+from pytest_llmbench.importers.promptfoo.python_code import PYTHON
+from pytest_llmbench.importers.promptfoo.rows import csv_tests, from_json, placed
 from pytest_llmbench.importers.promptfoo.templates import resolved
 from pytest_llmbench.importers.source import Folder, Value
+from pytest_llmbench.importers.trusted_code import result_of
 from pytest_llmbench.values import Json
 
 _CODE = re.compile(r"\.(?:[cm]?[jt]sx?|py|rb|sh)(?::\w+)?$")
@@ -87,17 +89,38 @@ class Tests:
     def _entry(self, entry: Value) -> Iterator[Value]:
         path = entry.get("path")
         if path is not None:
-            raise NotMapped(f"tests of `{path.value}` are made by code; write them to a file.", entry.place)
-        if not isinstance(entry.value, str):
+            config = entry.get("config")
+            yield from self._made(str(path.value), [] if config is None else [config.plain()], entry.place)
+        elif not isinstance(entry.value, str):
             yield entry
         else:
             name = entry.value.removeprefix("file://")
             if re.match(r"https?://|huggingface://|az://", name):
                 raise NotMapped(f'"{name}" is fetched from elsewhere; download it into the folder.', entry.place)
             if _CODE.search(name):
-                raise NotMapped(f'the tests of "{name}" are made by code; write them to a file.', entry.place)
+                yield from self._made(name, [], entry.place)
+                return
             for file in self.folder.matching(name, entry.place):
                 yield from self._tests_in(file, entry.place)
+
+    def _made(self, given: str, arguments: Sequence[Json], place: Place) -> Iterator[Value]:
+        """Give the tests that a function of the source makes, frozen."""
+        name = given.removeprefix("file://")
+        python = PYTHON.fullmatch(name)
+        if python is None:
+            raise NotMapped(f'the tests of "{name}" are made by code; write them to a file.', place)
+        if not self.folder.settings.trusts_code:
+            way_out = "write them to a file, or pass --trust-code to run it"
+            raise NotMapped(f'the tests of "{name}" are made by code; {way_out}.', place)
+        file = self.folder.file(python["file"], place)
+        self.folder.text(file)
+        found = result_of(file, python["function"] or "generate_tests", arguments, place)
+        if not isinstance(found, list) or len(found) > _MAX_TESTS:
+            raise NotMapped(
+                f'"{name}" gave no list of at most {_MAX_TESTS:,} tests; have it give one, or write it out.', place
+            )
+        self.notes.append(f"{place}: the {len(found)} tests that {name} made are frozen; import again to renew them.")
+        yield from (placed(one, place) for one in found)
 
     def _tests_in(self, path: Any, place: Place) -> Iterator[Value]:
         suffix = path.suffix.lower()
