@@ -5,6 +5,7 @@ SET after connecting: in the connect options it is applied before temp_directory
 fails.  The time zone belongs to the ICU extension and cannot be an option either.  The lock comes last.
 """
 
+import math
 import threading
 import time
 from collections.abc import Iterator
@@ -49,12 +50,17 @@ class FailedError(Exception):
 
 
 class Alarm:
-    """Interrupt a cursor when its time is up: one thread for all queries, a timer each would cost as much as one."""
+    """Interrupt a cursor when its time is up: one thread for all queries, a timer each would cost as much as one.
+
+    The thread sleeps to the deadline it saw last, and then looks which one holds: to wake it for each query would have
+    it take turns with the thread that runs them.
+    """
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
         self._cursor: duckdb.DuckDBPyConnection | None = None
         self._deadline = 0.0
+        self._wakes_at = math.inf
         self._is_over = False
         self._thread = threading.Thread(target=self._watch, name="alarm", daemon=True)
         self._thread.start()
@@ -64,7 +70,8 @@ class Alarm:
         """Interrupt the cursor at the deadline (of time.monotonic) while the block runs."""
         with self._condition:
             self._cursor, self._deadline = cursor, deadline
-            self._condition.notify()
+            if deadline < self._wakes_at:
+                self._condition.notify()
         try:
             yield
         finally:
@@ -81,13 +88,13 @@ class Alarm:
     def _watch(self) -> None:
         with self._condition:
             while not self._is_over:
-                if self._cursor is None:
-                    self._condition.wait()
-                elif (left := self._deadline - time.monotonic()) > 0:
-                    self._condition.wait(left)
-                else:
+                now = time.monotonic()
+                if self._cursor is not None and now >= self._deadline:
                     self._cursor.interrupt()
-                    self._condition.wait(0.05)  # once is not always enough: the next pipeline starts anew
+                    self._wakes_at = now + 0.05  # once is not always enough: the next pipeline starts anew
+                else:
+                    self._wakes_at = math.inf if self._cursor is None else self._deadline
+                self._condition.wait(None if self._wakes_at == math.inf else self._wakes_at - now)
 
 
 class Engine:

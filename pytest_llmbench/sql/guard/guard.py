@@ -21,7 +21,11 @@ from sqlglot.tokenizer_core import Token, TokenType
 
 from pytest_llmbench.sql.guard import allowlist
 from pytest_llmbench.sql.guard.allowlist import ALLOWED
+from pytest_llmbench.sql.nodes import Kinds, level_by_level, of_kinds
 from pytest_llmbench.sql.protocol import Schema
+
+_MAY_CHANGE = Kinds(*allowlist.CHANGES, exp.DDL, exp.DML, exp.Placeholder, exp.Parameter, exp.TableSample)
+"""What `_change` refuses, or a part of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +42,7 @@ def change_refusal(tree: exp.Expr) -> Refusal | None:
         keyword = str(tree.this).upper() if isinstance(tree, exp.Command) else tree.key.upper()
         is_unsafe = type(tree) in allowlist.CHANGES or isinstance(tree, exp.DDL | exp.DML)
         return Refusal(message=f"it is not a query ({keyword})", is_unsafe=is_unsafe)
-    return _first(map(_change, tree.walk()))
+    return _first(map(_change, of_kinds(tree, _MAY_CHANGE)))
 
 
 def refusal(tree: exp.Expr, tokens: Sequence[Token], schema: Schema, known: frozenset[str]) -> Refusal | None:
@@ -50,7 +54,7 @@ def refusal(tree: exp.Expr, tokens: Sequence[Token], schema: Schema, known: froz
         schema: the tables it may read.
         known: the engine's function names, which tell what is refused from what does not exist.
     """
-    nodes = list(tree.walk())
+    nodes = level_by_level(tree)
     return (
         change_refusal(tree)
         or _table_refusal(nodes, schema)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from sqlglot import exp
 from sqlglot.tokenizer_core import Token, TokenType
 
+from pytest_llmbench.sql.nodes import level_by_level
 from pytest_llmbench.sql.protocol import Schema
 
 _LITERALS = frozenset({TokenType.STRING, TokenType.NUMBER})
@@ -64,7 +65,7 @@ def traced(source: Sequence[Token], tree: exp.Expr, schema: Schema) -> Trace:
     places: set[int] = set()
     texts: Counter[str] = Counter()
     untraced: Counter[str] = Counter()
-    for node in tree.walk():
+    for node in level_by_level(tree):
         meta = node._meta  # `meta` would make a dict for each node
         if meta is not None and _SPENT in meta:
             places.update(meta[_SPENT])

@@ -13,6 +13,7 @@ from datetime import datetime
 
 from sqlglot import exp
 
+from pytest_llmbench.sql.nodes import Kinds
 from pytest_llmbench.sql.protocol import Schema
 from pytest_llmbench.sql.translate.carried import spend
 from pytest_llmbench.sql.translate.tree import rewritten
@@ -39,6 +40,7 @@ _NOW_NODES = (
 )  # fmt: skip
 _DATE_NODES = (exp.CurrentDate, exp.UtcDate)
 _TIME_NODES = (exp.CurrentTime, exp.Localtime, exp.UtcTime)
+_CLOCKS = Kinds(*_NOW_NODES, *_DATE_NODES, *_TIME_NODES, exp.Anonymous, exp.Column, exp.Cast)
 _WORDS = {"now": 0, "today": 0, "yesterday": -1, "tomorrow": 1}
 
 
@@ -54,7 +56,7 @@ def today() -> exp.Expr:
 
 def freeze(tree: exp.Expr, schema: Schema) -> exp.Expr:
     """Replace every clock in a tree by the frozen moment."""
-    return rewritten(tree, lambda node: _frozen(node, schema))
+    return rewritten(tree, _CLOCKS, lambda node: _frozen(node, schema))
 
 
 def at(sql: str, moment: datetime) -> str:

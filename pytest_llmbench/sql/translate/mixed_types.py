@@ -13,6 +13,7 @@ import re
 
 from sqlglot import exp
 
+from pytest_llmbench.sql.nodes import Kinds
 from pytest_llmbench.sql.protocol import Schema
 from pytest_llmbench.sql.translate.kinds import ValueKind, kind_of
 from pytest_llmbench.sql.translate.manner import Manner
@@ -28,6 +29,14 @@ _CUTS_FRACTIONS = frozenset({"sqlite", "tsql", "spark", "clickhouse"})
 _LIKE_IGNORES_CASE = frozenset({"mysql", "sqlite", "tsql"})
 DIALECTS = _CONVERTS | _CUTS_FRACTIONS | _LIKE_IGNORES_CASE
 """Those in which anything here differs from DuckDB."""
+
+EQUALITIES = Kinds(exp.EQ)
+"""The nodes that `any_as_in` is for."""
+
+KINDS = Kinds(
+    *_TEXT_WANTED, *_NUMBER_WANTED, *_COMPARISONS, *_ARITHMETIC, exp.Cast, exp.Between, exp.In, exp.DateAdd, exp.DateSub
+)
+"""The nodes that `repair` is for."""
 
 _LEADING_DIGITS = r"^\s*[+-]?\d+"
 _LEADING_NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from sqlglot import exp
 
+from pytest_llmbench.sql.nodes import Kinds, of_kinds
 from pytest_llmbench.sql.protocol import Schema
 from pytest_llmbench.sql.translate import bare_columns, frozen_clock, mixed_types, text_rewrites, time_functions
 from pytest_llmbench.sql.translate.manner import Manner
@@ -31,28 +32,30 @@ _COMPARISONS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE)
 _RECURSIVE_WITHOUT_A_WORD = frozenset({"tsql", "oracle"})
 _SERIES_OF_VALUES = frozenset({"tsql", "sqlite"})
 _DAY_DIALECTS = frozenset({"oracle", "tsql"})
+_SELECTS, _QUALIFIED = Kinds(exp.Select), Kinds(exp.Table, exp.Column)
 
 
 def repair(tree: exp.Expr, dialect: str, schema: Schema, manner: Manner) -> exp.Expr:
     """Give the tree that means in DuckDB what the statement means in its dialect, with time frozen."""
-    tree = rewritten(tree, lambda node: _unqualified(node, schema))
+    tree = rewritten(tree, _QUALIFIED, lambda node: _unqualified(node, schema))
     tree = time_functions.repair(tree, dialect)
     tree = frozen_clock.freeze(tree, schema)
-    for select in list(tree.find_all(exp.Select)):
+    selects = [node for node in of_kinds(tree, _SELECTS) if isinstance(node, exp.Select)]
+    for select in selects:
         _without_rownum(select)
         _without_dual(select, schema)
-    for select in list(tree.find_all(exp.Select)):
+    for select in selects:
         _ties_by_rank(select)
         bare_columns.repair(select, dialect, schema, manner)
     if dialect in _RECURSIVE_WITHOUT_A_WORD:
         for common in tree.find_all(exp.With):
             _recursive(common)
     known = with_aliases(tree, schema)
-    tree = rewritten(tree, lambda node: _repaired(node, dialect, known))
+    tree = rewritten(tree, _KINDS, lambda node: _repaired(node, dialect, known))
     if dialect not in mixed_types.DIALECTS:
         return tree
-    tree = rewritten(tree, mixed_types.any_as_in)
-    return rewritten(tree, lambda node: mixed_types.repair(node, dialect, known, manner))
+    tree = rewritten(tree, mixed_types.EQUALITIES, mixed_types.any_as_in)
+    return rewritten(tree, mixed_types.KINDS, lambda node: mixed_types.repair(node, dialect, known, manner))
 
 
 def _recursive(common: exp.With) -> None:
@@ -158,8 +161,16 @@ def _repaired(node: exp.Expr, dialect: str, schema: Schema) -> exp.Expr:
     node = text_rewrites.repair(node, dialect, schema)
     rewrite = _BY_NAME.get(node.name.lower()) if isinstance(node, exp.Anonymous | exp.AnonymousAggFunc) else None
     if rewrite is None:
-        rewrite = next((rewrite for kinds, rewrite in _BY_KIND.items() if isinstance(node, kinds)), None)
+        rewrite = _REWRITES[type(node)]
     return node if rewrite is None else rewrite(node, dialect, schema)
+
+
+class _Rewrites(dict[type, "_Rewrite | None"]):
+    """The rewriting of each kind of nodes, found once: that of the kind itself, or of one above it."""
+
+    def __missing__(self, kind: type) -> "_Rewrite | None":
+        found = self[kind] = next((rewrite for above, rewrite in _BY_KIND.items() if issubclass(kind, above)), None)
+        return found
 
 
 def _average(node: exp.Expr, dialect: str, schema: Schema) -> exp.Expr:  # noqa: ARG001 - one signature for all
@@ -316,7 +327,7 @@ _BY_NAME: dict[str, _Rewrite] = {
     "trunc": _trunc,
     **dict.fromkeys(("uniqexact", "uniq", "uniqcombined", "uniqhll12"), _distinct_count),
 }
-_BY_KIND: dict[type[exp.Expr] | tuple[type[exp.Expr], ...], _Rewrite] = {
+_BY_KIND: dict[type[exp.Expr], _Rewrite] = {
     exp.Avg: _average,
     exp.ApproxDistinct: _distinct_count,
     exp.Trunc: _trunc,
@@ -325,8 +336,12 @@ _BY_KIND: dict[type[exp.Expr] | tuple[type[exp.Expr], ...], _Rewrite] = {
     exp.Collate: _collated,
     exp.Coalesce: _alternative,
     exp.Join: _apply,
-    (exp.Table, exp.Lateral): _series,
+    exp.Table: _series,
+    exp.Lateral: _series,
     exp.Window: _share,
-    (exp.Sub, exp.Add): _days,
-    (*_COMPARISONS, exp.Between): _compared,
+    exp.Sub: _days,
+    exp.Add: _days,
+    **dict.fromkeys((*_COMPARISONS, exp.Between), _compared),
 }
+_REWRITES = _Rewrites()
+_KINDS = Kinds(exp.Anonymous, exp.AnonymousAggFunc, *text_rewrites.KINDS, *_BY_KIND)

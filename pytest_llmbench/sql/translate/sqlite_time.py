@@ -12,6 +12,9 @@ from sqlglot import exp
 from pytest_llmbench.sql.translate.frozen_clock import now
 from pytest_llmbench.sql.translate.tree import UnreadableError, call, interval, number, stamp, text
 
+KINDS = (exp.Anonymous, exp.TimeToStr, exp.Date, exp.Time)
+"""The nodes that `repair` is for."""
+
 _SHIFT = re.compile(r"([+-]?)\s*(\d+(?:\.\d+)?)\s*(second|minute|hour|day|month|year)s?", re.IGNORECASE)
 _NAMES = frozenset({"datetime", "date", "time", "julianday", "unixepoch", "strftime"})
 _EPOCH_DAY = 2440587.5  # the Julian day of 1970-01-01 00:00

@@ -16,6 +16,12 @@ _OWN_SPELLING_OF_MOMENTS = frozenset({"tsql", "oracle"})  # Jan 20 2024, 20-JAN-
 _ARITHMETIC = (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Mod, exp.IntDiv)
 _GIVES_TEXT = (exp.TimeToStr, exp.Substring, exp.Left, exp.Right, exp.Pad)
 
+KINDS = (
+    exp.Cast, exp.Convert, exp.SubstringIndex, exp.Pad, exp.Substring, exp.Left, exp.Right, exp.Like, exp.ILike,
+    exp.RegexpLike, *_ARITHMETIC,
+)  # fmt: skip
+"""The nodes that `repair` is for."""
+
 
 def repair(node: exp.Expr, dialect: str, schema: Schema) -> exp.Expr:
     """Rewrite one node if it is about texts."""

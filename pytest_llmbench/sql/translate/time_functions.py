@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from sqlglot import Dialect, exp
 
+from pytest_llmbench.sql.nodes import Kinds
 from pytest_llmbench.sql.translate import clickhouse, sqlite_time, to_char, weekdays
 from pytest_llmbench.sql.translate.frozen_clock import now
 from pytest_llmbench.sql.translate.tree import (
@@ -39,7 +40,7 @@ _UNITS = {word: unit for unit, words in _ORACLE_UNITS for word in words}
 
 def repair(tree: exp.Expr, dialect: str) -> exp.Expr:
     """Rewrite every date function of a tree that was read in a dialect."""
-    return rewritten(tree, lambda node: _repaired(node, dialect))
+    return rewritten(tree, _KINDS, lambda node: _repaired(node, dialect))
 
 
 def _repaired(node: exp.Expr, dialect: str) -> exp.Expr:
@@ -255,3 +256,4 @@ _BY_KIND: dict[type[exp.Expr], _Rewrite] = {
     exp.Time: _time_of_day,
     exp.DateBin: _date_bin,
 }
+_KINDS = Kinds(exp.Anonymous, exp.AnonymousAggFunc, *sqlite_time.KINDS, *_BY_KIND)

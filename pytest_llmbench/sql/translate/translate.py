@@ -8,7 +8,7 @@ What comes out is text written from the checked tree, never the model's own.
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from sqlglot import Dialect, ErrorLevel, exp
 from sqlglot.errors import SqlglotError
@@ -93,7 +93,7 @@ class Translator:
     def _read(self, text: str, dialect: str, manner: Manner) -> Reading | NoReading:
         if dialect in _BRACKETS_QUOTE and "[" in text and grammar.has_subscript(text):
             return NoReading(dialect=dialect, message="it has a subscript, which this dialect has not", is_parsed=False)
-        parsing = Dialect.get_or_raise(dialect)
+        parsing = _dialect(dialect)
         try:
             source = parsing.tokenize(text)
             trees = [
@@ -112,7 +112,7 @@ class Translator:
         try:
             tree = rewrites.repair(trees[0], dialect, self._schema, manner)
             trace = carried.traced(source, tree, self._schema)
-            written = tree.sql("duckdb", comments=False, unsupported_level=ErrorLevel.RAISE, copy=False)
+            written = tree.sql(_dialect("duckdb"), comments=False, unsupported_level=ErrorLevel.RAISE, copy=False)
         except UnreadableError as fault:
             return NoReading(dialect=dialect, message=f"{fault} has no counterpart in DuckDB")
         except _FAULTS as fault:
@@ -132,7 +132,7 @@ class Translator:
 
     def _gated(self, written: str) -> tuple[Reading, Mapping[str, int]] | NoReading:
         """Parse the text that is to run as what it is, and look at it in every respect; also count its tokens."""
-        duckdb = Dialect.get_or_raise("duckdb")
+        duckdb = _dialect("duckdb")
         try:
             tokens = duckdb.tokenize(written)
             (tree,) = duckdb.parser().parse(tokens, written)
@@ -159,6 +159,12 @@ class Translator:
             has_single=not single.isdisjoint(words),
         )
         return reading, words
+
+
+@cache
+def _dialect(name: str) -> Dialect:
+    """Give a dialect, made once: by its name sqlglot makes another at each step of a reading."""
+    return Dialect.get_or_raise(name)
 
 
 def _first_line(fault: Exception) -> str:

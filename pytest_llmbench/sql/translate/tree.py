@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from sqlglot import exp
 
+from pytest_llmbench.sql.nodes import Kinds, depth_first, of_kinds
 from pytest_llmbench.sql.protocol import Schema
 
 _TEMPORAL_NODES = (
@@ -22,15 +23,19 @@ _TRUTHS = (
     exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.In, exp.Like, exp.ILike, exp.Between, exp.Is,
     exp.Not, exp.And, exp.Or, exp.Boolean, exp.RegexpLike,
 )  # fmt: skip
+_ALIASES = Kinds(exp.Alias)
+_TIMESTAMP = exp.DataType.build("TIMESTAMP")  # to copy a type costs a fifth of parsing its name
 
 
 class UnreadableError(Exception):
     """A construct means something in this dialect that DuckDB has no sure counterpart for."""
 
 
-def rewritten(tree: exp.Expr, rewrite: Callable[[exp.Expr], exp.Expr]) -> exp.Expr:
-    """Rewrite every node of a tree in place, inner nodes first; sqlglot's `transform` skips what is in a new node."""
-    for node in reversed(list(tree.walk(bfs=False))):
+def rewritten(tree: exp.Expr, kinds: Kinds, rewrite: Callable[[exp.Expr], exp.Expr]) -> exp.Expr:
+    """Rewrite the nodes of some kinds in place, inner ones first; sqlglot's `transform` skips what is in a new node."""
+    for node in reversed(depth_first(tree)):
+        if not kinds[node.__class__]:
+            continue
         parent, key, index = node.parent, node.arg_key, node.index
         new = rewrite(node)
         if new is node:
@@ -59,7 +64,7 @@ def number(value: int | float) -> exp.Expr:
 
 def stamp(node: exp.Expr) -> exp.Expr:
     """Cast to a naive timestamp."""
-    return exp.cast(node, "TIMESTAMP")
+    return exp.cast(node, _TIMESTAMP)
 
 
 def interval(amount: exp.Expr, unit: str) -> exp.Expr:
@@ -107,15 +112,18 @@ def temporal_kind(node: exp.Expr | None, schema: Schema) -> str | None:
 
 def with_aliases(tree: exp.Expr, schema: Schema) -> Schema:
     """Add the moments that a statement gives names of its own, where a name has one meaning."""
+    aliases = of_kinds(tree, _ALIASES)
     for _ in range(2):  # a name may be given to a name
         kinds: dict[str, set[str | None]] = {}
-        for alias in tree.find_all(exp.Alias):
+        for alias in aliases:
             kinds.setdefault(alias.alias.lower(), set()).add(temporal_kind(alias.this, schema))
         moments = {
             name: kind
             for name, found in kinds.items()
             if len(found) == 1 and (kind := next(iter(found))) and name not in schema.columns
         }
+        if not moments:
+            break
         schema = replace(schema, tables={**schema.tables, "": moments | dict(schema.tables.get("", {}))})
     return schema
 
