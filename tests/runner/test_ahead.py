@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pytest_llmbench.grading.base import GraderKind
+from pytest_llmbench.grading.checks.grader import checks_kind
 from pytest_llmbench.grading.match import EXACT
 from pytest_llmbench.grading.parallel import graded_at_once
 from pytest_llmbench.models.base import Traits
@@ -172,3 +173,51 @@ def test_answers_graded_at_once_keep_their_order(is_parallel: bool) -> None:
 
     assert graded_at_once(threads.kind, grade, range(20), 3) == [number * 2 for number in range(20)]
     assert all(name.startswith("llmbench-grader") is is_parallel for name in names)
+
+
+CHECKS = """\
+suite: s
+prompt: {completion: Q}
+checks:
+  - sql: {database: db, reference: SELECT x FROM t}
+  - words: {max: 4}
+cases: [{id: right}, {id: long}, {id: wrong}, {id: unsafe}]
+"""
+OF_CHECKS = {
+    "right": "SELECT x FROM t",
+    "long": "SELECT x FROM t WHERE x = 1",
+    "wrong": "SELECT 2",
+    "unsafe": "DROP TABLE t",
+}
+
+
+def test_checks_are_graded_ahead_where_one_of_them_is_sql(tmp_path: Path) -> None:
+    """Two graders take the answers as they arrive, and the records are those of one."""
+    (tmp_path / "db").mkdir()
+    (tmp_path / "db" / "schema.sql").write_text("CREATE TABLE t (x INTEGER NOT NULL);")
+    (tmp_path / "db" / "a.sql").write_text("INSERT INTO t VALUES (1);")
+    (tmp_path / "db" / "database.toml").write_text("[instances.a]\nnow = 2024-03-15T12:00:00\n")
+    path, answers = tmp_path / "s.yaml", tmp_path / "answers.jsonl"
+    path.write_text(CHECKS)
+    answers.write_text("".join(f'{{"case": "{case}", "answer": "{text}"}}\n' for case, text in OF_CHECKS.items()))
+    found = []
+    for n in (1, 2):
+        specs = Catalog(tmp_path / "none.toml", {}).choose([f"m=recorded:{answers}"], tmp_path)
+        runner = Runner(RunSettings(root=tmp_path, graders=n), specs, {})
+        loaded = runner.suites.load(path)
+        assert loaded is not None
+        items = [Item(key=case.id, loaded=loaded, case=case, spec=specs[0]) for case in loaded.suite.cases]
+        runner.start(items)
+        assert (runner._ahead is not None) is (n > 1)
+        found.append([runner.result(item.key).record for item in items])
+        runner.close()
+
+    assert found[0] == found[1]
+    assert [record.score for record in found[0]] == [1.0, 0.5, 0.5, 0.5]
+
+
+@pytest.mark.parametrize(("kinds", "is_parallel"), [(["sql", "contains"], True), (["contains"], False)])
+def test_checks_without_sql_or_with_a_function_are_graded_in_turn(kinds: list[str], is_parallel: bool) -> None:
+    """Threads gain nothing where no process is waited for, and a user's function was never promised them."""
+    assert checks_kind(kinds, is_expected_text=True).is_parallel is is_parallel
+    assert not checks_kind([*kinds, "function"], is_expected_text=True).is_parallel

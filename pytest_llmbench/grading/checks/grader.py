@@ -172,7 +172,8 @@ def wrong_answers(suite: Suite, case: Case) -> tuple[str, ...]:
 def checks_kind(kinds: Iterable[str], *, is_expected_text: bool) -> GraderKind:
     """Describe the grader of a suite whose checks are of these kinds.
 
-    Its version is that of no check: a case's digest holds those of its checks.
+    Its version is that of no check: a case's digest holds those of its checks.  Several answers may be graded at once
+    where that saves time, as a `sql` check has processes of its own; a user's function was never promised threads.
     """
     used = frozenset(kinds)
     return GraderKind(
@@ -183,6 +184,7 @@ def checks_kind(kinds: Iterable[str], *, is_expected_text: bool) -> GraderKind:
         check=check,
         is_expected_text=is_expected_text,
         reads_inputs="function" in used,
+        is_parallel="sql" in used and "function" not in used,
         expected_text=expected_text,
         judge_grader=judge_grader,
         needs_judge=needs_judge,
