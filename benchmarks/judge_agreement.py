@@ -12,6 +12,7 @@ The data are fetched by you and no part of this project; they are copied into a 
 - `puns`: is a sentence, written by a person or a model to order, a pun on both senses of a word? A person marked it
   (`success`); a third are.
 
+The points are key points, for which there are patterns too, or with `--grader rubric` a check in plain words each.
 What is run are the commands that a user runs: pytest with recorded answers, `llmbench agreement --by-check`.
 
 Source: Xu et al. (2024), "A good pun is its own reword", arXiv 2404.13599.
@@ -166,24 +167,30 @@ def _words(text: str) -> list[str]:
     return list(dict.fromkeys(stems)) or [re.escape(text.strip().lower()) + r"\w*"]
 
 
-def write_suite(folder: Path, task: str, answers: Sequence[Marked], temperature: float) -> None:
+def key_points(one: Marked) -> dict[str, Any]:
+    """Ask for the points of an answer as key points."""
+    points = [{"name": name, "any": list(any_), "echo_ok": True} for name, any_ in one.patterns.items()]
+    return {"points": points, "references": [one.reference], "max_words": 150}
+
+
+def rubrics(one: Marked) -> dict[str, Any]:
+    """Ask for each point by a check in plain words."""
+    asked = ({"criterion": f"The answer {name}.", "reference": one.reference} for name in one.marks)
+    return {"checks": [{"rubric": rubric, "name": name} for rubric, name in zip(asked, one.marks, strict=True)]}
+
+
+GRADERS = {"key_points": key_points, "rubric": rubrics}
+
+
+def write_suite(folder: Path, options: argparse.Namespace, answers: Sequence[Marked]) -> None:
     """Write the suite, the recorded answers, and what makes the folder a project."""
-    cases = [
-        {
-            "id": one.case,
-            "cluster": one.pun,
-            **one.inputs,
-            "references": [one.reference],
-            "max_words": 150,
-            "points": [{"name": name, "any": list(any_), "echo_ok": True} for name, any_ in one.patterns.items()],
-        }
-        for one in answers
-    ]
+    task, fields = options.task, GRADERS[options.grader]
+    cases = [{"id": one.case, "cluster": one.pun, **one.inputs, **fields(one)} for one in answers]
     prompt = "\n".join(f"{{{{ {name} }}}}" for name in answers[0].inputs)
     suite = {
         "suite": task,
-        "grader": "key_points",
-        "judge": {"max_tokens": 400, "temperature": temperature},
+        **({"grader": "key_points"} if options.grader == "key_points" else {}),
+        "judge": {"max_tokens": 400, "temperature": options.temperature},
         "prompt": {"chat": [{"role": "user", "content": prompt}]},
         "cases": cases,
     }
@@ -232,8 +239,9 @@ def annotate(folder: Path, run: Path, answers: Sequence[Marked]) -> None:
                 note="",
                 drawn=Drawn.RANDOM,
             )
-            named = replace(made, check="key_points", point=point) if point is not None else made
-            add_annotation(folder / DEFAULT_FILE, named)
+            if point is not None:
+                made = replace(made, check=point) if record.grader == "checks" else replace(made, point=point)
+            add_annotation(folder / DEFAULT_FILE, made)
 
 
 def agree(folder: Path, run: Path) -> None:
@@ -247,6 +255,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure graders on the human verdicts of PunEval.")
     parser.add_argument("clone", type=Path, help="folder of a clone of github.com/Zhijun-Xu/PunEval, bare or not")
     parser.add_argument("--task", choices=TASKS, default="explanations")
+    parser.add_argument("--grader", choices=GRADERS, default="key_points")
     parser.add_argument("--judge", action="append", default=[], help="a judge model, as for --llm-judge; repeatable")
     parser.add_argument("--models-file", type=Path, default=ROOT / "fixtures" / "models.toml")
     parser.add_argument("--sample", type=int, help="judge so many of the answers, drawn at random; default: all")
@@ -254,7 +263,7 @@ def main() -> None:
     parser.add_argument("--again", type=int, default=20, help="have so many answers judged a second time")
     options = parser.parse_args()
     answers = list(TASKS[options.task](Clone(options.clone)))
-    for judge in [None, *options.judge]:
+    for judge in [*([None] if options.grader == "key_points" else []), *options.judge]:
         drawn = (
             answers
             if judge is None
@@ -262,7 +271,7 @@ def main() -> None:
         )
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            write_suite(folder, options.task, drawn, options.temperature)
+            write_suite(folder, options, drawn)
             patterns = grade(folder, "patterns") if judge is None else None
             asked = ["--llm-judge", judge, f"--llm-models-file={options.models_file.resolve()}"] if judge else []
             again = [f"--llm-check-judge={options.again}"] if judge and options.again else []

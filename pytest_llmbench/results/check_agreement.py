@@ -4,6 +4,7 @@ An annotation counts for the check or the point that it names.  One of the whole
 case has no other, and never for one of several; one that names a point and no check is about a point of the only check.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
@@ -18,6 +19,7 @@ from pytest_llmbench.results.grader_agreement import (
     kappa_of_clusters,
     majority,
     measure_agreement,
+    ungraded_keys,
 )
 from pytest_llmbench.results.length_bias import LengthGroup, length_groups
 from pytest_llmbench.results.records import Record, Sample
@@ -78,20 +80,20 @@ def measure_by_check(records: Sequence[Record], annotations: Iterable[Annotation
     """Compare what grades decide one by one with the annotations of the same answers."""
     answers = _answers(records)
     cases = {(record.suite, record.case) for record in records}
-    several = unknown = older = foreign = 0
+    ungraded, lost = ungraded_keys(records), Counter[str]()
     about: dict[tuple[str, str, str | None], list[Annotation]] = {}
     for annotation in annotations:
         known = answers.get(annotation.key)
         if known is None:
             is_older = (annotation.suite, annotation.case) in cases
-            older, foreign = older + is_older, foreign + (not is_older)
+            lost["ungraded" if annotation.key in ungraded else "older" if is_older else "foreign"] += 1
             continue
         names = check_names([criterion for _, _, criterion in known])
         check = annotation.check if annotation.check is not None or len(names) != 1 else names[0]
         if check is None:
-            several += 1
+            lost["several"] += 1
         elif not any((check, annotation.point) == (one.check, one.point) for _, _, one in known):
-            unknown += 1
+            lost["unknown"] += 1
         else:
             about.setdefault((annotation.key, check, annotation.point), []).append(annotation)
     marks = {target: majority(given) for target, given in about.items()}
@@ -105,9 +107,9 @@ def measure_by_check(records: Sequence[Record], annotations: Iterable[Annotation
     tied = sum(mark is None for mark in marks.values())
     return CheckFindings(
         checks=tuple(_agreements(pairs, [graded for known in _all(records) for graded in known])),
-        several=several,
-        unknown=unknown,
-        rest=Findings(graders=(), older=older, foreign=foreign, tied=tied),
+        several=lost["several"],
+        unknown=lost["unknown"],
+        rest=Findings(graders=(), older=lost["older"], foreign=lost["foreign"], tied=tied, ungraded=lost["ungraded"]),
     )
 
 

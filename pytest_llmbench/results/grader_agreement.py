@@ -102,7 +102,8 @@ class Findings:
     """The result of comparing grades with annotations: the graders, and the annotations that match no answer.
 
     `older` are of cases that are in the runs with another answer or another form of the case, `foreign` of other
-    cases, `tied` answers on which people tie, `of_checks` of one check or point and not of the whole answer.
+    cases, `tied` answers on which people tie, `of_checks` of one check or point and not of the whole answer,
+    `ungraded` of answers here that have no grade.
     """
 
     graders: tuple[GraderAgreement, ...]
@@ -110,6 +111,7 @@ class Findings:
     foreign: int
     tied: int
     of_checks: int = 0
+    ungraded: int = 0
 
 
 def measure_agreement(records: Sequence[Record], annotations: Iterable[Annotation]) -> Findings:
@@ -120,7 +122,7 @@ def measure_agreement(records: Sequence[Record], annotations: Iterable[Annotatio
         for sample in record.answered:
             key = answer_key(record.case_sha256, sample.answer or "")
             answers.setdefault(key, {})[grader_name(record)] = record, sample
-    cases = {(record.suite, record.case) for record in records}
+    cases, ungraded = {(record.suite, record.case) for record in records}, ungraded_keys(records)
     by_key: dict[str, list[Annotation]] = {}
     lost: Counter[str] = Counter()
     for annotation in annotations:
@@ -128,6 +130,8 @@ def measure_agreement(records: Sequence[Record], annotations: Iterable[Annotatio
             lost["of_checks"] += 1
         elif annotation.key in answers:
             by_key.setdefault(annotation.key, []).append(annotation)
+        elif annotation.key in ungraded:
+            lost["ungraded"] += 1
         else:
             lost["older" if (annotation.suite, annotation.case) in cases else "foreign"] += 1
     majorities = {key: majority(several) for key, several in by_key.items()}
@@ -144,7 +148,18 @@ def measure_agreement(records: Sequence[Record], annotations: Iterable[Annotatio
         foreign=lost["foreign"],
         tied=sum(annotation is None for annotation in majorities.values()),
         of_checks=lost["of_checks"],
+        ungraded=lost["ungraded"],
     )
+
+
+def ungraded_keys(records: Iterable[Record]) -> set[str]:
+    """Give the keys of answers that have no grade, such as those that a judge could not read."""
+    return {
+        answer_key(record.case_sha256, sample.answer)
+        for record in records
+        for sample in record.samples
+        if sample.outcome is Outcome.ERROR and sample.answer is not None
+    }
 
 
 def grader_name(record: Record) -> str:

@@ -195,6 +195,32 @@ def test_answers_are_judged_again_and_the_changes_counted(
     }
 
 
+RUBRICS = """\
+suite: jokes
+prompt: {completion: "{{ joke }}"}
+checks:
+  - {rubric: "Names what dough stands for.", name: sense}
+  - {rubric: "Is no longer than one sentence.", name: length}
+  - {contains: never, name: never}
+cases:
+  - {id: dough, joke: "Not enough dough."}
+"""
+
+
+def test_a_rubric_that_changes_is_seen_behind_a_check_that_always_fails(judged: Judged) -> None:
+    """The answer fails both times; the outcome of one of its rubrics is another one."""
+    pytester = judged(RUBRICS)
+    met, not_met = ({"quote": quote, "reasoning": "r", "grade": g} for quote, g in (("Money", "met"), ("", "not_met")))
+    with (pytester.path / "fixtures" / "good.jsonl").open("w") as file:
+        file.writelines(
+            json.dumps({"case": "dough", "answer": json.dumps(one)}) + "\n" for one in (met, met, met, not_met)
+        )
+
+    result = run(pytester, "good", "--llm-check-judge=5", "--llm-no-fail")
+
+    result.stdout.fnmatch_lines(["jokes: judge good: 1 of 1 grade changed when judged again (100.0%)"])
+
+
 def test_the_plan_counts_what_is_judged_again(judged: Judged) -> None:
     """Of three answers two, with three votes each."""
     result = run(judged(SUITE + "judge: {votes: 3}\n"), "good", "--llm-check-judge=2", "--llm-plan")

@@ -1,4 +1,5 @@
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -11,7 +12,7 @@ from pytest_llmbench.results.criteria import criteria
 from pytest_llmbench.results.grader_agreement import kappa_interval, kappa_of_clusters, measure_agreement
 from pytest_llmbench.results.length_bias import length_groups
 from pytest_llmbench.results.records import Record, SuiteInfo
-from pytest_llmbench.values import Json, Trust
+from pytest_llmbench.values import Json, Outcome, Trust
 
 
 def entry(name: str, passed: bool | None, kind: str = "contains", **others: Json) -> dict[str, Json]:
@@ -172,6 +173,21 @@ def test_a_check_that_broke_is_compared_with_nobody() -> None:
     broken = record(1, entry("tone", None, "rubric"), entry("schema", True))
 
     assert measure_by_check([broken], [mark(broken, False, "tone")]).checks == ()
+
+
+def test_annotations_of_answers_without_a_grade_are_counted_as_such() -> None:
+    """The answer is the same, and its judge gave no grade that could agree."""
+    graded = record(1, entry("tone", True))
+    error = replace(graded.samples[0], outcome=Outcome.ERROR, score=None, error="the judge gave no grade")
+    ungraded = replace(graded, samples=(error,))
+
+    by_check, whole = (
+        measure_by_check([ungraded], [mark(graded, True)]),
+        measure_agreement([ungraded], [mark(graded, True)]),
+    )
+
+    assert (by_check.rest.ungraded, by_check.rest.older) == (whole.ungraded, whole.older) == (1, 0)
+    assert "Left out: 1 annotation of answers that have no grade here." in list(check_lines(by_check))
 
 
 def test_a_judge_is_part_of_a_checks_grader() -> None:

@@ -136,12 +136,14 @@ def expected_text(case: Case) -> str:
 
 
 def _lines(checks: CaseChecks) -> Iterator[str]:
+    kinds = [check.kind for check in checks.checks]
     for check, name in zip(checks.checks, checks.names, strict=True):
         marks = [word for word in ("required", "advice") if getattr(check.fields, word)]
         if check.fields.weight != 1:
             marks.append(f"weight {check.fields.weight:g}")
         shown = f" ({', '.join(marks)})" if marks else ""
-        prefix = f"{name}: " if check.fields.name is not None else ""
+        # reports and people name a check by its name, and "contains 2" would tell nobody which one it is
+        prefix = f"{name}: " if check.fields.name is not None or kinds.count(check.kind) > 1 else ""
         yield f"{prefix}{check.expected}{shown}"
     if checks.pass_score < 1:
         yield f"passes from a score of {checks.pass_score:g} on"

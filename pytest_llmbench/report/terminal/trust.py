@@ -42,6 +42,8 @@ def check_lines(findings: CheckFindings, faults: Sequence[str] = ()) -> Iterator
 def _left_out(findings: Findings, tied: str) -> Iterator[str]:
     if findings.older:
         yield f"Left out: {annotations(findings.older)} of another answer to a case here, or of an older form of it."
+    if findings.ungraded:
+        yield f"Left out: {annotations(findings.ungraded)} of answers that have no grade here."
     if findings.foreign:
         yield f"Left out: {annotations(findings.foreign)} of cases that are not in these runs."
     if findings.tied:
