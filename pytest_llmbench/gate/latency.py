@@ -15,7 +15,7 @@ from statistics import NormalDist, median, stdev
 
 from pytest_llmbench.gate.comparison import Comparison, Difference, Key, Kind, Pair, index, model_info, role_in
 from pytest_llmbench.models.identities import SEVERAL
-from pytest_llmbench.results.records import Machine, Record, Run, Sample
+from pytest_llmbench.results.records import Machine, Record, Run, Sample, usual_concurrency
 from pytest_llmbench.stats import mean, median_interval, t_quantile
 from pytest_llmbench.values import Outcome
 
@@ -188,15 +188,6 @@ def _apart(group: Sequence[Pair]) -> int:
         )
         for pair in group
     )
-
-
-def usual_concurrency(measured: Iterable[Sample]) -> int | None:
-    """Give the concurrency most samples were measured under; the higher one of two, which a run was made with."""
-    each = [sample.concurrency for sample in measured]
-    if len(each) == 1:  # as in most records, of which there are many
-        return each[0]
-    counts = Counter(each)
-    return max(counts, key=lambda found: (counts[found], found or 0), default=None)
 
 
 def _concurrency(records: Iterable[Record]) -> int | None:

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from pytest_llmbench.grading.base import GraderKind
@@ -41,6 +40,8 @@ def graded_at_once(kind: GraderKind, grade: Callable[[T], R], asked: Sequence[T]
     """
     if n <= 1 or not kind.is_parallel or len(asked) < 2:
         return [grade(one) for one in asked]
+    from concurrent.futures import ThreadPoolExecutor
+
     allow_at_once(n)
     with ThreadPoolExecutor(n, thread_name_prefix="llmbench-grader") as pool:
         return list(pool.map(grade, asked))

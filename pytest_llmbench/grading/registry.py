@@ -26,6 +26,10 @@ CHECKS = "checks"
 """What stands as the grader of a suite that has a list of checks in place of one; it is no grader to name."""
 
 
+LABEL_GRADERS = frozenset({"yes_no", CHECKS})
+"""The graders that may leave a label in a record."""
+
+
 class _BuiltIn(Mapping[str, GraderKind]):
     """The built-in kinds, each imported when it is first used."""
 

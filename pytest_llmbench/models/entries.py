@@ -38,7 +38,7 @@ PATH_OR_MODULE = "path or module"
 class Strict(BaseModel):
     """A table with no other keys than those named."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), defer_build=True)
 
 
 Stops = Annotated[

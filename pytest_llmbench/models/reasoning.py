@@ -15,6 +15,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal, TypeAlias
 
 from pytest_llmbench.models.code_parts import CodeParts
@@ -114,12 +115,27 @@ class Marks:
 
     def __init__(self, pairs: Sequence[tuple[str, str]], *, is_known: bool):
         self.is_known = is_known
-        self._opening = re.compile("|".join(f"(?P<k{kind}>{opening})" for kind, (opening, _) in enumerate(pairs)))
-        self._kinds = [re.compile(f"(?P<closing>{closing})|{opening}") for opening, closing in pairs]
-        each = "|".join(f"(?P<o{kind}>{pair[0]})|(?P<c{kind}>{pair[1]})" for kind, pair in enumerate(pairs))
-        self._any = re.compile(f"(?=[<\\[◁H])(?:{each})" if is_known else each)
-        self._closing = re.compile("|".join(closing for _, closing in pairs))
+        self._pairs = pairs
         self._words = _BEGUN_WORDS if is_known else tuple(re.sub(r"\\(.)", r"\1", opening) for opening, _ in pairs)
+
+    # compiled with the first text that may hold a mark, which few do
+
+    @cached_property
+    def _opening(self) -> re.Pattern[str]:
+        return re.compile("|".join(f"(?P<k{kind}>{opening})" for kind, (opening, _) in enumerate(self._pairs)))
+
+    @cached_property
+    def _kinds(self) -> list[re.Pattern[str]]:
+        return [re.compile(f"(?P<closing>{closing})|{opening}") for opening, closing in self._pairs]
+
+    @cached_property
+    def _any(self) -> re.Pattern[str]:
+        each = "|".join(f"(?P<o{kind}>{pair[0]})|(?P<c{kind}>{pair[1]})" for kind, pair in enumerate(self._pairs))
+        return re.compile(f"(?=[<\\[◁H])(?:{each})" if self.is_known else each)
+
+    @cached_property
+    def _closing(self) -> re.Pattern[str]:
+        return re.compile("|".join(closing for _, closing in self._pairs))
 
     def opening(self, text: str, place: int) -> re.Match[str] | None:
         """Find the opening mark that stands at a place, white space and beginning-of-text marks aside."""

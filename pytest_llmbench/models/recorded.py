@@ -16,23 +16,20 @@ import json
 import threading
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pytest_llmbench.errors import ModelFault, UsageFault
 from pytest_llmbench.models.base import STOPPED, Identity, Opened, OpenSettings, Training, Traits
 from pytest_llmbench.models.entries import RecordedEntry
 from pytest_llmbench.models.label_forms import LABEL_PICKED
-from pytest_llmbench.models.openai.logprobs import NoLabel, Step, label_logprobs, likeliest, steps_of
-from pytest_llmbench.models.openai.message import ReplyFault, refusal_of, server_message
-from pytest_llmbench.models.openai.reply import read_completion
 from pytest_llmbench.models.reasoning import AUTO, Marks, marks_of
-from pytest_llmbench.models.stops import cut_at_stop
 from pytest_llmbench.models.tool_calls import calls_in
-from pytest_llmbench.values import CONTENT_FILTER, Answer, AnswerError, Arrived, PromptStyle, Request, ToolCall
+from pytest_llmbench.values import Answer, AnswerError, Arrived, PromptStyle, Request, ToolCall
 
 if TYPE_CHECKING:
+    from pytest_llmbench.models.recorded_batch import Batched
     from pytest_llmbench.models.training_manifest import TrainingManifest
 
 LONGEST_S = 1e9  # also keeps out NaN, infinity, and whole numbers no float can hold
@@ -116,28 +113,7 @@ class RecordedModel(Opened):
         self._recording = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Batched:
-    """An answer of a batch, and the likeliest tokens that its server reported."""
-
-    answer: Answer
-    steps: tuple[Step, ...]
-
-    def to(self, request: Request, marks: Marks | None) -> Answer | AnswerError:
-        """Give the answer to a request, cut at its stop strings; of its labels the likeliest, where one is wanted."""
-        logprobs = label_logprobs(self.steps, request.labels) if request.labels else None
-        answer = replace(self.answer, label_logprobs=logprobs)
-        if not request.picks_label:
-            has_reasoning = answer.reasoning is not None
-            cut = cut_at_stop(answer.text, request.sampling.stop, marks, has_reasoning=has_reasoning)
-            return answer if cut is None or answer.refusal else replace(answer, text=cut, finish_reason="stop")
-        try:
-            return replace(answer, text=likeliest(logprobs), finish_reason=LABEL_PICKED)
-        except NoLabel as fault:
-            return AnswerError(cause=f"in the batch: {fault}")
-
-
-_Found = Answer | AnswerError | _Batched
+_Found: TypeAlias = "Answer | AnswerError | Batched"
 
 
 class Recording:
@@ -170,8 +146,8 @@ class Recording:
         if isinstance(found, AnswerError):
             return found
         if request.delimiter is not None:
-            return self._compared(request, found.answer if isinstance(found, _Batched) else found)
-        return found.to(request, self._marks) if isinstance(found, _Batched) else found
+            return self._compared(request, found if isinstance(found, Answer) else found.answer)
+        return found if isinstance(found, Answer) else found.to(request, self._marks)
 
     def _compared(self, request: Request, found: Answer) -> Answer | AnswerError:
         """Answer with the likeliest of the choices of a request."""
@@ -298,34 +274,9 @@ class _Line:
         )
 
     def batch_answer(self) -> _Found:
-        response, error = self.table.get("response"), self.table.get("error")
-        if error:
-            return AnswerError(cause=f"the batch failed: {server_message(error)}")
-        if not isinstance(response, dict) or not isinstance(response.get("body"), dict):
-            raise self.fault("has a custom_id but no response.body; it must be a line of a batch output file")
-        body, status = response["body"], response.get("status_code")
-        if isinstance(status, int) and status >= 400:
-            refusal = refusal_of(body)
-            if refusal is not None:
-                return Answer(text="", finish_reason=CONTENT_FILTER, refusal=refusal)
-            return AnswerError(cause=f"HTTP {status} in the batch: {server_message(body)}")
-        if "choices" not in body and "error" not in body:
-            raise self.fault("has a response without labels; only batches of chat and completions can be read")
-        try:
-            reply = read_completion(body)
-        except ReplyFault as fault:
-            return AnswerError(cause=f"in the batch: {fault}")
-        answer = Answer(
-            text=reply.text,
-            finish_reason=reply.finish_reason,
-            reasoning=reply.reasoning,
-            reasoning_tokens=reply.reasoning_tokens,
-            refusal=reply.refusal,
-            tool_calls=reply.tool_calls,
-            input_tokens=reply.input_tokens,
-            output_tokens=reply.output_tokens,
-        )
-        return _Batched(answer=answer, steps=steps_of(reply.logprobs))
+        from pytest_llmbench.models.recorded_batch import batch_answer
+
+        return batch_answer(self.table, self.fault)
 
     def turn(self) -> int:
         """Give the number of the turn, which the file counts from 1."""

@@ -50,7 +50,7 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_llmbench.plugin.no_model import NoModel
 
         if any(config.getoption(name) for name in CHECKED_LATER):
-            from pytest_llmbench.plugin.options import check_values
+            from pytest_llmbench.plugin.gate_options import check_values
 
             check_values(config)
         config.pluginmanager.register(NoModel(config), "llmbench-nomodel")

@@ -1,4 +1,4 @@
-"""What is registered where a model is named."""
+"""What is registered where a model is named. What few runs need is imported where it is registered."""
 
 import gc
 import os
@@ -9,11 +9,8 @@ import pytest_llmbench.plugin.fixtures as fixtures
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.models.transformers.devices import VARIABLE
 from pytest_llmbench.plugin.collect import Collection
-from pytest_llmbench.plugin.dry_run import DryRun
-from pytest_llmbench.plugin.env_file import EnvFile
-from pytest_llmbench.plugin.gate import register_gate
 from pytest_llmbench.plugin.internals.xdist import device_of, is_controller
-from pytest_llmbench.plugin.options import path_of, usage_error
+from pytest_llmbench.plugin.options import has_gate_option, path_of, usage_error
 from pytest_llmbench.plugin.outcomes import Outcomes
 from pytest_llmbench.plugin.passed import PassedCases
 from pytest_llmbench.plugin.record import RecordHooks, RunFileLine
@@ -22,7 +19,6 @@ from pytest_llmbench.plugin.run import RunHooks
 from pytest_llmbench.plugin.session import LlmSession
 from pytest_llmbench.plugin.usage_summary import NAME as USAGE_SUMMARY
 from pytest_llmbench.plugin.usage_summary import UsageSummary, write_usage_error
-from pytest_llmbench.plugin.xdist import ControllerHooks
 
 NAME = "llmbench-session"
 
@@ -44,6 +40,8 @@ def _read_env_file(config: pytest.Config) -> None:
     path = path_of(config, "llm_env_file")
     if path is None:
         return
+    from pytest_llmbench.plugin.env_file import EnvFile
+
     try:
         config.pluginmanager.register(EnvFile(path, config), "llmbench-envfile")
     except UsageFault as fault:
@@ -62,9 +60,13 @@ def _activate(config: pytest.Config) -> None:
     config.pluginmanager.register(session, NAME)
     if session.runner.settings.is_only_planned:
         config.pluginmanager.register(Collection(session), "llmbench-collection")
+        from pytest_llmbench.plugin.dry_run import DryRun
+
         config.pluginmanager.register(DryRun(session), "llmbench-dryrun")
         return
     if is_controller(config):
+        from pytest_llmbench.plugin.xdist import ControllerHooks
+
         config.pluginmanager.register(session.workers, "llmbench-workers")
         config.pluginmanager.register(ControllerHooks(session), "llmbench-controllerhooks")
     outcomes = Outcomes(session)
@@ -72,7 +74,10 @@ def _activate(config: pytest.Config) -> None:
     for hooks in (Collection(session), RunHooks(session), outcomes, passed, RecordHooks(session), Summary(session)):
         config.pluginmanager.register(hooks, f"llmbench-{type(hooks).__name__.lower()}")
     config.pluginmanager.register(UsageSummary(session), USAGE_SUMMARY)
-    register_gate(session)
+    if has_gate_option(config):
+        from pytest_llmbench.plugin.gate import register_gate
+
+        register_gate(session)
     config.pluginmanager.register(RunFileLine(session), "llmbench-runfile")
     register_outputs(session)
     register_html_report(session)

@@ -5,7 +5,7 @@ from collections.abc import Generator, Mapping, Sequence
 import pytest
 
 from pytest_llmbench.errors import LlmbenchError, UsageFault
-from pytest_llmbench.plugin import options
+from pytest_llmbench.plugin import gate_options
 from pytest_llmbench.plugin.early_stop import stop_mode
 from pytest_llmbench.plugin.internals.skipping import is_skipped
 from pytest_llmbench.plugin.internals.xdist import is_controller
@@ -34,7 +34,7 @@ class DryRun:
         if is_controller(session.config):
             raise pytest.UsageError("--llm-plan asks nothing and needs no workers; leave -n out, or add -n 0.")
         try:
-            self._margin = options.gate_tolerances(session.config).margin
+            self._margin = gate_options.gate_tolerances(session.config).margin
             self._stop_mode = stop_mode(session.config)
         except UsageFault as fault:
             raise usage_error(fault) from None

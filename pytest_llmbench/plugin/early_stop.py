@@ -13,7 +13,7 @@ from pytest_llmbench.gate.baselines import Baseline, PlannedCase
 from pytest_llmbench.gate.early import StopMode
 from pytest_llmbench.gate.settings import GateSettings
 from pytest_llmbench.gate.stop_plans import StopPlans, all_runs, plan_stops
-from pytest_llmbench.plugin import options
+from pytest_llmbench.plugin import gate_options, options
 from pytest_llmbench.plugin.stop_course import StopCourse
 from pytest_llmbench.runner.runner import Item, Runner
 from pytest_llmbench.runner.stop_memory import StopMemory
@@ -46,7 +46,7 @@ def stop_mode(config: pytest.Config) -> StopMode | None:
             "--llm-stop-early decided leaves cases out, and --llm-min-score is about all of them; use "
             "--llm-stop-early loss, or leave one of them out."
         )
-    if mode is StopMode.DECIDED and options.gate_tolerances(config).latency_margin is not None:
+    if mode is StopMode.DECIDED and gate_options.gate_tolerances(config).latency_margin is not None:
         raise UsageFault(
             "--llm-stop-early decided does not go with --llm-latency-margin, whose error rate is that of one look; use "
             "--llm-stop-early loss, or leave one of them out."

@@ -15,7 +15,7 @@ from pytest_llmbench.gate.baselines import Baseline, check_plan, read_baselines
 from pytest_llmbench.gate.min_score import check_min_scores
 from pytest_llmbench.gate.power import too_small
 from pytest_llmbench.gate.run_decision import RunGate, decide_run
-from pytest_llmbench.plugin import options
+from pytest_llmbench.plugin import gate_options, options
 from pytest_llmbench.plugin.early_stop import EarlyStop, planned_case, stop_mode
 from pytest_llmbench.plugin.held_out_looks import FILE, with_look
 from pytest_llmbench.plugin.internals.reports import add_suite_properties
@@ -42,14 +42,14 @@ def register_gate(session: LlmSession) -> None:
     """
     config = session.config
     try:
-        settings = options.gate_tolerances(config)
-        floors, are_given = options.min_scores(config)
+        settings = gate_options.gate_tolerances(config)
+        floors, are_given = gate_options.min_scores(config)
         mode = stop_mode(config)
         if not options.has_gate(config):
             return
         if session.runner.settings.shard is not None:
             raise UsageFault(_GATED_SHARD)
-        people = options.annotations(config)
+        people = gate_options.annotations(config)
     except UsageFault as fault:
         raise usage_error(fault) from None
     requirements = RunGate(floors=floors, settings=replace(settings, people=people.annotations))
@@ -92,7 +92,7 @@ class GateHooks:
         if is_worker(self.config):
             return
         try:
-            found = options.baselines(self.config, lambda: self._session.benchmarks.storage_folder)
+            found = gate_options.baselines(self.config, lambda: self._session.benchmarks.storage_folder)
         except LlmbenchError as fault:
             raise usage_error(fault) from None
         self.requirements = replace(self.requirements, baselines=found)

@@ -1,16 +1,13 @@
 """From pytest's options to the settings of a run. The command line comes before the ini file."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pytest_llmbench.errors import LlmbenchError, UsageFault
-from pytest_llmbench.gate.baselines import Baseline, read_baselines
-from pytest_llmbench.gate.min_score import MinScore, parse_min_score
-from pytest_llmbench.gate.settings import GateSettings, gate_settings
 from pytest_llmbench.grading.parallel import cores
 from pytest_llmbench.models.base import OpenSettings
 from pytest_llmbench.models.catalog import Catalog, ModelSpec
@@ -19,12 +16,10 @@ from pytest_llmbench.plugin.command_line import OPTIONS
 from pytest_llmbench.plugin.internals.xdist import is_controller, is_worker, run_token
 from pytest_llmbench.report.line_order import Order
 from pytest_llmbench.report.safe_text import visible
-from pytest_llmbench.results.annotations import DEFAULT_FILE, AnnotationFile, read_annotations
-from pytest_llmbench.results.history import latest_run_file
 from pytest_llmbench.runner.ahead import default_graders
 from pytest_llmbench.runner.runner import AnswersSettings, RunSettings
 from pytest_llmbench.runner.shard import Shard, parse_shard
-from pytest_llmbench.runner.store.store import Reuse
+from pytest_llmbench.runner.store.reuse import Reuse
 from pytest_llmbench.values import Side
 
 _BY_NAME = {option.name: option for option in OPTIONS}
@@ -199,13 +194,18 @@ def _answers(config: pytest.Config, shard: Shard | None) -> AnswersSettings | No
     name = "answers.sqlite" if shard is None else f"answers-{shard.index}-of-{shard.of}.sqlite"
     return AnswersSettings(
         path=path_of(config, "llm_answers") or config.rootpath / ".llmbench" / name,
-        reuse=_reuse(config),
+        reuse=reuse(config),
         token=run_token(config),
         is_owner=not is_worker(config),
     )
 
 
-def _reuse(config: pytest.Config) -> Reuse:
+def reuse(config: pytest.Config) -> Reuse:
+    """Read which stored answers are used again.
+
+    Raises:
+        UsageFault: there is no such way.
+    """
     word = config.getoption("llm_reuse") or config.getini("llm_reuse") or Reuse.AUTO
     try:
         return Reuse(word)
@@ -261,108 +261,22 @@ def usage_error(fault: LlmbenchError | str) -> pytest.UsageError:
     return pytest.UsageError(visible(str(fault)))
 
 
-LATEST = "latest"
-"""Stands for the newest run of the benchmark storage."""
-
-
 def has_gate(config: pytest.Config) -> bool:
     """Return whether a run is gated, so that a wrong answer alone fails no test."""
     return any(listed(config, name)[0] for name in ("llm_baseline", "llm_min_score"))
 
 
-def gate_tolerances(config: pytest.Config) -> GateSettings:
-    """Read what the gate tolerates.
-
-    Raises:
-        UsageFault: one of the options is wrong.
-    """
-    margin, latency_margin, max_errors = (
-        config.getoption(name) or config.getini(name) or None
-        for name in ("llm_margin", "llm_latency_margin", "llm_max_errors")
-    )
-    allowed = listed(config, "llm_allow_different")[0]
-    return gate_settings(margin or "5", latency_margin, allowed, "--llm-", max_errors)
+_OF_THE_GATE = (
+    "llm_baseline",
+    "llm_min_score",
+    "llm_margin",
+    "llm_latency_margin",
+    "llm_max_errors",
+    "llm_allow_different",
+    "llm_stop_early",
+)
 
 
-def check_values(config: pytest.Config) -> None:
-    """Check the values of options that nothing else checks where no model is named.
-
-    Raises:
-        pytest.UsageError: one is wrong.
-    """
-    try:
-        gate_tolerances(config)
-        min_scores(config)
-        _reuse(config)
-        line_order(config)
-    except UsageFault as fault:
-        raise usage_error(fault) from None
-
-
-def annotations(config: pytest.Config) -> AnnotationFile:
-    """Read people's annotations: `verdicts.jsonl` in the root directory, if it is there.
-
-    Raises:
-        UsageFault: it cannot be read.
-    """
-    return read_annotations(config.rootpath / DEFAULT_FILE)
-
-
-def min_scores(config: pytest.Config) -> tuple[tuple[MinScore, ...], bool]:
-    """Read the minimum scores, and whether the command line gave them.
-
-    Raises:
-        UsageFault: one is no share.
-    """
-    texts, is_given = listed(config, "llm_min_score")
-    return tuple(parse_min_score(text) for text in texts), is_given
-
-
-def baselines(config: pytest.Config, storage: Callable[[], Path | None]) -> tuple[Baseline, ...]:
-    """Read the runs to be compared with, the newest first.
-
-    Args:
-        config: with the options.
-        storage: gives the folder of saved runs, None where they are in no files.
-
-    Raises:
-        RunFileFault, UsageFault: one cannot be read, there is no latest, or this run would overwrite one.
-    """
-    names, is_given = listed(config, "llm_baseline")
-    folder = folder_of(config, is_given=is_given)
-    found = read_baselines([_latest(storage()) if name == LATEST else _shown(folder / name) for name in names])
-    _keep(config, [baseline.path for baseline in found])
-    return found
-
-
-def _keep(config: pytest.Config, baselines: Sequence[Path]) -> None:
-    """Refuse to write over a baseline.
-
-    Raises:
-        UsageFault: a file that this run writes is one.
-    """
-    run_file = config.getoption("benchmark_json", None)
-    way_out = "name another file."
-    targets = (
-        ("--benchmark-json", run_file, "write elsewhere, and move the file where the gate lets it pass."),
-        ("--llm-report", path_of(config, "llm_report"), way_out),
-        ("--llm-summary", path_of(config, "llm_summary"), way_out),
-    )
-    kept = {path.resolve() for path in baselines}
-    for option, target, instead in targets:
-        if target and Path(target).resolve() in kept:
-            raise UsageFault(f"{option}={target} would write over the baseline; {instead}")
-
-
-def _latest(storage: Path | None) -> Path:
-    if storage is None:
-        raise UsageFault(f"--llm-baseline={LATEST} needs runs in files; --benchmark-storage names something else.")
-    return latest_run_file(_shown(storage))
-
-
-def _shown(path: Path) -> Path:
-    """Give a path as people write it: relative to the working directory where it lies below."""
-    try:
-        return path.absolute().relative_to(Path.cwd())
-    except ValueError:
-        return path
+def has_gate_option(config: pytest.Config) -> bool:
+    """Return whether an option of the gate is given, which must be right where the run is not gated, too."""
+    return any(config.getoption(name) or config.getini(name) for name in _OF_THE_GATE)

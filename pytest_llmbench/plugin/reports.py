@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from pytest_llmbench.errors import UsageFault
+from pytest_llmbench.grading.registry import LABEL_GRADERS
 from pytest_llmbench.plugin import options
 from pytest_llmbench.plugin.internals.reports import MARKUP
 from pytest_llmbench.plugin.internals.xdist import is_worker
@@ -20,11 +21,9 @@ from pytest_llmbench.plugin.session import LlmSession
 from pytest_llmbench.report.files import check_target, write_target
 from pytest_llmbench.report.judge_check import judge_check_lines
 from pytest_llmbench.report.line_order import in_order
-from pytest_llmbench.report.markdown.summary import MAX_BYTES, summary
 from pytest_llmbench.report.safe_text import visible
 from pytest_llmbench.report.terminal.checks import check_rate_lines
 from pytest_llmbench.report.terminal.failure import wrong_line
-from pytest_llmbench.report.terminal.labels import label_lines
 from pytest_llmbench.report.terminal.layout import Styled, folded
 from pytest_llmbench.report.terminal.scoreboard import (
     cut_off_lines,
@@ -35,7 +34,6 @@ from pytest_llmbench.report.terminal.scoreboard import (
     scoreboard_table,
     times_left_out,
 )
-from pytest_llmbench.results.check_agreement import measure_with_checks
 from pytest_llmbench.results.records import Run
 
 SUMMARY_NAME = "llmbench-outputs"
@@ -117,6 +115,8 @@ class SummaryFile:
                 session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
     def _write(self, stopped: str | None) -> None:
+        from pytest_llmbench.report.markdown.summary import MAX_BYTES, summary
+
         there = self._path.read_bytes() if self._is_appended and self._path.exists() else b""
         room = min(MAX_BYTES, _MAX_STEP_BYTES - len(there) - 1) if self._is_appended else MAX_BYTES
         if room < _USEFUL_BYTES:
@@ -185,12 +185,15 @@ class HtmlReport:
     def _page(self, stopped: str | None) -> str:
         from pytest_llmbench.report.html.page import html_report
         from pytest_llmbench.report.html.subject import Subject, two_models
+        from pytest_llmbench.results.check_agreement import measure_with_checks
 
         run, ruling, trust = self._run(), self._session.ruling, None
         before = ruling.requirements.baselines[0].path.stem if ruling and ruling.gate else None
         if ruling is None and stopped is None:
+            from pytest_llmbench.plugin.gate_options import annotations, gate_tolerances
+
             config = self._session.config
-            settings = replace(options.gate_tolerances(config), people=options.annotations(config).annotations)
+            settings = replace(gate_tolerances(config), people=annotations(config).annotations)
             before, ruling = two_models(run, self._target, settings) or (None, None)
         if ruling is not None and ruling.requirements.settings.people:
             trust = measure_with_checks(self._session.run.records, ruling.requirements.settings.people)
@@ -250,7 +253,10 @@ class Summary:
             write(terminalreporter, folded((), cut_off, width))
         if verbosity >= 0:
             write(terminalreporter, reason_lines(records, width))
-            write(terminalreporter, label_lines(records, facts.prompts, width))
+            if any(record.grader in LABEL_GRADERS for record in records):
+                from pytest_llmbench.report.terminal.labels import label_lines
+
+                write(terminalreporter, label_lines(records, facts.prompts, width))
         of_run = (*left_out_lines(facts.suites), *judge_check_lines(facts))
         for remark in filter(None, (reused_line(records), *of_run, *self._session.remarks)):
             write(terminalreporter, folded((), visible(remark), width))

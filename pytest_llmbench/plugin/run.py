@@ -21,6 +21,9 @@ from pytest_llmbench.runner.settings import Item
 from pytest_llmbench.runner.slots import Progress
 from pytest_llmbench.runner.staged import NotAsked
 
+_MANY = 500
+"""From so many items on it pays to look for what can be freed before they are kept: that takes 20 ms."""
+
 
 class RunHooks:
     """Starts the plan, and gives each test its result."""
@@ -58,7 +61,8 @@ class RunHooks:
             if items and self._session.refusal is None:
                 # thousands of items, cases and prompts stay to the end: to look through all of them again and again
                 # for what can be freed took a sixth of a run of recorded answers (`activate` undoes it)
-                gc.collect()
+                if len(items) >= _MANY:
+                    gc.collect()
                 gc.freeze()
                 self._has_only_cases = len(items) == len(session.items)
                 try:

@@ -4,15 +4,13 @@ import os
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import pytest
 
 from pytest_llmbench.errors import UsageFault
-from pytest_llmbench.gate.run_decision import RunRuling
 from pytest_llmbench.models.embedders import shared_embedders
 from pytest_llmbench.plugin import options
-from pytest_llmbench.plugin.early_stop import EarlyStop
 from pytest_llmbench.plugin.fixtures import RUNNER
 from pytest_llmbench.plugin.internals.benchmark import Benchmarks
 from pytest_llmbench.plugin.internals.xdist import WorkerChannel, Workers, is_worker
@@ -22,6 +20,10 @@ from pytest_llmbench.results.merged_info import merged_run_info
 from pytest_llmbench.results.records import Record, Run
 from pytest_llmbench.results.stops import incomplete_of
 from pytest_llmbench.runner.runner import Runner
+
+if TYPE_CHECKING:
+    from pytest_llmbench.gate.run_decision import RunRuling
+    from pytest_llmbench.plugin.early_stop import EarlyStop
 
 
 class LlmSession:

@@ -10,7 +10,6 @@ import pytest
 from pytest_llmbench.plugin.internals.xdist import is_worker
 from pytest_llmbench.plugin.reports import STEP_SUMMARY
 from pytest_llmbench.plugin.session import LlmSession
-from pytest_llmbench.report.markdown.escape import escaped
 
 NAME = "llmbench-usage-summary"
 
@@ -23,6 +22,8 @@ def write_usage_error(config: pytest.Config, message: str) -> None:
     step = os.environ.get(STEP_SUMMARY)
     if not step or is_worker(config) or (config.getoption("llm_summary") or config.getini("llm_summary")) == "off":
         return
+    from pytest_llmbench.report.markdown.escape import escaped
+
     # the error itself is printed in any case
     with suppress(OSError), Path(step).open("a", encoding="utf-8") as file:
         file.write(f"## llmbench: usage error\n\n{escaped(message)}\n")

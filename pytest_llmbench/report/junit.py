@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
-from pytest_llmbench.gate.latency import usual_concurrency
 from pytest_llmbench.report.safe_text import visible
 from pytest_llmbench.report.terminal.scoreboard import scoreboard
-from pytest_llmbench.results.records import Record
+from pytest_llmbench.results.records import Record, usual_concurrency
 from pytest_llmbench.stats import mean
 
 _DIGITS = 6

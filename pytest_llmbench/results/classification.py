@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import fsum
 from types import MappingProxyType
 
-from pytest_llmbench.grading.registry import CHECKS
+from pytest_llmbench.grading.registry import CHECKS, LABEL_GRADERS
 from pytest_llmbench.results.checks import label_parts
 from pytest_llmbench.results.confusion import Confusion, auroc
 from pytest_llmbench.results.records import Record, Sample
@@ -112,7 +112,7 @@ def label_tables(records: Sequence[Record], prompts: Mapping[str, Prompt] = NO_P
     """
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in records:
-        if record.grader in (GRADER, CHECKS):
+        if record.grader in LABEL_GRADERS:
             groups.setdefault((record.shown_suite, record.role), []).append(record)
     tables = (_table(suite, role, group, prompts) for (suite, role), group in groups.items())
     return tuple(table for table in tables if table is not None)

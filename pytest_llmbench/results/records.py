@@ -5,7 +5,8 @@ A record is the full flat story of one item; a run is all records of one invocat
 default is written, and read where a file has it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
@@ -304,6 +305,15 @@ def outcome_of(samples: Sequence[Sample]) -> tuple[Outcome, float | None]:
         return Outcome.ERROR, None
     passed = all(sample.outcome is Outcome.PASSED for sample in answered)
     return (Outcome.PASSED if passed else Outcome.FAILED), mean([sample.score or 0.0 for sample in answered])
+
+
+def usual_concurrency(measured: Iterable[Sample]) -> int | None:
+    """Give the concurrency most samples were measured under; the higher one of two, which a run was made with."""
+    each = [sample.concurrency for sample in measured]
+    if len(each) == 1:  # as in most records, of which there are many
+        return each[0]
+    counts = Counter(each)
+    return max(counts, key=lambda found: (counts[found], found or 0), default=None)
 
 
 def graded_sample(answer: Answer, grade: Grade) -> Sample:

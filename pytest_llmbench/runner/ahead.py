@@ -6,9 +6,7 @@ takes the grades of its item, so that the order of the tests, and what they repo
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as NotYet
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from pytest_llmbench.grading.parallel import MOST
 from pytest_llmbench.models.base import Traits
@@ -16,6 +14,9 @@ from pytest_llmbench.runner.grade import Grades
 from pytest_llmbench.runner.settings import Item
 from pytest_llmbench.runner.slots import Listener
 from pytest_llmbench.values import Answer, AnswerError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 Answers: TypeAlias = Sequence[Answer | AnswerError]
 
@@ -52,6 +53,8 @@ class GradingAhead:
         n_graders: int,
         listener: Listener | None = None,
     ):
+        from concurrent.futures import ThreadPoolExecutor
+
         self._items = items
         self._grade = grade
         self._listener = listener
@@ -92,7 +95,7 @@ class GradingAhead:
         while True:
             try:
                 grades = future.result(_WAIT_SLICE_S)
-            except NotYet:
+            except TimeoutError:
                 if while_waiting is not None:
                     while_waiting()
             else:

@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from pytest_llmbench.errors import Caught, LlmbenchError, caught
 from pytest_llmbench.grading.answer_text import refused
 from pytest_llmbench.grading.base import Grader
 from pytest_llmbench.results.records import Record, Sample, error_sample, graded_sample, outcome_of, ungraded_sample
-from pytest_llmbench.runner.judge_requests import JudgeRequests
 from pytest_llmbench.runner.requests import RequestBuilder
 from pytest_llmbench.runner.settings import Item
 from pytest_llmbench.runner.trained import TrainedCases
@@ -22,6 +21,9 @@ from pytest_llmbench.values import (
     Prompt,
     Sampling,
 )
+
+if TYPE_CHECKING:
+    from pytest_llmbench.runner.judge_requests import JudgeRequests
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +80,7 @@ class ItemGrader:
         self,
         builder: RequestBuilder,
         graders: Mapping[str, Grader],
-        judge: JudgeRequests | None,
+        judge: "JudgeRequests | None",
         trained: TrainedCases,
     ):
         self._trained = trained

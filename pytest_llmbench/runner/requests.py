@@ -8,25 +8,25 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from pytest_llmbench.errors import UsageFault
-from pytest_llmbench.grading.checks.tree import ConversationChecks
+from pytest_llmbench.grading.checks.of_case import ConversationChecks
 from pytest_llmbench.models.base import HasBatchEntry, HasRemarks, HasReplicas, Model, ReplicaInfo
 from pytest_llmbench.models.catalog import ModelSpec
-from pytest_llmbench.models.openai.request_body import style_of as request_style
 from pytest_llmbench.models.opening import check_openable, open_model
 from pytest_llmbench.models.separated import SeparatedModel
 from pytest_llmbench.runner.budget import Budget, PricedModel
 from pytest_llmbench.runner.calls import SharedModel
 from pytest_llmbench.runner.conversations import ConversationModel
-from pytest_llmbench.runner.recheck import recheck
 from pytest_llmbench.runner.settings import Item, RunSettings
 from pytest_llmbench.runner.slots import ModelPlan, PlannedItem
 from pytest_llmbench.runner.store.keys import drawn_for, entry_key, inputs_sha256
-from pytest_llmbench.runner.store.model import StoredModel
-from pytest_llmbench.runner.store.store import AnswerStore
 from pytest_llmbench.values import Answer, AnswerError, Prompt, PromptStyle, Request, Sampling
+
+if TYPE_CHECKING:
+    from pytest_llmbench.runner.store.store import AnswerStore
 
 
 class RequestBuilder:
@@ -100,6 +100,8 @@ class RequestBuilder:
         except UsageFault as fault:
             if not (self.settings.is_only_planned and spec.traits.is_api and isinstance(spec.provider, HasBatchEntry)):
                 raise
+            from pytest_llmbench.models.openai.request_body import style_of as request_style
+
             style = request_style(spec.provider.batch_entry(spec.entry))
             self.unready[spec.role] = str(fault)
             return style
@@ -175,12 +177,14 @@ class RequestBuilder:
         """
         answers = None if self.settings.is_only_planned else self.settings.answers
         if self._store is None and answers is not None and not all(_is_unstored(spec) for spec in specs):
+            from pytest_llmbench.runner.store.store import AnswerStore
+
             self._store = AnswerStore(
                 answers.path, reuse=answers.reuse, token=answers.token or uuid4().hex, is_owner=answers.is_owner
             )
 
     @property
-    def store(self) -> AnswerStore | None:
+    def store(self) -> "AnswerStore | None":
         """The answer store, once it is open."""
         return self._store
 
@@ -203,6 +207,8 @@ class RequestBuilder:
         model = self.fresh(spec, model)
         if self._store is None or _is_unstored(spec):
             return model
+        from pytest_llmbench.runner.store.model import StoredModel
+
         stored = StoredModel(model, self._store.answers_of(model.identity, spec.role, entry_key(spec.entry)))
         return SeparatedModel(stored, spec.entry.reasoning)  # stores of earlier versions hold whole texts
 
@@ -224,10 +230,12 @@ class RequestBuilder:
     ) -> None:
         """Send some requests again, each alone, and keep what differs; recorded answers cannot be asked for again."""
         if not spec.traits.is_recorded:
+            from pytest_llmbench.runner.recheck import recheck
+
             found = recheck(self._priced(spec, model), requests, answers, self.settings.n_checked)
             self.remark(f"--llm-check-batching, {spec.role}: {found}")
 
-    def look_into_store(self) -> AnswerStore | None:
+    def look_into_store(self) -> "AnswerStore | None":
         """Open the answer store only to look; None if there is none.
 
         Raises:
@@ -236,6 +244,8 @@ class RequestBuilder:
         answers = self.settings.answers
         if answers is None or not answers.path.is_file():
             return None
+        from pytest_llmbench.runner.store.store import AnswerStore
+
         return AnswerStore(answers.path, reuse=answers.reuse, token=None)
 
     def requests(self, items: Sequence[Item]) -> Iterator[tuple[Request, ...]]:

@@ -1,6 +1,7 @@
 """One run from its plan to its records: requests, answers, grades. Knows no pytest."""
 
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from pytest_llmbench.grading.base import GraderKind
 from pytest_llmbench.grading.parallel import allow_at_once
@@ -9,13 +10,10 @@ from pytest_llmbench.models.catalog import ModelSpec
 from pytest_llmbench.models.embedders import shared_embedders
 from pytest_llmbench.results.records import Collected, JudgeCheck, JudgeInfo, ModelInfo, Record, RunInfo, SuiteInfo
 from pytest_llmbench.results.stops import StopPlan
-from pytest_llmbench.runner.ahead import GradingAhead
 from pytest_llmbench.runner.budget import token_price
 from pytest_llmbench.runner.calls import SharedModel, first_fatal
 from pytest_llmbench.runner.grade import Grades, ItemGrader, Result
-from pytest_llmbench.runner.judge import Judge
 from pytest_llmbench.runner.judge_check import Judged, drawn, judge_again, judged_answers
-from pytest_llmbench.runner.judge_requests import JudgeRequests
 from pytest_llmbench.runner.prefetch import Prefetcher
 from pytest_llmbench.runner.requests import RequestBuilder
 from pytest_llmbench.runner.settings import AnswersSettings, Item, RunSettings
@@ -25,6 +23,11 @@ from pytest_llmbench.runner.trained import TrainedCases
 from pytest_llmbench.suites.loader import LoadedSuite
 from pytest_llmbench.suites.registry import SuiteRegistry
 from pytest_llmbench.values import Answer, AnswerError, GateKind, Sampling
+
+if TYPE_CHECKING:
+    from pytest_llmbench.runner.ahead import GradingAhead
+    from pytest_llmbench.runner.judge import Judge
+    from pytest_llmbench.runner.judge_requests import JudgeRequests
 
 __all__ = ["AnswersSettings", "Item", "Result", "RunSettings", "Runner"]
 
@@ -52,7 +55,7 @@ class Runner:
         self.settings = settings
         self.suites = SuiteRegistry(settings.root, kinds, has_judge=judge is not None)
         self.builder = RequestBuilder(settings)
-        self.judge_requests = None if judge is None else JudgeRequests(judge, self.builder, self.suites.judge_graders)
+        self.judge_requests = None if judge is None else self._judge_requests(judge)
         self.specs = tuple(specs)
         self.has_fatal = False
         self._broken: dict[str, str] = {}
@@ -71,6 +74,11 @@ class Runner:
     def all_specs(self) -> tuple[ModelSpec, ...]:
         """The models, and the judge behind them."""
         return self.specs if self.judge_requests is None else (*self.specs, self.judge_requests.spec)
+
+    def _judge_requests(self, judge: ModelSpec) -> "JudgeRequests":
+        from pytest_llmbench.runner.judge_requests import JudgeRequests
+
+        return JudgeRequests(judge, self.builder, self.suites.judge_graders)
 
     # -- the plan
 
@@ -106,6 +114,8 @@ class Runner:
         plan = None if judge is None else judge.plan(items, self._identity, is_dealt=is_dealt or is_staged, parts=parts)
         self.builder.open_store([*(item.spec for item in items), *([judge.spec] if judge and plan else [])])
         if plan is not None:
+            from pytest_llmbench.runner.judge import Judge
+
             self._judge = Judge(plan)
             self._judge.start()
         # a judge that waits for the end of a model's work would wait for ever for tests that wait for it
@@ -131,11 +141,13 @@ class Runner:
             if item is not None and item.loaded.suite.part is None and self.suites.embedders[item.loaded.suite.name]:
                 yield from (one.text.strip() for one in answers if isinstance(one, Answer) and not one.turns)
 
-    def _grading_ahead(self, items: Mapping[str, Item]) -> GradingAhead | None:
+    def _grading_ahead(self, items: Mapping[str, Item]) -> "GradingAhead | None":
         """Give what grades the items, by key, that may be graded several at once; None where there are none."""
         parallel = {key: item for key, item in items.items() if self._item_grader.is_parallel(item)}
         if not parallel or self.settings.graders <= 1:
             return None
+        from pytest_llmbench.runner.ahead import GradingAhead
+
         allow_at_once(self.settings.graders)
         return GradingAhead(parallel, self._item_grader.grades, self.settings.graders, self._judge)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from pytest_llmbench.models.base import OpenSettings
 from pytest_llmbench.models.catalog import ModelSpec
 from pytest_llmbench.runner.shard import Shard
-from pytest_llmbench.runner.store.store import Reuse
+from pytest_llmbench.runner.store.reuse import Reuse
 from pytest_llmbench.suites.loader import LoadedSuite
 from pytest_llmbench.values import Case, Json, Side
 

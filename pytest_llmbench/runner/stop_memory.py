@@ -10,8 +10,9 @@ from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.models.catalog import ModelSpec
 from pytest_llmbench.results.stops import StopPlan
 from pytest_llmbench.runner.store.keys import entry_key
+from pytest_llmbench.runner.store.reuse import Reuse
 from pytest_llmbench.runner.store.stop_plans import EarlierPlans
-from pytest_llmbench.runner.store.store import AnswerStore, Reuse
+from pytest_llmbench.runner.store.store import AnswerStore
 
 _WAY_OUT = "repeat the command as it was, or begin anew with --llm-reuse none."
 

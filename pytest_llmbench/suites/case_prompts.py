@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pytest_llmbench.errors import SuiteFault
-from pytest_llmbench.grading.checks.tree import ConversationChecks
+from pytest_llmbench.grading.checks.of_case import ConversationChecks
 from pytest_llmbench.suites.prompts import PromptTemplate, TemplateFault
 from pytest_llmbench.values import Case, Message, Prompt, PromptStyle, Tool
 

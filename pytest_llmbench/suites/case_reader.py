@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import astuple
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
@@ -14,13 +14,14 @@ from pytest_llmbench.grading.base import GraderKind
 from pytest_llmbench.models.validation import FROM_TEXT, chief_error, error_sentence
 from pytest_llmbench.suites import yaml12
 from pytest_llmbench.suites.case_keys import misplaced
-from pytest_llmbench.suites.check_loading import CaseFields, CheckReader, digest, read_case_value
 from pytest_llmbench.suites.data_files import Row
 from pytest_llmbench.suites.data_keys import data_rows
 from pytest_llmbench.suites.names import ID_PATTERN, RESERVED_MARKS, TAG_PATTERN
-from pytest_llmbench.suites.split import side_as_written
-from pytest_llmbench.suites.turns import TurnReader, read_turns_value
-from pytest_llmbench.values import AnswerPart, Case, Json
+from pytest_llmbench.values import AnswerPart, Case, Json, Side
+
+if TYPE_CHECKING:
+    from pytest_llmbench.suites.check_loading import CaseFields, CheckReader
+    from pytest_llmbench.suites.turns import TurnReader
 
 CASE_KEYS = frozenset({"id", "tags", "cluster", "xfail"})
 SPLIT_KEY = "split"
@@ -47,7 +48,7 @@ class CaseReader:
         suite: str,
         kind: GraderKind,
         kinds: Mapping[str, GraderKind],
-        checks: CheckReader | None,
+        checks: "CheckReader | None",
     ):
         self.table = table
         self.path = table.path
@@ -57,7 +58,7 @@ class CaseReader:
         self.checks = checks
         self.is_split = SPLIT_KEY in table.entries
         self.case_keys = CASE_KEYS | ({SPLIT_KEY} if self.is_split else set())
-        self.turns = None if checks is None else TurnReader(checks)
+        self.turns = None if checks is None else _turn_reader(checks)
         self.rule_names = kind.case_keys
         expected = {"expected"} if kind.is_expected_text else set()
         self.null_keys = {"expected"} - expected
@@ -91,14 +92,23 @@ class CaseReader:
     def _case_value(self, key: str, node: yaml12.Node) -> Json:
         if key in _MAY_BE_NULL & self.case_keys and yaml12.is_null(node):
             return None
-        if self.checks is not None and key == "turns" and not yaml12.is_null(node):
-            turns: Json = read_turns_value(node, self.path)
-            return turns
-        if self.checks is not None and key == "checks":
-            given: Json = read_case_value(node, self.path)
-            return given
+        if self.checks is not None and key in ("checks", "turns"):
+            return self._checks_value(key, node)
         read = yaml12.text_value if key in self.text_keys else yaml12.value
         found: Json = read(node, self.path)
+        return found
+
+    def _checks_value(self, key: str, node: yaml12.Node) -> Json:
+        from pytest_llmbench.suites.check_loading import read_case_value
+        from pytest_llmbench.suites.turns import read_turns_value
+
+        found: Json
+        if key == "checks":
+            found = read_case_value(node, self.path)
+        elif yaml12.is_null(node):
+            found = None
+        else:
+            found = read_turns_value(node, self.path)
         return found
 
     def check_keys(self, rows: Sequence[Row], used: Set[str]) -> None:
@@ -158,6 +168,8 @@ class CaseReader:
         if self.checks is None or self.turns is None:
             sha256 = _digest(self.kind.name, counted)
         else:
+            from pytest_llmbench.suites.check_loading import digest
+
             fields = self._fields(case_id, inputs, own, rules, of_suite)
             checks = self.turns.of_case(row, fields) or self.checks.of_case(row, fields)
             rules, sha256 = checks, digest(counted, checks)
@@ -170,7 +182,7 @@ class CaseReader:
             expected=tuple(map(str, expected)) if isinstance(expected, list) else _text_or_none(expected),
             tags=self._tags(row, case_id),
             cluster=self._plain_text(row, case_id, "cluster"),
-            side=side_as_written(row, case_id) if self.is_split else None,
+            side=_side(row, case_id) if self.is_split else None,
             xfail=self._plain_text(row, case_id, "xfail"),
             sha256=sha256,
             path=row.path,
@@ -180,8 +192,9 @@ class CaseReader:
     @staticmethod
     def _fields(
         case_id: str, inputs: Mapping[str, Json], own: Mapping[str, Json], of_case: object, of_suite: object
-    ) -> CaseFields:
+    ) -> "CaseFields":
         """Give what the checks of a case are read with; a key that the case leaves out is the suite's."""
+        from pytest_llmbench.suites.check_loading import CaseFields
 
         def chosen(key: str) -> Any:
             found = getattr(of_case, key)
@@ -241,6 +254,18 @@ class CaseReader:
             if tag in RESERVED_MARKS:
                 raise row.fault(f'case "{case_id}": "{tag}" cannot be a tag, pytest uses it; take another word.')
         return tuple(map(str, given))
+
+
+def _turn_reader(checks: "CheckReader") -> "TurnReader":
+    from pytest_llmbench.suites.turns import TurnReader
+
+    return TurnReader(checks)
+
+
+def _side(row: Row, case_id: str) -> Side | None:
+    from pytest_llmbench.suites.split import side_as_written
+
+    return side_as_written(row, case_id)
 
 
 def first_fault(fault: ValidationError, fields: type[BaseModel]) -> str:

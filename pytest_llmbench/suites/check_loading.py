@@ -11,12 +11,10 @@ from typing import Any, NoReturn
 from pytest_llmbench.errors import SuiteFault
 from pytest_llmbench.grading.base import Finding, GraderKind, Severity
 from pytest_llmbench.grading.checks.grader import checks_kind
+from pytest_llmbench.grading.checks.of_case import CaseChecks, Check, ConversationChecks
 from pytest_llmbench.grading.checks.registry import COMBINATIONS, KINDS, TEXT_KEYS
 from pytest_llmbench.grading.checks.tree import (
-    CaseChecks,
-    Check,
     CheckFault,
-    ConversationChecks,
     Place,
     canonical_form,
     case_checks,
@@ -79,6 +77,17 @@ class CheckReader:
             self._of_cases[id(row)] = list(self.written(row))
         written = [*self._of_suite, *(one for own in self._of_cases.values() for one in own)]
         return frozenset[str]().union(*(one.template.names for one in written if one.template is not None))
+
+    @staticmethod
+    def unused_expected(cases: Iterable[Case], used: frozenset[str]) -> Iterator[Finding]:
+        """Warn of an `expected` that no check uses."""
+        for case in cases:
+            is_read = isinstance(case.rules, CaseChecks | ConversationChecks) and any(
+                leaf.kind == "function" for leaf in case.rules.leaves
+            )
+            if case.expected is not None and "expected" not in used and not is_read:
+                message = 'no check uses its `expected`; write {equals: "{{ expected }}"}, or take it out.'
+                yield Finding(severity=Severity.WARNING, message=message, case=case.id)
 
     def of_case(self, row: Row, case: CaseFields) -> CaseChecks:
         """Give the checks of a case: the suite's and its own, rendered with its fields.
@@ -257,17 +266,6 @@ def digest(values: Mapping[str, Json], checks: CaseChecks | ConversationChecks) 
         content = [CHECKS, own, canonical_form(checks)] if short is None else [short[0], {**own, **short[1]}]
     written = json.dumps(content, ensure_ascii=False, sort_keys=True, default=str)
     return hashlib.sha256(written.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def unused_expected(cases: Iterable[Case], used: frozenset[str]) -> Iterator[Finding]:
-    """Warn of an `expected` that no check uses."""
-    for case in cases:
-        is_read = isinstance(case.rules, CaseChecks | ConversationChecks) and any(
-            leaf.kind == "function" for leaf in case.rules.leaves
-        )
-        if case.expected is not None and "expected" not in used and not is_read:
-            message = 'no check uses its `expected`; write {equals: "{{ expected }}"}, or take it out.'
-            yield Finding(severity=Severity.WARNING, message=message, case=case.id)
 
 
 def _short_of(case: Case) -> Any:

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from pytest_llmbench.grading.base import Severity
-from pytest_llmbench.grading.checks.tree import Check, Place
+from pytest_llmbench.grading.checks.of_case import Check
+from pytest_llmbench.grading.checks.tree import Place
 
 
 def remarks_on(check: Check, place: Place) -> Iterator[tuple[Severity, str, Place]]:

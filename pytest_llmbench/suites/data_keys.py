@@ -7,7 +7,6 @@ from typing import NoReturn
 from pytest_llmbench.errors import SuiteFault
 from pytest_llmbench.suites import yaml12
 from pytest_llmbench.suites.data_files import Form, Row, read_rows
-from pytest_llmbench.suites.datasets_rows import dataset_rows
 
 KEYS = ("delimiter", "columns")
 """The keys that describe a data file."""
@@ -34,6 +33,8 @@ def data_rows(table: yaml12.Table, text_keys: frozenset[str]) -> list[Row]:
     if yaml12.is_mapping(node):
         if described is not None:
             _fail(table, described, f"`{described}` describes a data file; for a data set, write it within `data`.")
+        from pytest_llmbench.suites.datasets_rows import dataset_rows
+
         return dataset_rows(node, table.path, text_keys)
     file = table.path.parent / yaml12.text(node, table.path, "`data`")
     if not file.is_file():

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from pydantic import ValidationError
 
@@ -23,18 +23,28 @@ from pytest_llmbench.suites import yaml12
 from pytest_llmbench.suites.case_keys import cut_texts, unused_inputs
 from pytest_llmbench.suites.case_prompts import EXAMPLES, CasePrompts
 from pytest_llmbench.suites.case_reader import CaseReader, first_fault
-from pytest_llmbench.suites.check_loading import CheckReader, unused_expected
 from pytest_llmbench.suites.data_keys import KEYS
 from pytest_llmbench.suites.examples import read_examples
 from pytest_llmbench.suites.files import is_suite_text
 from pytest_llmbench.suites.names import ID_PATTERN, RESERVED_MARKS
 from pytest_llmbench.suites.prompt_keys import compiled, read_sources
 from pytest_llmbench.suites.prompts import PromptTemplate
-from pytest_llmbench.suites.read_keys import read_part
-from pytest_llmbench.suites.source_keys import SourceKeys, source_of
-from pytest_llmbench.suites.split import SplitKeys, read_split, with_sides
-from pytest_llmbench.suites.tool_keys import read_tools
-from pytest_llmbench.values import GateKind, Prompt, PromptStyle, Sampling, Source, Split, Suite, Trust
+from pytest_llmbench.values import (
+    AnswerPart,
+    Case,
+    GateKind,
+    Prompt,
+    PromptStyle,
+    Sampling,
+    Source,
+    Split,
+    Suite,
+    Tool,
+    Trust,
+)
+
+if TYPE_CHECKING:
+    from pytest_llmbench.suites.check_loading import CheckReader
 
 SUITE_KEYS = frozenset(
     {"suite", "grader", "sampling", "prompt", "data", *KEYS, "cases", "trust", "gate", "split", "tools"}
@@ -102,9 +112,9 @@ class _Loader:
         if {"grader", "checks"} <= set(table.entries):
             message = "a suite has a `grader` or `checks`, not both; write the grader as a check, see docs/checks.md."
             self._fail(message, table.key_lines["checks"])
-        self.checks = None if "grader" in table.entries else CheckReader(table)
+        self.checks = None if "grader" in table.entries else _check_reader(table)
         self.kind = self._kind(kinds) if self.checks is None else self.checks.kind
-        self.part = read_part(table, self.kind)
+        self.part = self._part()
         self.reader = CaseReader(table, self.name, self.kind, kinds, self.checks)
 
     def load(self) -> LoadedSuite:
@@ -117,9 +127,7 @@ class _Loader:
         templates = compiled(sources, self.path, prompt_line)
         examples = read_examples(self.table, tuple(templates))
         rules = self._suite_rules(suite_rule_names)
-        tools = read_tools(self.table)
-        if tools and templates and PromptStyle.CHAT not in templates:
-            self._fail("`tools` go with chat messages; give the suite a `chat` prompt.", self.table.key_lines["tools"])
+        tools = self._tools(templates)
         rows = self.reader.rows()
         used = frozenset[str]().union(*(template.names for template in templates.values()))
         if self.checks is not None:
@@ -130,7 +138,7 @@ class _Loader:
         self.reader.check_keys(rows, used)
         split = self._split()
         read = self.reader.cases(rows, rules, self.part)
-        cases = read if split is None else with_sides(read, split)
+        cases = read if split is None else self._with_sides(read, split)
         kind = self.kind if self.checks is None else self.checks.graded_alike(cases)
         asked = CasePrompts(
             templates=templates, place=f"{self.path}:{prompt_line}", examples=examples.prompts, tools=tools
@@ -157,7 +165,7 @@ class _Loader:
             *(() if self.kind.reads_inputs or not templates else unused_inputs(cases, used)),
             *examples.findings(cases),
             *cut_texts(self.text, self.table.entries.get("cases"), self.path),
-            *(() if self.checks is None else (*unused_expected(cases, used), *self.checks.findings)),
+            *(() if self.checks is None else (*self.checks.unused_expected(cases, used), *self.checks.findings)),
         )
         return LoadedSuite(suite=suite, kind=kind, templates=templates, prompts=prompts, findings=findings)
 
@@ -214,10 +222,37 @@ class _Loader:
         except ValidationError as fault:
             self._fail(f"trust: {first_fault(fault, TrustKeys)}", self.table.key_lines["trust"])
 
+    # what reads a key that few suites have is imported with the first of them
+
+    def _part(self) -> AnswerPart | None:
+        if "read" not in self.table.entries:
+            return None
+        from pytest_llmbench.suites.read_keys import read_part
+
+        return read_part(self.table, self.kind)
+
+    def _tools(self, templates: Mapping[PromptStyle, PromptTemplate]) -> tuple[Tool, ...]:
+        if "tools" not in self.table.entries:
+            return ()
+        from pytest_llmbench.suites.tool_keys import read_tools
+
+        tools = read_tools(self.table)
+        if tools and templates and PromptStyle.CHAT not in templates:
+            self._fail("`tools` go with chat messages; give the suite a `chat` prompt.", self.table.key_lines["tools"])
+        return tools
+
+    @staticmethod
+    def _with_sides(cases: tuple[Case, ...], split: Split) -> tuple[Case, ...]:
+        from pytest_llmbench.suites.split import with_sides
+
+        return with_sides(cases, split)
+
     def _split(self) -> Split | None:
         node = self.table.entries.get("split")
         if node is None:
             return None
+        from pytest_llmbench.suites.split import SplitKeys, read_split
+
         given = yaml12.value(node, self.path)
         if isinstance(given, dict) and "salt" in given:
             given["salt"] = yaml12.text_value(node, self.path)["salt"]
@@ -230,6 +265,8 @@ class _Loader:
         node = self.table.entries.get("source")
         if node is None:
             return None
+        from pytest_llmbench.suites.source_keys import SourceKeys, source_of
+
         try:
             return source_of(yaml12.value(node, self.path))
         except ValidationError as fault:
@@ -258,6 +295,12 @@ class _Loader:
         except ValidationError as fault:
             key = str(fault.errors()[0]["loc"][0]) if fault.errors()[0]["loc"] else ""
             self._fail(first_fault(fault, self.kind.suite_fields), self.table.key_lines.get(key, 1))
+
+
+def _check_reader(table: yaml12.Table) -> "CheckReader":
+    from pytest_llmbench.suites.check_loading import CheckReader
+
+    return CheckReader(table)
 
 
 def _read_text(path: Path) -> str:

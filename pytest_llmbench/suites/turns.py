@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from pytest_llmbench.errors import SuiteFault
-from pytest_llmbench.grading.checks.tree import CheckFault, ConversationChecks, TurnChecks, case_checks
+from pytest_llmbench.grading.checks.of_case import ConversationChecks, TurnChecks
+from pytest_llmbench.grading.checks.tree import CheckFault, case_checks
 from pytest_llmbench.suites import yaml12
 from pytest_llmbench.suites.case_prompts import clause
 from pytest_llmbench.suites.check_loading import CaseFields, CheckReader, Written, read_case_value, replaces

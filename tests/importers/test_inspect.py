@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pytest_llmbench.grading.checks.tree import CaseChecks
+from pytest_llmbench.grading.checks.of_case import CaseChecks
 from pytest_llmbench.suites.loader import load_suite
 from pytest_llmbench.values import Case
 

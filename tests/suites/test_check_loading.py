@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pytest_llmbench.errors import SuiteFault
-from pytest_llmbench.grading.checks.tree import checks_of
+from pytest_llmbench.grading.checks.of_case import checks_of
 from pytest_llmbench.suites.files import may_be_suite
 from pytest_llmbench.suites.loader import LoadedSuite, load_suite
 from pytest_llmbench.suites.registry import SuiteRegistry

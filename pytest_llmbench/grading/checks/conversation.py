@@ -13,7 +13,7 @@ from typing import Any
 from pytest_llmbench.errors import LlmbenchError
 from pytest_llmbench.grading.answer_text import refused
 from pytest_llmbench.grading.base import Grader
-from pytest_llmbench.grading.checks.tree import ConversationChecks
+from pytest_llmbench.grading.checks.of_case import ConversationChecks
 from pytest_llmbench.stats import mean
 from pytest_llmbench.values import Answer, Case, Grade, Json, Reason
 

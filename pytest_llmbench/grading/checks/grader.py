@@ -7,16 +7,10 @@ from typing import Any
 from pytest_llmbench.grading.base import Finding, Grader, GraderKind, JudgeGrader, Severity, rules_of
 from pytest_llmbench.grading.checks import judged
 from pytest_llmbench.grading.checks.base import Placed, Test
+from pytest_llmbench.grading.checks.of_case import CaseChecks, Check, ConversationChecks, case_leaves, checks_of
 from pytest_llmbench.grading.checks.outcome import graded
 from pytest_llmbench.grading.checks.registry import KINDS
-from pytest_llmbench.grading.checks.tree import (
-    CaseChecks,
-    Check,
-    ConversationChecks,
-    case_leaves,
-    checks_of,
-    short_form,
-)
+from pytest_llmbench.grading.checks.tree import short_form
 from pytest_llmbench.grading.judge.fields import JudgeChoice, JudgeFields
 from pytest_llmbench.grading.registry import CHECKS
 from pytest_llmbench.grading.yes_no import other_labels

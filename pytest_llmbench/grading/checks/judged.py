@@ -17,10 +17,10 @@ from pytest_llmbench.grading.answer_text import GRADED_CHARACTERS, clip, is_empt
 from pytest_llmbench.grading.base import Grader, JudgeGrader, Question
 from pytest_llmbench.grading.checks.base import Test
 from pytest_llmbench.grading.checks.conversation import of_conversations
+from pytest_llmbench.grading.checks.of_case import CaseChecks, Check, ConversationChecks, checks_of
 from pytest_llmbench.grading.checks.outcome import graded
 from pytest_llmbench.grading.checks.rubric import RubricValue
 from pytest_llmbench.grading.checks.rubric_prompt import Vote, read_vote, reply_schema, rubric_prompt, words_sha256
-from pytest_llmbench.grading.checks.tree import CaseChecks, Check, ConversationChecks, checks_of
 from pytest_llmbench.grading.judge.evidence import Evidence
 from pytest_llmbench.grading.judge.fields import JudgeFields
 from pytest_llmbench.grading.judge.prompt_parts import task_of

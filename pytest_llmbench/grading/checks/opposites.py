@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from pytest_llmbench.grading.checks.of_case import Check
 from pytest_llmbench.grading.checks.tool_calls import Mode
-from pytest_llmbench.grading.checks.tree import Check
 from pytest_llmbench.grading.equal_texts import fold
 from pytest_llmbench.grading.json import difference
 

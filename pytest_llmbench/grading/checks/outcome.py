@@ -17,7 +17,7 @@ from pytest_llmbench.errors import Caught, LlmbenchError, caught
 from pytest_llmbench.grading.answer_text import clip, is_empty, is_refusal, void_or
 from pytest_llmbench.grading.checks.base import PathFields, Test
 from pytest_llmbench.grading.checks.json_path import NoValue, steps, value_at
-from pytest_llmbench.grading.checks.tree import CaseChecks, Check
+from pytest_llmbench.grading.checks.of_case import CaseChecks, Check
 from pytest_llmbench.grading.json_answer import json_in, parse
 from pytest_llmbench.values import Answer, Case, Grade, Json, Reason
 

@@ -4,8 +4,10 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from importlib import import_module
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-from pytest_llmbench.grading.checks.base import CheckKind
+if TYPE_CHECKING:
+    from pytest_llmbench.grading.checks.base import CheckKind
 
 _PLACES = MappingProxyType(
     {
@@ -45,13 +47,13 @@ TEXT_KEYS = frozenset(
 """Keys of a check whose scalars are the texts they are written as."""
 
 
-class _Kinds(Mapping[str, CheckKind]):
+class _Kinds(Mapping[str, "CheckKind"]):
     """The kinds, each imported when it is first used."""
 
     def __init__(self) -> None:
         self._imported: dict[str, CheckKind] = {}
 
-    def __getitem__(self, name: str) -> CheckKind:
+    def __getitem__(self, name: str) -> "CheckKind":
         kind = self._imported.get(name)
         if kind is None:
             module, attribute = _PLACES[name]
@@ -69,7 +71,7 @@ class _Kinds(Mapping[str, CheckKind]):
         return len(_PLACES)
 
 
-KINDS: Mapping[str, CheckKind] = _Kinds()
+KINDS: Mapping[str, "CheckKind"] = _Kinds()
 """The kinds of checks that come with the package, by name."""
 
 

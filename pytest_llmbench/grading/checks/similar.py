@@ -14,7 +14,7 @@ from pytest_llmbench.errors import SuiteFault, UsageFault
 from pytest_llmbench.grading.answer_text import clip
 from pytest_llmbench.grading.base import Finding, Severity
 from pytest_llmbench.grading.checks.base import CheckKind, PathFields, Placed, Test, WrittenTexts, quoted
-from pytest_llmbench.grading.checks.tree import case_leaves
+from pytest_llmbench.grading.checks.of_case import case_leaves
 from pytest_llmbench.models.embedders import EmbedderSpec, cosine, shared_embedders
 from pytest_llmbench.models.entries import Strict
 from pytest_llmbench.models.validation import Share, Switch, Text

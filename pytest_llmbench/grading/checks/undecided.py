@@ -6,10 +6,11 @@ from pathlib import Path
 from pytest_llmbench.errors import LlmbenchError
 from pytest_llmbench.grading.base import Finding, Severity
 from pytest_llmbench.grading.checks.base import Placed, Test
+from pytest_llmbench.grading.checks.of_case import CaseChecks, Check, ConversationChecks
 from pytest_llmbench.grading.checks.opposites import are_opposed
 from pytest_llmbench.grading.checks.outcome import graded
 from pytest_llmbench.grading.checks.registry import KINDS
-from pytest_llmbench.grading.checks.tree import CaseChecks, Check, ConversationChecks, case_checks
+from pytest_llmbench.grading.checks.tree import case_checks
 from pytest_llmbench.values import Answer, Case, Suite
 
 _WHOLE = frozenset({"equals", "one_of"})

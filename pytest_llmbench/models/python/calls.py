@@ -17,15 +17,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from pytest_llmbench.models.python.threads import THREADS
+
 POLL_S = 0.05
 RESPONSE_S = 1.0
 """How long an event loop may take to respond before it counts as blocked."""
 
 MOST_LOST = 64
 """So many calls that never return end the run: each keeps a thread, and what it holds, for ever."""
-
-THREADS = "llmbench-app"
-"""How the names of all threads here begin."""
 
 _MESSAGE_LENGTH = 2_000
 _NOT_OWN = (str(Path(__file__).parent), "<frozen importlib", str(importlib.__file__))

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from pytest_llmbench.models.python.calls import THREADS
+from pytest_llmbench.models.python.threads import THREADS
 
 
 @contextmanager

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from pytest_llmbench.gate.latency import usual_concurrency
 from pytest_llmbench.report.format import seconds
 from pytest_llmbench.report.html.subject import Subject, grouped
 from pytest_llmbench.report.html.svg import Scale, tag
-from pytest_llmbench.results.records import Record
+from pytest_llmbench.results.records import Record, usual_concurrency
 from pytest_llmbench.stats import quantile
 
 _TICK_ROOM = 16  # for half of a number below the axis

@@ -8,11 +8,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from pytest_llmbench.gate.latency import usual_concurrency
 from pytest_llmbench.report.format import count_briefly, counted, dollars, interval, percent, seconds
 from pytest_llmbench.report.safe_text import on_one_line, visible
 from pytest_llmbench.report.terminal.layout import Span, Style, Styled, folded, plain, table
-from pytest_llmbench.results.records import Record, RunInfo, SuiteInfo, TokenPrice
+from pytest_llmbench.results.records import Record, RunInfo, SuiteInfo, TokenPrice, usual_concurrency
 from pytest_llmbench.results.spending import Spending, judge_spending, model_spending
 from pytest_llmbench.stats import mean, quantile, wilson_interval
 from pytest_llmbench.values import CUT_OFF, Outcome

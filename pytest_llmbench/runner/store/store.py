@@ -17,7 +17,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from enum import StrEnum
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,6 +27,7 @@ from pytest_llmbench.runner.store import stop_plans
 from pytest_llmbench.runner.store.file import APPLICATION_ID, BUSY_S, VERSION, cannot, check_file
 from pytest_llmbench.runner.store.keys import Key, model_key, request_key
 from pytest_llmbench.runner.store.locks import RunLife
+from pytest_llmbench.runner.store.reuse import Reuse
 from pytest_llmbench.runner.store.stop_plans import StopPlans
 from pytest_llmbench.values import Answer, Request, ToolCall
 
@@ -87,16 +87,6 @@ class Pace:
 
     latency_s: float
     per_answer_s: float
-
-
-class Reuse(StrEnum):
-    """Which stored answers are used again."""
-
-    AUTO = "auto"
-    """Those of the last runs of the model in its role that did not finish, back to one that did."""
-    ALL = "all"
-    """Any with the same request, the newest first."""
-    NONE = "none"
 
 
 class AnswerStore:
