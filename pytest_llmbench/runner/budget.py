@@ -14,7 +14,6 @@ from collections.abc import Sequence
 
 from pytest_llmbench.models.base import Model, Wrapped
 from pytest_llmbench.models.entries import Price
-from pytest_llmbench.models.openai.request_body import most_output_tokens
 from pytest_llmbench.results.records import NOT_ASKED, TokenPrice
 from pytest_llmbench.runner.calls import first_fatal
 from pytest_llmbench.values import Answer, AnswerError, Arrived, Prompt, Request
@@ -162,13 +161,19 @@ def cost_usd(price: Price | None, request: Request, answer: Answer | AnswerError
         return answer.cost_usd or 0.0
     asked = _most_tokens(request.prompt) if answer.input_tokens is None else answer.input_tokens
     written = len(answer.text.encode(errors="replace")) // _LEAST_BYTES_PER_TOKEN
-    estimated = most_output_tokens(request) if request.picks_label else written
+    estimated = _most_output_tokens(request) if request.picks_label else written
     return usd(price, asked, estimated if answer.output_tokens is None else answer.output_tokens)
 
 
 def most_usd(price: Price, request: Request) -> float:
     """Give what the answer to a request can cost at most."""
-    return usd(price, _most_tokens(request.prompt), most_output_tokens(request))
+    return usd(price, _most_tokens(request.prompt), _most_output_tokens(request))
+
+
+def _most_output_tokens(request: Request) -> int:
+    from pytest_llmbench.models.openai.request_body import most_output_tokens  # few runs have a limit
+
+    return most_output_tokens(request)
 
 
 def usd(price: Price, input_tokens: int, output_tokens: int) -> float:

@@ -13,7 +13,6 @@ from pytest_llmbench.results.stops import StopPlan
 from pytest_llmbench.runner.budget import token_price
 from pytest_llmbench.runner.calls import SharedModel, first_fatal
 from pytest_llmbench.runner.grade import Grades, ItemGrader, Result
-from pytest_llmbench.runner.judge_check import Judged, drawn, judge_again, judged_answers
 from pytest_llmbench.runner.prefetch import Prefetcher
 from pytest_llmbench.runner.requests import RequestBuilder
 from pytest_llmbench.runner.settings import AnswersSettings, Item, RunSettings
@@ -27,6 +26,7 @@ from pytest_llmbench.values import Answer, AnswerError, GateKind, Sampling
 if TYPE_CHECKING:
     from pytest_llmbench.runner.ahead import GradingAhead
     from pytest_llmbench.runner.judge import Judge
+    from pytest_llmbench.runner.judge_check import Judged
     from pytest_llmbench.runner.judge_requests import JudgeRequests
 
 __all__ = ["AnswersSettings", "Item", "Result", "RunSettings", "Runner"]
@@ -183,6 +183,8 @@ class Runner:
             self._take(item, key, while_waiting) if self._staged is None else self._staged.result(key, while_waiting)
         )
         if self.settings.n_judged_again and isinstance(found, Result):
+            from pytest_llmbench.runner.judge_check import judged_answers
+
             self._judged += judged_answers(item, found)
         return found
 
@@ -263,11 +265,15 @@ class Runner:
         """Wait for the checks of the models and of the judge, if there are any, after the last test."""
         if self._answers is not None and self.settings.n_checked:
             self._answers.finish(while_waiting)
+        if not self.settings.n_judged_again:
+            return
+        from pytest_llmbench.runner.judge_check import drawn, judge_again
+
         again = drawn(self._judged, self.settings.n_judged_again)
         if self.judge_requests is not None and again:
             self.close()  # a judge that needs the whole machine is opened once more
             self._judge_check = judge_again(again, self.judge_requests, self.builder, while_waiting)
-        elif self.settings.n_judged_again:
+        else:
             self.builder.remark("--llm-check-judge: no answer has a grade of the judge, so none was judged again.")
 
     def close(self) -> None:

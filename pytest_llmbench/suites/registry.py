@@ -7,12 +7,12 @@ from pytest_llmbench.errors import SuiteFault, UsageFault
 from pytest_llmbench.grading.answer_part import of_part
 from pytest_llmbench.grading.base import Finding, Grader, GraderKind, JudgeGrader, Severity
 from pytest_llmbench.grading.checks.conversation import of_conversations
-from pytest_llmbench.grading.checks.similar import embedders_of
 from pytest_llmbench.grading.registry import CHECKS
 from pytest_llmbench.models.embedders import EmbedderSpec
 from pytest_llmbench.suites.files import may_be_suite
 from pytest_llmbench.suites.loader import LoadedSuite, load_suite
 from pytest_llmbench.suites.split_findings import split_findings
+from pytest_llmbench.values import Suite
 
 NOT_A_SUITE = "this is not a suite file; it needs `suite`, and `grader` or `checks`, at its top level."
 """What is wrong with a file that was named as a suite and is none."""
@@ -122,10 +122,15 @@ class SuiteRegistry:
                 message = f'the suite name "{suite.name}" is already used by {_shown(path)}; rename one of them.'
                 raise SuiteFault(message, path=suite.path, line=1)
         self.graders[suite.name] = grader_of(loaded, self._root)
-        self.embedders[suite.name] = embedders_of(suite, self._root) if suite.grader == CHECKS else ()
+        self.embedders[suite.name] = self._embedders(suite) if suite.grader == CHECKS else ()
         judge_grader = loaded.kind.judge_grader(suite, self._root) if self._has_judge else None
         if judge_grader is not None:
             self.judge_graders[suite.name] = judge_grader
+
+    def _embedders(self, suite: Suite) -> tuple[EmbedderSpec, ...]:
+        from pytest_llmbench.grading.checks.similar import embedders_of
+
+        return embedders_of(suite, self._root)
 
 
 def grader_of(loaded: LoadedSuite, root: Path) -> Grader:
