@@ -1,9 +1,10 @@
-"""What the plugin costs: installed but unused, and for each recorded case beside a bare benchmark test.
+"""What the plugin costs: installed but unused, at the start, and for each recorded case beside a bare benchmark test.
 
 Run with `python benchmarks/overhead.py`, or all parts with `make perf`.
 """
 
 import json
+import sys
 import tempfile
 from pathlib import Path
 
@@ -45,6 +46,27 @@ def unused(folder: Path) -> None:
     )
     ratio = costs["with"].cpu_s / costs["without"].cpu_s
     print(f"installed but unused: {ratio:.3f}x the CPU of pytest without it (aim 1.05x)")
+
+
+def started(folder: Path) -> None:
+    """Compare a run of what `llmbench init` writes, three recorded cases, with pytest and one trivial test."""
+    (folder / "project").mkdir()
+    run([str(Path(sys.executable).with_name("llmbench")), "init"], folder / "project")
+    (folder / "trivial").mkdir()
+    (folder / "trivial" / "test_one.py").write_text("def test_one(): pass\n")
+    (folder / "trivial" / "pytest.ini").write_text("[pytest]\n")
+    quiet = ("-p", "no:cacheprovider")
+    costs = alternate(
+        {
+            "trivial": lambda: run(pytest_command(*quiet), folder / "trivial"),
+            "recorded": lambda: run(
+                pytest_command("--llm-model", "example", "--llm-no-fail", *quiet, "cases"), folder / "project"
+            ),
+        },
+        rounds=4 * ROUNDS + 1,
+    )
+    ratio = costs["recorded"].cpu_s / costs["trivial"].cpu_s
+    print(f"the example of llmbench init over pytest with one trivial test: {ratio:.2f}x CPU (aim 1.4x)")
 
 
 def write_recorded(folder: Path, cases: int) -> None:
@@ -102,9 +124,9 @@ def per_case(folder: Path) -> None:
 
 
 def main() -> None:
-    """Measure both."""
+    """Measure all three."""
     with tempfile.TemporaryDirectory() as name:
-        for part in (unused, per_case):
+        for part in (unused, started, per_case):
             folder = Path(name) / part.__name__
             folder.mkdir()
             part(folder)
