@@ -7,6 +7,7 @@ them as far as the suite requires.
 
 from collections.abc import Collection, Iterable, Sequence
 
+from pytest_llmbench.grading.registry import CHECKS
 from pytest_llmbench.results.annotations import Annotation
 from pytest_llmbench.results.check_agreement import measure_by_check
 from pytest_llmbench.results.criteria import JUDGED_KINDS, criteria
@@ -49,7 +50,7 @@ def _judged(records: Sequence[Record], kinds: Collection[str]) -> dict[str, dict
     """Give the judged checks that count, by suite and name, with what graded the last answer."""
     found: dict[str, dict[str, str]] = {}
     for record in records:
-        for sample in record.answered:
+        for sample in record.answered if record.grader in {CHECKS, *kinds} else ():
             for one in criteria(record, sample):
                 if one.point is None and one.is_counted and not {one.kind, *one.inner_kinds}.isdisjoint(kinds):
                     found.setdefault(record.suite, {})[one.check] = one.grader

@@ -24,7 +24,7 @@ from pytest_llmbench.report.html.cases import Flag
 from pytest_llmbench.report.html.page import html_report
 from pytest_llmbench.report.html.subject import Subject, two_models
 from pytest_llmbench.results.history import Entry
-from pytest_llmbench.results.records import JudgedSuite, JudgeInfo, Machine, TokenPrice
+from pytest_llmbench.results.records import JudgeCheck, JudgedSuite, JudgeInfo, Machine, TokenPrice
 from pytest_llmbench.values import Sampling
 
 
@@ -469,14 +469,17 @@ def test_who_judged_and_how_is_told(world: Any, page_of: Any) -> None:
     """A run with a judge model has a sheet of it: identity, prompt, votes and sampling by suite."""
     how = JudgedSuite(prompt_sha256="words", votes=3, sampling=Sampling(max_tokens=9, temperature=0.7))
     judge = JudgeInfo(model="gpt", identity=Identity(provider="openai", model="gpt-5"), suites={"yes": how})
-    run = world.run([world.record("a")], facts={"judge": judge})
+    counts = {"answers": 40, "changed": 3, "scores_changed": 3, "errors": 0, "input_tokens": 1, "output_tokens": 1}
+    again = JudgeCheck(**counts, cases=("a",))
+    run = world.run([world.record("a")], facts={"judge": judge, "judge_check": {"yes": again}})
 
     made = page_of(Subject(name="new", run=run)).tree.one("section", id="made")
 
     sheets = {card.one("h3").words: card.one("dl").words for card in made.all("div", class_="card")}
     assert sheets["new: judge"] == (
         "name gpt provider openai model gpt-5 prompt digest, yes words "
-        "sampling, yes votes 3, max_tokens 9, temperature 0.7"
+        "sampling, yes votes 3, max_tokens 9, temperature 0.7 "
+        "judged again, yes 3 of 40 grades changed when judged again (7.5%)"
     )
 
 
