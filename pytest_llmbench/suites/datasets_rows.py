@@ -26,6 +26,9 @@ from pytest_llmbench.values import Json
 _MOST_ROWS = 1_000_000
 """A set with more needs a limit: each row is a test."""
 
+_AT_ONCE = 1_000
+"""Rows that are taken out of a table at a time."""
+
 _NO_INPUTS = frozenset({"expected", "tags", "cluster", "xfail", "checks", "pass_score", "split"})
 """Fields of cases that are no inputs."""
 
@@ -102,7 +105,7 @@ class _Reader:
         makes_id = fields.get("id") == ""
         given = [(field, column) for field, column in fields.items() if column]
         seen: dict[str, int] = {}
-        for number, entry in enumerate(found, start=1):
+        for number, entry in enumerate(_entries(found), start=1):
             values: dict[str, Json] = {}
             for field, column in given:
                 value = plain_value(entry[column])
@@ -241,6 +244,15 @@ class _Reader:
         """Give the names of the columns that hold labels by number."""
         features = {column: getattr(found.features.get(column), "names", None) for column in columns if column}
         return {column: list(names) for column, names in features.items() if isinstance(names, list)}
+
+
+def _entries(found: Any) -> Iterator[Mapping[str, Any]]:
+    """Give the rows of a table; those of the library by many, which takes less memory than one by one."""
+    if isinstance(found, ParquetTable):
+        yield from found
+        return
+    for batch in found.iter(batch_size=_AT_ONCE):
+        yield from (dict(zip(batch, cells, strict=True)) for cells in zip(*batch.values(), strict=True))
 
 
 def is_hub_name(name: str, suite: Path) -> bool:

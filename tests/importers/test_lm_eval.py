@@ -293,6 +293,13 @@ def test_code_that_is_trusted_is_left_to_the_harness(import_of: Import, tmp_path
     )
 
 
+def test_a_file_that_is_missing_is_no_name_of_a_task(import_of: Import, tmp_path: Path) -> None:
+    """What ends as a file does is looked for as one."""
+    status, lines = import_of(tmp_path / "t.yaml", "--from", "lm-eval")
+
+    assert (status, lines) == (2, ["llmbench: there is no TMP/t.yaml; name the YAML file of a task, or lm-eval:TASK."])
+
+
 def test_an_interpreter_without_the_harness_is_named(import_of: Import) -> None:
     """The way out is in the sentence; a task of the library needs no file."""
     status, lines = import_of(Path("lm-eval:gsm8k"))

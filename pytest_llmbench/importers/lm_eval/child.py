@@ -97,14 +97,13 @@ def freeze(asked: dict[str, Any]) -> dict[str, Any]:
             raise Refused(f"the function {names[0]} of a task that is not trusted")
 
         _yaml_loader._import_func_in_yml = import_nothing
+    manager = TaskManager(include_defaults=not asked["is_file"])
+    ((name, task),) = manager.load(asked["task"])["tasks"].items()
+    config = json.loads(json.dumps(task.dump_config(), default=str))
+    # without its metrics, which may have no value for answers that are none
     found = evaluator.simple_evaluate(
-        model=_recorder(),
-        tasks=[asked["task"]],
-        task_manager=TaskManager(include_defaults=not asked["is_file"]),
-        log_samples=True,
-        bootstrap_iters=0,
+        model=_recorder(), tasks=[task], task_manager=manager, predict_only=True, bootstrap_iters=0
     )
-    (name,) = found["samples"]
     seen = set()
     with open(asked["out"], "w", encoding="utf-8") as out:
         for sample in found["samples"][name]:
@@ -117,7 +116,6 @@ def freeze(asked: dict[str, Any]) -> dict[str, Any]:
             }
             row = {key: sample[key] for key in ("doc_id", "doc_hash", "target")}
             out.write(json.dumps({**row, "arguments": arguments}, default=handle_non_serializable) + "\n")
-    config = json.loads(json.dumps(found["configs"][name], default=str))
     return {
         "name": name,
         "config": config,

@@ -32,6 +32,8 @@ def read(source: Path, folder: Folder) -> Imported:
         SourceFault: there is no such task, or the harness cannot build it.
     """
     is_file = source.is_file()
+    if not is_file and source.suffix in (".yaml", ".yml", ".json", ".jsonl"):
+        raise SourceFault(f"there is no {source}; name the YAML file of a task, or lm-eval:TASK.")
     name = str(source.resolve()) if is_file else str(source).removeprefix("lm-eval:")
     try:
         task = _checked(source.resolve(), folder, is_own=True) if is_file else None
@@ -90,6 +92,7 @@ def _imported(file: TaskFile, built: Mapping[str, Any], rows: Path) -> Imported:
         "version": built["version"],
         "lm_eval": built["lm_eval"],
         "shots": {"n": built["shots"], "seed": built["seed"], "frozen": True},
+        "chat_template": None,
     }
     code = sorted({str(value) for value in file.values.values() if isinstance(value, Code)})
     if code:
@@ -159,5 +162,6 @@ class _Child:
             raise SourceFault(f"{self._source}: the process with the harness ended: {last.strip()}.")
         found: dict[str, Any] = json.loads(line)
         if "refused" in found:
-            raise SourceFault(f"{self._source}: {str(found['refused']).rstrip('.')}.")
+            why = str(found["refused"]).rstrip(".")
+            raise SourceFault(f"{self._source}: {why}{'' if why.endswith('?') else '.'}")
         return found
