@@ -184,6 +184,12 @@ def no_choices(suite: Suite, case: Case) -> Choices | None:
     return None
 
 
+def nothing_of_the_suite(of_suite: Any) -> Mapping[str, Json]:
+    """Take nothing of a suite into the digests of its cases."""
+    del of_suite
+    return {}
+
+
 class Check(Protocol):
     """Look at a loaded suite before any model is asked."""
 
@@ -214,6 +220,8 @@ class GraderKind:
     of them is to be the answer (`Request.labels`, `Request.picks_label`).
     `choices(suite, case)` gives the texts of a case that a model compares in place of writing (`Request.delimiter`);
     None where it writes.
+    `in_digest(of_suite)` gives what of the suite's fields belongs to the digest of each of its cases, so that runs
+    measured with other values are not compared.
     `same_result(old, new)` compares what two answers to one case lead to, such as the rows of their queries, where
     that is more than their text; None where there is nothing to compare.
     `references(case)` gives texts that are right answers, `wrong_answers(suite, case)` such as are surely wrong, as
@@ -237,6 +245,7 @@ class GraderKind:
     reasons: tuple[str, ...] = ()
     labels: Callable[[Suite], tuple[tuple[str, ...], bool]] = no_labels
     choices: Callable[[Suite, Case], Choices | None] = no_choices
+    in_digest: Callable[[Any], Mapping[str, Json]] = nothing_of_the_suite
     same_result: Callable[[Graded, Graded], bool | None] = no_result
     judge_grader: Callable[[Suite, Path], JudgeGrader | None] = no_judge_grader
     needs_judge: Callable[[Suite], Finding | None] = no_need

@@ -20,7 +20,7 @@ from pytest_llmbench.grading.answer_text import clip
 from pytest_llmbench.grading.base import Choices, Grader, GraderKind, rules_of
 from pytest_llmbench.grading.fields import as_list
 from pytest_llmbench.models.entries import Strict
-from pytest_llmbench.values import Answer, Case, Grade, Reason, Suite
+from pytest_llmbench.values import Answer, Case, Grade, Json, Reason, Suite
 
 Norm = Literal["none", "chars", "bytes"]
 _MEASURED = {"none": "", "chars": " for each character", "bytes": " for each byte"}
@@ -62,6 +62,12 @@ def likeliest(logprobs: Mapping[str, float], choices: Sequence[str], norm: Norm)
 
 def _length(choice: str, norm: Norm) -> int:
     return 1 if norm == "none" else len(choice) if norm == "chars" else len(choice.encode("utf-8", "surrogatepass"))
+
+
+def in_digest(of_suite: ChoicesSuite) -> Mapping[str, Json]:
+    """Give all fields of a suite: with another norm or delimiter it is another measure."""
+    found: Mapping[str, Json] = of_suite.model_dump(mode="json", exclude_none=True)
+    return found
 
 
 def build(suite: Suite, root: Path) -> Grader:
@@ -130,6 +136,7 @@ KIND = GraderKind(
     text_fields=frozenset({"choices", "target_delimiter"}),
     reasons=(Reason.CORRECT, Reason.DIFFERENT),
     choices=choices_of,
+    in_digest=in_digest,
     references=right_answers,
     wrong_answers=wrong_answers,
 )

@@ -166,7 +166,7 @@ class CaseReader:
         counted = _counted(_flat(values, inputs, self.case_keys | self.rule_names), self.null_keys)
         rules = self._case_rules(row, case_id, own)
         if self.checks is None or self.turns is None:
-            sha256 = _digest(self.kind.name, counted)
+            sha256 = _digest(self.kind.name, {**self.kind.in_digest(of_suite), **counted})
         else:
             from pytest_llmbench.suites.check_loading import digest
 

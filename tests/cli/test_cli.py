@@ -221,7 +221,7 @@ def test_validate_lists_the_faults_of_all_suites(folder: Path, capsys: pytest.Ca
     assert output(capsys) == [
         'cases/a.yaml:4: case id "a" occurs twice, first at line 4; ids must be unique. [error]',
         'cases/deep/b.yml:2: there is no grader "exakt"; did you mean "exact"? Known are: exact, contains, regex, json, '
-        "yes_no, key_points, sql, or a function of yours as package.module:function. [error]",
+        "yes_no, choices, key_points, sql, or a function of yours as package.module:function. [error]",
         'cases/twin.yaml:1: the suite name "good" is already used by cases/good.yaml; rename one of them. [error]',
         "4 suites, 2 cases: 3 errors, no warnings, no hints",
     ]

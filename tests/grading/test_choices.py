@@ -88,6 +88,21 @@ def test_a_case_that_cannot_be_right_is_a_fault(fields: dict[str, Any], message:
     assert caught.value.message == message
 
 
+@pytest.mark.parametrize("field", ["choice_norm: bytes", "target_delimiter: ''", "choices: [a, c]"])
+def test_another_measure_makes_other_cases(field: str, tmp_path: Path) -> None:
+    """With another norm, delimiter or other choices of the suite a case has another digest, and is not compared."""
+    text = "suite: s\ngrader: choices\nprompt: {completion: '{{ q }}'}\ncases: [{id: a, q: Q, expected: a}]\n"
+    path = tmp_path / "s.yaml"
+    digests = set()
+    for line in ("choices: [a, b]", f"choices: [a, b]\n{field}" if "choices" not in field else field):
+        path.write_text(f"{text}{line}\n", encoding="utf-8")
+        loaded = load_suite(path)
+        assert loaded is not None
+        digests.add(loaded.suite.cases[0].sha256)
+
+    assert len(digests) == 2
+
+
 def test_choices_are_texts_whatever_they_look_like(tmp_path: Path) -> None:
     """In YAML, `no` and numbers are words among choices."""
     path = tmp_path / "s.yaml"

@@ -9,7 +9,7 @@ from pytest_llmbench.errors import SuiteFault
 from pytest_llmbench.grading.registry import BUILT_IN, grader_kind
 from pytest_llmbench.values import Grade, Json, Reason
 
-NAMES = ["contains", "exact", "json", "key_points", "regex", "sql", "yes_no"]
+NAMES = ["choices", "contains", "exact", "json", "key_points", "regex", "sql", "yes_no"]
 
 
 def graded(*, passed: bool, **parts: Json) -> Grade:

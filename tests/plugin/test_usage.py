@@ -271,7 +271,7 @@ BROKEN = {
     "an unknown grader": (
         SUITE.replace("exact", "exakt").encode(),
         'cases/capitals.yaml:2: there is no grader "exakt"; did you mean "exact"? Known are: exact, contains, regex, '
-        "json, yes_no, key_points, sql, or a function of yours as package.module:function.",
+        "json, yes_no, choices, key_points, sql, or a function of yours as package.module:function.",
     ),
     "a missing data file": (
         f"{SUITE}data: rows.csv\n".encode(),

@@ -266,7 +266,7 @@ FAULTS = {
     "unknown grader": (
         SUITE.replace("exact", "exakt"),
         'suite.yaml:2: there is no grader "exakt"; did you mean "exact"? Known are: exact, contains, regex, json, yes_no, '
-        "key_points, sql, or a function of yours as package.module:function.",
+        "choices, key_points, sql, or a function of yours as package.module:function.",
     ),
     "bad suite name": (
         SUITE.replace("suite: capitals", "suite: my suite"),
