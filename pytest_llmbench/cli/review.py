@@ -24,6 +24,7 @@ from pytest_llmbench.cli.output import print_lines
 from pytest_llmbench.report.safe_text import clipped, visible
 from pytest_llmbench.report.transcript import answer_text
 from pytest_llmbench.results.annotations import Drawn, Mark, add_annotation, annotation_on, answer_key, read_annotations
+from pytest_llmbench.results.checks import has_split_votes
 from pytest_llmbench.results.criteria import Criterion, check_names, criteria
 from pytest_llmbench.results.records import Record, Run, Sample
 from pytest_llmbench.results.run_file import read_run
@@ -147,7 +148,7 @@ def _position(seed: int, key: str) -> float:
 def _informs(record: Record, sample: Sample, outcomes: dict[tuple[str, str], set[Outcome]]) -> float:
     is_split = len(outcomes[record.suite, record.case]) > 1
     score = sample.score or 0.0
-    return is_split + (sample.parts.get("split") is True) + 2 * min(score, 1 - score)
+    return is_split + has_split_votes(sample.parts) + 2 * min(score, 1 - score)
 
 
 def _in_blocks(by_promise: Sequence[str], by_chance: Sequence[str]) -> Iterator[tuple[str, Drawn]]:

@@ -71,6 +71,15 @@ def _part(entry: Mapping[str, Json]) -> CheckPart:
     )
 
 
+def has_split_votes(parts: Mapping[str, Json]) -> bool:
+    """Tell whether the votes of a judge disagree, on the answer or on one of its checks."""
+    return parts.get("split") is True or any(map(_is_split, check_parts(parts)))
+
+
+def _is_split(check: CheckPart) -> bool:
+    return check.parts.get("split") is True or any(map(_is_split, check.inner))
+
+
 def deciding_parts(parts: Mapping[str, Json]) -> Mapping[str, Json]:
     """Give the details of the first check that failed and has some; those of the grade itself without checks."""
     checks = check_parts(parts)

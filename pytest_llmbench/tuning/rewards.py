@@ -277,6 +277,12 @@ def _check_kind(name: str) -> None:
 
 def _refuse_judge(loaded: LoadedSuite) -> None:
     """Refuse a suite that asks for a judge: its reward would be a second model's opinion, at the speed of training."""
+    need = loaded.kind.needs_judge(loaded.suite)
+    if need is not None:
+        raise UsageFault(
+            f"{loaded.suite.path} cannot be graded without a judge model, whose opinion cannot be a reward; leave the "
+            f'suite out, or take out what needs one: case "{need.case}": {need.message}'
+        )
     rules = loaded.suite.rules
     if "judge" in getattr(rules, "model_fields_set", ()) and getattr(rules, "judge", None) is not None:
         raise UsageFault(

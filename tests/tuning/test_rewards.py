@@ -273,6 +273,12 @@ def test_the_functions_of_the_module_read_the_environment(tmp_path: Path, monkey
             None,
             "asks for a judge model, whose opinion cannot be a reward; set `judge: false`",
         ),
+        (
+            "suite: j\nsplit: {train: 0.5}\nprompt: {completion: p}\nchecks: [{rubric: Names the price of it.}]\n"
+            "cases: [{id: a}]",
+            None,
+            "cannot be graded without a judge model, whose opinion cannot be a reward; leave the suite out",
+        ),
         (SUITE.replace("split: {train: 0.5}\n", "").replace(", split: train", "").replace(", split: held-out", ""),
          None, "has no `split`, so no model may be trained on it"),
     ],

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pytest_llmbench.grading import function, yes_no
 from pytest_llmbench.grading.answer_text import clip
@@ -48,6 +48,13 @@ class KeyPointsValue(KeyPointsCase):
     """An explanation that makes its points, with the score from which it passes."""
 
     threshold: Share = KeyPointsSuite.model_fields["threshold"].default
+
+    @model_validator(mode="after")
+    def _patterns_decide(self) -> Self:
+        name = next((entry.name for entry in (*self.points, *self.forbid) if not entry.any), None)
+        if name is not None:
+            raise ValueError(f'"{name}" has no patterns, by which this check decides; write `any`, or a rubric')
+        return self
 
 
 class KeyPointsFields(PathFields):

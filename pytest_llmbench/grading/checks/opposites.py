@@ -75,7 +75,7 @@ def _words(one: Any, other: Any) -> bool:
 
 def _tools(one: Any, other: Any) -> bool:
     calls = [_needs_call(fields) for fields in (one, other)]
-    bans = [fields.tools.mode is Mode.NONE and not fields.tools.calls for fields in (one, other)]
+    bans = [fields.tools.mode == Mode.NONE and not fields.tools.calls for fields in (one, other)]
     return (calls[0] and bans[1]) or (calls[1] and bans[0])
 
 

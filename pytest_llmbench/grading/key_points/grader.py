@@ -15,13 +15,14 @@ graded; all patterns of a case together have 1 s for an answer.
 
 from pathlib import Path
 
+from pytest_llmbench.errors import LlmbenchError
 from pytest_llmbench.grading.answer_text import graded_unless_void
-from pytest_llmbench.grading.base import Grader, GraderKind, rules_of
+from pytest_llmbench.grading.base import Finding, Grader, GraderKind, Severity, rules_of
 from pytest_llmbench.grading.key_points.claims import Claim
 from pytest_llmbench.grading.key_points.judged import judge_grader
 from pytest_llmbench.grading.key_points.marks import PatternMarks, mark
 from pytest_llmbench.grading.key_points.rubric import KeyPointsCase, KeyPointsSuite, Rubric
-from pytest_llmbench.grading.key_points.self_tests import check
+from pytest_llmbench.grading.key_points.self_tests import check, only_judged
 from pytest_llmbench.values import Answer, Case, Grade, Json, Reason, Suite
 
 
@@ -36,6 +37,9 @@ def build(suite: Suite, root: Path) -> Grader:
     rubrics = {case.id: Rubric.of(case, threshold) for case in suite.cases}
 
     def grade(case: Case, answer: Answer) -> Grade:
+        name = rubrics[case.id].without_patterns
+        if name is not None:
+            raise LlmbenchError(f"{only_judged(name)}; name one with --llm-judge NAME, or write `any`")
         return _grade(mark(rubrics[case.id], answer.text))
 
     return graded_unless_void(grade)
@@ -81,6 +85,16 @@ def expected_text(case: Case) -> str:
     return "\n".join([f"Points: {points}", *rules.references[:1]])
 
 
+def needs_judge(suite: Suite) -> Finding | None:
+    """Explain that a suite with a point without patterns needs a judge."""
+    for case in suite.cases:
+        name = Rubric.of(case, 1).without_patterns
+        if name is not None:
+            message = f"{only_judged(name)}, and none is named; add --llm-judge NAME, or write `any`."
+            return Finding(severity=Severity.ERROR, message=message, case=case.id)
+    return None
+
+
 def references(case: Case) -> tuple[str, ...]:
     """Give the right explanations."""
     return rules_of(case, KeyPointsCase).references
@@ -96,5 +110,6 @@ KIND = GraderKind(
     version=2,
     reasons=(Reason.CORRECT, Reason.MISSING_POINTS, Reason.FORBIDDEN_CLAIM, Reason.PADDING),
     judge_grader=judge_grader,
+    needs_judge=needs_judge,
     references=references,
 )

@@ -20,10 +20,13 @@ WORDS_OF_REFERENCE = 2.5
 
 
 class ForbiddenFields(Strict):
-    """A claim that makes an answer wrong: alternatives, each a regular expression over whole words."""
+    """A claim that makes an answer wrong: alternatives, each a regular expression over whole words.
+
+    Without alternatives only a judge model can look for it, by its name.
+    """
 
     name: Text
-    any: tuple[str, ...] = Field(min_length=1)
+    any: tuple[str, ...] = Field(default=(), min_length=1)
 
 
 class PointFields(ForbiddenFields):
@@ -91,6 +94,12 @@ class Rubric:
     forbidden: tuple[Phrases, ...]
     limit: int
     threshold: float
+
+    @property
+    def without_patterns(self) -> str | None:
+        """Name the first point, or forbidden claim, that only a judge can look for; None if there is none."""
+        every = (*(point.phrases for point in self.points), *self.forbidden)
+        return next((phrases.name for phrases in every if not phrases.patterns), None)
 
     @classmethod
     def of(cls, case: Case, threshold: float) -> Self:

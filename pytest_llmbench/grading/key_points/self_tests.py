@@ -26,22 +26,31 @@ STRANGERS = 20
 def check(suite: Suite, root: Path, *, is_thorough: bool) -> tuple[Finding, ...]:
     """Find points that stand in their own prompt; if thorough, also try each rubric on known answers."""
     del root
-    threshold = rules_of(suite, KeyPointsSuite).threshold
+    rules = rules_of(suite, KeyPointsSuite)
+    threshold = rules.threshold
     findings: list[Finding] = []
     if is_thorough and threshold <= FORBIDDEN_CAP:
         message = f"a threshold of {threshold:g} passes answers with a forbidden claim; set it over {FORBIDDEN_CAP:g}."
         findings.append(Finding(severity=Severity.WARNING, message=message))
     for place, case in enumerate(suite.cases):
         rubric = Rubric.of(case, threshold)
+        name = rubric.without_patterns
+        if name is not None and rules.judge is None:
+            findings.append(_finding(case, f"{only_judged(name)}, and the suite has `judge: false`; write `any`."))
         others = [other for other in (*suite.cases[place + 1 :], *suite.cases[:place]) if _is_other(case, other)]
         try:
             for message in _echoes(case, rubric):
                 findings.append(_finding(case, message, Severity.ERROR if is_thorough else Severity.WARNING))
-            if is_thorough:
+            if is_thorough and name is None:
                 findings.extend(_tried(case, rubric, others[:STRANGERS]))
         except TimeoutError as fault:
             findings.append(_finding(case, f"{fault}."))
     return tuple(findings)
+
+
+def only_judged(name: str) -> str:
+    """Explain that a point or a forbidden claim has no patterns."""
+    return f'"{name}" has no patterns (`any`), so only a judge model can look for it'
 
 
 def _echoes(case: Case, rubric: Rubric) -> Iterator[str]:

@@ -78,6 +78,10 @@ def test_a_reference_may_be_a_template(load: Load) -> None:
         ("{rubric: {criterion: a, grades: {met: 1, Met: 0}}}", "two of the grades are the same word"),
         ("{rubric: {criterion: a, grades: {met: 2, not_met: 0}}}", "must be at most 1"),
         (
+            "{key_points: {points: [{name: money}]}}",
+            '"money" has no patterns, by which this check decides; write `any`',
+        ),
+        (
             "{rubric: {criterion: a, examples: [{answer: b, verdict: part}]}}",
             'the verdict "part" of an example is no grade; write met or not_met',
         ),

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from pytest_llmbench.errors import LlmbenchError
 from pytest_llmbench.grading.base import JudgeGrader
 from pytest_llmbench.grading.registry import BUILT_IN
 from pytest_llmbench.values import Answer, AnswerError, Case, Grade, PromptStyle, Reason, Suite
@@ -277,6 +278,38 @@ def test_a_right_answer_with_such_words_is_judged_by_what_it_says(judge_grader_o
 def test_a_suite_may_keep_judges_out(suite_of: SuiteOf) -> None:
     """With `judge: false` nobody is asked."""
     assert KIND.judge_grader(suite_of("key_points", CASE, suite={"judge": False}), Path()) is None
+
+
+BY_NAME: dict[str, Any] = {"points": [{"name": "money sense"}, {"name": "bread sense", "any": ["bread"]}]}
+
+
+def test_a_point_without_patterns_is_looked_for_by_a_judge(suite_of: SuiteOf) -> None:
+    """By its name; what patterns find is not known then."""
+    suite = suite_of("key_points", BY_NAME, inputs={"joke": "?"})
+    judge_grader = KIND.judge_grader(suite, Path())
+    assert judge_grader is not None
+
+    grade = graded(judge_grader.grade(suite.cases[0], Answer(text=ANSWER), [Answer(text=reply())]))
+
+    assert (grade.score, grade.parts["patterns"]) == (1.0, None)
+    assert KIND.check(suite, Path(), is_thorough=True) == ()
+
+
+def test_without_a_judge_such_a_point_is_refused(suite_of: SuiteOf) -> None:
+    """Before anything is asked; with `judge: false` it is a fault of the suite."""
+    suite = suite_of("key_points", BY_NAME)
+    unjudged = suite_of("key_points", BY_NAME, suite={"judge": False})
+
+    need = KIND.needs_judge(suite)
+    (finding,) = KIND.check(unjudged, Path(), is_thorough=False)
+
+    assert need is not None
+    assert need.message.startswith('"money sense" has no patterns (`any`), so only a judge model can look for it')
+    assert "--llm-judge NAME" in need.message
+    assert finding.message.endswith("and the suite has `judge: false`; write `any`.")
+    assert KIND.needs_judge(suite_of("key_points", CASE)) is None
+    with pytest.raises(LlmbenchError, match="has no patterns"):
+        KIND.build(suite, Path())(suite.cases[0], Answer(text=ANSWER))
 
 
 @pytest.mark.parametrize(
