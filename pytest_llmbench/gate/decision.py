@@ -121,7 +121,7 @@ def untrusted_suites(runs: Sequence[Run], settings: GateSettings) -> dict[str, s
     """Give the suites of the last run that are advice only, by their own key or for their grader, and why.
 
     A `trust:` that the first of two runs did not have, or had with other numbers, lets off nothing until that is
-    allowed: it would switch the gate off unseen.
+    allowed: it would switch the gate off unseen.  So would a rubric that a suite of the first run has only since.
     """
     records = [record for run in runs for record in run.records]
     suites = runs[-1].facts.suites
@@ -129,10 +129,18 @@ def untrusted_suites(runs: Sequence[Run], settings: GateSettings) -> dict[str, s
         suites = tuple(_with_trust_of(suite_info(runs[0].facts, suite.suite), suite) for suite in suites)
     advice = {suite.suite: "its file has `gate: advice`" for suite in suites if suite.gate is GateKind.ADVICE}
     judged = uncalibrated_suites(records, suites, settings.people)
+    if len(runs) > 1 and Kind.GATE not in settings.allowed:
+        judged = {suite: why for suite, why in judged.items() if not _is_newly_judged(suite, suites, runs[0])}
     # `trust` is asked of each judged check of a suite, and else of its grader as a whole
     others = [suite for suite in suites if suite.suite not in judged]
     uncalibrated = {suite: why for suite, why in judged.items() if why is not None}
     return {**untrusted_graders(records, others, settings.people), **uncalibrated, **advice}
+
+
+def _is_newly_judged(suite: str, suites: Sequence[SuiteInfo], first: Run) -> bool:
+    """Tell whether the first run has a suite, and no check in it that a judge decides."""
+    own = [record for record in first.records if record.suite == suite]
+    return bool(own) and suite not in uncalibrated_suites(own, suites, ())
 
 
 def _with_trust_of(old: SuiteInfo | None, new: SuiteInfo) -> SuiteInfo:

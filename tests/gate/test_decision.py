@@ -335,6 +335,23 @@ def test_a_rubric_without_verdicts_of_people_is_advice_only_without_trust_too() 
     assert gate.verdict is Verdict.INCONCLUSIVE
 
 
+def test_a_rubric_that_was_added_since_switches_no_gate_off() -> None:
+    """Cases that the baseline has without one are compared as before."""
+    parts = {"checks": [{"name": "tone", "kind": "rubric", "passed": True}], "judge": "gpt"}
+    old, new = two_runs(10, 60, 200)
+    new = [replace(new[0], samples=tuple(replace(s, parts=parts) for s in new[0].samples)), *new[1:]]
+    facts = SuiteInfo(suite="s", sha256="", grader="checks", grader_version=1, path="")
+    checks = [replace(one, grader="checks") for one in new]
+    candidate = replace(run(checks), facts=replace(run(checks).facts, suites=(facts,)))
+    base = run([replace(one, grader="checks") for one in old])
+
+    gate = decide(join(base, candidate), GateSettings())
+    allowed = decide(join(base, candidate, [Kind.GATE]), GateSettings(allowed=frozenset({Kind.GATE})))
+
+    assert (only(gate).why_advice_only, gate.verdict) == (None, Verdict.WORSE)
+    assert only(allowed).why_advice_only is not None
+
+
 def test_advice_takes_no_share_of_the_alarms_of_others() -> None:
     """A loss that alone is shown stays shown, however many suites stand beside it as advice."""
     old, new = two_runs(0, 6, 60, "sums")

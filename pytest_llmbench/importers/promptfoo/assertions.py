@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from pytest_llmbench.importers.base import NotMapped, Place
 from pytest_llmbench.importers.promptfoo.expressions import NoCondition, check_of
+from pytest_llmbench.importers.promptfoo.model_graded import KEYS_OF_GRADING, MODEL_GRADED
 from pytest_llmbench.importers.promptfoo.patterns import translated
 from pytest_llmbench.importers.promptfoo.python_code import PYTHON, PythonCode
 from pytest_llmbench.importers.promptfoo.templates import Template, javascript_number
@@ -163,6 +164,8 @@ def checks_of(assertion: Assertion) -> dict[str, Any]:
     """
     kind = assertion.type
     unknown = next((key for key in assertion.value.keys if key not in _KEYS and kind != "assert-set"), None)
+    if unknown in KEYS_OF_GRADING and kind.removeprefix("not-") in MODEL_GRADED:
+        assertion.fail(f"its `{unknown}` is not mapped; take it out, the judge is that of --llm-judge")
     if unknown is not None:
         assertion.fail(f"its `{unknown}` is not mapped; take it out")
     if assertion.value.get("config") is not None and kind not in _PYTHON:
@@ -198,6 +201,9 @@ def _plain_check(kind: str, assertion: Assertion) -> Mapping[str, Any]:
     name = kind.removeprefix("not-")
     if kind in _PYTHON:
         return _python(assertion, is_inverse=is_inverse)
+    if name in MODEL_GRADED:
+        check = _judged(name, assertion)
+        return {"not": check} if is_inverse else check
     if name not in _MADE:
         why = _ELSEWHERE.get(name)
         if why is None:
@@ -216,6 +222,16 @@ def _plain_check(kind: str, assertion: Assertion) -> Mapping[str, Any]:
         readable = {"not": {"json": {}, **own}}
         return readable if not asked else {"any": [readable, {"not": check}]}
     return {"not": check}
+
+
+def _judged(name: str, assertion: Assertion) -> Mapping[str, Any]:
+    if assertion.threshold is not None:
+        assertion.fail(
+            "its threshold is of a number, and a rubric has words; take it out, or write the rubric yourself"
+        )
+    if isinstance(assertion.content(), list):
+        assertion.fail("its value is a list; write an assertion for each criterion")
+    return MODEL_GRADED[name](assertion.text())
 
 
 def _equals(assertion: Assertion) -> Mapping[str, Any]:

@@ -23,6 +23,7 @@ from pytest_llmbench.importers.base import (
 )
 from pytest_llmbench.importers.promptfoo.assertions import Assertion, checks_of, weight_of
 from pytest_llmbench.importers.promptfoo.called import VARIABLES
+from pytest_llmbench.importers.promptfoo.model_graded import MODEL_GRADED, grading_note
 from pytest_llmbench.importers.promptfoo.prompts import PromptSource, read_prompts
 from pytest_llmbench.importers.promptfoo.providers import models_file, secrets_below
 from pytest_llmbench.importers.promptfoo.python_code import PythonCode
@@ -244,6 +245,10 @@ class _Config:
         return _named_apart(checks, checks), why
 
     def _check(self, assertion: Assertion) -> dict[str, Any]:
+        if assertion.type.removeprefix("not-") in MODEL_GRADED:
+            check = checks_of(assertion)
+            self._note(grading_note(assertion.type))
+            return check
         if assertion.type != "assert-set":
             return checks_of(assertion)
         inner: list[dict[str, Any]] = []
@@ -257,7 +262,7 @@ class _Config:
                 inner.append(one_check)
         if not inner:
             assertion.fail("nothing in it counts; give an assertion a weight")
-        check: dict[str, Any] = {"all": _named_apart(inner, inner)}
+        check = {"all": _named_apart(inner, inner)}
         if assertion.threshold is not None:
             check["pass_score"] = _share(assertion.threshold, assertion.place, "a set")
         weight = weight_of(assertion)
