@@ -2,8 +2,9 @@
 
     python benchmarks/graders.py [--rounds N] [--cases N]
 
-Half of the answers are right in their first reading, half are wrong in every one.  Prints wall and CPU seconds of the
-whole pytest command, medians of rounds in turn, and whether the records of both sides are equal.
+Nearly all answers are wrong, in two ways of writing, so that each is read in every dialect: the dearest case there is.
+Prints wall and CPU seconds of the whole pytest command, medians of rounds in turn, and whether the records of both
+sides are equal.
 """
 
 import argparse
