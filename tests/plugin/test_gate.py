@@ -33,13 +33,13 @@ def answers(*, wrong: Collection[int] = (), missing: Collection[int] = (), slow:
 
 
 @pytest.fixture(scope="module")
-def bases() -> dict[int, str]:
-    """Keep the incumbent's run by the number of cases: it is the same in every project."""
+def bases() -> dict[int | str, str]:
+    """Keep the incumbent's run by the number of cases, or by what makes it another: it is the same in every project."""
     return {}
 
 
 @pytest.fixture
-def gated(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, bases: dict[int, str]) -> GateProject:
+def gated(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, bases: dict[int | str, str]) -> GateProject:
     """Make a project of one suite of 100 cases and models of these names: `gated(new={"wrong": [1]})`; base is there."""
     monkeypatch.setenv("COLUMNS", "1000")  # no line is folded, however long the path of the run
 
@@ -88,12 +88,10 @@ def gate_lines(result: pytest.RunResult) -> list[str]:
     ("new", "cases", "verdict", "status"),
     [
         ({"wrong": range(10)}, 100, "no worse", 0),
-        ({}, 100, "better", 0),
         ({"wrong": range(40)}, 100, "worse", 1),
         ({"wrong": range(10)}, 20, "too few cases", 8),
-        ({"wrong": range(10), "missing": range(50, 60)}, 100, "inconclusive", 8),
     ],
-    ids=["no worse", "better", "worse", "too few cases", "inconclusive"],
+    ids=["no worse", "worse", "too few cases"],
 )
 def test_the_gate_s_verdict_is_the_exit_status(
     gated: GateProject, new: Mapping[str, Any], cases: int, verdict: str, status: int
@@ -174,17 +172,16 @@ def test_an_error_fails_a_run_without_a_gate(gated: GateProject) -> None:
     assert result.ret == 1
 
 
-@pytest.mark.parametrize("cases", [100, 20])
-def test_a_failed_ordinary_test_is_exit_1_whatever_the_gate_says(gated: GateProject, cases: int) -> None:
-    """The verdict is told all the same: no worse with 100 cases, too few with 20."""
-    pytester = gated(cases=cases, new={"wrong": range(10), "missing": [15]})
+def test_a_failed_ordinary_test_is_exit_1_whatever_the_gate_says(gated: GateProject) -> None:
+    """The verdict is told all the same."""
+    pytester = gated(cases=20, new={"wrong": range(10), "missing": [15]})
     path = pytester.makepyfile("def test_ordinary():\n    assert not 'broken'\n")
 
     result = run_new(pytester, str(path))
 
     assert result.ret == 1
-    result.assert_outcomes(passed=cases - 11, failed=1, errors=1)
-    assert gate_lines(result)[-1] == ("verdict: no worse" if cases == 100 else "verdict: too few cases")
+    result.assert_outcomes(passed=9, failed=1, errors=1)
+    assert gate_lines(result)[-1] == "verdict: too few cases"
 
 
 def test_an_error_of_a_fixture_is_no_unknown_answer(gated: GateProject) -> None:
@@ -234,9 +231,9 @@ def test_in_a_python_test_the_failed_grade_alone_is_forgiven(gated: GateProject)
 # -- runs that are not whole
 
 
-def test_a_run_stopped_by_x_is_not_judged_as_if_whole(gated: GateProject) -> None:
-    """-x stops at an ERROR; what was answered until then says nothing about the rest: inconclusive, exit 8."""
-    pytester = gated(new={"missing": [70]})
+def test_a_run_stopped_by_x_is_not_judged_as_if_whole(gated: GateProject, capsys: pytest.CaptureFixture[str]) -> None:
+    """-x stops at an ERROR; what was answered says nothing about the rest: exit 8, in the run and by its file."""
+    pytester = gated(cases=20, new={"missing": [15]})
 
     result = run_new(pytester, "-x", "--benchmark-json=new.json")
 
@@ -249,6 +246,11 @@ def test_a_run_stopped_by_x_is_not_judged_as_if_whole(gated: GateProject) -> Non
     assert gate["not_judged"] == "the run ended before its time (stopping after 1 failures)"
     assert "suites" not in gate
     assert block(pytester.path / "new.json")["stopped"] == gate["not_judged"]
+    capsys.readouterr()
+    assert main(["compare", "base.json", "new.json"]) == 8
+    told = capsys.readouterr().out
+    assert "the candidate ended early: the run ended before its time (stopping after 1 failures)" in told
+    assert told.splitlines()[-1] == "verdict: inconclusive"
 
 
 def test_a_model_that_answers_nothing_is_exit_1_and_so_are_its_files(
@@ -290,50 +292,13 @@ def test_a_refused_key_is_exit_1(gated: GateProject, openai_server: Any, capsys:
     assert main(["compare", "base.json", "new.json"]) == 1
 
 
-@pytest.mark.parametrize(
-    ("new", "options", "status"),
-    [
-        ({"missing": [50, 51, 52]}, (), 8),
-        ({"missing": [50, 51, 52]}, ("--llm-max-errors=0.05",), 0),
-        ({"missing": [50]}, ("--llm-max-errors=0",), 0),
-        ({"missing": [50, 51, 52], "wrong": range(60)}, (), 1),
-    ],
-    ids=["too many", "tolerated", "one", "a loss all the same"],
-)
-def test_more_errors_than_tolerated_leave_the_gate_undecided(
-    gated: GateProject, new: Mapping[str, Any], options: tuple[str, ...], status: int
-) -> None:
-    """Three of a hundred cases without an answer take a pass; a loss shown whatever they are stays one."""
-    pytester = gated(new=new)
+def test_more_errors_than_usual_are_tolerated_on_request(gated: GateProject) -> None:
+    """Three of a hundred cases without an answer take a pass, unless as many are expected."""
+    pytester = gated(new={"missing": [50, 51, 52]})
 
-    result = run_new(pytester, "--llm-margin=15", *options)
+    result = run_new(pytester, "--llm-margin=15", "--llm-max-errors=0.05")
 
-    assert result.ret == status
-
-
-def test_errors_in_cases_that_are_new_count_too(gated: GateProject) -> None:
-    """Sixty new cases that all ERROR are compared with nothing, and still leave the gate undecided."""
-    pytester = gated(new={"wrong": range(10)})
-    suite = pytester.path / "cases" / "sums.yaml"
-    new_cases = (f'  - {{id: c{i}, question: "{i}?", expected: "{i}"}}\n' for i in range(100, 160))
-    suite.write_text(suite.read_text() + "".join(new_cases))
-
-    result = run_new(pytester)
-
-    assert result.ret == 8
-    assert any("60 of 160 cases have an error, more than 0.02 of the suite" in line for line in gate_lines(result))
-
-
-def test_two_files_get_the_verdict_that_the_run_got(gated: GateProject, capsys: pytest.CaptureFixture[str]) -> None:
-    """A run that was stopped is no better judged by its file: what it answered says nothing about the rest."""
-    pytester = gated(new={"missing": [70]})
-    run_new(pytester, "-x", "--benchmark-json=new.json", "--llm-margin=15")
-    capsys.readouterr()
-
-    assert main(["compare", "base.json", "new.json", "--margin", "15"]) == 8
-    told = capsys.readouterr().out
-    assert "the candidate ended early: the run ended before its time (stopping after 1 failures)" in told
-    assert told.splitlines()[-1] == "verdict: inconclusive"
+    assert result.ret == 0
 
 
 def test_x_at_the_last_case_has_stopped_nothing(gated: GateProject) -> None:
@@ -383,7 +348,7 @@ def test_a_gated_run_without_any_case_is_undecided(gated: GateProject) -> None:
 @pytest.mark.parametrize("option", ["--collect-only", "--setup-plan"])
 def test_what_runs_no_case_is_not_gated(gated: GateProject, option: str) -> None:
     """Looking at what would run exits 0 and has no verdict."""
-    result = run_new(gated(new={}), option)
+    result = run_new(gated(cases=20, new={}), option)
 
     assert result.ret == 0
     result.stdout.no_fnmatch_line("*verdict*")
@@ -414,14 +379,7 @@ def test_pytest_s_own_exit_status_goes_first(gated: GateProject) -> None:
 
 
 PAIRS: Mapping[str, tuple[Mapping[str, Any], tuple[str, ...]]] = {
-    "equal": ({"wrong": range(10)}, ()),
-    "better": ({}, ()),
-    "real drop": ({"wrong": range(14)}, ("--llm-margin=15",)),
-    "worse": ({"wrong": range(30)}, ()),
-    "errors": ({"wrong": range(10), "missing": range(40, 50)}, ()),
     "slower": ({"wrong": range(10), "slow": 1.6}, ("--llm-latency-margin=1.25",)),
-    "as fast": ({"wrong": range(10)}, ("--llm-latency-margin=1.25",)),
-    "more samples": ({"wrong": range(10)}, ("--llm-samples=2",)),
     "more samples allowed": ({"wrong": range(10)}, ("--llm-samples=2", "--llm-allow-different=samples")),
 }
 
@@ -499,7 +457,6 @@ def test_xdist_gives_the_same_verdicts(gated: GateProject) -> None:
 @pytest.mark.parametrize(
     ("floors", "status", "line"),
     [
-        (["0.9"], 0, "sums  no worse      minimum score 90.0% reached: 90.0% on 100 cases (errors count as wrong)"),
         (["0.91"], 1, "sums  worse         minimum score 91.0% missed: 90.0% on 100 cases (errors count as wrong)"),
         (["0.99", "sums=0.5"], 0, "sums  no worse      minimum score 50.0% reached: 90.0% on 100 cases *"),
     ],
@@ -516,30 +473,6 @@ def test_a_minimum_score_is_a_gate_of_its_own(gated: GateProject, floors: list[s
     gate = block(pytester.path / "run.json")["gate"]
     (found,) = gate["min_scores"]
     assert (found["score"], found["reached"], gate["baselines"]) == (0.9, not status, [])
-
-
-def test_errors_count_as_wrong_for_a_minimum_score(gated: GateProject) -> None:
-    """90 right of 100, the other ten without an answer: 90%, which misses 0.95, and reaches 0.9 though they are ERRORs."""
-    pytester = gated(new={"missing": range(10)})
-
-    reached, missed = (
-        pytester.runpytest("--llm-model", "new", f"--llm-min-score={floor}", *FAST, "cases") for floor in (0.9, 0.95)
-    )
-
-    assert (reached.ret, missed.ret) == (0, 1)
-
-
-def test_a_missed_minimum_score_outweighs_a_passing_baseline(gated: GateProject) -> None:
-    """No worse than the baseline and still below what is needed is worse."""
-    result = run_new(gated(new={"wrong": range(10)}), "--llm-min-score=0.95")
-
-    assert result.ret == 1
-    assert [line.split("  ")[0] for line in gate_lines(result) if not line.startswith("  ")] == [
-        "sums",
-        "latency",
-        "sums",
-        "verdict: worse",
-    ]
 
 
 # -- baselines
@@ -637,43 +570,31 @@ PLAIN = {"benchmarks": [], "datetime": "2026-01-01"}
     ],
     ids=["missing", "cut off", "plain", "newer", "empty"],
 )
-@pytest.mark.parametrize(
-    "options", [pytest.param((), id="serial"), pytest.param(("-n", "1"), id="xdist", marks=pytest.mark.slow)]
-)
 def test_a_baseline_that_cannot_be_used_ends_the_run_before_it_begins(
-    gated: GateProject, content: Mapping[str, Any] | str | None, message: str, options: tuple[str, ...]
+    gated: GateProject, content: Mapping[str, Any] | str | None, message: str
 ) -> None:
     """Exit 4 with a sentence, and nothing is asked."""
-    pytester = gated(new={})
+    pytester = gated(cases=20, new={})
     if content is not None:
         (pytester.path / "new.json").write_text(content if isinstance(content, str) else json.dumps(content))
 
-    result = pytester.runpytest("--llm-model", "new", "--llm-baseline=new.json", *FAST, *options, "cases")
+    result = pytester.runpytest("--llm-model", "new", "--llm-baseline=new.json", *FAST, "cases")
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"ERROR: {message}"])
     result.stdout.no_fnmatch_line("*passed*")
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (('"suite": "sums"', '"suite": "other"'), "base.json shares no case with this run; it has the suites: other."),
-        (
-            ('"case_sha256": "', '"case_sha256": "0'),
-            "base.json shares no case with this run: 100 were changed since (their digests differ). Run the baseline's model "
-            "again on the present suites.",
-        ),
-    ],
-)
 @pytest.mark.slow
-def test_a_baseline_that_shares_no_case_ends_the_run_before_it_begins(
-    gated: GateProject, change: tuple[str, str], message: str
-) -> None:
+def test_a_baseline_that_shares_no_case_ends_the_run_before_it_begins(gated: GateProject) -> None:
     """Exit 4 with what the baseline has, before any model is called; with -n, where workers find out, it is the same."""
-    pytester = gated(new={})
+    message = (
+        "base.json shares no case with this run: 20 were changed since (their digests differ). Run the baseline's model "
+        "again on the present suites."
+    )
+    pytester = gated(cases=20, new={})
     path = pytester.path / "base.json"
-    path.write_text(path.read_text().replace(*change))
+    path.write_text(path.read_text().replace('"case_sha256": "', '"case_sha256": "0'))
 
     serial = run_new(pytester)
     parallel = run_new(pytester, "-n", "2", "--benchmark-json=new.json")
@@ -698,8 +619,6 @@ def test_a_baseline_that_shares_no_case_ends_the_run_before_it_begins(
             ["--llm-margin=0"],
             '--llm-margin needs points of score above 0 and below 100, not "0"; a loss of nothing at all cannot be shown*',
         ),
-        (["--llm-margin=-1"], '--llm-margin needs points of score above 0 and below 100, not "-1". The default is 5.'),
-        (["--llm-margin=101"], '--llm-margin needs points of score above 0 and below 100, not "101"*'),
         (["--llm-latency-margin=1"], '--llm-latency-margin needs a ratio above 1, such as 1.25, not "1".'),
         (["--llm-min-score=80"], '--llm-min-score needs a share from 0 to 1, as 0.8 or SUITE=0.8, not "80".'),
         (
@@ -829,14 +748,6 @@ def test_a_suite_whose_grader_nobody_trusts_is_advice_only(gated: GateProject) -
     assert main(["compare", "base.json", "new.json", "--allow-different=gate"]) == 8
 
 
-def test_trust_cannot_be_asked_for_unseen(gated: GateProject) -> None:
-    """A pull request that adds `trust:` to a suite does not make it advice only: its loss is exit 1 all the same."""
-    pytester = gated(new={"wrong": range(40)})
-    ask_for_trust(pytester)
-
-    assert run_new(pytester).ret == 1
-
-
 def test_a_grader_that_people_agree_with_gates(gated: GateProject) -> None:
     """With verdicts in the root directory the suite decides, in pytest and in `llmbench compare`."""
     pytester = gated(new={"wrong": range(40)})
@@ -854,7 +765,7 @@ def test_a_grader_that_people_agree_with_gates(gated: GateProject) -> None:
 
 def test_a_verdict_that_cannot_be_read_is_told(gated: GateProject) -> None:
     """A broken line of the file is left out, and each run that is gated says which."""
-    pytester = gated(new={"wrong": range(40)})
+    pytester = gated(cases=20, new={"wrong": range(10)})
     write_verdicts(pytester)
     path = pytester.path / "verdicts.jsonl"
     path.write_text("nonsense\n" + path.read_text())
@@ -874,54 +785,32 @@ def set_gate(pytester: pytest.Pytester, word: str) -> None:
     path.write_text(f"gate: {word}\n" + "".join(lines))
 
 
-SMOKE = {
-    "unchanged": ({"wrong": range(10)}, [], "no worse", 0),
-    "a case that passed fails": ({"wrong": range(11)}, ["c10 passed and now fails"], "worse", 1),
-    "an error": ({"wrong": range(10), "missing": [15]}, ["c15 has an error"], "worse", 1),
-}
-
-
-@pytest.mark.parametrize(("new", "breaches", "verdict", "status"), SMOKE.values(), ids=SMOKE)
-def test_in_a_smoke_suite_every_case_that_passed_must_pass(
-    gated: GateProject, new: Mapping[str, Any], breaches: list[str], verdict: str, status: int
-) -> None:
+def test_a_broken_rule_of_a_smoke_suite_is_named_with_q(gated: GateProject) -> None:
     """Twenty cases decide: nothing is statistical in it. -q names the cases that broke the rule, and no other detail."""
-    pytester = gated(cases=20, new=new)
+    pytester = gated(cases=20, new={"wrong": range(11)})
     set_gate(pytester, "smoke")
 
     result = run_new(pytester, "--benchmark-json=new.json", "-q")
 
-    assert result.ret == status
+    assert result.ret == 1
     lines = result.stdout.lines
     first = next(place for place, line in enumerate(lines) if "smoke: " in line)
-    assert lines[first + 1 : lines.index(f"verdict: {verdict}") - 1] == [f"  {breach}" for breach in breaches]
+    assert lines[first + 1 : lines.index("verdict: worse") - 1] == ["  c10 passed and now fails"]
     (suite,) = block(pytester.path / "new.json")["gate"]["suites"]
-    assert (suite["method"], suite["verdict"], suite["breaches"]) == ("smoke", verdict, breaches)
+    assert (suite["method"], suite["verdict"]) == ("smoke", "worse")
 
 
-@pytest.mark.parametrize(
-    ("edit", "breach"),
-    [
-        (lambda text: text.replace('question: "15?", expected: "15"', 'question: "15!", expected: "7"'),
-         "c15 was changed and fails"),
-        (lambda text: text.replace('id: c15, question: "15?", expected: "15"', 'id: c99, question: "?", expected: "7"'),
-         "c99 is new and fails"),
-        (lambda text: "".join(line for line in text.splitlines(keepends=True) if "id: c15," not in line),
-         "c15 is no longer in the suite"),
-    ],
-    ids=["changed", "new", "gone"],
-)  # fmt: skip
-def test_a_smoke_case_that_is_changed_new_or_gone(gated: GateProject, edit: Callable[[str], str], breach: str) -> None:
-    """What the baseline cannot vouch for must pass, and what it had must be there."""
+def test_a_smoke_case_that_is_gone_from_its_file(gated: GateProject) -> None:
+    """What the baseline had must be in the file."""
     pytester = gated(cases=20, new={"wrong": range(10)})
     set_gate(pytester, "smoke")
     path = pytester.path / "cases" / "sums.yaml"
-    path.write_text(edit(path.read_text()))
+    path.write_text("".join(line for line in path.read_text().splitlines(keepends=True) if "id: c15," not in line))
 
     result = run_new(pytester)
 
     assert result.ret == 1
-    assert f"  {breach}" in gate_lines(result)
+    assert "  c15 is no longer in the suite" in gate_lines(result)
 
 
 @pytest.mark.parametrize("option", ["--llm-limit=12", "-kc1"])
@@ -933,18 +822,15 @@ def test_a_smoke_case_that_was_not_selected_is_not_gone(gated: GateProject, opti
     assert run_new(pytester, option).ret == 0
 
 
-def test_advice_counts_for_nothing_but_cannot_be_switched_on_unseen(gated: GateProject) -> None:
-    """A weaker gate than the baseline's is inconclusive until it is allowed; as advice a loss does not count."""
-    pytester = gated(new={"wrong": range(40)})
+def test_advice_cannot_be_switched_on_unseen(gated: GateProject) -> None:
+    """A weaker gate than the baseline's is inconclusive until it is allowed."""
+    pytester = gated(cases=20, new={"wrong": range(20)})
     set_gate(pytester, "advice")
 
     unseen = run_new(pytester)
-    allowed = run_new(pytester, "--llm-allow-different=gate")
 
     assert unseen.ret == 8
     assert any("gate differs: `statistical` -> `advice`" in line for line in gate_lines(unseen))
-    assert allowed.ret == 8
-    assert any(line.startswith("sums     worse         (advice only) ") for line in gate_lines(allowed))
 
 
 def test_a_suite_that_cannot_pass_is_named_at_the_start(gated: GateProject) -> None:
@@ -965,7 +851,6 @@ def test_a_suite_that_cannot_pass_is_named_at_the_start(gated: GateProject) -> N
     ("options", "words"),
     [
         (["--llm-margin=0"], "needs points of score above 0"),
-        (["--llm-max-errors=2"], "--llm-max-errors needs a share from 0 to 1"),
         (["--llm-baseline=gone.json"], "gone.json: there is no such file"),
         (["--llm-min-score=other=0.5"], 'there is no suite "other"'),
     ],
@@ -1002,12 +887,17 @@ cases:
 
 
 @pytest.fixture
-def two_suites(gated: GateProject) -> pytest.Pytester:
+def two_suites(gated: GateProject, bases: dict[int | str, str]) -> pytest.Pytester:
     """Make the project with a smoke suite beside the other, in the baseline too; the candidate is as good."""
-    pytester = gated(new={})
+    pytester = gated(cases=20, new={})
+    set_gate(pytester, "smoke")
     (pytester.path / "cases" / "must.yaml").write_text(MUST)
-    made = pytester.runpytest("--llm-model", "base=new", "--llm-no-fail", "--benchmark-json=base.json", *FAST, "cases")
-    assert made.ret == 0
+    path = pytester.path / "base.json"
+    if MUST not in bases:
+        options = ("--llm-no-fail", "--benchmark-json=base.json", *FAST)
+        assert pytester.runpytest("--llm-model", "base=new", *options, "cases").ret == 0
+        bases[MUST] = path.read_text()
+    path.write_text(bases[MUST])
     return pytester
 
 
@@ -1015,15 +905,11 @@ def gone(path: Path) -> None:
     path.unlink()
 
 
-def renamed(path: Path) -> None:
-    path.write_text(MUST.replace("suite: must", "suite: other"))
-
-
 def no_suite(path: Path) -> None:
     path.write_text(MUST.replace("suite: must", "name: must"))
 
 
-@pytest.mark.parametrize("edit", [gone, renamed, no_suite])
+@pytest.mark.parametrize("edit", [gone, no_suite])
 def test_a_smoke_suite_that_is_gone_is_worse(
     two_suites: pytest.Pytester, edit: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -1061,9 +947,9 @@ def test_a_smoke_suite_outside_of_the_given_paths_is_not_gone(two_suites: pytest
     options = ("--llm-model", "new", "--llm-baseline=base.json", *FAST)
 
     assert two_suites.runpytest(*options, "cases/sums.yaml").ret == 0
-    assert two_suites.runpytest(*options, ".").ret == 1
 
 
+@pytest.mark.slow
 def test_a_smoke_suite_that_is_gone_is_worse_with_workers_too(two_suites: pytest.Pytester) -> None:
     """With -n workers find the suites, and the controller decides."""
     gone(two_suites.path / "cases" / "must.yaml")
@@ -1071,40 +957,14 @@ def test_a_smoke_suite_that_is_gone_is_worse_with_workers_too(two_suites: pytest
     assert run_new(two_suites, "-n1").ret == 1
 
 
-def test_a_smoke_suite_with_other_cases_only_is_worse(two_suites: pytest.Pytester) -> None:
-    """All its cases under new names: what the baseline had is gone, whatever the roles are called."""
-    path = two_suites.path / "cases" / "must.yaml"
-    path.write_text(
-        MUST.replace("id: c1", "id: c3").replace('"1', '"3').replace("id: c2", "id: c4").replace('"2', '"4')
-    )
-
-    result = run_new(two_suites)
-
-    assert result.ret == 1
-    assert "  c1 is no longer in the suite" in gate_lines(result)
-
-
-def test_a_suite_with_other_cases_only_cannot_be_weakened_unseen(two_suites: pytest.Pytester) -> None:
-    """`gate: advice` together with new names for all cases is inconclusive, as it is with the old ones."""
-    path = two_suites.path / "cases" / "must.yaml"
-    edited = MUST.replace("smoke", "advice").replace("id: c1", "id: c3").replace('"1', '"3')
-    path.write_text(edited.replace("id: c2", "id: c4").replace('"2', '"4'))
-
-    result = run_new(two_suites)
-
-    assert result.ret == 8
-    assert any(line.endswith(" cannot be compared without --llm-allow-different gate") for line in gate_lines(result))
-
-
-@pytest.mark.parametrize("options", [[], ["-q"]])
-def test_a_changed_prompt_is_inconclusive_and_names_what_allows_it(gated: GateProject, options: list[str]) -> None:
+def test_a_changed_prompt_is_inconclusive_and_names_what_allows_it(gated: GateProject) -> None:
     """Exit 8, also with -q, and with the option that the output names it is compared all the same."""
     pytester = gated(new={"wrong": range(10)})
     path = pytester.path / "cases" / "sums.yaml"
     path.write_text(path.read_text().replace("{{ question }}", "Sum: {{ question }}"))
 
-    result = run_new(pytester, *options)
-    allowed = run_new(pytester, *options, "--llm-allow-different=prompt")
+    result = run_new(pytester, "-q")
+    allowed = run_new(pytester, "-q", "--llm-allow-different=prompt")
 
     assert (result.ret, allowed.ret) == (8, 0)
     assert any("--llm-allow-different prompt" in line for line in gate_lines(result))
