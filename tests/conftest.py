@@ -266,7 +266,7 @@ class OpenAIServer:
 
         def behave(handler: BaseHTTPRequestHandler) -> None:
             has_come.set()
-            self.is_over.wait(30)
+            self.is_over.wait()
             handler.close_connection = True
 
         self.on(prompt, behave)

@@ -183,16 +183,20 @@ def test_shown_commands_are_understood(page: Path) -> None:
             parser.parse_args([word for word in words[1:] if not word.startswith("[")])
 
 
-@pytest.mark.parametrize("page", ALL_PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_shown_suites_fit_the_schema(page: Path) -> None:
-    """A suite that a page shows whole is one that an editor with the published schema would not underline."""
+@pytest.fixture(scope="module")
+def validator() -> jsonschema.Draft202012Validator:
     schema = json.loads((ROOT / "pytest_llmbench" / "suite.schema.json").read_text(encoding="utf-8"))
+    return jsonschema.Draft202012Validator(schema)
 
+
+@pytest.mark.parametrize("page", ALL_PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_shown_suites_fit_the_schema(page: Path, validator: jsonschema.Draft202012Validator) -> None:
+    """A suite that a page shows whole is one that an editor with the published schema would not underline."""
     for block in BLOCK.finditer(page.read_text(encoding="utf-8")):
         if block["kind"] == "yaml" and re.search(r"^suite:", block["text"], re.MULTILINE):
             node = yaml12.compose(block["text"], page)
             assert node is not None
-            jsonschema.validate(yaml12.value(node, page), schema)
+            validator.validate(yaml12.value(node, page))
 
 
 @pytest.mark.slow

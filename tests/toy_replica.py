@@ -1,6 +1,7 @@
 """A provider whose model needs no library: it echoes, takes its time, and does on request what ends a process.
 
-The first word of a prompt is what it does: `echo`, `kill` (this process), `exit` (of Python), `raise`, `eat` (memory), `where` (modules are found).
+The first word of a prompt is what it does: `echo`, `kill` (this process), `exit` (of Python), `raise`, `eat` (memory), `where` (modules are found),
+`hold` (until it is halted, or a file called `go` is beside the log).
 """
 
 import os
@@ -48,7 +49,11 @@ class ToyModel(Opened):
                 break
             with Path(self._entry.log).open("a") as log:
                 log.writelines(f"{os.getpid()} {request.case}\n" for request in batch)
-            self._do([(request.prompt.text or "").split()[0] for request in batch])
+            words = [(request.prompt.text or "").split()[0] for request in batch]
+            self._do(words)
+            while "hold" in words and not Path(self._entry.log).with_name("go").exists():
+                if halt.wait(0.02):
+                    break
             if halt.wait(self._entry.delay_s):
                 break
             for request in batch:

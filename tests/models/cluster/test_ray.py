@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,6 +24,8 @@ pytest.importorskip("ray")
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # Ray's own
 
 TESTS = Path(__file__).parents[2]
+PATIENCE_S = 120.0
+"""How long another process may take before the test gives up, on a machine where much else is at work."""
 
 
 def requests(n: int, **words: str) -> list[Request]:
@@ -228,9 +231,25 @@ def test_one_process_two_replicas_and_two_shards_give_the_same_records(
         assert (found["delta"], found["agreement"]["text"], found["differences"]) == (0, 1, [])
 
 
+FREE = 24
+"""So many cases of a run that is to be ended are answered; the further ones are held until it is."""
+
+
+def is_held(log: Path, n: int) -> bool:
+    """Return whether, behind the first n lines, a case is being held."""
+    lines = log.read_text().splitlines()[n:] if log.exists() else []
+    return any(int(line.rpartition("c")[2]) >= FREE for line in lines)
+
+
 def test_ctrl_c_and_kill_lose_nothing(project: pytest.Pytester) -> None:
     """After Ctrl-C, and after kill -9 of pytest, no replica lives on, and the same command asks only for the rest."""
     log = project.path / "log"
+    path = project.path / "cases" / "s.yaml"
+    suite = json.loads(path.read_text())
+    suite["prompt"]["completion"] = "{{ word }}"
+    for place, case in enumerate(suite["cases"]):
+        case["word"] = "echo" if place < FREE else "hold"
+    path.write_text(json.dumps(suite))
     for end in (signal.SIGINT, signal.SIGKILL):
         before = len(log.read_text().splitlines()) if log.exists() else 0
         running = subprocess.Popen(
@@ -239,15 +258,16 @@ def test_ctrl_c_and_kill_lose_nothing(project: pytest.Pytester) -> None:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
-        _wait_until(lambda n=before: log.exists() and len(log.read_text().splitlines()) >= n + 12)
-        replicas = pids(log)[-2:]
+        _wait_until(lambda run=running, n=before: run.poll() is not None or is_held(log, n))
+        replicas = {int(line.split()[0]) for line in log.read_text().splitlines()[before:]}
         running.send_signal(end)
-        output, _ = running.communicate(timeout=30)
+        output, _ = running.communicate(timeout=PATIENCE_S)
 
         assert running.returncode == (2 if end is signal.SIGINT else -9), output.decode()
         assert b"raylet" not in output
         _wait_until(lambda found=replicas: not any(psutil.pid_exists(pid) for pid in found))
     kept = asked(log)
+    log.with_name("go").touch()
 
     last = subprocess.run(
         command("there", "--benchmark-json=run.json"), cwd=project.path, capture_output=True, text=True, check=True
@@ -264,7 +284,6 @@ def test_ctrl_c_and_kill_lose_nothing(project: pytest.Pytester) -> None:
 
 def test_x_stops_and_is_continued(project: pytest.Pytester) -> None:
     """With -x little more is asked than what the tests came to."""
-    (project.path / "cases" / "s.yaml").write_text((project.path / "cases" / "s.yaml").read_text())
     options = [word for word in command("there", "-x") if word != "--llm-no-fail"]
 
     first = subprocess.run(options, cwd=project.path, capture_output=True, text=True, check=False)
@@ -287,10 +306,8 @@ def test_a_killed_node_costs_no_answer(open_toy: Any, nodes: Any) -> None:
 
 
 def _wait_until(is_reached: Callable[[], bool]) -> None:
-    """Wait for another process; it is at most as long as its own limits are."""
-    pause = threading.Event()
-    for _ in range(600):
-        if is_reached():
-            return
+    """Wait for what another process does."""
+    pause, deadline = threading.Event(), time.monotonic() + PATIENCE_S
+    while not is_reached():
+        assert time.monotonic() < deadline, f"it did not come to that within {PATIENCE_S:.0f} s"
         pause.wait(0.05)
-    raise AssertionError("it did not come to that within 30 s")
