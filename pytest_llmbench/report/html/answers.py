@@ -94,7 +94,8 @@ def evidence(parts: Mapping[str, Json], answer: str) -> Iterator[list[Any]]:
                 yield [str(point["name"]), int(bool(point.get("hit"))), is_forbidden, units(start), units(end)]
     for check in check_parts(parts):
         name = check.name if check.is_counted else f"{check.name} (advice)"
-        yield [name, int(check.passed is True), _IS_CHECK, -1, -1]
+        start, end = _span(check.parts, answer) if check.is_judged else (-1, -1)  # of what the judge quotes
+        yield [name, int(check.passed is True), _IS_CHECK, units(start), units(end)]
         yield from evidence(check.parts, answer)
 
 

@@ -196,6 +196,16 @@ def test_a_quote_is_looked_for_where_no_place_is_told(point: dict[str, Any], spa
     assert next(evidence({"points": [{"name": "n", "hit": True, **point}]}, "the bread"))[3:] == span
 
 
+def test_the_quote_of_a_rubric_is_marked_in_the_answer() -> None:
+    """Where the judge found what it decided by; a check of another kind quotes nothing."""
+    rubric = {"name": "tone", "kind": "rubric", "passed": True, "parts": {"grade": "met", "quote": "bread"}}
+    other = {"name": "other", "kind": "contains", "passed": True, "parts": {"quote": "bread"}}
+
+    found = list(evidence({"checks": [rubric, other]}, "the bread"))
+
+    assert found == [["tone", 1, 2, 4, 9], ["other", 1, 2, -1, -1]]
+
+
 @pytest.mark.parametrize("parts", [{"points": "text"}, {"points": [1, {"x": 2}]}, {"points": None}, {"forbidden": {}}])
 def test_parts_of_another_shape_are_no_evidence(parts: dict[str, Any]) -> None:
     """Graders of other packages may use the same names for something else."""
