@@ -45,7 +45,7 @@ def unused(folder: Path) -> None:
         rounds=4 * ROUNDS + 1,
     )
     ratio = costs["with"].cpu_s / costs["without"].cpu_s
-    print(f"installed but unused: {ratio:.3f}x the CPU of pytest without it (aim 1.05x)")
+    print(f"installed but unused: {ratio:.3f}x the CPU of pytest without it (aim 1.02x)")
 
 
 def started(folder: Path) -> None:
@@ -55,7 +55,8 @@ def started(folder: Path) -> None:
     (folder / "trivial").mkdir()
     (folder / "trivial" / "test_one.py").write_text("def test_one(): pass\n")
     (folder / "trivial" / "pytest.ini").write_text("[pytest]\n")
-    quiet = ("-p", "no:cacheprovider")
+    # hypothesis, which our own tests need, is imported by its plugin at each end of pytest: users do not pay that
+    quiet = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest")
     costs = alternate(
         {
             "trivial": lambda: run(pytest_command(*quiet), folder / "trivial"),
@@ -119,7 +120,7 @@ def per_case(folder: Path) -> None:
     each_few = (few.cpu_s - one.cpu_s) / (FEW - 1) * 1000
     print(f"{CASES:,} recorded cases: {each_many:.2f} ms CPU a case, peak {many.peak_mib:.0f} MiB")
     print(f"{CASES:,} bare benchmark.pedantic tests: {bare.cpu_s / CASES * 1000:.2f} ms, peak {bare.peak_mib:.0f} MiB")
-    print(f"CPU {many.cpu_s / bare.cpu_s:.2f}x (aim 1.3x), memory {many.peak_mib / bare.peak_mib:.2f}x (aim 1.3x)")
+    print(f"CPU {many.cpu_s / bare.cpu_s:.2f}x (aim 1.0x), memory {many.peak_mib / bare.peak_mib:.2f}x")
     print(f"CPU a case at {CASES:,} over {FEW:,}: {each_many / each_few:.2f}x (aim 1.1x)")
 
 
