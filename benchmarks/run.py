@@ -26,6 +26,7 @@ PARTS = (
     ("early_stop.py",),
     ("tuning.py",),
     ("api.py", "--full"),
+    ("roofline.py",),
     ("local.py",),
 )
 

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_llmbench.models.transformers.batch import NOT_A_NUMBER, Batch
+from pytest_llmbench.models.transformers.batch import NOT_A_NUMBER
+from pytest_llmbench.models.transformers.fed import Fed
 from pytest_llmbench.models.transformers.prefixes import Tokens
 
 AHEAD_TOKENS = 1024
@@ -53,7 +54,7 @@ def choice_tokens(text: str, tokenize: Callable[[str], Tokens], choices: Sequenc
     return ChoiceTokens(prompt=prompt, rests=rests)
 
 
-def score_choices(batch: Batch, rows: Sequence[ChoiceTokens], size: int) -> tuple[Mapping[str, float], ...]:
+def score_choices(batch: Fed, rows: Sequence[ChoiceTokens], size: int) -> tuple[Mapping[str, float], ...]:
     """Return the logarithm of the probability of each row's choices.
 
     Args:

@@ -24,11 +24,9 @@ GROUPED_HEADS = "llmbench_grouped_heads"
 """The name of `attend_grouped` among the attention implementations of transformers."""
 
 
-def speed_up(network: Any) -> None:
-    """Make a network faster, if it is on the CPU alone."""
-    if all(parameter.device.type == "cpu" for parameter in network.parameters()):
-        pack_linear_layers(network)
-        group_heads(network)
+def is_on_cpu(network: Any) -> bool:
+    """Return whether all of a network is on the CPU."""
+    return all(parameter.device.type == "cpu" for parameter in network.parameters())
 
 
 def group_heads(network: Any) -> bool:
@@ -54,7 +52,7 @@ def group_heads(network: Any) -> bool:
         before = _probed(network)
         network.set_attn_implementation(GROUPED_HEADS)
         # Some old code takes no other implementation, and only logs that.
-        return network.config._attn_implementation == GROUPED_HEADS and _is_close(_probed(network), before)
+        return network.config._attn_implementation == GROUPED_HEADS and is_close(_probed(network), before)
 
     if attempt(switch) is True:
         return True
@@ -94,7 +92,8 @@ def _probed(network: Any) -> Any:
     return logits[mask.bool()]
 
 
-def _is_close(found: Any, wanted: Any) -> bool:
+def is_close(found: Any, wanted: Any) -> bool:
+    """Return whether numbers differ by rounding alone."""
     import torch
 
     rounding = max(ROUNDING, 4 * torch.finfo(wanted.dtype).eps)
@@ -148,7 +147,7 @@ def _is_right(layer: Any, forward: Callable[[Any], Any]) -> bool:
 
     probe = torch.linspace(-1, 1, 3 * layer.in_features).reshape(1, 3, layer.in_features)
     plain = torch.nn.functional.linear(probe, layer.weight, layer.bias)
-    return _is_close(forward(probe), plain)
+    return is_close(forward(probe), plain)
 
 
 def _packed(layer: Any) -> Callable[[Any], Any]:

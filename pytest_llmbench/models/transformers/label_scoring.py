@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_llmbench.models.label_forms import forms_of
-from pytest_llmbench.models.transformers.batch import NOT_A_NUMBER, Batch
+from pytest_llmbench.models.transformers.batch import NOT_A_NUMBER
+from pytest_llmbench.models.transformers.fed import Fed
 from pytest_llmbench.models.transformers.prefixes import Tokens
 
 _LEAD = "\n"
@@ -87,7 +88,7 @@ def _decoded(tokens: Sequence[int], tokenizer: Any) -> str:
     return text
 
 
-def score_labels(batch: Batch, rows: Sequence[LabelTokens | None], size: int) -> tuple[Mapping[str, float] | None, ...]:
+def score_labels(batch: Fed, rows: Sequence[LabelTokens | None], size: int) -> tuple[Mapping[str, float] | None, ...]:
     """Return the logarithm of the probability of each row's labels as what comes next.
 
     Forms of one token are read from the logits the batch has.  Others are fed, but for their last

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,50 +11,32 @@ from pytest_llmbench.errors import ModelFault
 from pytest_llmbench.models.base import STOPPED, Identity, Opened
 from pytest_llmbench.models.reasoning import Setting, marks_of
 from pytest_llmbench.models.transformers.choice_scoring import choice_tokens
-from pytest_llmbench.models.transformers.decoding import Decoder
+from pytest_llmbench.models.transformers.decoding import UNLIMITED, Decoder, Loaded, Timing, Waiting
 from pytest_llmbench.models.transformers.growing import Row
 from pytest_llmbench.models.transformers.label_scoring import LabelTokens, label_tokens
 from pytest_llmbench.models.transformers.libraries import Broken, attempt, quiet_libraries
 from pytest_llmbench.models.transformers.prefixes import Tokens, fill_batches, group_by_beginning
+from pytest_llmbench.models.transformers.refilling import RefillingDecoder
 from pytest_llmbench.values import Answer, AnswerError, Arrived, Prompt, Request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded:
-    """A network in eval mode, its tokenizer, and the name under which its forward takes a cache."""
-
-    network: Any
-    tokenizer: Any
-    cache_argument: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Numbered:
-    """A row to decode, and the index of its request."""
-
-    index: int
-    row: Row
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Failure:
-    """Why rows of a batch got no answer."""
+    """Why rows that were begun got no answer."""
 
-    left: list[_Numbered]
+    left: list[tuple[int, Row]]
     broken: Broken
 
 
 class TransformersModel(Opened):
-    """A loaded model that answers in batches of `concurrency` rows.
+    """A loaded model that answers at most `concurrency` rows at once.
 
     Args:
         loaded: the network and its tokenizer.
         identity: what it is.
-        concurrency: rows a batch.
-        is_sharing: compute what prompts share once.
+        concurrency: most rows at once.
         on_close: called once when the model is closed.
-        clock: seconds from anywhere, for the times of answers.
-        timeout_s: for one request; None for no limit.
+        timing: of answers, and the limit for one request.
         reasoning: what marks reasoning in its texts.
     """
 
@@ -65,32 +46,23 @@ class TransformersModel(Opened):
         *,
         identity: Identity,
         concurrency: int,
-        is_sharing: bool,
         on_close: Callable[[], None] = lambda: None,
-        clock: Callable[[], float] = time.perf_counter,
-        timeout_s: float | None = None,
+        timing: Timing = UNLIMITED,
         reasoning: Setting = "auto",
     ):
         self._marks = marks_of(reasoning)
         self.identity = identity
         self.concurrency = concurrency
         self._loaded: Loaded | None = loaded
-        self._is_sharing = is_sharing
+        self._is_sharing = loaded.is_sharing
+        self._is_refilling = loaded.is_ragged
         self._label_tokens: dict[tuple[str, ...], LabelTokens | Broken] = {}
         self._on_close = on_close
-        network, tokenizer = loaded.network, loaded.tokenizer
-        self._timeout_s = timeout_s
-        ends = _end_tokens(network, tokenizer)
-        self._decoder = Decoder(
-            network,
-            tokenizer,
-            ends,
-            cache_argument=loaded.cache_argument,
-            is_sharing=is_sharing,
-            clock=clock,
-            timeout_s=timeout_s,
-        )
-        self._context: int | None = getattr(network.config.get_text_config(), "max_position_embeddings", None)
+        self._timeout_s = timing.timeout_s
+        ends = _end_tokens(loaded.network, loaded.tokenizer)
+        self._decoder = (RefillingDecoder if loaded.is_ragged else Decoder)(loaded, ends, timing)
+        config = loaded.network.config.get_text_config()
+        self._context: int | None = getattr(config, "max_position_embeddings", None)
 
     def answer(
         self, requests: Sequence[Request], *, arrived: Arrived | None = None, halt: threading.Event | None = None
@@ -123,10 +95,13 @@ class TransformersModel(Opened):
                     rows[index] = row
             size = self.concurrency
             for group in self._groups(rows):
-                n_shared = self._decoder.shared_length([rows[index].tokens for index in group])
-                for batch in fill_batches([rows[index].tokens for index in group], self.concurrency):
-                    numbered = [_Numbered(index=group[place], row=rows[group[place]]) for place in sorted(batch)]
-                    size = self._answer_batch(numbered, size, n_shared, deliver, halt)
+                prompts = [rows[index].tokens for index in group]
+                n_shared = self._decoder.shared_length(prompts)
+                # Rows that take the places of others need not be put together by length.
+                batches = (range(len(group)),) if self._is_refilling else fill_batches(prompts, self.concurrency)
+                for batch in batches:
+                    numbered = [(group[place], rows[group[place]]) for place in sorted(batch)]
+                    size = self._answer_rows(numbered, size, n_shared, deliver, halt)
         return tuple(answers.get(index, AnswerError(cause=STOPPED)) for index in range(len(requests)))
 
     def answer_alone(self, request: Request) -> Answer | AnswerError:
@@ -138,6 +113,10 @@ class TransformersModel(Opened):
         if self._loaded is not None:
             self._decoder.forget()
         return self.answer([request])[0]
+
+    def forget(self) -> None:
+        """Free the keys and values kept from earlier answers."""
+        self._decoder.forget()
 
     def warm_up(self) -> None:
         """Make a first pass that is in no answer's time."""
@@ -228,68 +207,70 @@ class TransformersModel(Opened):
         labels = self._label_tokens[request.labels]
         return None if isinstance(labels, Broken) and not request.picks_label else labels
 
-    def _answer_batch(
+    def _answer_rows(
         self,
-        batch: list[_Numbered],
+        rows: list[tuple[int, Row]],
         size: int,
         n_shared: int,
         deliver: Callable[[int, Answer | AnswerError], None],
         halt: threading.Event,
     ) -> int:
-        """Answer a batch, at most `size` rows at once; halve it as often as memory does not suffice.
+        """Answer rows, at most `size` at once; halve it as often as memory does not suffice.
 
-        Gives the size for the batches to come: what memory did not hold is not tried again.
+        Gives the size for the rows to come: what memory did not hold is not tried again.
         """
-        waiting = batch
+        waiting = Waiting(rows)
         while waiting and not halt.is_set():
-            part, waiting = waiting[:size], waiting[size:]
-            failure = self._decode(part, n_shared, deliver, halt)
+            failure = self._decode(waiting, size, n_shared, deliver, halt)
             if failure is None:
                 continue
             self._decoder.forget()
             _return_gpu_memory()
             half = (len(failure.left) + 1) // 2
             if failure.broken.is_out_of_memory and half < len(failure.left):
-                size, waiting = half, [*failure.left, *waiting]
+                size = half
+                waiting.extendleft(reversed(failure.left))
                 continue
-            for numbered in failure.left:
-                deliver(numbered.index, AnswerError(cause=failure.broken.message, concurrency=len(failure.left)))
+            for index, _ in failure.left:
+                deliver(index, AnswerError(cause=failure.broken.message, concurrency=len(failure.left)))
         return size
 
     def _decode(
         self,
-        batch: list[_Numbered],
+        waiting: Waiting,
+        size: int,
         n_shared: int,
         deliver: Callable[[int, Answer | AnswerError], None],
         halt: threading.Event,
     ) -> _Failure | None:
-        left = dict(enumerate(batch))
-        finished = self._decoder.decode([numbered.row for numbered in batch], halt, n_shared=n_shared)
+        """Answer the rows that the decoder takes off the waiting ones; give those it failed at."""
+        left = dict(waiting)
+        finished = self._decoder.decode(waiting, size, halt, n_shared=n_shared)
         while True:
             done = attempt(lambda: next(finished, None))
             if isinstance(done, Broken):
-                return _Failure(left=list(left.values()), broken=done)
+                not_begun = {index for index, _ in waiting}
+                return _Failure(left=[pair for pair in left.items() if pair[0] not in not_begun], broken=done)
             if done is None:
                 return None
-            place, continuation = done
-            numbered = left.pop(place)
+            row, continuation = left.pop(done.number), done.continuation
             if continuation is None:
                 cause = f"no complete answer within {self._timeout_s:g} s; raise --llm-timeout"
-                deliver(numbered.index, AnswerError(cause=cause, concurrency=len(batch)))
+                deliver(done.number, AnswerError(cause=cause, concurrency=done.concurrency))
                 continue
             answer = Answer(
                 text=continuation.text,
                 finish_reason=continuation.finish_reason,
-                input_tokens=len(numbered.row.tokens),
+                input_tokens=len(row.tokens),
                 output_tokens=continuation.n_tokens,
                 latency_s=continuation.latency_s,
                 ttft_s=continuation.ttft_s,
                 ttfa_s=continuation.ttfa_s,
                 reasoning_tokens=continuation.reasoning_tokens,
-                concurrency=len(batch),
+                concurrency=done.concurrency,
                 label_logprobs=continuation.label_logprobs,
             )
-            deliver(numbered.index, answer)
+            deliver(done.number, answer)
 
 
 def _return_gpu_memory() -> None:

