@@ -16,7 +16,13 @@ from pytest_llmbench.gate.min_score import MinScore, check_min_scores, parse_min
 from pytest_llmbench.gate.power import expected_margin
 from pytest_llmbench.gate.rule import Verdict
 from pytest_llmbench.gate.rulings import Gate, SuiteRuling
-from pytest_llmbench.gate.settings import GateSettings, parse_allowed, parse_latency_margin, parse_margin
+from pytest_llmbench.gate.settings import (
+    GateSettings,
+    parse_allowed,
+    parse_latency_margin,
+    parse_margin,
+    parse_max_errors,
+)
 from pytest_llmbench.models.base import Identity, ReplicaInfo
 from pytest_llmbench.results.annotations import Annotation, Drawn, Mark, annotation_on
 from pytest_llmbench.results.records import Machine, ModelInfo, Record, Run, RunInfo, Sample, SuiteInfo
@@ -619,6 +625,15 @@ def test_a_latency_margin_of_at_most_1_is_wrong_usage(text: str) -> None:
     """A ratio of 1 cannot be shown."""
     with pytest.raises(UsageFault, match="needs a ratio above 1"):
         parse_latency_margin(text)
+
+
+@pytest.mark.parametrize("text", ["2", "-0.1", "nan", "few", ""])
+def test_a_share_of_errors_out_of_range_is_wrong_usage(text: str) -> None:
+    """It is a share from 0 to 1, both of which are fine."""
+    with pytest.raises(UsageFault, match=f'--max-errors needs a share from 0 to 1, .*, not "{text}"'):
+        parse_max_errors(text)
+
+    assert (parse_max_errors("0"), parse_max_errors("1")) == (0, 1)
 
 
 @pytest.mark.parametrize("text", ["80", "-0.1", "sql=", "=0.5", "nan", "sql=x"])

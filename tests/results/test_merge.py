@@ -157,6 +157,35 @@ def test_what_is_not_of_one_run_is_refused(tmp_path: Path, change: Change, messa
     assert {path.name for path in tmp_path.iterdir()} == {"run.json", "run-1.json", "run-2.json"}
 
 
+def judged(*, model: str = "j", gpu: str | None = "A100", votes: int = 1, weights: str = "w") -> Change:
+    """Make what gives a run a judge; without a GPU it was never opened."""
+
+    def change(found: Any) -> None:
+        base = found["llmbench"]["models"]["m"]
+        identity = None if gpu is None else {**base["identity"], "weights": weights, "settings": {"gpu": gpu}}
+        suites = {"s": {"prompt_sha256": "q", "votes": votes, "sampling": base["sampling"]["s"]}}
+        found["llmbench"]["options"]["judge"] = {"model": model, "identity": identity, "suites": suites}
+
+    return change
+
+
+@pytest.mark.parametrize("other", [judged(), judged(gpu="H100"), judged(gpu=None)])
+def test_one_judge_on_several_machines_is_one(tmp_path: Path, other: Change) -> None:
+    """On another GPU, or where nothing came to it, it is the same judge."""
+    merge_shards(shards(tmp_path, changes={1: judged(), 2: other}), tmp_path / "run.json")
+
+    judge = read_run(tmp_path / "run.json").facts.judge
+    assert judge is not None
+    assert judge.model == "j"
+
+
+@pytest.mark.parametrize("other", [judged(model="k"), judged(votes=3), judged(weights="w2")])
+def test_shards_of_other_judges_are_not_of_one_run(tmp_path: Path, other: Change) -> None:
+    """Another model, another number of votes, other weights."""
+    with pytest.raises(UsageFault, match="are not of one run: the judge differs"):
+        merge_shards(shards(tmp_path, changes={1: judged(), 2: other}), tmp_path / "run.json")
+
+
 def test_what_differs_by_machine_is_told(tmp_path: Path) -> None:
     """Other processors, GPUs, commits and dates are no reason to refuse; latency then counts as of several machines."""
 
