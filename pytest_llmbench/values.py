@@ -375,6 +375,14 @@ class Source:
     about: Mapping[str, Json] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """The most that one answer to a suite may cost, in US dollars, and take, in seconds; None where it may be any."""
+
+    cost_usd: float | None = None
+    latency_s: float | None = None
+
+
 class GateKind(StrEnum):
     """How a suite takes part in the gate, the strictest first."""
 
@@ -391,8 +399,8 @@ class Suite:
     `suite_fields`).  `sampling` is the suite's own; a model's entry may override parts of it.
     `prompt_source` maps each style the suite has to its template texts, as (role, template)
     pairs; for a completion the role is empty.  `trust` is None where the suite asks for none, `split` where no model
-    may be trained on it, `source` where it was not imported.  `tools` go with each chat prompt.  `part` is what is
-    graded of an answer, None for all of it.
+    may be trained on it, `source` where it was not imported, `budget` where answers may cost and take anything.
+    `tools` go with each chat prompt.  `part` is what is graded of an answer, None for all of it.
     """
 
     name: str
@@ -409,3 +417,4 @@ class Suite:
     tools: tuple[Tool, ...] = ()
     part: AnswerPart | None = None
     source: Source | None = None
+    budget: Budget | None = None

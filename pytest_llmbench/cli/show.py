@@ -7,9 +7,11 @@ from pathlib import Path
 
 from pytest_llmbench.cli.output import print_lines
 from pytest_llmbench.errors import UsageFault
+from pytest_llmbench.report.budget import budget_lines
 from pytest_llmbench.report.format import counted, listed
 from pytest_llmbench.report.line_order import in_order
 from pytest_llmbench.report.markdown.run import record_markdown, scores_markdown
+from pytest_llmbench.report.safe_text import visible
 from pytest_llmbench.report.terminal.run import record_lines
 from pytest_llmbench.report.terminal.scoreboard import scoreboard, scoreboard_lines
 from pytest_llmbench.results.records import Record, Run
@@ -47,6 +49,7 @@ def _text(shown: Iterable[Record], records: Sequence[Record], run: Run) -> Itera
     for record in shown:
         yield from record_lines(record, run)
     yield from scoreboard_lines(scoreboard(records, run.facts), shutil.get_terminal_size().columns)
+    yield from map(visible, budget_lines(records, run.facts))
 
 
 def _markdown(shown: Iterable[Record], records: Sequence[Record], run: Run) -> Iterator[str]:

@@ -18,6 +18,7 @@ from pytest_llmbench.plugin.internals.reports import MARKUP
 from pytest_llmbench.plugin.internals.xdist import is_worker
 from pytest_llmbench.plugin.options import usage_error
 from pytest_llmbench.plugin.session import LlmSession
+from pytest_llmbench.report.budget import budget_lines
 from pytest_llmbench.report.files import check_target, write_target
 from pytest_llmbench.report.judge_check import judge_check_lines
 from pytest_llmbench.report.line_order import in_order
@@ -257,7 +258,7 @@ class Summary:
                 from pytest_llmbench.report.terminal.labels import label_lines
 
                 write(terminalreporter, label_lines(records, facts.prompts, width))
-        of_run = (*left_out_lines(facts.suites), *judge_check_lines(facts))
+        of_run = (*budget_lines(records, facts), *left_out_lines(facts.suites), *judge_check_lines(facts))
         for remark in filter(None, (reused_line(records), *of_run, *self._session.remarks)):
             write(terminalreporter, folded((), visible(remark), width))
         if verbosity > 0:

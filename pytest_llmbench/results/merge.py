@@ -117,7 +117,7 @@ def _write_block(file: IO[str], parts: Sequence[_Part], cases: "_Cases") -> None
     """Write the block, in the order in which a run writes its own."""
     heads = [part.head for part in parts]
     facts = run_info_to_json(merged_facts(heads))
-    own = {"schema", *_LARGE, *facts, "totals", "gate"}
+    own = {"schema", *_LARGE, *facts, "totals", "gate", "over_budget"}
     others = {key: value for head in reversed(heads) for key, value in head.block.items() if key not in own}
     file.write(f'{{"schema": {heads[0].block["schema"]}, "unmeasured": [')
     _write_all(file, _unmeasured(parts, cases), ", ")

@@ -17,6 +17,7 @@ from pytest_llmbench.values import (
     Answer,
     AnswerError,
     AsTyped,
+    Budget,
     GateKind,
     Grade,
     Json,
@@ -179,6 +180,8 @@ class SuiteInfo:
     """What it was imported from; absent in the JSON where it was not."""
     embedders: Mapping[str, Identity] | None = None
     """What the embedders of its checks are, by their names in the suite; absent in the JSON if none was opened."""
+    budget: Budget | None = None
+    """What an answer may cost and take; absent in the JSON where the suite has none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

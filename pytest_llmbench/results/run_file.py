@@ -30,7 +30,8 @@ from pytest_llmbench.results.records import (
     TokenPrice,
 )
 from pytest_llmbench.results.stops import StopPlan, incomplete_from_json, stops_from_json
-from pytest_llmbench.values import AsTyped, GateKind, Json, Outcome, Sampling, Source, Split, Trust
+from pytest_llmbench.results.totals import over_budget_to_json, totals
+from pytest_llmbench.values import AsTyped, Budget, GateKind, Json, Outcome, Sampling, Source, Split, Trust
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter, ValidationError
@@ -191,6 +192,7 @@ class _NamedSuite:
     split: Split | None = None
     source: Source | None = None
     embedders: Mapping[str, Identity] | None = None
+    budget: Budget | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,7 +217,8 @@ def block_to_json(run: Run) -> JsonObject:
         "unmeasured": [record_to_json(record) for record in (*run.records, *run.twins) if not record.latencies_s],
         **run_info_to_json(replace(run.facts, stop_plans=())),  # they stand in the gate
         **({"incomplete": {name: list(pair) for name, pair in run.incomplete.items()}} if run.incomplete else {}),
-        "totals": _totals(run.records),
+        "totals": totals(run.records),
+        **over_budget_to_json(run),
         **({} if run.stopped is None else {"stopped": run.stopped}),
         "gate": None,
     }
@@ -241,7 +244,7 @@ def run_info_to_json(facts: RunInfo) -> JsonObject:
 def _suite_to_json(suite: SuiteInfo) -> JsonObject:
     found = _without(asdict(suite), "suite")
     found = _without(found, "gate") if suite.gate is GateKind.STATISTICAL else found
-    for name in ("cases", "n_cases", "split", "source", "embedders"):
+    for name in ("cases", "n_cases", "split", "source", "embedders", "budget"):
         found = _without(found, name) if getattr(suite, name) is None else found
     for identity in found.get("embedders", {}).values():
         del identity["training"]
@@ -309,18 +312,6 @@ def _judge_in(options: JsonObject) -> JudgeInfo | None:
         return _read(JudgeInfo, found)
     except ValueError as fault:
         raise ValueError(f"of the judge, {fault}") from None
-
-
-def _totals(records: Sequence[Record]) -> JsonObject:
-    samples = [sample for record in records for sample in record.samples]
-    return {
-        "records": len(records),
-        **{str(outcome): sum(record.outcome is outcome for record in records) for outcome in Outcome},
-        "samples": len(samples),
-        "errors": sum(sample.outcome is Outcome.ERROR for sample in samples),
-        "input_tokens": sum(sample.input_tokens or 0 for sample in samples),
-        "output_tokens": sum(sample.output_tokens or 0 for sample in samples),
-    }
 
 
 # -- a file

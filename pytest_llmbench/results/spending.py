@@ -31,7 +31,7 @@ def model_spending(samples: Sequence[Sample], price: TokenPrice | None) -> Spend
     """
     answered = [sample for sample in samples if sample.answer is not None]
     tokens = [(sample.input_tokens, sample.output_tokens) for sample in answered]
-    return _summed(tokens, [_cost(sample, price) for sample in answered])
+    return _summed(tokens, [sample_cost(sample, price) for sample in answered])
 
 
 def judge_spending(samples: Iterable[Sample], price: TokenPrice | None) -> Spending:
@@ -51,7 +51,8 @@ def _summed(tokens: Sequence[tuple[int | None, int | None]], costs: Sequence[flo
     )
 
 
-def _cost(sample: Sample, price: TokenPrice | None) -> float | None:
+def sample_cost(sample: Sample, price: TokenPrice | None) -> float | None:
+    """Give what an answer cost: what an application returned, else by the price of its tokens; None if unknown."""
     if sample.cost_usd is not None:
         return sample.cost_usd
     if price is None or sample.input_tokens is None or sample.output_tokens is None:

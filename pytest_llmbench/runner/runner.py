@@ -322,6 +322,7 @@ class Runner:
                     split=loaded.suite.split,
                     source=loaded.suite.source,
                     embedders=self._embedders(name),
+                    budget=loaded.suite.budget,
                 )
                 for name, loaded in suites.items()
             ),

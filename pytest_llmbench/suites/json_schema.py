@@ -10,6 +10,7 @@ from typing import Any
 from pytest_llmbench.grading.base import GraderKind
 from pytest_llmbench.grading.registry import BUILT_IN
 from pytest_llmbench.models.entries import SamplingKeys
+from pytest_llmbench.suites.budget_keys import BudgetKeys
 from pytest_llmbench.suites.checks_schema import check_schema, for_checks
 from pytest_llmbench.suites.data_keys import KEYS
 from pytest_llmbench.suites.datasets_rows import DatasetKeys
@@ -111,6 +112,10 @@ def suite_schema(kinds: Mapping[str, GraderKind]) -> dict[str, Any]:
                 "minItems": 1,
                 "items": {"anyOf": [_TOOL, _WRAPPED_TOOL]},
                 "description": "Functions that the model may call; they go with each chat prompt.",
+            },
+            "budget": {
+                **inlined(BudgetKeys),
+                "description": "The most that an answer may cost and take; reported, and no part of any score.",
             },
             "source": {
                 **inlined(SourceKeys),

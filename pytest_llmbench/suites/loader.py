@@ -31,6 +31,7 @@ from pytest_llmbench.suites.prompt_keys import compiled, read_sources
 from pytest_llmbench.suites.prompts import PromptTemplate
 from pytest_llmbench.values import (
     AnswerPart,
+    Budget,
     Case,
     GateKind,
     Prompt,
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 
 SUITE_KEYS = frozenset(
     {"suite", "grader", "sampling", "prompt", "data", *KEYS, "cases", "trust", "gate", "split", "tools"}
-    | {"examples", "read", "source"}
+    | {"examples", "read", "source", "budget"}
 )
 
 
@@ -160,6 +161,7 @@ class _Loader:
             tools=tools,
             part=self.part,
             source=self._source(),
+            budget=self._budget(),
         )
         findings = (
             *(() if self.kind.reads_inputs or not templates else unused_inputs(cases, used)),
@@ -271,6 +273,17 @@ class _Loader:
             return source_of(yaml12.value(node, self.path))
         except ValidationError as fault:
             self._fail(f"source: {first_fault(fault, SourceKeys)}", self.table.key_lines["source"])
+
+    def _budget(self) -> Budget | None:
+        node = self.table.entries.get("budget")
+        if node is None:
+            return None
+        from pytest_llmbench.suites.budget_keys import BudgetKeys, budget_of
+
+        try:
+            return budget_of(yaml12.value(node, self.path))
+        except ValidationError as fault:
+            self._fail(f"budget: {first_fault(fault, BudgetKeys)}", self.table.key_lines["budget"])
 
     def _gate(self) -> GateKind:
         node = self.table.entries.get("gate")

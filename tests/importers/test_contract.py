@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pytest_llmbench.suites.loader import LoadedSuite, load_suite
+from pytest_llmbench.values import Budget
 
 Import = Callable[..., tuple[int, list[str]]]
 
@@ -247,3 +248,33 @@ def test_a_sample_needs_its_seed(options: tuple[str, str], import_of: Import, tm
     assert status == 2
     assert lines[0].endswith("pass --limit N and --seed S together.")
     assert not (tmp_path / "cases").exists()
+
+
+def test_what_is_only_advice_here_is_noted_with_its_embedder(import_of: Import, tmp_path: Path) -> None:
+    """`similar` keeps promptfoo's threshold and never counts; an entry for promptfoo's own embedder is printed."""
+    checks = (
+        "[{type: contains, value: a}, {type: similar, value: 'x, y', weight: 2}, {type: not-similar, value: [b, c]}]"
+    )
+
+    status, lines = import_of(config(tmp_path, row("one", checks)))
+
+    assert status == 0
+    assert [line for line in lines if line.startswith("note: ")] == [
+        "note: `similar` is advice here, with the entry `embedder` of the models file; choose a threshold for that "
+        "embedder before you let it count."
+    ]
+    assert '    model = "text-embedding-3-large"' in lines
+    (case,) = written(tmp_path).suite.cases
+    _, similar, opposite = case.rules.checks  # type: ignore[attr-defined]
+    assert similar.fields.similar.model_dump() == {"expected": ("x, y",), "model": "embedder", "min": 0.75}
+    assert opposite.children[0].fields.similar.expected == ("b", "c")
+    assert similar.fields.advice is opposite.fields.advice is True
+
+
+def test_limits_of_cost_and_latency_become_the_budget(import_of: Import, tmp_path: Path) -> None:
+    """Dollars and milliseconds of all tests are one budget of the suite, in dollars and seconds."""
+    limits = "[{type: contains, value: a}, {type: cost, threshold: 0.002}, {type: latency, threshold: 1500}]"
+
+    import_of(config(tmp_path, row("one", limits) + row("two")))
+
+    assert written(tmp_path).suite.budget == Budget(cost_usd=0.002, latency_s=1.5)

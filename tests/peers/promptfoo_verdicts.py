@@ -21,7 +21,7 @@ PROVIDER = """
 module.exports = class {
   constructor(options) { this.config = options.config; }
   id() { return 'answer ' + this.config.number; }
-  async callApi(prompt) { return { output: this.config.answer, finishReason: 'stop' }; }
+  async callApi(prompt) { return { output: this.config.answer, finishReason: 'stop', cost: 0.001 }; }
 };
 """
 

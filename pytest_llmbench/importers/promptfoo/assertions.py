@@ -21,6 +21,9 @@ from pytest_llmbench.values import Json
 
 _EXACT = {"verbatim": True, "trim": False}
 _KEYS = frozenset({"type", "value", "threshold", "weight", "metric", "config"})
+EMBEDDER = "embedder"
+"""The entry of the models file that `similar` names."""
+
 _PYTHON = ("python", "not-python")
 _DISTANCE = 5
 """The edits that `levenshtein` allows at the peer where none are written."""
@@ -30,8 +33,8 @@ _ELSEWHERE = {
     "contains-sql": "it checks the grammar alone; execute the query instead, with a check `sql`, see docs/sql.md",
     "ruby": "it is code; write it as package.module:function, see docs/graders.md",
     "webhook": "it asks a service; write it as package.module:function, see docs/graders.md",
-    "cost": "it is about a run and no answer; use --llm-max-cost",
-    "latency": "it is about a machine and no answer; use --llm-latency-margin",
+    "cost": "it is no check of one answer here; take it out, or out of its set",
+    "latency": "it is no check of one answer here; take it out, or out of its set",
     "perplexity": "it needs log-probabilities, which are not kept",
     "is-refusal": "a refusal is a reason of its own here, see docs/graders.md",
 }
@@ -175,11 +178,33 @@ def checks_of(assertion: Assertion) -> dict[str, Any]:
     metric = assertion.value.get("metric")
     if metric is not None and "{{" not in str(metric.value):
         check["name"] = str(metric.value)
-    if weight == 0:
+    if weight == 0 or check.get("advice"):
         check["advice"] = True
     elif weight != 1:
         check["weight"] = weight
     return check
+
+
+BUDGETS = {"cost": ("cost_usd", 1.0), "latency": ("latency_s", 0.001)}
+"""The kinds that are a limit of the suite's budget: its key, and the unit of their threshold."""
+
+
+def limit_of(assertion: Assertion) -> tuple[str, float]:
+    """Give the limit of a budget that an assertion is, in US dollars or seconds.
+
+    Raises:
+        NotMapped: it has no threshold above 0.
+    """
+    key, unit = BUDGETS[assertion.type]
+    threshold = assertion.threshold
+    if threshold is None or threshold <= 0:
+        assertion.fail("its threshold is no number above 0; write one")
+    return key, round(threshold * unit, 9)
+
+
+def is_similar(check: Mapping[str, Any]) -> bool:
+    """Return whether a check is `similar`, or its opposite."""
+    return "similar" in check or "similar" in check.get("not", {})
 
 
 def weight_of(assertion: Assertion) -> float:
@@ -199,6 +224,8 @@ def weight_of(assertion: Assertion) -> float:
 def _plain_check(kind: str, assertion: Assertion) -> Mapping[str, Any]:
     is_inverse = kind.startswith("not-")
     name = kind.removeprefix("not-")
+    if name in ("similar", "similar:cosine"):
+        return _similar(assertion, is_inverse=is_inverse)
     if kind in _PYTHON:
         return _python(assertion, is_inverse=is_inverse)
     if name in MODEL_GRADED:
@@ -352,6 +379,17 @@ def _python(assertion: Assertion, *, is_inverse: bool) -> Mapping[str, Any]:
     else:
         called = assertion.code.inline(given, assertion.place, keys)
     return {"function": called, "trim": False}
+
+
+def _similar(assertion: Assertion, *, is_inverse: bool) -> Mapping[str, Any]:
+    """Have the check measure; promptfoo's threshold is that of another embedder until somebody chooses one."""
+    given = assertion.content()
+    least = 0.75 if assertion.threshold is None else assertion.threshold
+    if not 0 <= least <= 1:
+        assertion.fail("its threshold is no cosine of 0 to 1; write one")
+    expected = assertion.texts() if isinstance(given, list) else assertion.text()
+    check = {"similar": {"expected": expected, "model": EMBEDDER, "min": least}}
+    return {"not": check, "advice": True} if is_inverse else {**check, "advice": True}
 
 
 def _finish(assertion: Assertion) -> Mapping[str, Any]:

@@ -21,7 +21,15 @@ from pytest_llmbench.importers.base import (
     Unmapped,
     tag,
 )
-from pytest_llmbench.importers.promptfoo.assertions import Assertion, checks_of, weight_of
+from pytest_llmbench.importers.promptfoo.assertions import (
+    BUDGETS,
+    EMBEDDER,
+    Assertion,
+    checks_of,
+    is_similar,
+    limit_of,
+    weight_of,
+)
 from pytest_llmbench.importers.promptfoo.called import VARIABLES
 from pytest_llmbench.importers.promptfoo.model_graded import MODEL_GRADED, grading_note
 from pytest_llmbench.importers.promptfoo.prompts import PromptSource, read_prompts
@@ -65,6 +73,14 @@ _REFUSED = {
 }
 _TOP_KEY = re.compile(r"""^(?:\{?\s{0,4}["'])?([A-Za-z]\w*)["']?\s*:""", re.MULTILINE)
 _NAMED = re.compile(r"\{\{-? *([A-Za-z_]\w*)")
+
+_BUDGET = "`cost` and `latency` are the budget of the whole suite: reported, and no part of any score."
+_SIMILAR = (
+    f"`similar` is advice here, with the entry `{EMBEDDER}` of the models file; choose a threshold for that embedder "
+    "before you let it count."
+)
+_EMBEDDER_ENTRY = (f"[{EMBEDDER}]", 'provider = "openai"', 'model = "text-embedding-3-large"', "")
+"""What promptfoo embeds with where the configuration names nothing else."""
 
 _SAMPLING = {"max_tokens": 1024, "temperature": 0}
 """What promptfoo asks of a model where the configuration has nothing of its own."""
@@ -118,6 +134,7 @@ class _Config:
         self.unmapped: list[Unmapped] = []
         self.notes: list[str] = []
         self.code = PythonCode(folder)
+        self._budget: dict[str, float] = {}
 
     def read(self) -> Imported:
         prompts = self.tree.get("prompts")
@@ -137,6 +154,8 @@ class _Config:
         self.notes += tests.notes
         printed = self._providers()
         suites = [one for source in sources if (one := self._suite(source, sources, found, left_out)) is not None]
+        if _SIMILAR in self.notes:
+            printed += _EMBEDDER_ENTRY
         if printed:
             printed = [
                 "models file (fixtures/models.toml) for its providers:",
@@ -180,15 +199,19 @@ class _Config:
         names = source.names | {source.label}
         mine = [test for test in tests if test.prompts is None or names & set(test.prompts)]
         variables = [test.variables for test in mine]
+        self._budget = {}
         try:
             chat = source.chat(variables)
         except NotMapped as fault:
             self.unmapped.append(fault.unmapped)
             return None
         shared, cases, refused = self._cases(source, mine)
+        budget = {key: self._budget[key] for key in sorted(self._budget)}
+        if budget:
+            self._note(_BUDGET)
         return ImportedSuite(
             label=source.label if len(sources) > 1 else "",
-            keys={"sampling": _SAMPLING, "prompt": {"chat": chat}},
+            keys={"sampling": _SAMPLING, "prompt": {"chat": chat}, **({"budget": budget} if budget else {})},
             checks=shared,
             cases=cases,
             left_out=[*left_out, *refused],
@@ -206,6 +229,7 @@ class _Config:
             checks, why = self._checks([*(() if shared else test.default), *test.own], [test.variables])
             score, more = _pass_score(test)
             counted = [*shared, *checks]
+            more += _counted_there(test)
             why += more or ([] if why else _undecided(test, counted))
             if why:
                 refused.append(LeftOut(given=test.given, why=tuple(why)))
@@ -237,12 +261,25 @@ class _Config:
         why: list[Unmapped] = []
         for value in assertions:
             try:
-                checks.append(
-                    self._check(Assertion(value=value, folder=self.folder, variables=variables, code=self.code))
-                )
+                one = Assertion(value=value, folder=self.folder, variables=variables, code=self.code)
+                if one.type in BUDGETS:
+                    self._limit(one)
+                else:
+                    checks.append(self._check(one))
             except NotMapped as fault:
                 why.append(fault.unmapped)
         return _named_apart(checks, checks), why
+
+    def _limit(self, assertion: Assertion) -> None:
+        """Take a limit into the budget of the suite, which has one for all its cases.
+
+        Raises:
+            NotMapped: another test has another limit.
+        """
+        key, most = limit_of(assertion)
+        if self._budget.setdefault(key, most) != most:
+            other = f"`{key}: {self._budget[key]:g}` of another test"
+            assertion.fail(f"it differs from {other}, and a suite has one budget; write one limit for all")
 
     def _check(self, assertion: Assertion) -> dict[str, Any]:
         if assertion.type.removeprefix("not-") in MODEL_GRADED:
@@ -250,12 +287,17 @@ class _Config:
             self._note(grading_note(assertion.type))
             return check
         if assertion.type != "assert-set":
-            return checks_of(assertion)
+            found = checks_of(assertion)
+            if is_similar(found):
+                self._note(_SIMILAR)
+            return found
         inner: list[dict[str, Any]] = []
         members = assertion.value.get("assert")
         for value in members.items if members is not None else ():
             one = replace(assertion, value=value)
             one_check = self._check(one)
+            if is_similar(one_check):
+                one.fail("within a set it would count, and `similar` is advice here; take it out of the set")
             if one_check.pop("advice", False):
                 self._note(f"{one.place}: an assertion of weight 0 within a set is left out; it never counts.")
             else:
@@ -335,12 +377,32 @@ def _share(threshold: float, place: Place, what: str) -> float:
     return threshold
 
 
+def _counted_there(test: Test) -> list[Unmapped]:
+    """Refuse what is part of the score there and not here, in a test that a score decides."""
+    found = []
+    for one in (*test.default, *test.own) if test.threshold is not None else ():
+        kind = one.get("type")
+        name = "" if kind is None else str(kind.value).removeprefix("not-").partition(":")[0]
+        weight = one.get("weight")
+        if kind is not None and name in (*BUDGETS, "similar") and (weight is None or weight.value != 0):
+            message = (
+                f"assert {kind.value}: it is part of the score that the `threshold` of the test is about, and is only "
+                "reported here; take it or the threshold out, or pass --partial."
+            )
+            found.append(Unmapped(place=kind.place, message=message))
+    return found
+
+
 def _undecided(test: Test, checks: Sequence[Mapping[str, Any]]) -> list[Unmapped]:
     """Refuse a test that passes with any answer."""
     if not checks:
         message = "a test without `assert` passes with any answer; write one, or pass --partial."
+        if test.own or test.default:
+            message = "`cost` and `latency` are reported here and decide nothing; add an assertion, or pass --partial."
     elif all(check.get("advice") for check in checks):
         message = "all of its assertions have weight 0, so that nothing decides; give one a weight, or pass --partial."
+        if any(is_similar(check) for check in checks):
+            message = "`similar` is advice here, so that nothing decides; add another assertion, or pass --partial."
     else:
         return []
     return [Unmapped(place=test.place, message=message)]

@@ -47,6 +47,8 @@ def _of_run(name: str, run: Run) -> Iterator[tuple[str, Iterator[tuple[str, str]
             "digest": suite.sha256,
             "grader": f"{suite.grader}, version {suite.grader_version}",
         }
+        if suite.budget is not None:
+            facts["budget"] = ", ".join(f"{k} {v:g}" for k, v in asdict(suite.budget).items() if v is not None)
         if suite.source is not None:
             facts |= dict(_about_source(suite.source))
         yield f"{name}: suite {suite.suite}", iter(facts.items())

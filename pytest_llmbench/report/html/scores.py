@@ -1,12 +1,13 @@
 """The second section: every suite under every model, with interval, change, latency and format."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
 from pytest_llmbench.gate.rule import Verdict
 from pytest_llmbench.gate.rulings import SuiteRuling
+from pytest_llmbench.report.budget import over_text
 from pytest_llmbench.report.format import counted, seconds
 from pytest_llmbench.report.html.format import Tone, percent, points
 from pytest_llmbench.report.html.section import Section, template
@@ -15,6 +16,7 @@ from pytest_llmbench.report.html.svg import stretched, tag
 from pytest_llmbench.report.html.timings import Timing, load_text, timings
 from pytest_llmbench.report.stops import interval_name
 from pytest_llmbench.report.terminal.scoreboard import Line, cost_text, scoreboard, tokens_in_out
+from pytest_llmbench.results.over_budget import over_budget
 
 _FORMAT_GOOD, _FORMAT_FAIR = 0.99, 0.9
 
@@ -76,11 +78,16 @@ def score_rows(subject: Subject) -> tuple[ScoreRow, ...]:
     names = dict.fromkeys(line.name for suite in subject.suites for line in board if line.suite == suite)
     rulings = {(r.pairs.suite, r.pairs.role): r for r in subject.gate.suites} if subject.gate else {}
     times = {(timing.suite, timing.role): timing for timing in timings(subject)}
+    over: dict[tuple[str, str], list[str]] = {}
+    for one in over_budget(subject.run.records, subject.run.facts):
+        over.setdefault((one.suite, one.role), []).append(over_text(one))
     return tuple(
         ScoreRow(
             suite=name,
             cells=tuple(
-                _cell(lines[name, role], place, rulings.get((name, role)), times) if (name, role) in lines else None
+                _cell(lines[name, role], place, rulings.get((name, role)), times, over.get((name, role), ()))
+                if (name, role) in lines
+                else None
                 for place, role in enumerate(subject.roles)
             ),
         )
@@ -88,7 +95,13 @@ def score_rows(subject: Subject) -> tuple[ScoreRow, ...]:
     )
 
 
-def _cell(line: Line, place: int, ruling: SuiteRuling | None, times: Mapping[tuple[str, str], Timing]) -> Cell:
+def _cell(
+    line: Line,
+    place: int,
+    ruling: SuiteRuling | None,
+    times: Mapping[tuple[str, str], Timing],
+    over: Sequence[str],
+) -> Cell:
     timing = times.get((line.suite, line.role))
     return Cell(
         role=line.role,
@@ -100,7 +113,7 @@ def _cell(line: Line, place: int, ruling: SuiteRuling | None, times: Mapping[tup
         planned=line.planned,
         change=_change(ruling),
         times="" if timing is None else _times(timing),
-        spent=tuple(_spent(line)),
+        spent=(*_spent(line), *over),
         badges=tuple(_badges(line)),
     )
 

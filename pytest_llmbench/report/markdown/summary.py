@@ -12,12 +12,13 @@ from itertools import groupby
 from pytest_llmbench.gate.rule import Verdict
 from pytest_llmbench.gate.rulings import MovedCase, SuiteRuling
 from pytest_llmbench.gate.run_decision import RunRuling
+from pytest_llmbench.report.budget import budget_lines
 from pytest_llmbench.report.format import counted, listed, percent
 from pytest_llmbench.report.line_order import in_order
 from pytest_llmbench.report.markdown.escape import cell, escaped, in_html, table_head, table_row
 from pytest_llmbench.report.markdown.fitting import Block, fitted
 from pytest_llmbench.report.markdown.gate import VERDICT_HEAD, verdict_rows
-from pytest_llmbench.report.safe_text import clipped
+from pytest_llmbench.report.safe_text import clipped, visible
 from pytest_llmbench.report.sentences import deciding_sample, gate_sentences, min_score_sentences
 from pytest_llmbench.report.terminal.gate import requirements_text
 from pytest_llmbench.report.terminal.scoreboard import (
@@ -65,7 +66,7 @@ def summary(
     if ruling is not None:
         blocks += _gate_blocks(ruling)
     if board:
-        blocks.append(_score_block(board, run.records))
+        blocks.append(_score_block(board, run))
     blocks += _error_blocks(run.records)
     if ruling is not None and ruling.gate is not None:
         blocks += [block for suite in ruling.gate.suites for block in _changed_blocks(suite, run)]
@@ -118,9 +119,11 @@ def _gate_blocks(ruling: RunRuling) -> Iterator[Block]:
         yield Block(before=("",), rows=details, noun="remark")
 
 
-def _score_block(board: Sequence[Line], records: Sequence[Record]) -> Block:
+def _score_block(board: Sequence[Line], run: Run) -> Block:
     titles, rows = scoreboard_cells(board)
-    remarks = [text for text in (times_left_out(board), reused_line(records), *cut_off_lines(board, records)) if text]
+    budgets = map(visible, budget_lines(run.records, run.facts))
+    found = (times_left_out(board), reused_line(run.records), *cut_off_lines(board, run.records), *budgets)
+    remarks = [text for text in found if text]
     return Block(
         before=("", *table_head(titles, numbers=titles[2:])),
         rows=tuple(table_row(map(_name, cells)) for cells in rows),
