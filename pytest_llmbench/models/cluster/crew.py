@@ -167,7 +167,10 @@ class Crew:
             found = self._actors.take(member.pending)
         except LostReplicaError as loss:
             self._faults.append(loss.cause)
-            self.end(member, loss.cause)
+            if self._keys.wait_s and member.placed is None:  # on a node that died unnoticed: others may join
+                self.lose(member, loss.cause)
+            else:
+                self.end(member, loss.cause)
             return
         if isinstance(found, Placed):
             member.placed = found

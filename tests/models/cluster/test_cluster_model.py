@@ -58,6 +58,7 @@ class Actor:
     number: int
     opened: ReplicaOpened | str
     is_placed: bool = True
+    is_lost_at_once: bool = False
     is_killed: bool = False
     tasks: list[list[str]] = field(default_factory=list)
     loses_after: int | None = None
@@ -89,6 +90,8 @@ class FakeActors:
         return actor
 
     def where(self, actor: Actor) -> Stream:
+        if actor.is_lost_at_once:
+            return Stream([LostReplicaError(Loss.NODE, "its node died")])
         return Stream([Placed(node_id=f"n{actor.number % 2}", cpu="EPYC")] if actor.is_placed else [])
 
     def open(self, actor: Actor) -> Stream:
@@ -408,6 +411,18 @@ def test_with_time_to_wait_the_run_begins_with_what_is_there() -> None:
 
     assert late.tasks
     assert cluster.concurrency == 4
+
+
+@pytest.mark.parametrize(("wait_s", "n_started"), [(60, 3), (0, 2)])
+def test_a_replica_lost_before_it_has_a_place_is_started_again_where_nodes_join(wait_s: int, n_started: int) -> None:
+    """Ray gives places on a node whose end it has not noticed; without time to wait, the others go on alone."""
+    lost = Actor(1, opened(), is_placed=False, is_lost_at_once=True)
+    actors = FakeActors([Actor(0, opened()), lost, Actor(2, opened())])
+    cluster = model(actors, wait_s=wait_s)
+
+    assert all(isinstance(answer, Answer) for answer in cluster.answer(requests(40)))
+    assert len(actors.started) == n_started
+    assert all(actor.tasks for actor in actors.started if actor is not lost)
 
 
 # -- the keys

@@ -305,6 +305,18 @@ def test_a_killed_node_costs_no_answer(open_toy: Any, nodes: Any) -> None:
     assert any("lost (" in remark for remark in model.remarks)
 
 
+def test_a_node_that_starts_later_is_waited_for(open_toy: Any, nodes: Any) -> None:
+    """With `wait_s` the run begins on the node that is there, though Ray may still count on one that just died."""
+    nodes.kill_second()
+    model = open_toy(cluster={"wait_s": 60}, delay_s=0.05)
+    assert {answer.node for answer in model.answer(requests(8))} == {1}
+
+    nodes.restore()
+    _wait_until(lambda: {answer.node for answer in model.answer(requests(32))} > {1})
+
+    assert texts(model.answer(requests(200))) == EXPECTED
+
+
 def _wait_until(is_reached: Callable[[], bool]) -> None:
     """Wait for what another process does."""
     pause, deadline = threading.Event(), time.monotonic() + PATIENCE_S
