@@ -29,7 +29,7 @@ from pytest_llmbench.gate.comparison import (
 from pytest_llmbench.gate.score_test import MIN_UNITS, count_differences, evidence, noise_floor
 from pytest_llmbench.models.identities import identity_differences
 from pytest_llmbench.results.checks import is_same_grader
-from pytest_llmbench.results.identity import embedder_differences, judge_differences
+from pytest_llmbench.results.identity import embedder_differences, grader_difference, judge_differences
 from pytest_llmbench.results.records import Record, Run, Sample
 from pytest_llmbench.results.run_file import read_pooled, read_run
 from pytest_llmbench.stats import mean, t_quantile
@@ -128,7 +128,7 @@ def _refusal(today: Run, old: Run, suite: SuitePairs, old_role: str) -> str | No
     if graders[0] is None or graders[1] is None:
         return "it does not record its grader"
     is_same = is_same_grader(graders[0].grader, graders[1].grader)
-    if not is_same or graders[0].grader_version != graders[1].grader_version:
+    if not is_same or grader_difference(*graders):
         return "its grader differs"
     if embedder_differences(graders[1], graders[0]):
         return "its embedder differs"

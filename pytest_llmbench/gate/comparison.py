@@ -14,7 +14,7 @@ from math import isfinite
 
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.results.checks import is_same_grader
-from pytest_llmbench.results.identity import embedder_differences, judge_differences, may_be_judged
+from pytest_llmbench.results.identity import embedder_differences, grader_difference, judge_differences, may_be_judged
 from pytest_llmbench.results.records import ModelInfo, Record, Run, RunInfo, Sample, SuiteInfo
 from pytest_llmbench.values import GateKind, Sampling, Split
 
@@ -357,9 +357,7 @@ class _Sides:
         yield from difference(Kind.PROMPT, _has_other_prompt, "a different prompt of the same style")
         yield from difference(Kind.SAMPLES, self._has_other_samples, "a different number of samples")
         old, new = suite_info(self.baseline.facts, suite), suite_info(self.candidate.facts, suite)
-        versions = (old.grader_version, new.grader_version) if old and new else (0, 0)
-        if versions[0] != versions[1]:
-            text = f"grader version differs: {versions[0]} -> {versions[1]}"
+        if text := grader_difference(old, new):
             yield Difference(kind=Kind.GRADER, text=text, is_allowed=Kind.GRADER in self.allowed)
         elif changed := embedder_differences(old, new):
             yield from difference(Kind.GRADER, lambda _: True, f"a different embedder ({'; '.join(changed)})")

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 from pytest_llmbench.values import Answer, AnswerError, Case, Grade, Json, Outcome, Prompt, PromptStyle, Sampling, Suite
 
@@ -222,6 +222,8 @@ class GraderKind:
     None where it writes.
     `in_digest(of_suite)` gives what of the suite's fields belongs to the digest of each of its cases, so that runs
     measured with other values are not compared.
+    `uncounted` names the fields of a suite that change no grade, such as what a report shows; runs that differ in
+    others are not compared.
     `same_result(old, new)` compares what two answers to one case lead to, such as the rows of their queries, where
     that is more than their text; None where there is nothing to compare.
     `references(case)` gives texts that are right answers, `wrong_answers(suite, case)` such as are surely wrong, as
@@ -246,12 +248,20 @@ class GraderKind:
     labels: Callable[[Suite], tuple[tuple[str, ...], bool]] = no_labels
     choices: Callable[[Suite, Case], Choices | None] = no_choices
     in_digest: Callable[[Any], Mapping[str, Json]] = nothing_of_the_suite
+    uncounted: frozenset[str] = frozenset()
     same_result: Callable[[Graded, Graded], bool | None] = no_result
     judge_grader: Callable[[Suite, Path], JudgeGrader | None] = no_judge_grader
     needs_judge: Callable[[Suite], Finding | None] = no_need
     references: Callable[[Case], tuple[str, ...]] = no_references
     wrong_answers: Callable[[Suite, Case], tuple[str, ...]] = no_wrong_answers
     begun_word: Callable[[Suite], str | None] = nothing_begun
+
+    def settings(self, suite: Suite) -> Mapping[str, Json]:
+        """Give the fields of a suite that decide its grades, without those that have their default."""
+        if not isinstance(suite.rules, self.suite_fields):
+            return {}
+        given = suite.rules.model_dump(mode="json", exclude_defaults=True, exclude=set(self.uncounted))
+        return cast("Mapping[str, Json]", given)
 
     @property
     def asks_judge(self) -> bool:

@@ -195,6 +195,7 @@ KIND = GraderKind(
     name="yes_no",
     case_fields=YesNoCase,
     suite_fields=YesNoSuite,
+    uncounted=frozenset({"positive", "probabilities", "rule"}),
     build=build,
     text_fields=frozenset({"labels", "positive", "rule"}),
     version=2,

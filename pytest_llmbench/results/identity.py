@@ -1,8 +1,12 @@
 """In what the models, the judges and the embedders of two runs differ, as recorded in them."""
 
+import json
+
+from pytest_llmbench.grading.answer_text import clip
 from pytest_llmbench.grading.registry import BUILT_IN, CHECKS
 from pytest_llmbench.models.identities import OF_MACHINE, identity_differences
 from pytest_llmbench.results.records import Record, RunInfo, SuiteInfo
+from pytest_llmbench.values import Json
 
 REPORTED = frozenset({"libraries", "settings.system_fingerprint"})
 """Parts of an identity that change under an unchanged model: library versions, what a server calls its deployment."""
@@ -37,6 +41,24 @@ def judge_differences(old: RunInfo, new: RunInfo, suite: str) -> tuple[str, ...]
     if None in (identities[0].server_model, identities[1].server_model):
         ignored.add("server_model")
     return tuple(name for name in (*identity_differences(identities[0], identities[1]), *found) if name not in ignored)
+
+
+def grader_difference(old: SuiteInfo | None, new: SuiteInfo | None) -> str | None:
+    """Describe how the grader of a suite differs in two runs: its version, or its settings where both record them."""
+    if old is None or new is None:
+        return None
+    if old.grader_version != new.grader_version:
+        return f"grader version differs: {old.grader_version} -> {new.grader_version}"
+    was, now = old.grader_settings, new.grader_settings
+    if was is None or now is None or was == now:
+        return None
+    names = sorted(name for name in was.keys() | now.keys() if was.get(name) != now.get(name))
+    changes = (f"{name} {_written(was.get(name))} -> {_written(now.get(name))}" for name in names)
+    return f"grader settings differ: {', '.join(changes)}"
+
+
+def _written(value: Json) -> str:
+    return "default" if value is None else clip(json.dumps(value, ensure_ascii=False))
 
 
 def embedder_differences(old: SuiteInfo | None, new: SuiteInfo | None) -> tuple[str, ...]:

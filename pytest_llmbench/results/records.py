@@ -182,6 +182,8 @@ class SuiteInfo:
     """What the embedders of its checks are, by their names in the suite; absent in the JSON if none was opened."""
     budget: Budget | None = None
     """What an answer may cost and take; absent in the JSON where the suite has none."""
+    grader_settings: Mapping[str, Json] | None = None
+    """The fields of the suite that decide its grades, without defaults; None in files that do not hold them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

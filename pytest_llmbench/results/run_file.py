@@ -193,6 +193,7 @@ class _NamedSuite:
     source: Source | None = None
     embedders: Mapping[str, Identity] | None = None
     budget: Budget | None = None
+    grader_settings: Mapping[str, Json] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,7 +245,7 @@ def run_info_to_json(facts: RunInfo) -> JsonObject:
 def _suite_to_json(suite: SuiteInfo) -> JsonObject:
     found = _without(asdict(suite), "suite")
     found = _without(found, "gate") if suite.gate is GateKind.STATISTICAL else found
-    for name in ("cases", "n_cases", "split", "source", "embedders", "budget"):
+    for name in ("cases", "n_cases", "split", "source", "embedders", "budget", "grader_settings"):
         found = _without(found, name) if getattr(suite, name) is None else found
     for identity in found.get("embedders", {}).values():
         del identity["training"]

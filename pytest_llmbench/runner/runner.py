@@ -323,6 +323,7 @@ class Runner:
                     source=loaded.suite.source,
                     embedders=self._embedders(name),
                     budget=loaded.suite.budget,
+                    grader_settings=loaded.kind.settings(loaded.suite),
                 )
                 for name, loaded in suites.items()
             ),

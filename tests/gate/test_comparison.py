@@ -31,7 +31,7 @@ from pytest_llmbench.results.records import (
     SuiteInfo,
 )
 from pytest_llmbench.results.run_file import block_to_json, record_to_json
-from pytest_llmbench.values import Sampling, ToolCall
+from pytest_llmbench.values import Json, Sampling, ToolCall
 
 
 def sample(score: float | None, *, answer: str = "", **others: object) -> Sample:
@@ -206,6 +206,34 @@ def test_another_grader_version_blocks() -> None:
     found = only_suite(join(run(record("a")), run(record("a"), version=2)))
 
     assert [(d.kind, d.text) for d in found.blocked_by] == [(Kind.GRADER, "grader version differs: 1 -> 2")]
+
+
+def with_settings(settings: dict[str, Json] | None) -> Run:
+    made = run(record("a"))
+    suites = tuple(replace(suite, grader_settings=settings) for suite in made.facts.suites)
+    return replace(made, facts=replace(made.facts, suites=suites))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "text"),
+    [
+        ({}, {"ignore_case": True}, "grader settings differ: ignore_case default -> true"),
+        (
+            {"labels": ["yes", "no"], "threshold": 0.5},
+            {"labels": ["no", "yes"]},
+            'grader settings differ: labels ["yes", "no"] -> ["no", "yes"], threshold 0.5 -> default',
+        ),
+        ({"threshold": 0.5}, {"threshold": 0.5}, None),
+        (None, {"threshold": 0.5}, None),
+    ],
+)
+def test_other_settings_of_a_grader_block(
+    old: dict[str, Json] | None, new: dict[str, Json] | None, text: str | None
+) -> None:
+    """The same answer may get another grade; runs that do not record settings are compared as before."""
+    found = only_suite(join(with_settings(old), with_settings(new)))
+
+    assert [(d.kind, d.text) for d in found.blocked_by] == ([] if text is None else [(Kind.GRADER, text)])
 
 
 def embedding(**others: object) -> Run:

@@ -1,13 +1,14 @@
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
 
 from pytest_llmbench.errors import SuiteFault
 from pytest_llmbench.grading.registry import BUILT_IN, grader_kind
-from pytest_llmbench.values import Grade, Json, Reason
+from pytest_llmbench.values import Grade, Json, Reason, Suite
 
 NAMES = ["choices", "contains", "exact", "json", "key_points", "regex", "sql", "yes_no"]
 
@@ -135,3 +136,21 @@ def test_registry_imports_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
 
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "settings"),
+    [
+        ("exact", {}, {}),
+        ("exact", {"ignore_case": True}, {"ignore_case": True}),
+        ("yes_no", {"labels": ("a", "b"), "positive": "b", "probabilities": True}, {"labels": ["a", "b"]}),
+        ("key_points", {"threshold": 0.5, "judge": {"votes": 3}}, {"threshold": 0.5}),
+        ("sql", {"database": "events", "time_limit_s": 2.0}, {"database": "events"}),
+    ],
+)
+def test_settings_are_what_decides_grades(name: str, fields: dict[str, Json], settings: dict[str, Json]) -> None:
+    """Without defaults, without what a report shows, and without the judge, which is recorded where one was asked."""
+    kind = BUILT_IN[name]
+    suite = Suite(name="s", path=Path("s.yaml"), grader=name, cases=(), rules=kind.suite_fields(**fields))
+
+    assert kind.settings(suite) == settings

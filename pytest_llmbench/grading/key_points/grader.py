@@ -104,6 +104,7 @@ KIND = GraderKind(
     name="key_points",
     case_fields=KeyPointsCase,
     suite_fields=KeyPointsSuite,
+    uncounted=frozenset({"judge"}),  # recorded where a judge was asked
     build=build,
     check=check,
     expected_text=expected_text,
