@@ -1,8 +1,8 @@
 """Which suites a judged check keeps from being gated: those of which people have not graded enough answers themselves.
 
 What a `rubric` asks stands in plain words, and how a judge model reads them is known only after people have read the
-same answers.  So each rubric that counts needs 60 verdicts of people on it; in a suite with `trust`, it must agree with
-them as far as the suite requires.
+same answers.  So each rubric that counts needs 60 answers that people have annotated by it; in a suite with `trust`, it
+must agree with them as far as the suite requires.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -61,8 +61,8 @@ def _why(check: str, found: GraderAgreement | None, info: SuiteInfo) -> str | No
     n = 0 if found is None else found.n_answers
     if found is None or n < ENOUGH:
         return (
-            f'its check "{check}" is decided by a judge model, and people have given {n} of the {ENOUGH} verdicts on '
-            "it that are needed (llmbench review RUN.json --by-check)"
+            f'its check "{check}" is decided by a judge model, and people have annotated it in {n} of the {ENOUGH} '
+            "answers that are needed (llmbench review RUN.json --by-check)"
         )
     reason = None if info.trust is None else why_untrusted(found, info.trust)
     return None if reason is None else f'check "{check}": {reason}'

@@ -17,7 +17,7 @@ RUBRIC = "rubric"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckPart:
-    """What became of one check: `passed` is None where it broke.
+    """What became of one check: `passed` is None where it broke, and where it only measures.
 
     `is_counted` is False for advice; `inner` are the checks that it holds, `parts` further details of its grade.
     """
@@ -27,6 +27,7 @@ class CheckPart:
     passed: bool | None
     explanation: str
     is_counted: bool
+    is_broken: bool = False
     parts: Mapping[str, Json] = field(default_factory=dict)
     inner: tuple["CheckPart", ...] = ()
 
@@ -66,6 +67,7 @@ def _part(entry: Mapping[str, Json]) -> CheckPart:
         passed=passed if isinstance(passed, bool) else None,
         explanation=str(explanation).strip().split("\n", 1)[0],
         is_counted=entry.get("advice") is not True,
+        is_broken=bool(entry.get("error")),
         parts=parts if isinstance(parts, Mapping) else {},
         inner=check_parts(entry),
     )

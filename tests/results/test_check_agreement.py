@@ -300,18 +300,18 @@ def info(trust: Trust | None = None) -> list[SuiteInfo]:
     ]
 
 
-def test_a_judged_check_needs_sixty_verdicts_of_its_own() -> None:
+def test_a_judged_check_needs_sixty_annotations_of_its_own() -> None:
     """Those of another check do not count, nor does advice need any; suites without such a check are not named."""
     records, marks = graded_table()
 
     assert uncalibrated_suites(records, info(), marks[:60]) == {"tickets": None}
     (why,) = uncalibrated_suites(records, info(), marks[:59]).values()
     assert why == (
-        'its check "tone" is decided by a judge model, and people have given 59 of the 60 verdicts on it that are '
-        "needed (llmbench review RUN.json --by-check)"
+        'its check "tone" is decided by a judge model, and people have annotated it in 59 of the 60 '
+        "answers that are needed (llmbench review RUN.json --by-check)"
     )
     of_schema = [mark(of, True, "schema") for of in records]
-    assert "given 0 of the 60" in str(uncalibrated_suites(records, info(), of_schema)["tickets"])
+    assert "annotated it in 0 of the 60" in str(uncalibrated_suites(records, info(), of_schema)["tickets"])
     advice = [record(1, entry("tone", True, "rubric", advice=True), entry("schema", True, "json"))]
     assert uncalibrated_suites(advice, info(), ()) == {}
 
@@ -326,4 +326,4 @@ def test_a_judged_check_must_agree_as_far_as_its_suite_requires() -> None:
         'check "tone": its grader agrees too little with people: kappa 0.22 at the least, TNR 60%'
     )
     judged = [record(999, entry("tone", True, "rubric"), entry("schema", True, "json"), judge="gpt")]
-    assert "given 0 of the 60" in str(uncalibrated_suites([*records, *judged], info(), marks)["tickets"])
+    assert "annotated it in 0 of the 60" in str(uncalibrated_suites([*records, *judged], info(), marks)["tickets"])

@@ -36,7 +36,8 @@ def folded(word: str) -> str:
 
 def _grades(given: Mapping[str, float]) -> Mapping[str, float]:
     if not 2 <= len(given) <= _MOST_GRADES:
-        raise ValueError(f"names {len(given)} grades; a rubric has two or three, such as met, partly and not_met")
+        how_many = f"{len(given)} grade{'' if len(given) == 1 else 's'}"
+        raise ValueError(f"names {how_many}; a rubric has two or three, such as met, partly and not_met")
     odd = next((word for word in given if not _WORD.fullmatch(word)), None)
     if odd is not None:
         raise ValueError(f'"{odd}" is no grade; write a word such as not_met, judges are poor at numbers')

@@ -35,7 +35,7 @@ class EndpointEmbedder:
         ModelFault: its address or key is missing.
     """
 
-    def __init__(self, entry: OpenAIEntry, settings: OpenSettings):
+    def __init__(self, entry: OpenAIEntry, settings: OpenSettings, policy: RetryPolicy | None = None):
         try:
             check(entry)
             self._endpoint = endpoint_of(entry)
@@ -44,9 +44,10 @@ class EndpointEmbedder:
         self._entry = entry
         self._client = Client(self._endpoint, "/embeddings")
         self._timeout_s = settings.timeout_s or entry.timeout_s or _TIMEOUT_S
-        self._policy = RetryPolicy()
+        self._policy = policy or RetryPolicy()
         self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
         self._server_model: str | None = None
+        self._is_down = False
 
     @property
     def identity(self) -> Identity:
@@ -60,7 +61,11 @@ class EndpointEmbedder:
         )
 
     def embed(self, texts: Sequence[str]) -> Sequence[Vector]:
-        """Ask for the vectors; what may pass is asked again as the entry says."""
+        """Ask for the vectors; what may pass is asked again as the entry says.
+
+        A server that could not be reached in all attempts is tried once by each further request, until one succeeds:
+        its pauses would else be waited for with every answer of a run.
+        """
         try:
             return self._runner.run(self._asked(texts))
         except Failure as failure:
@@ -75,19 +80,22 @@ class EndpointEmbedder:
         await self._client.prepare()
         content = {"model": self._entry.model, "input": list(texts), "encoding_format": "float"}
         body = json.dumps({**content, **self._entry.extra_body}).encode()
-        attempts = 0
+        attempts, most = 0, 1 if self._is_down else 1 + self._entry.max_retries
         while True:
             attempts += 1
             try:
                 async with asyncio.timeout(self._timeout_s):
                     async with self._client.exchange(body, attempts) as chunks:
                         reply = b"".join([chunk async for chunk in chunks])
-                return self._read(reply, len(texts))
+                found = self._read(reply, len(texts))
+                self._is_down = False
+                return found
             except TimeoutError:
                 failure = Failure(f"no reply within {self._timeout_s:g} s", is_retryable=True)
             except Failure as fault:
                 failure = fault
-            if not failure.is_retryable or attempts > self._entry.max_retries:
+            if not failure.is_retryable or attempts >= most:
+                self._is_down = failure.is_unreached
                 raise failure
             await asyncio.sleep(self._policy.pause_s(attempts, failure.asked_pause_s))
 

@@ -20,7 +20,8 @@ def check_lines(parts: Mapping[str, Json]) -> Iterator[str]:
 
 
 def _lines(check: CheckPart, indent: str) -> Iterator[str]:
-    word = "passed" if check.passed else "broken" if check.passed is None else "failed"
+    undecided = "broken" if check.is_broken else "measured"
+    word = "passed" if check.passed else undecided if check.passed is None else "failed"
     advice = "" if check.is_counted else " (advice)"
     is_explained = not check.inner and (check.is_judged or not check.passed)
     reason = f": {check.explanation}" if is_explained else ""

@@ -70,7 +70,7 @@ def test_a_reference_may_be_a_template(load: Load) -> None:
         ('{rubric: ""}', "rubric.criterion: must not be blank"),
         ("{rubric: {reference: a}}", '"rubric.criterion" is missing'),
         ("{rubric: {criterion: a, grade: {a: 1}}}", 'there is no key "rubric.grade"'),
-        ("{rubric: {criterion: a, grades: {yes: 1}}}", "names 1 grades; a rubric has two or three"),
+        ("{rubric: {criterion: a, grades: {yes: 1}}}", "names 1 grade; a rubric has two or three"),
         ("{rubric: {criterion: a, grades: {a: 1, b: 0.7, c: 0.3, d: 0}}}", "names 4 grades; a rubric has two or three"),
         ('{rubric: {criterion: a, grades: {"10": 1, "0": 0}}}', '"10" is no grade; write a word'),
         ("{rubric: {criterion: a, grades: {met: 0.9, not_met: 0}}}", "the best must be 1"),

@@ -1,20 +1,26 @@
 """The check `similar` with an embedder behind an API: a server on loopback that counts letters."""
 
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pytest_llmbench.errors import LlmbenchError, SuiteFault
+from pytest_llmbench.errors import LlmbenchError, ModelFault, SuiteFault
 from pytest_llmbench.grading.base import Severity
 from pytest_llmbench.grading.checks.similar import embedders_of
 from pytest_llmbench.models.base import OpenSettings
 from pytest_llmbench.models.catalog import Catalog
 from pytest_llmbench.models.embedders import shared_embedders
+from pytest_llmbench.models.entries import OpenAIEntry
+from pytest_llmbench.models.openai.embedding import EndpointEmbedder
+from pytest_llmbench.models.openai.retries import RetryPolicy
+from pytest_llmbench.report.terminal.checks import check_lines
 from pytest_llmbench.suites.loader import LoadedSuite
 from pytest_llmbench.values import Answer, Grade, Json
 
@@ -108,6 +114,10 @@ def test_a_check_that_only_measures_is_advice_without_a_verdict(server: Server, 
         "advice": True,
     }
     assert found["explanation"] == 'similar 0.95 to "ab", found "aab".'
+    assert list(check_lines(made.parts)) == [
+        'measured similar (advice): similar 0.95 to "ab", found "aab".',
+        "passed contains",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -172,6 +182,35 @@ def test_an_embedder_that_fails_is_an_error_and_no_wrong_answer(server: Server, 
 
     assert as_advice.passed
     assert "HTTP 500" in part(as_advice)["error"]
+    assert next(check_lines(as_advice.parts)).startswith("broken similar (advice): The embedder")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoPause(RetryPolicy):
+    """Pauses of no length, noted."""
+
+    base_s: float = 0
+    attempts: list[int] = field(default_factory=list)
+
+    def pause_s(self, attempts: int, asked_s: float | None = None) -> float:
+        self.attempts.append(attempts)
+        return 0.0
+
+
+def test_a_server_that_is_down_is_not_waited_for_with_every_answer() -> None:
+    """The first answer waits for all its retries, and none behind it."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    entry = OpenAIEntry(provider="openai", model="m", base_url=f"http://127.0.0.1:{port}", max_retries=2)
+    policy = NoPause()
+    embedder = EndpointEmbedder(entry, OpenSettings(), policy)
+
+    for _ in range(3):
+        with pytest.raises(ModelFault, match="Cannot connect"):
+            embedder.embed(["a"])
+    embedder.close()
+
+    assert policy.attempts == [1, 2]
 
 
 def test_within_another_check_it_must_decide_and_be_advice_or_not(server: Server, grade: GradeBy) -> None:
