@@ -60,9 +60,11 @@ def _judged(records: Sequence[Record], kinds: Collection[str]) -> dict[str, dict
 def _why(check: str, found: GraderAgreement | None, info: SuiteInfo) -> str | None:
     n = 0 if found is None else found.n_answers
     if found is None or n < ENOUGH:
+        left_out = found.not_random if found is not None else 0
+        which = f"; {left_out} more are not of the random share" if left_out else ""
         return (
             f'its check "{check}" is decided by a judge model, and people have annotated it in {n} of the {ENOUGH} '
-            "answers that are needed (llmbench review RUN.json --by-check)"
+            f"answers that are needed (llmbench review RUN.json --by-check){which}"
         )
     reason = None if info.trust is None else why_untrusted(found, info.trust)
     return None if reason is None else f'check "{check}": {reason}'

@@ -310,6 +310,9 @@ def test_a_judged_check_needs_sixty_annotations_of_its_own() -> None:
         'its check "tone" is decided by a judge model, and people have annotated it in 59 of the 60 '
         "answers that are needed (llmbench review RUN.json --by-check)"
     )
+    chosen = [replace(one, drawn=Drawn.CHOSEN) for one in marks[59:61]]
+    (why,) = uncalibrated_suites(records, info(), [*marks[:59], *chosen]).values()
+    assert str(why).endswith("--by-check); 2 more are not of the random share")
     of_schema = [mark(of, True, "schema") for of in records]
     assert "annotated it in 0 of the 60" in str(uncalibrated_suites(records, info(), of_schema)["tickets"])
     advice = [record(1, entry("tone", True, "rubric", advice=True), entry("schema", True, "json"))]

@@ -119,7 +119,8 @@ class Tests:
             raise NotMapped(
                 f'"{name}" gave no list of at most {_MAX_TESTS:,} tests; have it give one, or write it out.', place
             )
-        self.notes.append(f"{place}: the {len(found)} tests that {name} made are frozen; import again to renew them.")
+        made = f"the test that {name} made is" if len(found) == 1 else f"the {len(found)} tests that {name} made are"
+        self.notes.append(f"{place}: {made} frozen; import again to renew.")
         yield from (placed(one, place) for one in found)
 
     def _tests_in(self, path: Any, place: Place) -> Iterator[Value]:
