@@ -23,7 +23,7 @@ from pytest_llmbench.report.files import check_target, write_target
 from pytest_llmbench.report.judge_check import judge_check_lines
 from pytest_llmbench.report.line_order import in_order
 from pytest_llmbench.report.safe_text import visible
-from pytest_llmbench.report.terminal.checks import check_rate_lines
+from pytest_llmbench.report.terminal.checks import broken_advice_lines, check_rate_lines
 from pytest_llmbench.report.terminal.failure import wrong_line
 from pytest_llmbench.report.terminal.layout import Styled, folded
 from pytest_llmbench.report.terminal.scoreboard import (
@@ -258,7 +258,12 @@ class Summary:
                 from pytest_llmbench.report.terminal.labels import label_lines
 
                 write(terminalreporter, label_lines(records, facts.prompts, width))
-        of_run = (*budget_lines(records, facts), *left_out_lines(facts.suites), *judge_check_lines(facts))
+        of_run = (
+            *budget_lines(records, facts),
+            *left_out_lines(facts.suites),
+            *broken_advice_lines(records),
+            *judge_check_lines(facts),
+        )
         for remark in filter(None, (reused_line(records), *of_run, *self._session.remarks)):
             write(terminalreporter, folded((), visible(remark), width))
         if verbosity > 0:

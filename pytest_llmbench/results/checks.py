@@ -120,6 +120,22 @@ def pass_counts(records: Sequence[Record]) -> dict[tuple[str, str], dict[str, tu
     return found
 
 
+def broken_advice(records: Sequence[Record]) -> dict[tuple[str, str, str], tuple[int, int, str]]:
+    """Count the answers on which a check of advice broke, and all it was tried on, and give the first cause.
+
+    The keys are suite, role and check; a check that never broke has none.
+    """
+    found: dict[tuple[str, str, str], tuple[int, int, str]] = {}
+    for record in records:
+        for sample in record.answered:
+            for check in check_parts(sample.parts):
+                if not check.is_counted:
+                    key = (record.shown_suite, record.role, check.name)
+                    broken, of, why = found.get(key, (0, 0, ""))
+                    found[key] = broken + check.is_broken, of + 1, why or check.is_broken * check.explanation
+    return {key: counts for key, counts in found.items() if counts[0]}
+
+
 def is_same_grader(old: str, new: str) -> bool:
     """Tell whether two records of one case were graded alike, by the names of their graders.
 

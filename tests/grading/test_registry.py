@@ -7,6 +7,7 @@ import pytest
 from pydantic import BaseModel
 
 from pytest_llmbench.errors import SuiteFault
+from pytest_llmbench.grading.checks.grader import checks_kind
 from pytest_llmbench.grading.registry import BUILT_IN, grader_kind
 from pytest_llmbench.values import Grade, Json, Reason, Suite
 
@@ -154,3 +155,11 @@ def test_settings_are_what_decides_grades(name: str, fields: dict[str, Json], se
     suite = Suite(name="s", path=Path("s.yaml"), grader=name, cases=(), rules=kind.suite_fields(**fields))
 
     assert kind.settings(suite) == settings
+
+
+def test_checks_are_no_settings() -> None:
+    """The digests of the cases hold them as the gate compares them: without names, and without advice."""
+    kind = checks_kind(["equals"], is_expected_text=True)
+    rules = kind.suite_fields(checks=[{"equals": "a", "name": "renamed"}], pass_score=0.5, judge={"votes": 3})
+
+    assert kind.settings(Suite(name="s", path=Path("s.yaml"), grader="checks", cases=(), rules=rules)) == {}

@@ -10,9 +10,14 @@ import cpuinfo
 import hypothesis  # noqa: F401
 import pytest
 
+import pytest_llmbench.grading.checks.grader
 import pytest_llmbench.models.recorded
 import pytest_llmbench.plugin.activate
 import pytest_llmbench.plugin.fixtures  # noqa: F401
+from pytest_llmbench.grading.checks.registry import KINDS
+
+# The registry keeps the kinds that a run imported, and the run forgets the classes they are made of.
+_KINDS = tuple(KINDS.values())
 
 SUITE = """\
 suite: capitals

@@ -186,4 +186,5 @@ def checks_kind(kinds: Iterable[str], *, is_expected_text: bool) -> GraderKind:
         needs_judge=needs_judge,
         references=references,
         wrong_answers=wrong_answers,
+        uncounted=frozenset(ChecksSuite.model_fields),  # the digest of a case has its checks, but for names and advice
     )

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from pytest_llmbench.report.format import counted
 from pytest_llmbench.report.safe_text import clipped, on_one_line, visible
 from pytest_llmbench.report.terminal.layout import Styled, folded
-from pytest_llmbench.results.checks import CheckPart, check_parts, pass_counts
+from pytest_llmbench.results.checks import CheckPart, broken_advice, check_parts, pass_counts
 from pytest_llmbench.results.records import Record
 from pytest_llmbench.values import Json
 
@@ -28,6 +29,13 @@ def _lines(check: CheckPart, indent: str) -> Iterator[str]:
     yield clipped(on_one_line(f"{indent}{word} {check.name}{advice}{reason}"), _MAX_LINE)
     for inner in check.inner:
         yield from _lines(inner, f"{indent}  ")
+
+
+def broken_advice_lines(records: Sequence[Record]) -> Iterator[str]:
+    """Name the checks of advice that could not be tried, which no outcome shows; the texts are not safe to print."""
+    for (suite, role, name), (broken, of, why) in broken_advice(records).items():
+        where = f"{suite} / {role}: the check {name} (advice) could not be tried"
+        yield clipped(on_one_line(f"{where} on {broken} of {counted(of, 'answer')}: {why}"), _MAX_LINE)
 
 
 def check_rate_lines(records: Sequence[Record], width: int | None) -> Iterator[Styled]:
