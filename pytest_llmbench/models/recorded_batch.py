@@ -57,7 +57,7 @@ def batch_answer(table: Mapping[str, Any], fault: Callable[[str], UsageFault]) -
             return Answer(text="", finish_reason=CONTENT_FILTER, refusal=refusal)
         return AnswerError(cause=f"HTTP {status} in the batch: {server_message(body)}")
     if "choices" not in body and "error" not in body:
-        raise fault("has a response without labels; only batches of chat and completions can be read")
+        raise fault("has a response.body without `choices`; only batches of chat and completions can be read")
     try:
         reply = read_completion(body)
     except ReplyFault as broken:

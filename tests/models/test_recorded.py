@@ -224,7 +224,7 @@ def test_batch_errors(recorded, line, cause):
         (
             json.dumps(batch("a", {"output": []})),
             2,
-            "has a response without labels; only batches of chat and completions can be read",
+            "has a response.body without `choices`; only batches of chat and completions can be read",
         ),
         (
             json.dumps(batch("s/a/0", completion())) + "\n" + json.dumps(batch("s/a/0", completion())),
