@@ -9,7 +9,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +105,16 @@ class ImportedSuite:
     """Recorded answers, each with the place of its case in `cases`."""
     verdicts: Sequence[tuple[int, Answer, bool]] = ()
     """What the source decided about answers: the place of the case, the answer, and whether it was right."""
+
+    def only(self, numbers: Sequence[int]) -> "ImportedSuite":
+        """Give a suite of the cases at some places, in this order, with their answers and verdicts."""
+        places = {number: place for place, number in enumerate(numbers)}
+        return replace(
+            self,
+            cases=[self.cases[number] for number in numbers],
+            answers=[(places[number], answer) for number, answer in self.answers if number in places],
+            verdicts=[(places[number], text, is_right) for number, text, is_right in self.verdicts if number in places],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,14 +32,8 @@ def drawn(imported: Imported, sample: Sample) -> Imported:
 def _drawn(suite: ImportedSuite, sample: Sample) -> ImportedSuite:
     ranks = [_rank(one, sample.seed) for one in case_ids(suite.cases)]
     chosen = sorted(sorted(range(len(ranks)), key=ranks.__getitem__)[: sample.limit])
-    places = {number: place for place, number in enumerate(chosen)}
-    return replace(
-        suite,
-        cases=[suite.cases[number] for number in chosen],
-        answers=[(places[number], answer) for number, answer in suite.answers if number in places],
-        verdicts=[(places[number], text, is_right) for number, text, is_right in suite.verdicts if number in places],
-        about={**suite.about, "limit": sample.limit, "seed": sample.seed, "drawn_from": len(suite.cases)},
-    )
+    about = {**suite.about, "limit": sample.limit, "seed": sample.seed, "drawn_from": len(suite.cases)}
+    return replace(suite.only(chosen), about=about)
 
 
 def _rank(case_id: str, seed: int) -> bytes:

@@ -39,6 +39,31 @@ def test_each_pipeline_is_a_suite_with_the_harness_s_verdicts(import_of: Import,
     }
 
 
+def test_answers_stay_with_their_cases_where_one_holds_a_key(import_of: Import, tmp_path: Path) -> None:
+    """A prompt and an answer with what looks like a key are left out with their cases; the other verdicts are theirs."""
+    folder = tmp_path / "log"
+    shutil.copytree(LOGS / "gsm", folder)
+    (file,) = folder.glob("samples_*.jsonl")
+    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    in_prompt, in_answer = rows[2]["doc_hash"], rows[4]["doc_hash"]
+    key = "sk-" + "a1" * 15
+    for row in rows:
+        if row["doc_hash"] == in_prompt:
+            row["arguments"]["gen_args_0"]["arg_0"] += key
+        if row["doc_hash"] == in_answer:
+            row["resps"][0][0] += key
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+    status, lines = import_of(folder, "--partial")
+
+    assert status == 0
+    assert lines[-2:] == [
+        "s-strict-match: 17 of 18 verdicts of the source are the same here; different: d92a4f8d1da3",
+        "s-flexible-extract: 18 of 18 verdicts of the source are the same here",
+    ]
+    assert not any(key in path.read_text(encoding="utf-8") for path in (tmp_path / "cases").iterdir())
+
+
 def test_punctuation_and_case_are_ignored_as_there(import_of: Import) -> None:
     """A task without filters compares the whole answer."""
     status, lines = import_of(LOGS / "capitals" / f"samples_capitals_{STAMP}.jsonl")
