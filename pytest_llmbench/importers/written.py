@@ -138,12 +138,19 @@ def files_of(imported: Imported, target: Path, provenance: Provenance, *, is_upd
         path = target.with_name(f"{name}{target.suffix}")
         if path in texts:
             raise SourceFault(f'two suites of this source would be named "{name}"; give its prompts labels.')
-        if path.exists() and not is_update:
-            raise SourceFault(f"{path} is there already; pass --update to renew it, or name another file with -o.")
+        _refuse_to_replace(path, is_update=is_update)
         ids = _kept_ids(path, suite.cases) if path.exists() else case_ids(suite.cases)
         targets.append(Target(name=name, path=path, suite=suite, ids=tuple(ids)))
-        texts |= dict(_texts(targets[-1], provenance, imported.unmapped))
+        own = dict(_texts(targets[-1], provenance, imported.unmapped))
+        for file in own:
+            _refuse_to_replace(file, is_update=is_update)
+        texts |= own
     return Files(texts=texts | dict(_code(imported, target, is_update=is_update)), targets=targets)
+
+
+def _refuse_to_replace(path: Path, *, is_update: bool) -> None:
+    if path.exists() and not is_update:
+        raise SourceFault(f"{path} is there already; pass --update to renew it, or name another file with -o.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,6 +39,20 @@ def test_each_pipeline_is_a_suite_with_the_harness_s_verdicts(import_of: Import,
     }
 
 
+@pytest.mark.parametrize("name", ["s-strict-match.jsonl", "s-flexible-extract.answers.jsonl"])
+def test_a_file_beside_the_suite_is_not_replaced(import_of: Import, tmp_path: Path, name: str) -> None:
+    """Cases and answers of the user's own stay, and nothing else is written."""
+    own = tmp_path / "cases" / name
+    own.parent.mkdir()
+    own.write_text("mine", encoding="utf-8")
+
+    status, lines = import_of(LOGS / "gsm")
+
+    assert status == 2
+    assert f"{name} is there already; pass --update to renew it" in lines[-1]
+    assert [path.read_text(encoding="utf-8") for path in own.parent.iterdir()] == ["mine"]
+
+
 def test_answers_stay_with_their_cases_where_one_holds_a_key(import_of: Import, tmp_path: Path) -> None:
     """A prompt and an answer with what looks like a key are left out with their cases; the other verdicts are theirs."""
     folder = tmp_path / "log"
