@@ -254,13 +254,15 @@ FAULTS = {
     "unknown key": (
         SUITE + "threshold: 1\n",
         'suite.yaml:7: a suite with grader "exact" has no key "threshold"; its keys are: '
-        "cases, columns, data, delimiter, examples, gate, grader, ignore_case, prompt, read, sampling, source, split, suite, "
+        "budget, cases, columns, data, delimiter, examples, gate, grader, ignore_case, prompt, read, sampling, source, "
+        "split, suite, "
         "tools, trust.",
     ),
     "misspelt key": (
         SUITE + "gaet: smoke\n",
         'suite.yaml:7: a suite with grader "exact" has no key "gaet"; its keys are: '
-        "cases, columns, data, delimiter, examples, gate, grader, ignore_case, prompt, read, sampling, source, split, suite, "
+        "budget, cases, columns, data, delimiter, examples, gate, grader, ignore_case, prompt, read, sampling, source, "
+        "split, suite, "
         'tools, trust. Did you mean "gate"?',
     ),
     "unknown grader": (
