@@ -141,7 +141,10 @@ def files_of(imported: Imported, target: Path, provenance: Provenance, *, is_upd
         _refuse_to_replace(path, is_update=is_update)
         ids = _kept_ids(path, suite.cases) if path.exists() else case_ids(suite.cases)
         targets.append(Target(name=name, path=path, suite=suite, ids=tuple(ids)))
-        own = dict(_texts(targets[-1], provenance, imported.unmapped))
+        try:
+            own = dict(_texts(targets[-1], provenance, imported.unmapped))
+        except RecursionError:
+            raise SourceFault("nothing written: a value of the source is nested too deep; write it flatter.") from None
         for file in own:
             _refuse_to_replace(file, is_update=is_update)
         texts |= own

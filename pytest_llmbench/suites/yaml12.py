@@ -24,6 +24,10 @@ _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _PAIR = re.compile(r"(?i)(?<!\\)((?:\\\\)*)(\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2})")
 _COMMENT = re.compile(r"(?P<gap>[ \t]+)(?P<comment>#[^\r\n]*)")
+_MOST_NESTED = 500
+_LONG_INDENT = re.compile(rf"(?m)^[-?: ]{{{_MOST_NESTED}}}")
+"""What blocks nested deeper begin a line with."""
+
 _MAX_DIGITS = 1000
 """Longer than any number; Python refuses to read more than 4300 digits."""
 
@@ -63,6 +67,36 @@ def compose(text: str, path: Path) -> Node | None:
         line = mark.line + 1 if mark else None
         raise SuiteFault(f"this is not YAML: {problem}.", path=path, line=line) from None
     return node
+
+
+def compose_foreign(text: str, path: Path) -> Node | None:
+    """Parse one document of which nobody knows who wrote it.
+
+    PyYAML's C composer calls itself for each level, and ends the process where there are tens of thousands.
+
+    Raises:
+        SuiteFault: not YAML, or nested too deep, with the line.
+    """
+    line = _line_too_deep(text)
+    if line is not None:
+        message = f"this is nested more than {_MOST_NESTED} levels deep; write it flatter."
+        raise SuiteFault(message, path=path, line=line)
+    return compose(text, path)
+
+
+def _line_too_deep(text: str) -> int | None:
+    """Give the line, from 1, in which collections are nested too deep; None if none are, or it is not YAML."""
+    if text.count("[") + text.count("{") <= _MOST_NESTED and not _LONG_INDENT.search(text):
+        return None
+    depth = 0
+    try:
+        for event in yaml.parse(text, Loader=_Loader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > _MOST_NESTED:
+                return event.start_mark.line + 1 if event.start_mark else 1
+    except yaml.YAMLError:
+        return None
+    return None
 
 
 def _without_pairs(text: str) -> str:

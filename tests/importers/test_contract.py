@@ -159,6 +159,11 @@ BAD = {
     "empty": ("", "TMP/source/promptfooconfig.yaml:1: this file is empty."),
     "a pointer": ("version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a pointer of Git LFS"),
     "a bomb": (HEAD + row("a") + BOMB, "this unfolds to over 3,000,000 values; write it without aliases."),
+    "deep brackets": (
+        "prompts: " + "[" * 100_000,
+        "yaml:1: this is nested more than 500 levels deep; write it flatter.",
+    ),
+    "deep blocks": ("prompts:\n" + "- " * 100_000 + "a", "yaml:2: this is nested more than 500 levels deep"),
     "a key twice": (
         HEAD + "  - {vars: {q: a, q: b}}\n",
         'promptfooconfig.yaml:4: the key "q" occurs twice; take one out.',

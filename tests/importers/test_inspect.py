@@ -206,6 +206,33 @@ def test_samples_that_no_suite_holds_are_one_line(
     assert not (tmp_path / "cases").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("s.csv", f"input,target\n{'x' * 200_000},a\n", "s.csv:2: this is not CSV that can be read: field larger than"),
+        ("s.json", "[" * 100_000, "s.json:1: this is nested more than 500 levels deep; write it flatter."),
+        ("s.jsonl", "[" * 100_000, "s.jsonl:1: this is not JSON: maximum recursion depth exceeded"),
+        ("s.yaml", "task: x\noutput_type: y\na: " + "[" * 100_000, "s.yaml: this is no log of Inspect, and no file of"),
+        (
+            "s.jsonl",
+            '{"input": "q", "target": "a", "metadata": ' + '{"a":' * 900 + "1" + "}" * 901 + "\n",
+            "nothing written: a value of the source is nested too deep; write it flatter.",
+        ),
+    ],
+)
+def test_a_file_of_samples_beyond_all_limits_is_one_line(
+    name: str, content: str, message: str, import_of: Import, tmp_path: Path
+) -> None:
+    """Cells too long and lists too deep are no traceback, and end no process."""
+    (tmp_path / name).write_text(content, encoding="utf-8")
+
+    status, (line,) = import_of(tmp_path / name, "--scorer", "match")
+
+    assert status == 2
+    assert message in line
+    assert import_of(tmp_path / name)[0] == 2
+
+
 def log(tmp_path: Path, **changes: Any) -> Path:
     """Write a log of two samples in JSON, some of its parts replaced."""
     found = json.loads((LOGS / "epochs.json").read_text(encoding="utf-8"))

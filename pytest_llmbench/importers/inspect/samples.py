@@ -53,7 +53,7 @@ def looks_like(path: Path) -> bool:
     text = begin.lstrip().removeprefix("[").lstrip()
     try:
         first, _ = json.JSONDecoder().raw_decode(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(first, dict) and {"input", "target"} <= set(first)
 
@@ -181,7 +181,7 @@ class _Fields:
 def _parsed(text: str, place: Place) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise NotMapped("its metadata is no JSON.", place) from None
 
 
@@ -194,7 +194,10 @@ def _records(path: Path, folder: Folder) -> Iterator[tuple[Place, Mapping[str, A
         found = [(one.place, one.plain()) for one in tree.items]
     elif path.suffix.lower() == ".csv":
         rows = csv.DictReader(io.StringIO(folder.text(path), newline=""))
-        found = [(Place(path=path, line=rows.line_num), row) for row in rows]
+        try:
+            found = [(Place(path=path, line=rows.line_num), row) for row in rows]
+        except csv.Error as fault:
+            raise SourceFault(f"{path}:{rows.line_num + 1}: this is not CSV that can be read: {fault}.") from None
     else:
         lines = enumerate(folder.text(path).split("\n"), start=1)
         found = [(Place(path=path, line=number), _json(line, path, number)) for number, line in lines if line.strip()]
