@@ -184,6 +184,18 @@ def test_a_source_that_cannot_be_read_is_one_line(
     assert not (tmp_path / "cases").exists()
 
 
+@pytest.mark.parametrize("kind", ["javascript", "regex"])
+def test_an_assertion_nested_too_deep_is_refused(kind: str, import_of: Import, tmp_path: Path) -> None:
+    """One line with its place, as of any that is not mapped."""
+    deep = f"{'(' * 5000}output.includes('a'){')' * 5000}"
+
+    status, lines = import_of(config(tmp_path, row("one", f'[{{type: {kind}, value: "{deep}"}}]')))
+
+    assert status == 1
+    assert lines[0].startswith(f"promptfooconfig.yaml:4: assert {kind} ")
+    assert lines[0].endswith("it is nested too deep to be read; write it flatter, or pass --partial.")
+
+
 def test_a_source_of_no_kind_lists_the_kinds(import_of: Import, tmp_path: Path) -> None:
     """A file that nobody knows is refused with what can be imported."""
     (tmp_path / "notes.txt").write_text("hello", encoding="utf-8")

@@ -83,7 +83,7 @@ def messages_of(row: Row, prompt: object) -> dict[str, str]:
         raise row.fault("its request is more than text.")
     try:
         found = json.loads(prompt)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not (isinstance(found, list) and found and all(_is_message(one) for one in found)):
         return {"prompt": prompt}

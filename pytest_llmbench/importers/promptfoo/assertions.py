@@ -174,7 +174,10 @@ def checks_of(assertion: Assertion) -> dict[str, Any]:
     if assertion.value.get("config") is not None and kind not in _PYTHON:
         assertion.fail("its `config` is for code; take it out")
     weight = weight_of(assertion)
-    check = dict(_plain_check(kind, assertion))
+    try:
+        check = dict(_plain_check(kind, assertion))
+    except RecursionError:
+        assertion.fail("it is nested too deep to be read; write it flatter")
     metric = assertion.value.get("metric")
     if metric is not None and "{{" not in str(metric.value):
         check["name"] = str(metric.value)

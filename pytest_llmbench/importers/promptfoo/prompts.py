@@ -158,7 +158,7 @@ def _messages(text: str, place: Place) -> Iterator[tuple[str, Template]]:
     """Give the messages of a prompt: those of JSON, or the whole text as the user's."""
     try:
         given: Any = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         given = None
     if not isinstance(given, list | dict):
         yield "user", Template.of(text, place)

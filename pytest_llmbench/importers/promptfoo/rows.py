@@ -184,7 +184,7 @@ def from_json(line: str, place: Place) -> Value:
     """
     try:
         return placed(json.loads(line), place)
-    except ValueError as fault:
+    except (ValueError, RecursionError) as fault:
         raise SourceFault(f"{place.path}:{place.line}: this is not JSON: {fault}.") from None
 
 
