@@ -147,7 +147,7 @@ def distant(folder: Path, rounds: int) -> None:
     ideal_s = CASES * 0.3 / 64
     beyond_s = costs["ours"].wall_s - costs["start-up"].wall_s
     figures = f"{costs['ours'].wall_s:.2f} s, of it start-up {costs['start-up'].wall_s:.2f} s, ideal {ideal_s:.2f} s"
-    say(f"{CASES:,} cases, 300 ms, 64 in flight", figures, beyond_s / ideal_s, "1.3x beyond start-up")
+    say(f"{CASES:,} cases, 300 ms, 64 in flight", figures, beyond_s / ideal_s, "1.1x beyond start-up")
 
 
 def cpu_a_case(folder: Path, rounds: int) -> None:
@@ -166,7 +166,20 @@ def cpu_a_case(folder: Path, rounds: int) -> None:
     )
     starts = f"start-up {costs['our start'].cpu_s:.2f} s and {costs['openai start'].cpu_s:.2f} s"
     figures = f"ours {ours_ms:.2f} ms, AsyncOpenAI streaming {openai_ms:.2f} ms; {starts}"
-    say("CPU a case, 0 ms, 16 in flight", figures, ours_ms / openai_ms, "0.9x")
+    say("CPU a case, 0 ms, 16 in flight", figures, ours_ms / openai_ms, "0.6x")
+
+
+def start_up(folder: Path, rounds: int) -> None:
+    """Compare one case with pytest and one trivial test."""
+    one = Project(folder, 1)
+    trivial = folder / "trivial"
+    trivial.mkdir()
+    (trivial / "test_one.py").write_text("def test_one(): pass\n")
+    (trivial / "pytest.ini").write_text("[pytest]\n")
+    plain = pytest_command("-p", "no:cacheprovider", "-p", "no:hypothesispytest")
+    costs = alternate({"ours": partial(one.ours, 1), "trivial": lambda: run(plain, trivial)}, 2 * rounds - 1)
+    figures = ", ".join(f"{name} {cost.wall_s:.2f} s wall {cost.cpu_s:.2f} s CPU" for name, cost in costs.items())
+    say("one case, over pytest with one trivial test", figures, costs["ours"].wall_s / costs["trivial"].wall_s, "2.6x")
 
 
 def faults(folder: Path, rounds: int) -> None:
@@ -208,17 +221,18 @@ def memory(folder: Path, rounds: int) -> None:
         rounds,
     )
     figures = ", ".join(f"{name} {cost.peak_mib:.0f} MiB" for name, cost in costs.items())
-    say(f"peak memory, {MANY:,} cases", figures, costs["ours"].peak_mib / costs["bare"].peak_mib, "1.4x")
+    say(f"peak memory, {MANY:,} cases", figures, costs["ours"].peak_mib / costs["bare"].peak_mib, "0.94x")
 
 
 PARTS: dict[str, Callable[[Path, int], None]] = {
-    "loaded": partial(loaded, cases=CASES, aim="4.0x"),
+    "loaded": partial(loaded, cases=CASES, aim="2.2x"),
     "distant": distant,
     "cpu": cpu_a_case,
+    "start": start_up,
     "faults": faults,
 }
 FULL_PARTS: dict[str, Callable[[Path, int], None]] = {
-    "many": partial(loaded, cases=MANY, aim="4.5x"),
+    "many": partial(loaded, cases=MANY, aim="1.8x"),
     "memory": memory,
 }
 
