@@ -18,7 +18,7 @@ from statistics import median
 from measure import alternate, run
 
 from pytest_llmbench.results.records import Record, Run, RunInfo, Sample, SuiteInfo
-from pytest_llmbench.results.run_file import block_to_json
+from pytest_llmbench.results.run_json import block_to_json
 from pytest_llmbench.suites.loader import load_suite
 from pytest_llmbench.tuning.rewards import Rewards
 from pytest_llmbench.values import Outcome, PromptStyle, Side

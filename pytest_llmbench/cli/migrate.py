@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pytest_llmbench.cli.output import print_lines, warn
 from pytest_llmbench.results.migration import migrate_file
-from pytest_llmbench.results.run_file import SCHEMA
+from pytest_llmbench.results.run_json import SCHEMA
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

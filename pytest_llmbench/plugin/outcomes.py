@@ -16,7 +16,7 @@ from pytest_llmbench.report.junit import case_properties, not_asked_properties
 from pytest_llmbench.report.safe_text import visible
 from pytest_llmbench.report.terminal.failure import error_story, failure_story
 from pytest_llmbench.results.records import Record
-from pytest_llmbench.results.run_file import record_to_json
+from pytest_llmbench.results.run_json import record_to_json
 from pytest_llmbench.runner.runner import Result
 from pytest_llmbench.values import Outcome
 

@@ -14,7 +14,7 @@ from pytest_llmbench.plugin.session import LlmSession
 from pytest_llmbench.report.junit import suite_properties
 from pytest_llmbench.report.safe_text import visible
 from pytest_llmbench.results.records import Record
-from pytest_llmbench.results.run_file import record_from_json
+from pytest_llmbench.results.run_json import record_from_json
 
 
 class RecordHooks:

@@ -11,7 +11,7 @@ from pytest_llmbench.gate.score_test import CONFIDENCE
 from pytest_llmbench.gate.smoke import METHOD as SMOKE_METHOD
 from pytest_llmbench.gate.training import SideChange, TrainingEffect
 from pytest_llmbench.report.sentences import flipped_checks
-from pytest_llmbench.results.run_file import JsonObject
+from pytest_llmbench.results.run_json import JsonObject
 from pytest_llmbench.results.stops import stopping_json
 from pytest_llmbench.values import Json
 

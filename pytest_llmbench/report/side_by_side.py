@@ -15,7 +15,7 @@ from pytest_llmbench.report.sentences import gate_sentences, min_score_sentences
 from pytest_llmbench.report.terminal.gate import sentence_lines
 from pytest_llmbench.report.terminal.layout import plain
 from pytest_llmbench.results.records import Record, Run
-from pytest_llmbench.results.run_file import JsonObject
+from pytest_llmbench.results.run_json import JsonObject
 from pytest_llmbench.stats import mean
 from pytest_llmbench.values import Outcome
 

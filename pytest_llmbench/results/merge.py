@@ -16,7 +16,7 @@ from tempfile import TemporaryFile
 from typing import IO, Any
 
 from pytest_llmbench.errors import RunFileFault, UsageFault
-from pytest_llmbench.results.run_file import JsonObject, run_info_to_json
+from pytest_llmbench.results.run_json import JsonObject, run_info_to_json
 from pytest_llmbench.results.run_lines import Benchmark, RunLines, read_run_lines
 from pytest_llmbench.results.shards import (
     ShardHead,

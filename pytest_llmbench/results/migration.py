@@ -11,7 +11,8 @@ from typing import Any
 
 from pytest_llmbench.errors import RunFileFault
 from pytest_llmbench.models.reasoning import separate
-from pytest_llmbench.results.run_file import SCHEMA, JsonObject, read_run_file, record_objects
+from pytest_llmbench.results.run_file import read_run_file, record_objects
+from pytest_llmbench.results.run_json import SCHEMA, JsonObject
 
 
 def migrate_file(source: Path, target: Path) -> bool:

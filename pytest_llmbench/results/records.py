@@ -1,7 +1,7 @@
 """Records and runs: the types, and how a record is made from answers and grades.
 
 A record is the full flat story of one item; a run is all records of one invocation.  The fields of `Record` and
-`Sample` are those of their JSON, in its order (see `run_file.py` and docs/json.md): a field added here with a
+`Sample` are those of their JSON, in its order (see `run_json.py` and docs/json.md): a field added here with a
 default is written, and read where a file has it.
 """
 

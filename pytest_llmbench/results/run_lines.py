@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from pytest_llmbench.errors import RunFileFault
-from pytest_llmbench.results.run_file import JsonObject, checked_run_object, read_run_file
+from pytest_llmbench.results.run_file import checked_run_object, read_run_file
+from pytest_llmbench.results.run_json import JsonObject
 
 _LIST = b'"benchmarks": ['
 

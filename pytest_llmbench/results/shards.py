@@ -13,7 +13,8 @@ from pytest_llmbench.models.identities import OF_MACHINE, SEVERAL, identity_diff
 from pytest_llmbench.results.identity import embedder_differences
 from pytest_llmbench.results.merged_info import merged_run_info
 from pytest_llmbench.results.records import JudgeInfo, ModelInfo, RunInfo, SuiteInfo
-from pytest_llmbench.results.run_file import JsonObject, machine_from_json, run_info_from_json
+from pytest_llmbench.results.run_file import machine_from_json
+from pytest_llmbench.results.run_json import JsonObject, run_info_from_json
 from pytest_llmbench.values import Json
 
 

@@ -10,7 +10,8 @@ from pytest_llmbench.cli import main
 from pytest_llmbench.gate.baselines import read_baselines
 from pytest_llmbench.models.base import Identity
 from pytest_llmbench.results.records import ModelInfo, Run, RunInfo, SuiteInfo
-from pytest_llmbench.results.run_file import block_to_json, read_run
+from pytest_llmbench.results.run_file import read_run
+from pytest_llmbench.results.run_json import block_to_json
 from pytest_llmbench.values import Sampling
 
 CASES = 60

@@ -14,7 +14,7 @@ import pytest
 import factories
 from pytest_llmbench.cli import COMMANDS, main
 from pytest_llmbench.results.records import Record, Run, RunInfo, error_sample, graded_sample
-from pytest_llmbench.results.run_file import block_to_json, record_to_json
+from pytest_llmbench.results.run_json import block_to_json, record_to_json
 from pytest_llmbench.values import Answer, AnswerError, Grade, Outcome, Prompt
 
 COMMAND = Path(sys.executable).parent / "llmbench"

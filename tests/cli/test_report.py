@@ -14,7 +14,7 @@ from pytest_llmbench.cli.report import subject_of
 from pytest_llmbench.gate.settings import GateSettings
 from pytest_llmbench.results.annotations import Drawn, Mark, add_annotation, annotation_on
 from pytest_llmbench.results.records import Record, Run, RunInfo
-from pytest_llmbench.results.run_file import block_to_json
+from pytest_llmbench.results.run_json import block_to_json
 
 
 def record(case: str, score: float = 1.0, *, role: str = "m", suite: str = "sums") -> Record:

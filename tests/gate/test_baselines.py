@@ -10,7 +10,7 @@ import factories
 from pytest_llmbench.errors import RunFileFault, UsageFault
 from pytest_llmbench.gate.baselines import Baseline, PlannedCase, check_plan, read_baselines
 from pytest_llmbench.results.records import Record, Run, RunInfo, Sample
-from pytest_llmbench.results.run_file import block_to_json
+from pytest_llmbench.results.run_json import block_to_json
 from pytest_llmbench.values import Outcome
 
 RIGHT = Sample(

@@ -30,7 +30,7 @@ from pytest_llmbench.results.records import (
     Sample,
     SuiteInfo,
 )
-from pytest_llmbench.results.run_file import block_to_json, record_to_json
+from pytest_llmbench.results.run_json import block_to_json, record_to_json
 from pytest_llmbench.values import Json, Sampling, ToolCall
 
 

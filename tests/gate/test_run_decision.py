@@ -22,7 +22,8 @@ from pytest_llmbench.models.base import Identity
 from pytest_llmbench.report.terminal.gate import ruling_json, ruling_lines
 from pytest_llmbench.results.annotations import Annotation, Drawn, Mark, annotation_on
 from pytest_llmbench.results.records import Collected, ModelInfo, Record, Run, RunInfo, Sample, SuiteInfo
-from pytest_llmbench.results.run_file import block_to_json, read_run, record_to_json
+from pytest_llmbench.results.run_file import read_run
+from pytest_llmbench.results.run_json import block_to_json, record_to_json
 from pytest_llmbench.values import GateKind, Outcome, Sampling, Trust
 
 BASE = range(10)

@@ -19,7 +19,7 @@ from pytest_llmbench.report.json import comparison_json
 from pytest_llmbench.report.terminal.gate import comparison_lines
 from pytest_llmbench.report.terminal.scoreboard import scoreboard
 from pytest_llmbench.results.records import ModelInfo, Record, Run, RunInfo, SuiteInfo
-from pytest_llmbench.results.run_file import record_from_json, record_to_json
+from pytest_llmbench.results.run_json import record_from_json, record_to_json
 from pytest_llmbench.values import GateKind, Split
 
 ALLOWED = GateSettings(allowed=parse_allowed(["trained"]))

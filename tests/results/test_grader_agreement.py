@@ -21,7 +21,7 @@ from pytest_llmbench.results.grader_agreement import (
     untrusted_graders,
 )
 from pytest_llmbench.results.records import Record, Run, RunInfo, SuiteInfo
-from pytest_llmbench.results.run_file import block_to_json, run_info_from_json, run_info_to_json
+from pytest_llmbench.results.run_json import block_to_json, run_info_from_json, run_info_to_json
 from pytest_llmbench.suites.loader import load_suite
 from pytest_llmbench.values import Trust
 

@@ -13,7 +13,8 @@ from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.models.base import Identity
 from pytest_llmbench.results.merge import merge_shards
 from pytest_llmbench.results.records import ModelInfo, Run, RunInfo, SuiteInfo
-from pytest_llmbench.results.run_file import block_to_json, read_run, record_to_json
+from pytest_llmbench.results.run_file import read_run
+from pytest_llmbench.results.run_json import block_to_json, record_to_json
 from pytest_llmbench.runner.shard import Shard, parse_shard
 from pytest_llmbench.values import Prompt, Sampling
 

@@ -9,7 +9,7 @@ from pytest_llmbench.errors import SuiteFault
 from pytest_llmbench.models.base import Identity
 from pytest_llmbench.report.budget import budget_lines
 from pytest_llmbench.results.records import ModelInfo, Run, RunInfo, SuiteInfo, TokenPrice
-from pytest_llmbench.results.run_file import block_to_json, run_info_from_json
+from pytest_llmbench.results.run_json import block_to_json, run_info_from_json
 from pytest_llmbench.suites.loader import load_suite
 from pytest_llmbench.values import Budget
 

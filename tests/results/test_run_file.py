@@ -27,9 +27,9 @@ from pytest_llmbench.results.records import (
     SuiteInfo,
     error_sample,
 )
-from pytest_llmbench.results.run_file import (
+from pytest_llmbench.results.run_file import read_run
+from pytest_llmbench.results.run_json import (
     block_to_json,
-    read_run,
     record_from_json,
     record_to_json,
     run_info_from_json,

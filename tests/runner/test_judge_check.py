@@ -14,7 +14,7 @@ from pytest_llmbench.models.entries import Entry, Price, SamplingKeys
 from pytest_llmbench.report.judge_check import judge_check_lines, judge_check_text
 from pytest_llmbench.results.merged_info import merged_run_info
 from pytest_llmbench.results.records import JudgeCheck, JudgeInfo, Record, RunInfo
-from pytest_llmbench.results.run_file import run_info_from_json, run_info_to_json
+from pytest_llmbench.results.run_json import run_info_from_json, run_info_to_json
 from pytest_llmbench.runner.judge_check import Judged, drawn
 from pytest_llmbench.runner.runner import AnswersSettings, Item, Runner, RunSettings
 from pytest_llmbench.runner.store.store import Reuse

@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 
 from pytest_llmbench.results.records import Machine, Record, Run
-from pytest_llmbench.results.run_file import block_to_json, machine_from_json, record_to_json
+from pytest_llmbench.results.run_file import machine_from_json
+from pytest_llmbench.results.run_json import block_to_json, record_to_json
 
 
 def llmbench_replay() -> float:

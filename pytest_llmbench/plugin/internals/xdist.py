@@ -25,7 +25,7 @@ import pytest
 
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.results.records import Record, RunInfo
-from pytest_llmbench.results.run_file import record_to_json, run_info_from_json, run_info_to_json
+from pytest_llmbench.results.run_json import record_to_json, run_info_from_json, run_info_to_json
 
 _PLAN, _FACTS, _RECORD = "llmbench_plan", "llmbench_facts", "llmbench_record"
 """Words of a worker."""

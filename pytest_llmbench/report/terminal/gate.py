@@ -15,7 +15,7 @@ from pytest_llmbench.report.json import comparison_json, floor_json
 from pytest_llmbench.report.safe_text import on_one_line, visible
 from pytest_llmbench.report.sentences import Sentence, gate_sentences, min_score_sentences
 from pytest_llmbench.report.terminal.layout import Span, Style, Styled, folded, plain
-from pytest_llmbench.results.run_file import JsonObject
+from pytest_llmbench.results.run_json import JsonObject
 
 
 def requirements_text(requirements: RunGate) -> str:

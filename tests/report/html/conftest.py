@@ -21,7 +21,7 @@ from pytest_llmbench.models.base import Identity
 from pytest_llmbench.report.html.page import html_report
 from pytest_llmbench.report.html.subject import Subject
 from pytest_llmbench.results.records import ModelInfo, Record, Run, RunInfo, Sample, SuiteInfo
-from pytest_llmbench.results.run_file import block_to_json
+from pytest_llmbench.results.run_json import block_to_json
 from pytest_llmbench.values import Prompt, Sampling
 
 ROOT = Path(__file__).parent.parent.parent.parent
