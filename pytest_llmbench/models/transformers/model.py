@@ -102,7 +102,10 @@ class TransformersModel(Opened):
                 for batch in batches:
                     numbered = [(group[place], rows[group[place]]) for place in sorted(batch)]
                     size = self._answer_rows(numbered, size, n_shared, deliver, halt)
-        return tuple(answers.get(index, AnswerError(cause=STOPPED)) for index in range(len(requests)))
+        return tuple(
+            answers.get(index, AnswerError(cause=STOPPED, attempts=int(index in rows)))
+            for index in range(len(requests))
+        )
 
     def answer_alone(self, request: Request) -> Answer | AnswerError:
         """Answer one request with nothing kept from earlier ones.

@@ -379,19 +379,6 @@ def test_any_end_token_ends(folder: Path, tmp_path: Path) -> None:
     assert (answer.text, answer.output_tokens, answer.finish_reason) == (said[:place], place + 1, "stop")
 
 
-def test_each_answer_arrives_once_and_in_its_place(folder: Path, tmp_path: Path) -> None:
-    """`arrived` is called as each row ends, once and with its index, and the result is in the order asked."""
-    model = opened(folder, tmp_path, concurrency=2)
-    requests = [asked("A", max_tokens=n) for n in (9, 2, 4, 7, 1, 3)]
-    arrivals: list[tuple[int, Answer | AnswerError]] = []
-
-    answers = model.answer(requests, arrived=lambda index, answer: arrivals.append((index, answer)))
-
-    assert [index for index, _ in arrivals] == [1, 2, 0, 4, 3, 5]
-    assert dict(arrivals) == dict(enumerate(answers))
-    assert [answer.output_tokens for answer in answers if isinstance(answer, Answer)] == [9, 2, 4, 7, 1, 3]
-
-
 def test_fault_of_the_caller_passes(folder: Path, tmp_path: Path) -> None:
     """An exception of `arrived` is the caller's own and no error of a case."""
 
