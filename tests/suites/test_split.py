@@ -172,6 +172,18 @@ def test_equal_and_nearly_equal_cases_that_straddle_are_found(tmp_path: Path) ->
     )
 
 
+def test_cases_that_share_just_enough_words_are_found(tmp_path: Path) -> None:
+    """Four common words of five are the least that counts, where the fifth is the rarest."""
+    cases = """\
+  - {id: a, q: "alpha beta gamma delta epsilon", expected: x, split: train}
+  - {id: b, q: "beta gamma delta epsilon", expected: x, split: held-out}
+"""
+
+    (found,) = remarks(tmp_path, "split: {train: 0.5}", cases)
+
+    assert 'its inputs share 80% of their words with "a"' in found
+
+
 def test_a_side_without_cases_is_an_error(tmp_path: Path) -> None:
     """A split that leaves nothing to decide on is no split."""
     found = remarks(tmp_path, "split: {train: 0.5}", "  - {id: a, q: 1, expected: x, split: train}\n")
