@@ -259,6 +259,19 @@ def test_with_several_samples_the_number_that_would_settle_it_is_known() -> None
     assert advice.samples_needed in (8, 16)
 
 
+def test_noise_within_the_cases_may_explain_all_of_the_difference() -> None:
+    """And more than all of it, by chance: then samples alone help, and their number is still known."""
+    halves = [sample(0.0), sample(1.0)]
+    sides = [[record(f"c{i}", halves) for i in range(100)] for _ in range(2)]
+    sides[1][0] = record("c0", [sample(0.0), sample(0.0)])
+
+    gate = decide(join(*(run(side, temperature=1.0) for side in sides)), GateSettings(margin=0.001))
+
+    advice = only(gate).power
+    assert advice is not None
+    assert advice.samples_needed is None or advice.samples_needed > 2
+
+
 @pytest.mark.parametrize(("samples", "is_greedy", "points"), [(1, False, 27), (4, False, 17), (4, True, 27)])
 def test_the_margin_of_20_cases_before_anything_is_asked(samples: int, is_greedy: bool, points: int) -> None:
     """A plan of 20 cases can clear 27 points, with 4 samples 17, at temperature 0 still 27."""

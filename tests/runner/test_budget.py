@@ -92,6 +92,25 @@ def test_what_an_application_reports_is_what_its_answers_cost() -> None:
     assert (budget.spent_usd, budget.unpriced, budget.refused) == (1 + 2 + 4 + 5, 1, 3)
 
 
+class Dear(Model):
+    """Gives answers that report their cost: the first four dollars, the others one."""
+
+    def answer(self, requests: Sequence[Request], **others: Any) -> tuple[Answer | AnswerError, ...]:
+        first = sum(self.batches)
+        plain = super().answer(requests, **others)
+        return tuple(replace(one, cost_usd=1.0 if first + n else 4.0) for n, one in enumerate(plain))
+
+
+def test_the_dearest_answer_so_far_is_what_the_next_may_cost() -> None:
+    """However many cheap ones came since."""
+    model, budget = Dear(concurrency=2), Budget(9.5)
+
+    PricedModel(model, None, budget).answer(requests(6))
+
+    # of the 4.5 left after the first two one at 4 can be paid, and then less than one, alone
+    assert model.batches == [2, 1, 1, 1, 1]
+
+
 def test_a_reported_cost_goes_before_the_price() -> None:
     """The application knows what it paid, all its calls included."""
     answer = Answer(text="x", input_tokens=1, output_tokens=1, cost_usd=0.25)

@@ -395,6 +395,18 @@ def test_closing_halts_the_model_and_gives_up_the_rest() -> None:
     assert model.log == ["open", "close"]
 
 
+def test_closing_ends_what_waits_for_tests() -> None:
+    """A bounded run that is a batch ahead of tests which never come closes its model."""
+    model = Scripted(concurrency=1)
+    generation = Prefetcher([plan(model, *(planned(case) for case in "abcdef"))], is_bounded=True)
+    generation.start()
+    within(lambda: generation.take("a[m]"))
+
+    generation.close()
+
+    assert model.log == ["open", "close"]
+
+
 def test_closing_does_not_wait_for_a_model_that_does_not_halt() -> None:
     """A model deaf to the halt is left behind within about a second, and its tests get "stopped"."""
     release = threading.Event()

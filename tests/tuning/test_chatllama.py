@@ -105,6 +105,7 @@ def test_rows_become_what_each_stage_takes(tmp_path: Path) -> None:
             "row 1 has the score 6; a score is a number from 0 to 5",
         ),
         ([{"user_input": "p", "completion": "c", "score": "4"}], "row 1 has the score '4'"),
+        ([{"user_input": "p", "completion": "c", "score": True}], "row 1 has the score True"),
         ([{"user_input": "p", "score": 4}], "scored row 1 has no completion"),
         ([{"user_input": "p", "completion": "c"}, {"user_input": "q"}], "row 2 has no completion; write one"),
         ([{"user_input": "p"}, {"prompt": "q"}], "row 2 has no text as `user_input`"),

@@ -237,6 +237,7 @@ def test_verl_and_openrlhf_get_one_number(tmp_path: Path) -> None:
     assert verl("mood", "yes", "a") == {"score": 1.5, "known": 1.0}
     assert verl("x", "no", "y", {"suite": "mood", "case_id": "a"}, num=3) == {"score": 0.5, "known": 1.0}
     assert verl("gsm8k", "42", "42") == {"score": 0.0, "known": 0.0}
+    assert Rewards.of([tmp_path / "mood.yaml"], root=tmp_path).verl()("mood", "no", "a") == {"score": 0.0, "known": 1.0}
     found = openrlhf(
         ["<s>Qyes<|im_end|><pad>", "<s>Qno</s>", "Qyes", "<s>Qyes"], ["<s>Q"] * 4, ["mood/a", "mood/a", "mood/a", "x/a"]
     )
