@@ -397,10 +397,11 @@ def test_closing_halts_the_model_and_gives_up_the_rest() -> None:
 
 def test_closing_ends_what_waits_for_tests() -> None:
     """A bounded run that is a batch ahead of tests which never come closes its model."""
-    model = Scripted(concurrency=1)
+    model = Scripted(concurrency=1, gates={"c": threading.Event()})
     generation = Prefetcher([plan(model, *(planned(case) for case in "abcdef"))], is_bounded=True)
     generation.start()
     within(lambda: generation.take("a[m]"))
+    assert model.has_met_gate.wait(LONG_S)
 
     generation.close()
 
