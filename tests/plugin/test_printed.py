@@ -4,11 +4,18 @@ import pytest
 
 APP = r"""
 import sys
+from threading import Event
+
+HAS_PRINTED = Event()
 
 
 def answer(prompt):
+    # the first test waits for France: nothing may be printed while pytest reads what was captured for it
+    if prompt == "France":
+        HAS_PRINTED.wait()
     print("\x1b[2J looked up", prompt)
     sys.stderr.write("::error file=app.py::no entry\n")
+    HAS_PRINTED.set()
     return "Paris"
 """
 SUITE = """\
@@ -26,7 +33,9 @@ def test_what_an_application_prints_is_shown_with_a_test_that_fails(pytester: py
     (pytester.mkdir("cases") / "capitals.yaml").write_text(SUITE)
     (pytester.path / "app.py").write_text(APP)
 
-    result = pytester.runpytest_subprocess("--llm-model", "m=python:app:answer", "-p", "no:cacheprovider", "cases")
+    result = pytester.runpytest_subprocess(
+        "--llm-model", "m=python:app:answer", "--llm-concurrency", "2", "-p", "no:cacheprovider", "cases"
+    )
 
     result.assert_outcomes(failed=2)
     result.stdout.fnmatch_lines(["cases/capitals.yaml FF *"])
