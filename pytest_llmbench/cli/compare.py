@@ -113,16 +113,16 @@ def compared(
 def _named_runs(paths: Sequence[Path], roles: Sequence[str]) -> list[tuple[str, Run]]:
     runs = [read_checked(path) for path in paths]
     if roles:
-        if len(runs) == 1 and len(roles) > 1:
+        if len(roles) == 1 or len(runs) not in (1, len(roles)):
+            raise UsageFault("--models needs two or more models of one run, or one model for each file.")
+        if len(runs) == 1:
             _refuse_twice(roles, "model")
             return [(role, only_role(runs[0], role)) for role in roles]
-        if len(runs) == len(roles) > 1:
-            _refuse_twice(list(zip(roles, [path.resolve() for path in paths], strict=True)), "model of a file")
-            return [
-                (f"{role} ({name})", only_role(run, role))
-                for role, run, name in zip(roles, runs, _names(paths), strict=True)
-            ]
-        raise UsageFault("--models needs two or more models of one run, or one model for each file.")
+        _refuse_twice(list(zip(roles, [path.resolve() for path in paths], strict=True)), "model of a file")
+        return [
+            (f"{role} ({name})", only_role(run, role))
+            for role, run, name in zip(roles, runs, _names(paths), strict=True)
+        ]
     if len(runs) < 2:
         raise UsageFault("name two runs to compare, or two models of one run with --models A B.")
     return list(zip(run_names(paths), runs, strict=True))

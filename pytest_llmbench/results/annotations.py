@@ -133,7 +133,7 @@ def named_annotations(path: Path) -> AnnotationFile:
     Raises:
         UsageFault: there is no such file, or it cannot be read.
     """
-    if path != DEFAULT_FILE and not path.is_file():
+    if path != DEFAULT_FILE and not path.exists():
         raise UsageFault(f"--verdicts {path}: there is no such file; llmbench review writes one.")
     return read_annotations(path)
 

@@ -110,7 +110,7 @@ class _Loader:
         self.text = text
         self.path = table.path
         self.name = self._name()
-        if {"grader", "checks"} <= set(table.entries):
+        if "grader" in table.entries and "checks" in table.entries:
             message = "a suite has a `grader` or `checks`, not both; write the grader as a check, see docs/checks.md."
             self._fail(message, table.key_lines["checks"])
         self.checks = None if "grader" in table.entries else _check_reader(table)

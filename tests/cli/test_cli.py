@@ -452,11 +452,13 @@ def test_an_unknown_command_is_exit_2(capsys: pytest.CaptureFixture[str]) -> Non
 def test_agreement_wants_the_file_of_annotations_that_was_named(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A mistyped name is exit 2, and no report of an agreement with nobody."""
+    """A mistyped name is exit 2, and no report of an agreement with nobody; a folder is called none that is missing."""
     write_run(folder / "run.json", FRANCE)
 
     assert main(["agreement", "run.json", "--verdicts", "verdict.jsonl"]) == 2
     assert fault(capsys) == "llmbench: --verdicts verdict.jsonl: there is no such file; llmbench review writes one.\n"
+    assert main(["agreement", "run.json", "--verdicts", "."]) == 2
+    assert fault(capsys) == "llmbench: .: cannot be read: Is a directory.\n"
 
 
 def test_the_command_is_installed(folder: Path) -> None:

@@ -184,13 +184,14 @@ def test_kill_9_loses_nothing_that_was_kept(tmp_path: Path) -> None:
     assert [answer.text if answer else None for answer in found] == [str(i) for i in range(100)]
 
 
-def test_a_run_at_work_is_not_taken_for_one_that_stopped(tmp_path: Path) -> None:
-    """While the process of a run lives, another run of the same model asks anew: the two have answers of their own."""
+@pytest.mark.parametrize(("is_owner", "expected"), [(True, None), (False, "its own")], ids=["owner", "worker"])
+def test_a_run_at_work_is_not_taken_for_one_that_stopped(tmp_path: Path, is_owner: bool, expected: str | None) -> None:
+    """While the process that owns a run lives, another run of the same model asks anew; a worker keeps none at work."""
     program = (
         "import sys; from pathlib import Path\n"
         "from pytest_llmbench.models import Identity; from pytest_llmbench.values import *\n"
         "from pytest_llmbench.runner.store.store import AnswerStore, Reuse\n"
-        "store = AnswerStore(Path(sys.argv[1]) / 'answers.sqlite', reuse=Reuse.AUTO, token='at work')\n"
+        f"store = AnswerStore(Path(sys.argv[1]) / 'answers.sqlite', reuse=Reuse.AUTO, token='at work', is_owner={is_owner})\n"
         "answers = store.answers_of(Identity(provider='p', model='m', settings={'dtype': 'float32'}), 'm')\n"
         "request = Request(suite='s', case='c', sample=0, prompt=Prompt(text='x'), sampling=Sampling())\n"
         "answers.keep(answers.key(request), Answer(text='its own'))\n"
@@ -206,7 +207,7 @@ def test_a_run_at_work_is_not_taken_for_one_that_stopped(tmp_path: Path) -> None
         other.kill()
     beside.close()
 
-    assert found_beside is None
+    assert (found_beside and found_beside.text) == expected
 
 
 def test_what_a_process_of_the_same_run_kept_is_new(tmp_path: Path) -> None:

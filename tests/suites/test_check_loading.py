@@ -221,6 +221,10 @@ FAULTS = {
         SUITE.replace("suite: tickets", "suite: tickets\ngrader: exact"),
         "suite.yaml:3: a suite has a `grader` or `checks`, not both; write the grader as a check, see docs/checks.md.",
     ),
+    "both, and no case yet": (
+        "suite: tickets\ngrader: exact\nchecks: [{contains: a}]\n",
+        "suite.yaml:3: a suite has a `grader` or `checks`, not both; write the grader as a check, see docs/checks.md.",
+    ),
     "an unknown kind": (
         SUITE.replace("{contains: ACCT, name: account}", "{containes: ACCT}"),
         "suite.yaml:3: check 1: a check has one of these keys: equals, contains, contains_any, starts_with, "

@@ -121,8 +121,8 @@ class AnswerStore:
         try:
             self._prepare()
             self._run = _NO_RUN if token is None else self._begin(token)
-            is_owner = is_owner and token is not None
-            self._life = RunLife(path.with_name(f"{path.name}-runs"), self._run if is_owner else None)
+            owned = self._run if is_owner and token is not None else None
+            self._life = RunLife(path.with_name(f"{path.name}-runs"), owned)
         except (sqlite3.Error, OSError) as fault:
             self._connection.close()
             is_writing = isinstance(fault, sqlite3.OperationalError | OSError)

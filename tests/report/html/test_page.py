@@ -24,7 +24,7 @@ from pytest_llmbench.report.html.cases import Flag
 from pytest_llmbench.report.html.page import html_report
 from pytest_llmbench.report.html.subject import Subject, two_models
 from pytest_llmbench.results.history import Entry
-from pytest_llmbench.results.records import JudgeCheck, JudgedSuite, JudgeInfo, Machine, TokenPrice
+from pytest_llmbench.results.records import JudgeCheck, JudgedSuite, JudgeInfo, Machine, Run, TokenPrice
 from pytest_llmbench.values import Sampling
 
 
@@ -519,6 +519,28 @@ def test_the_flags_of_cases_are_those_of_the_gate(world: Any, page_of: Any) -> N
 def test_the_list_opens_on_what_got_worse(world: Any, page_of: Any) -> None:
     """In the suite with the gravest verdict, under the model it is about."""
     assert page_of(world.judged()).data["first"] == {"f": "worse", "s": "sql", "m": "moved"}
+
+
+def test_the_gravest_verdict_opens_before_the_largest_drop(world: Any, page_of: Any) -> None:
+    """A suite of two cases that lost both is too small to be judged worse, as one that lost a quarter of many is."""
+
+    def run(lost: int, lost_of_two: int) -> Run:
+        scores = {"sql": [place >= lost for place in range(80)], "two": [place >= lost_of_two for place in range(2)]}
+        return world.run(
+            [
+                world.record(str(place), world.sample(score=float(score)), suite=suite)
+                for suite in ("two", "sql")
+                for place, score in enumerate(scores[suite])
+            ]
+        )
+
+    subject = world.compared(run(0, 0), run(20, 2))
+
+    assert {one.pairs.suite: (str(one.verdict), one.delta) for one in subject.gate.suites} == {
+        "two": ("too few cases", -1.0),
+        "sql": ("worse", -0.25),
+    }
+    assert page_of(subject).data["first"] == {"f": "worse", "s": "sql", "m": "m"}
 
 
 def test_a_model_of_another_name_is_compared_under_its_role(world: Any, page_of: Any) -> None:
