@@ -204,8 +204,8 @@ def review(run: Run, path: Path, reviewer: Reviewer, write: Callable[[str], None
                 continue
             at = datetime.now(timezone.utc).isoformat(timespec="seconds")  # noqa: UP017 - one spelling on all Pythons
             record, drawn = candidate.record, candidate.drawn
-            made = annotation_on(record, candidate.answer, mark, by=way.by, at=at, note=note, drawn=drawn)
-            add_annotation(path, replace(made, check=question.check, point=question.point))
+            made = annotation_on(record, candidate.answer, mark, by=way.by, at=at, drawn=drawn)
+            add_annotation(path, replace(made, note=note, check=question.check, point=question.point))
             decided.append((question, mark))
         # shown before the last one is decided, the grade of a check would tell of the next
         for question, mark in decided:

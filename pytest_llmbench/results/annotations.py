@@ -90,7 +90,7 @@ def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def annotation_on(record: Record, answer: str, mark: Mark, *, by: str, at: str, note: str, drawn: Drawn) -> Annotation:
+def annotation_on(record: Record, answer: str, mark: Mark, *, by: str, at: str, drawn: Drawn) -> Annotation:
     """Make the annotation of one answer of a record."""
     return Annotation(
         key=answer_key(record.case_sha256, answer),
@@ -101,7 +101,6 @@ def annotation_on(record: Record, answer: str, mark: Mark, *, by: str, at: str, 
         mark=mark,
         by=by,
         at=at,
-        note=note,
         drawn=drawn,
     )
 

@@ -143,7 +143,7 @@ def test_verdicts_of_people_are_read_where_they_are(folder: Path, capsys: pytest
     """`verdicts.jsonl` beside is used as by the other commands; a line that is none is told, and the rest counts."""
     run = write(folder / "run.json", *scored(1.0))
     answer = "answer 1.0"
-    given = annotation_on(record("c0"), answer, Mark.PASS, by="ann", at="now", note="", drawn=Drawn.RANDOM)
+    given = annotation_on(record("c0"), answer, Mark.PASS, by="ann", at="now", drawn=Drawn.RANDOM)
     add_annotation(folder / "verdicts.jsonl", given)
     with (folder / "verdicts.jsonl").open("a") as file:
         file.write("nonsense\n")

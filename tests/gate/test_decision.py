@@ -294,8 +294,7 @@ def people_say(records: Sequence[Record]) -> tuple[Annotation, ...]:
     """Have people say of each answer what its grader says."""
     said = ((one, Mark.PASS if one.outcome is Outcome.PASSED else Mark.FAIL) for one in records)
     return tuple(
-        annotation_on(one, one.samples[0].answer or "", word, by="ann", at="", note="", drawn=Drawn.RANDOM)
-        for one, word in said
+        annotation_on(one, one.samples[0].answer or "", word, by="ann", at="", drawn=Drawn.RANDOM) for one, word in said
     )
 
 

@@ -317,9 +317,7 @@ def agreeing(made: Run) -> tuple[Annotation, ...]:
     """Give what a person says of the answers of a run: what the grader says."""
     marks = {Outcome.PASSED: Mark.PASS, Outcome.FAILED: Mark.FAIL}
     return tuple(
-        annotation_on(
-            one, one.samples[0].answer or "", marks[one.outcome], by="ann", at="", note="", drawn=Drawn.RANDOM
-        )
+        annotation_on(one, one.samples[0].answer or "", marks[one.outcome], by="ann", at="", drawn=Drawn.RANDOM)
         for one in made.records
     )
 

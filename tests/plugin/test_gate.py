@@ -720,7 +720,7 @@ def write_verdicts(pytester: pytest.Pytester) -> None:
     for record in read_run(pytester.path / "base.json").records:
         said = Mark.PASS if record.outcome is Outcome.PASSED else Mark.FAIL
         answer = record.samples[0].answer or ""
-        verdict = annotation_on(record, answer, said, by="ann", at="", note="", drawn=Drawn.RANDOM)
+        verdict = annotation_on(record, answer, said, by="ann", at="", drawn=Drawn.RANDOM)
         add_annotation(pytester.path / "verdicts.jsonl", verdict)
 
 

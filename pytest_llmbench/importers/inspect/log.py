@@ -5,8 +5,9 @@ Samples of differently shaped conversations, and several scorers, become several
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from pytest_llmbench.importers.base import (
     Imported,
@@ -44,6 +45,45 @@ _RIGHT = {"C": True, "I": False, "N": False, 1: True, 0: False}
 _ATTACHMENT = "attachment://"
 
 
+_Roles: TypeAlias = tuple[str, ...]
+"""Of the messages that were sent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Scorer:
+    """A scorer of the log; `reads` is the key `read` of its suites."""
+
+    name: str
+    options: Mapping[str, Any]
+    reads: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Log:
+    """A log, its samples with the texts that were sent, and the samples that cannot be asked again."""
+
+    place: Place
+    header: Mapping[str, Any]
+    groups: Mapping[_Roles, Sequence[tuple[Mapping[str, Any], Sequence[str]]]]
+    left_out: Sequence[LeftOut]
+
+    @classmethod
+    def of(cls, header: Mapping[str, Any], samples: Sequence[Mapping[str, Any]], place: Place) -> "_Log":
+        """Divide the samples by the roles of the messages that were sent."""
+        groups: dict[_Roles, list[tuple[Mapping[str, Any], list[str]]]] = {}
+        left_out: list[LeftOut] = []
+        for sample in samples:
+            try:
+                messages = list(_sent(sample, place))
+            except NotMapped as fault:
+                given = {"id": sample.get("id"), "input": sample.get("input")}
+                left_out.append(LeftOut(given=given, why=(fault.unmapped,)))
+                continue
+            roles = tuple(role for role, _ in messages)
+            groups.setdefault(roles, []).append((sample, [text for _, text in messages]))
+        return cls(place=place, header=header, groups=groups, left_out=left_out)
+
+
 def read(path: Path) -> Imported:
     """Read a log.
 
@@ -61,28 +101,32 @@ def read(path: Path) -> Imported:
     task = header.get("eval", {})
     scorers = task.get("scorers") or []
     unmapped = [] if scorers else [Unmapped(place=place, message="this log names no scorer, so nothing can be graded.")]
-    unmapped += [
-        Unmapped(
-            place=place,
-            message=f"solver {one}: it may change an answer before it is scored; those mapped are: "
-            f"{', '.join(sorted(_SOLVERS))}.",
-        )
-        for one in dict.fromkeys(str(step.get("solver")) for step in (header.get("plan") or {}).get("steps") or [])
-        if one not in _SOLVERS
-    ]
-    groups = _groups(samples, place)
+    unmapped += _other_solvers(header, place)
+    log = _Log.of(header, samples, place)
     suites = []
-    for scorer in scorers:
-        name = str(scorer.get("name", "")).rpartition("/")[2]
-        options = scorer.get("options") or {}
+    for entry in scorers:
+        name, options = str(entry.get("name", "")).rpartition("/")[2], entry.get("options") or {}
         try:
-            reads = read_of(name, options)
-            for roles, members in groups[0].items():
-                label = "-".join(([name] if len(scorers) > 1 else []) + ([*roles] if len(groups[0]) > 1 else []))
-                suites.append(_suite(slug(label), header, name, options, reads, roles, members, groups[1], place))
+            scorer = _Scorer(name=name, options=options, reads=read_of(name, options))
+            for roles in log.groups:
+                label = [*([name] if len(scorers) > 1 else []), *(roles if len(log.groups) > 1 else [])]
+                suites.append(_suite(slug("-".join(label)), log, scorer, roles))
         except NoCheck as fault:
             unmapped.append(Unmapped(place=place, message=f"scorer {name}: {fault}."))
     return Imported(suites=suites, files=(path,), unmapped=unmapped)
+
+
+def _other_solvers(header: Mapping[str, Any], place: Place) -> list[Unmapped]:
+    steps = (header.get("plan") or {}).get("steps") or []
+    mapped = ", ".join(sorted(_SOLVERS))
+    return [
+        Unmapped(
+            place=place,
+            message=f"solver {one}: it may change an answer before it is scored; those mapped are: {mapped}.",
+        )
+        for one in dict.fromkeys(str(step.get("solver")) for step in steps)
+        if one not in _SOLVERS
+    ]
 
 
 def _in_order(header: Mapping[str, Any], samples: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -90,24 +134,6 @@ def _in_order(header: Mapping[str, Any], samples: list[dict[str, Any]]) -> list[
     ids = (header.get("eval", {}).get("dataset") or {}).get("sample_ids") or []
     order = {str(one): place for place, one in enumerate(ids)}
     return sorted(samples, key=lambda one: (order.get(str(one.get("id")), len(order)), one.get("epoch", 1)))
-
-
-def _groups(
-    samples: Sequence[Mapping[str, Any]], place: Place
-) -> tuple[dict[tuple[str, ...], list[tuple[Mapping[str, Any], list[str]]]], list[LeftOut]]:
-    """Divide the samples by the roles of the messages that were sent; gives those that cannot be asked again too."""
-    found: dict[tuple[str, ...], list[tuple[Mapping[str, Any], list[str]]]] = {}
-    left_out: list[LeftOut] = []
-    for sample in samples:
-        try:
-            messages = list(_sent(sample, place))
-        except NotMapped as fault:
-            given = {"id": sample.get("id"), "input": sample.get("input")}
-            left_out.append(LeftOut(given=given, why=(fault.unmapped,)))
-            continue
-        roles = tuple(role for role, _ in messages)
-        found.setdefault(roles, []).append((sample, [text for _, text in messages]))
-    return found, left_out
 
 
 def _sent(sample: Mapping[str, Any], place: Place) -> Iterator[tuple[str, str]]:
@@ -134,54 +160,55 @@ def _attached(text: str, sample: Mapping[str, Any]) -> str:
     return str(found) if text.startswith(_ATTACHMENT) and found is not None else text
 
 
-def _suite(
-    label: str,
-    header: Mapping[str, Any],
-    scorer: str,
-    options: Mapping[str, Any],
-    reads: Mapping[str, Any] | None,
-    roles: Sequence[str],
-    members: Sequence[tuple[Mapping[str, Any], Sequence[str]]],
-    refused: Sequence[LeftOut],
-    place: Place,
-) -> ImportedSuite:
-    names = names_of(roles)
-    cases: dict[str, ImportedCase] = {}
+def _suite(label: str, log: _Log, scorer: _Scorer, roles: _Roles) -> ImportedSuite:
+    """Make the suite of the samples with these roles, as one scorer judged them."""
     numbers: dict[str, int] = {}
-    left_out = list(refused)
+    cases: dict[str, ImportedCase] = {}
     answers: list[tuple[int, Mapping[str, Json]]] = []
     verdicts: list[tuple[int, Answer, bool]] = []
-    for sample, texts in members:
+    for sample, texts in log.groups[roles]:
         name = str(sample.get("id"))
+        number = numbers.setdefault(name, len(numbers))
         if name not in cases:
-            targets = sample.get("target")
-            listed = [str(one) for one in (targets if isinstance(targets, list) else [targets])]
-            inputs = dict(zip(names, texts, strict=True))
-            checks = (check_of(scorer, options, listed),)
-            cases[name] = ImportedCase(inputs=inputs, place=place, name=name, checks=checks, given={"id": name})
-            numbers[name] = len(numbers)
+            cases[name] = _case(name, sample, dict(zip(names_of(roles), texts, strict=True)), scorer, log.place)
         answer = _answer(sample)
         if answer is None:
             continue
-        value = (sample.get("scores") or {}).get(scorer, {}).get("value")
-        answers.append((numbers[name], answer if value is None else {**answer, "source_verdict": value}))
+        value = (sample.get("scores") or {}).get(scorer.name, {}).get("value")
+        answers.append((number, answer if value is None else {**answer, "source_verdict": value}))
         if isinstance(value, str | int | float) and value in _RIGHT:
-            verdicts.append((numbers[name], Answer(text=str(answer["answer"])), _RIGHT[value]))
-    task = header.get("eval", {})
-    keys: dict[str, Any] = {"sampling": _sampling(header), "prompt": prompt_of(roles)}
-    if reads is not None:
-        keys["read"] = dict(reads)
-    about = {"task": str(task.get("task", "")), "scorer": scorer, "model": str(task.get("model", ""))}
-    about["inspect_ai"] = str((task.get("packages") or {}).get("inspect_ai", ""))
+            verdicts.append((number, Answer(text=str(answer["answer"])), _RIGHT[value]))
+    keys: dict[str, Any] = {"sampling": _sampling(log.header), "prompt": prompt_of(roles)}
+    if scorer.reads is not None:
+        keys["read"] = dict(scorer.reads)
     return ImportedSuite(
         label=label,
         keys=keys,
         cases=tuple(cases.values()),
-        left_out=left_out,
-        about=about,
+        left_out=log.left_out,
+        about=_about(log.header, scorer),
         answers=answers,
         verdicts=verdicts,
     )
+
+
+def _case(
+    name: str, sample: Mapping[str, Any], inputs: Mapping[str, str], scorer: _Scorer, place: Place
+) -> ImportedCase:
+    targets = sample.get("target")
+    listed = [str(one) for one in (targets if isinstance(targets, list) else [targets])]
+    checks = (check_of(scorer.name, scorer.options, listed),)
+    return ImportedCase(inputs=inputs, place=place, name=name, checks=checks, given={"id": name})
+
+
+def _about(header: Mapping[str, Any], scorer: _Scorer) -> dict[str, str]:
+    task = header.get("eval", {})
+    return {
+        "task": str(task.get("task", "")),
+        "scorer": scorer.name,
+        "model": str(task.get("model", "")),
+        "inspect_ai": str((task.get("packages") or {}).get("inspect_ai", "")),
+    }
 
 
 def names_of(roles: Sequence[str]) -> list[str]:

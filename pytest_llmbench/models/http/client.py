@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pytest_llmbench.models.http.reply import excerpt
 from pytest_llmbench.models.openai.endpoint import Endpoint
-from pytest_llmbench.models.openai.failure import FORBIDDEN_AT_FIRST, Failure, asked_pause_s, is_retried
+from pytest_llmbench.models.openai.failure import FORBIDDEN_AT_FIRST, Failure, Retry, asked_pause_s, is_retried
 
 MOST_BYTES = 16 * 1024 * 1024
 """A reply that is longer is no answer; of one that is refused, only the beginning is read."""
@@ -104,11 +104,11 @@ class Client:
             way_out = (
                 "check the values of headers_env" if self._endpoint.headers else "no key was sent, see headers_env"
             )
-            raise Failure(f"{cause}; {way_out}", is_fatal=is_fatal, status=status)
+            raise Failure(f"{cause}; {way_out}", Retry.FATAL if is_fatal else Retry.NEVER, status=status)
         raise Failure(
             cause,
             # a service that has no room for a request did not act on it
-            is_retryable=is_retried(status) and (self.is_repeatable or status == 429),
+            Retry.LATER if is_retried(status) and (self.is_repeatable or status == 429) else Retry.NEVER,
             status=status,
             asked_pause_s=asked_pause_s(response.headers),
         )
@@ -118,5 +118,5 @@ class Client:
         if not was_sent:
             way_out = "start the service, or correct its url"
             cause = f"no connection to {self._endpoint.host} ({detail}); {way_out}"
-            return Failure(cause, is_retryable=True, is_unreached=True)
-        return Failure(f"{type(fault).__name__}: {detail}", is_retryable=self.is_repeatable)
+            return Failure(cause, Retry.UNREACHED)
+        return Failure(f"{type(fault).__name__}: {detail}", Retry.LATER if self.is_repeatable else Retry.NEVER)

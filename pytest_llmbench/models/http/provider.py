@@ -21,7 +21,7 @@ from pytest_llmbench.models.http.entry import HttpEntry
 from pytest_llmbench.models.http.reply import ReplyFault, reader_for
 from pytest_llmbench.models.http.templates import TemplateFault, compile_value
 from pytest_llmbench.models.openai.exchanges import Exchanges
-from pytest_llmbench.models.openai.failure import Failure
+from pytest_llmbench.models.openai.failure import Failure, Retry
 from pytest_llmbench.models.openai.retries import Load, RetryPolicy, Tried
 from pytest_llmbench.values import Answer, AnswerError, PromptStyle, Request
 
@@ -136,10 +136,7 @@ class HttpModel(Exchanges):
         if failure.is_retryable and attempts <= self._entry.max_retries:
             pause_s = self._policy.pause_s(attempts, failure.asked_pause_s)
             return None, Tried(load=failure.load, again_in_s=pause_s)
-        cause = failure.cause if attempts == 1 else f"{failure.cause} ({attempts} attempts)"
-        # where nobody ever answered, all other requests would wait as long for nothing
-        is_fatal = failure.is_fatal or (failure.is_unreached and not self._client.is_let_in)
-        error = AnswerError(cause=cause, attempts=attempts, concurrency=in_flight, is_fatal=is_fatal)
+        error = failure.as_error(attempts, in_flight, is_let_in=self._client.is_let_in)
         return error, Tried(load=failure.load)
 
     async def _exchange(self, request: Request) -> Answer:
@@ -164,9 +161,8 @@ class HttpModel(Exchanges):
                 async for piece in pieces:
                     reader.feed(piece, time.perf_counter())
         except TimeoutError:
-            raise Failure(
-                f"no complete answer within {self._timeout_s:g} s", is_retryable=self._client.is_repeatable
-            ) from None
+            retry = Retry.LATER if self._client.is_repeatable else Retry.NEVER
+            raise Failure(f"no complete answer within {self._timeout_s:g} s", retry) from None
         last = time.perf_counter()
         answer = answer_of(reader.given(), "reply")
         ttft_s = None if reader.first_at is None else reader.first_at - sent

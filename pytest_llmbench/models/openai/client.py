@@ -19,7 +19,14 @@ from urllib.request import getproxies, proxy_bypass
 from pytest_llmbench.errors import ModelFault
 from pytest_llmbench.models.openai.endpoint import Endpoint
 from pytest_llmbench.models.openai.envelope import Envelope, envelope_of
-from pytest_llmbench.models.openai.failure import BODY_STATUSES, FORBIDDEN_AT_FIRST, Failure, asked_pause_s, is_retried
+from pytest_llmbench.models.openai.failure import (
+    BODY_STATUSES,
+    FORBIDDEN_AT_FIRST,
+    Failure,
+    Retry,
+    asked_pause_s,
+    is_retried,
+)
 from pytest_llmbench.models.openai.message import refusal_of, server_message
 from pytest_llmbench.models.openai.request_body import Extra, way_around
 
@@ -148,17 +155,15 @@ class Client:
         detail = self._endpoint.masked(str(fault))
         if "NO_APPLICATION_PROTOCOL" in detail or "Expected HTTP/" in detail:
             detail += "; a server that speaks HTTP/2 only needs a proxy before it that speaks HTTP/1.1"
-        is_unreached = isinstance(fault, self._aiohttp.ClientConnectorError) and not isinstance(
+        retry = Retry.LATER
+        if isinstance(fault, self._aiohttp.ClientConnectorError) and not isinstance(
             fault, self._aiohttp.ClientSSLError
-        )
-        if is_unreached:
+        ):
+            retry = Retry.UNREACHED
             detail += "; start the server, or correct base_url"
-        return Failure(
-            f"{name}: {detail}" if detail else name,
-            is_retryable=True,
-            is_unreached=is_unreached,
-            was_kept=self._has_kept and isinstance(fault, self._aiohttp.ServerDisconnectedError),
-        )
+        elif self._has_kept and isinstance(fault, self._aiohttp.ServerDisconnectedError):
+            retry = Retry.AT_ONCE
+        return Failure(f"{name}: {detail}" if detail else name, retry)
 
     def _refused(self, status: int, headers: Mapping[str, str], raw: bytes) -> Failure:
         body = _error_of(raw)
@@ -173,12 +178,12 @@ class Client:
         if status == 401 or (status == 403 and not self.is_let_in):
             way_out = f"check the key in {variable}" if self._endpoint.has_key else f"no key was sent, set {variable}"
             is_fatal = status == 401 or self._n_forbidden >= FORBIDDEN_AT_FIRST
-            return Failure(f"{cause}; {way_out}", is_fatal=is_fatal, status=status)
+            return Failure(f"{cause}; {way_out}", Retry.FATAL if is_fatal else Retry.NEVER, status=status)
         if status == 429 and isinstance(body, dict) and body.get("code") == "insufficient_quota":
-            return Failure(f"{cause}; the account of the key in {variable} has no credit", is_fatal=True)
+            return Failure(f"{cause}; the account of the key in {variable} has no credit", Retry.FATAL)
         return Failure(
             f"{cause}{way_around(own_message) if status in BODY_STATUSES else ''}",
-            is_retryable=is_retried(status),
+            Retry.LATER if is_retried(status) else Retry.NEVER,
             status=status,
             asked_pause_s=asked_pause_s(headers),
             blamed=blamed_extras(own_message) if status in BODY_STATUSES else frozenset(),
@@ -206,7 +211,7 @@ def proxy_for(address: SplitResult) -> str | None:
         raise Failure(
             f"the environment names a {scheme} proxy, which cannot be used; set {address.scheme.upper()}_PROXY to one "
             "of HTTP, or NO_PROXY to the server's host",
-            is_fatal=True,
+            Retry.FATAL,
         )
     return proxy
 

@@ -11,7 +11,7 @@ from pytest_llmbench.models.base import Identity, OpenSettings, Vector
 from pytest_llmbench.models.entries import OpenAIEntry
 from pytest_llmbench.models.openai.client import Client
 from pytest_llmbench.models.openai.endpoint import endpoint_of
-from pytest_llmbench.models.openai.failure import Failure
+from pytest_llmbench.models.openai.failure import Failure, Retry
 from pytest_llmbench.models.openai.retries import RetryPolicy
 
 _TIMEOUT_S = 60.0
@@ -91,11 +91,11 @@ class EndpointEmbedder:
                 self._is_down = False
                 return found
             except TimeoutError:
-                failure = Failure(f"no reply within {self._timeout_s:g} s", is_retryable=True)
+                failure = Failure(f"no reply within {self._timeout_s:g} s", Retry.LATER)
             except Failure as fault:
                 failure = fault
             if not failure.is_retryable or attempts >= most:
-                self._is_down = failure.is_unreached
+                self._is_down = failure.retry is Retry.UNREACHED
                 raise failure
             await asyncio.sleep(self._policy.pause_s(attempts, failure.asked_pause_s))
 

@@ -4,9 +4,11 @@ import email.utils
 import math
 import time
 from collections.abc import Mapping
+from enum import Enum, auto
 
 from pytest_llmbench.models.openai.request_body import Extra
 from pytest_llmbench.models.openai.retries import Load
+from pytest_llmbench.values import AnswerError
 
 RETRIED_STATUSES = frozenset({408, 409, 429})
 FULL_STATUSES = frozenset({429, 503})
@@ -18,44 +20,68 @@ A firewall or a moderation answers so to a single prompt, which may be the first
 """
 
 
+class Retry(Enum):
+    """What another attempt may bring."""
+
+    FATAL = auto()
+    """Nothing, and no request of this model can succeed."""
+    NEVER = auto()
+    """The same failure."""
+    LATER = auto()
+    """An answer, after a pause."""
+    AT_ONCE = auto()
+    """An answer, on a new connection: the one kept from an earlier reply was closed before a byte came."""
+    UNREACHED = auto()
+    """An answer, after a pause, if the server is there by then: no connection was made."""
+
+
 class Failure(Exception):
     """One attempt at a request failed.
 
     Args:
         cause: what happened, for people.
-        is_retryable: another attempt may succeed.
-        is_fatal: no request of this model can succeed.
+        retry: what another attempt may bring.
         status: the HTTP status it met; None where there was none.
         asked_pause_s: the pause the server asked for.
         blamed: the extras that the server does not know, by its own words.
-        was_kept: it was sent on a connection kept from an earlier reply, and that was closed before a byte came.
         refusal: the content filter of the provider, where that is why.
-        is_unreached: no connection was made.
     """
 
     def __init__(
         self,
         cause: str,
+        retry: Retry = Retry.NEVER,
         *,
-        is_retryable: bool = False,
-        is_fatal: bool = False,
         status: int | None = None,
         asked_pause_s: float | None = None,
         blamed: frozenset[Extra] = frozenset(),
-        was_kept: bool = False,
         refusal: str | None = None,
-        is_unreached: bool = False,
     ):
         super().__init__(cause)
         self.cause = cause
-        self.is_retryable = is_retryable
-        self.is_fatal = is_fatal
+        self.retry = retry
         self.status = status
         self.asked_pause_s = asked_pause_s
         self.blamed = blamed
-        self.was_kept = was_kept
         self.refusal = refusal
-        self.is_unreached = is_unreached
+
+    @property
+    def is_retryable(self) -> bool:
+        """Whether another attempt may succeed."""
+        return self.retry not in (Retry.FATAL, Retry.NEVER)
+
+    def as_error(self, attempts: int, in_flight: int, *, is_let_in: bool) -> AnswerError:
+        """Give the error of a request that is given up after so many attempts.
+
+        Args:
+            attempts: made of it.
+            in_flight: requests at most.
+            is_let_in: the server has answered some request.
+        """
+        cause = self.cause if attempts == 1 else f"{self.cause} ({attempts} attempts)"
+        # where nobody ever answered, all other requests would wait as long for nothing
+        is_fatal = self.retry is Retry.FATAL or (self.retry is Retry.UNREACHED and not is_let_in)
+        return AnswerError(cause=cause, attempts=attempts, concurrency=in_flight, is_fatal=is_fatal)
 
     @property
     def is_about_body(self) -> bool:

@@ -17,7 +17,7 @@ from pytest_llmbench.models.openai.answers import answer_began, answer_of, reade
 from pytest_llmbench.models.openai.client import Client
 from pytest_llmbench.models.openai.endpoint import endpoint_of
 from pytest_llmbench.models.openai.exchanges import Exchanges
-from pytest_llmbench.models.openai.failure import Failure, is_retried
+from pytest_llmbench.models.openai.failure import Failure, Retry, is_retried
 from pytest_llmbench.models.openai.logprobs import NoLabel
 from pytest_llmbench.models.openai.message import ReplyFault
 from pytest_llmbench.models.openai.request_body import PATHS, Extra, extras_of, sent_body, style_of
@@ -116,17 +116,14 @@ class OpenAIModel(Exchanges):
         failure = result
         end = None if self._server is None else self._server.end
         if end is not None:  # nobody will answer any more
-            failure = Failure(end, is_fatal=True)
+            failure = Failure(end, Retry.FATAL)
         if failure.is_retryable and attempts <= self._entry.max_retries:
             # llama.cpp's server, for one, closes after each streamed reply without saying so: what was sent before
             # that was noticed goes out at once, on a new connection
-            is_at_once = failure.was_kept and attempts == 1
+            is_at_once = failure.retry is Retry.AT_ONCE and attempts == 1
             pause_s = 0.0 if is_at_once else self._policy.pause_s(attempts, failure.asked_pause_s)
             return None, Tried(load=failure.load, again_in_s=pause_s)
-        cause = failure.cause if attempts == 1 else f"{failure.cause} ({attempts} attempts)"
-        # where nobody ever answered, all other requests would wait as long for nothing
-        is_fatal = failure.is_fatal or (failure.is_unreached and not self._client.is_let_in)
-        error = AnswerError(cause=cause, attempts=attempts, concurrency=in_flight, is_fatal=is_fatal)
+        error = failure.as_error(attempts, in_flight, is_let_in=self._client.is_let_in)
         return error, Tried(load=failure.load)
 
     async def _try(self, request: Request, attempts: int, in_flight: int) -> Answer | Failure:
@@ -159,8 +156,8 @@ class OpenAIModel(Exchanges):
             return Failure(str(fault))
         except ReplyFault as fault:
             is_retryable = not fault.is_lasting and (fault.status is None or is_retried(fault.status))
-            message = self._endpoint.masked(str(fault))
-            failure = Failure(message, is_retryable=is_retryable, status=fault.status, refusal=fault.refusal)
+            retry = Retry.LATER if is_retryable else Retry.NEVER
+            failure = Failure(self._endpoint.masked(str(fault)), retry, status=fault.status, refusal=fault.refusal)
         except Exception as fault:  # the one place where whatever broke becomes the error of its request
             return Failure(f"{type(fault).__name__}: {self._endpoint.masked(str(fault))}")
         if failure.refusal is None:
@@ -199,7 +196,7 @@ class OpenAIModel(Exchanges):
                 raise
         except TimeoutError:
             if not reader.is_complete:
-                raise Failure(f"no complete answer within {self._timeout_s:g} s", is_retryable=True) from None
+                raise Failure(f"no complete answer within {self._timeout_s:g} s", Retry.LATER) from None
         reply = reader.reply()
         if reply.server_model:
             self._server_models.add(reply.server_model)
