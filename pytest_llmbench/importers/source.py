@@ -177,7 +177,7 @@ def read_tree(text: str, path: Path) -> Value:
         SourceFault: it is neither, or unfolds to too much.
     """
     try:
-        node = yaml12.compose_foreign(text, path)
+        node = yaml12.compose(text, path)
         if node is None:
             raise SourceFault(f"{path}:1: this file is empty.")
         if _size(node, {}) > _MAX_VALUES:

@@ -142,6 +142,8 @@ class Catalog:
             return {}
         except tomllib.TOMLDecodeError as fault:
             raise ModelsFileFault(f"{self.file}: this is not TOML: {fault}.") from None
+        except RecursionError:
+            raise ModelsFileFault(f"{self.file}: this file is nested too deep; write it flatter.") from None
         except UnicodeDecodeError:
             raise ModelsFileFault(f"{self.file}: this file is not UTF-8; save it as UTF-8.") from None
         except OSError as fault:

@@ -200,6 +200,8 @@ class _Line:
         except ValueError as fault:
             reason = fault.msg if isinstance(fault, json.JSONDecodeError) else str(fault)
             raise self.fault(f"is no JSON ({reason}); write one JSON object a line") from None
+        except RecursionError:
+            raise self.fault("is nested too deep; write it flatter") from None
         if not isinstance(table, dict):
             raise self.fault('is no JSON object; write {"case": ..., "answer": ...}')
         self.table: dict[str, Any] = table

@@ -154,7 +154,7 @@ def read_annotations(path: Path) -> AnnotationFile:
             continue
         try:
             annotation = _from_json(json.loads(line))
-        except ValueError as fault:
+        except (ValueError, RecursionError) as fault:
             faults.append(f"{path}:{number}: this line is not an annotation and is left out: {_cause(fault)}.")
         else:
             counted.pop((annotation.about, annotation.by), None)
@@ -162,9 +162,11 @@ def read_annotations(path: Path) -> AnnotationFile:
     return AnnotationFile(annotations=tuple(counted.values()), faults=tuple(faults))
 
 
-def _cause(fault: ValueError) -> str:
+def _cause(fault: ValueError | RecursionError) -> str:
     if isinstance(fault, json.JSONDecodeError):
         return f"not JSON ({fault.msg})"
+    if isinstance(fault, RecursionError):
+        return "nested too deep"
     return "not UTF-8" if isinstance(fault, UnicodeDecodeError) else str(fault)
 
 

@@ -52,7 +52,7 @@ def _lines(text: str) -> list[dict[str, Any]]:
     """Read the looks; a line that was cut off is none."""
     found: list[dict[str, Any]] = []
     for line in text.splitlines():
-        with suppress(ValueError):
+        with suppress(ValueError, RecursionError):
             look = json.loads(line)
             if isinstance(look, dict) and {"suite", "data", "manifest"} <= look.keys():
                 found.append(look)

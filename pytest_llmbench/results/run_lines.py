@@ -59,6 +59,8 @@ class RunLines:
                     entry = json.loads(text, parse_constant=lambda _: None)
                 except ValueError as fault:
                     raise RunFileFault(f"{self.path}: benchmark {number} is not JSON: {fault}.") from None
+                except RecursionError:
+                    raise RunFileFault(f"{self.path}: benchmark {number} is nested too deep.") from None
                 yield _benchmark(self.path, entry, text.decode("ascii", errors="replace"))
 
 
@@ -78,7 +80,7 @@ def read_run_lines(path: Path) -> RunLines:
     """
     try:
         head = _head(path)
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         head = None
     if head is None:
         found = read_run_file(path)  # finds out what is wrong with it, too

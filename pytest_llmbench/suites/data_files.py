@@ -159,6 +159,8 @@ def _json_rows(path: Path, text_keys: frozenset[str], form: Form) -> list[Row]:
             raise SuiteFault(f"this is not JSON: {fault.msg} at column {fault.colno}.", path=path, line=line) from None
         except ValueError as fault:
             raise SuiteFault(f"{fault}", path=path, line=line) from None
+        except RecursionError:
+            raise SuiteFault("this line is nested too deep; write it flatter.", path=path, line=line) from None
         if not isinstance(found, dict):
             raise SuiteFault("a line must hold one JSON object, a case.", path=path, line=line)
         rows.append((line, found))

@@ -1,6 +1,7 @@
 """The suites of a run: found below the given paths, each loaded once, with its grader and its checks."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from pytest_llmbench.errors import SuiteFault, UsageFault
@@ -48,13 +49,10 @@ class SuiteRegistry:
         """
         path = path.resolve()
         if path not in self._loaded:
-            try:
+            with _depth_refused(_shown(path)):
                 loaded = load_suite(_shown(path), self._kinds)
-            except RecursionError:
-                message = "the file is nested too deeply, or an alias refers to a node that contains it; write it out."
-                raise SuiteFault(message, path=_shown(path)) from None
-            if loaded is not None:
-                self._prepare(loaded)
+                if loaded is not None:
+                    self._prepare(loaded)
             self._loaded[path] = loaded
         return self._loaded[path]
 
@@ -76,7 +74,8 @@ class SuiteRegistry:
         """
         if loaded.suite.name in self._checked:
             return ()
-        findings = loaded.kind.check(loaded.suite, self._root, is_thorough=False)
+        with _depth_refused(loaded.suite.path):
+            findings = loaded.kind.check(loaded.suite, self._root, is_thorough=False)
         need = None if self._has_judge else loaded.kind.needs_judge(loaded.suite)
         for finding in (*findings, *([] if need is None else [need])):
             if finding.severity is Severity.ERROR:
@@ -85,8 +84,13 @@ class SuiteRegistry:
         return findings
 
     def check_thoroughly(self, loaded: LoadedSuite) -> tuple[Finding, ...]:
-        """Give the findings of a suite's file and those of its grader's thorough check, errors among them."""
-        found = (*loaded.findings, *loaded.kind.check(loaded.suite, self._root, is_thorough=True))
+        """Give the findings of a suite's file and those of its grader's thorough check, errors among them.
+
+        Raises:
+            SuiteFault: something in it is nested too deep to be checked.
+        """
+        with _depth_refused(loaded.suite.path):
+            found = (*loaded.findings, *loaded.kind.check(loaded.suite, self._root, is_thorough=True))
         used = frozenset[str]().union(*(template.names for template in loaded.templates.values()))
         return found if loaded.suite.split is None else (*found, *split_findings(loaded.suite.cases, used))
 
@@ -142,6 +146,16 @@ def grader_of(loaded: LoadedSuite, root: Path) -> Grader:
     part = loaded.suite.part
     grader = loaded.kind.build(loaded.suite, root)
     return of_conversations(grader if part is None else of_part(grader, part))
+
+
+@contextmanager
+def _depth_refused(path: Path) -> Iterator[None]:
+    """Make a fault of the file out of what is nested deeper than Python follows: values, templates, patterns."""
+    try:
+        yield
+    except RecursionError:
+        message = "the file is nested too deeply, or an alias refers to a node that contains it; write it out."
+        raise SuiteFault(message, path=path) from None
 
 
 def _files_at(path: Path) -> Iterator[Path]:

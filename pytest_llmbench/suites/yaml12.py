@@ -56,22 +56,6 @@ def line_of(node: Node) -> int:
 def compose(text: str, path: Path) -> Node | None:
     """Parse one document into nodes.
 
-    Raises:
-        SuiteFault: not YAML, with the line.
-    """
-    try:
-        node: Node | None = yaml.compose(_without_pairs(text), Loader=_Loader)
-    except yaml.YAMLError as fault:
-        mark = getattr(fault, "problem_mark", None)
-        problem = getattr(fault, "problem", None) or getattr(fault, "reason", None) or str(fault)
-        line = mark.line + 1 if mark else None
-        raise SuiteFault(f"this is not YAML: {problem}.", path=path, line=line) from None
-    return node
-
-
-def compose_foreign(text: str, path: Path) -> Node | None:
-    """Parse one document of which nobody knows who wrote it.
-
     PyYAML's C composer calls itself for each level, and ends the process where there are tens of thousands.
 
     Raises:
@@ -81,7 +65,14 @@ def compose_foreign(text: str, path: Path) -> Node | None:
     if line is not None:
         message = f"this is nested more than {_MOST_NESTED} levels deep; write it flatter."
         raise SuiteFault(message, path=path, line=line)
-    return compose(text, path)
+    try:
+        node: Node | None = yaml.compose(_without_pairs(text), Loader=_Loader)
+    except yaml.YAMLError as fault:
+        mark = getattr(fault, "problem_mark", None)
+        problem = getattr(fault, "problem", None) or getattr(fault, "reason", None) or str(fault)
+        line = mark.line + 1 if mark else None
+        raise SuiteFault(f"this is not YAML: {problem}.", path=path, line=line) from None
+    return node
 
 
 def _line_too_deep(text: str) -> int | None:
@@ -108,7 +99,7 @@ def _without_pairs(text: str) -> str:
         return text
     try:
         json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
     return _PAIR.sub(lambda pair: pair[1] + json.loads(f'"{pair[2]}"'), text)
 

@@ -191,6 +191,8 @@ def load_recipe(path: Path) -> tuple[Recipe, str]:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as fault:
         raise RecipeFault(f"{path}: this is not TOML: {fault}.") from None
+    except RecursionError:
+        raise RecipeFault(f"{path}: this file is nested too deep; write it flatter.") from None
     try:
         return Recipe.model_validate(table), text
     except ValidationError as fault:

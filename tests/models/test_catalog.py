@@ -182,6 +182,11 @@ FAULTS = {
         "a",
         "models.toml: this is not TOML: Expected ']' at the end of a table declaration (at line 1, column 3).",
     ),
+    "deep toml": (
+        f"a = {'[' * 10_000}{']' * 10_000}",
+        "a",
+        "models.toml: this file is nested too deep; write it flatter.",
+    ),
     "empty target": (FILE, "openai:", '--llm-model "openai:" names no target; write it after the colon.'),
     "empty role": (FILE, "=chatgpt", '--llm-model "=chatgpt" is incomplete; write NAME or ROLE=NAME.'),
     "empty name": (FILE, "a=", '--llm-model "a=" is incomplete; write NAME or ROLE=NAME.'),

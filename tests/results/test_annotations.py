@@ -117,6 +117,7 @@ GOOD = {
         (json.dumps({**GOOD, "case": 7}).encode(), 'its "case" is not a text'),
         (json.dumps({**GOOD, "verdict": "good"}).encode(), 'its "verdict" is "good"; it must be pass, part, fail'),
         (json.dumps({**GOOD, "verdict": ["pass"]}).encode(), 'its "verdict" is ["pass"]; it must be pass, part, fail'),
+        (b"[" * 100_000 + b"]" * 100_000, "nested too deep"),
         (json.dumps({**GOOD, "answer": "!"}).encode(), 'its "answer" was changed: it does not match "answer_sha256"'),
     ],
 )

@@ -166,6 +166,7 @@ FAULTS: list[tuple[dict[str, str | None], str]] = [
     ({"schema.sql": "-- fruit\nCREATE TABLE fruit (name VARCHAR,, price DOUBLE);"}, r"schema\.sql:2: does not parse: Parser Error"),
     ({"database.toml": None}, r"shop: the database has no database\.toml"),
     ({"database.toml": "[instances.main\n"}, r"database\.toml:1: is not TOML"),
+    ({"database.toml": f"instances = {'[' * 10_000}{']' * 10_000}"}, r"database\.toml: is nested too deep; write it flatter"),
     ({"database.toml": "instances = 3\n"}, r"database\.toml: names no instance"),
     ({"database.toml": "title = 'x'\n" + TOML}, r'database\.toml:1: has the unknown key "title"'),
     ({"database.toml": "# moments\n[instances.main]\n"}, r'database\.toml:2: instance "main" has no now; give it one: now = 2024'),

@@ -464,6 +464,11 @@ DATA_FAULTS = {
         b'{"id": "a"}\n{"id": \n',
         "rows.jsonl:2: this is not JSON: Expecting value at column 8.",
     ),
+    "deep json": (
+        "rows.jsonl",
+        b'{"id": "a"}\n' + b"[" * 100_000 + b"]" * 100_000,
+        "rows.jsonl:2: this line is nested too deep; write it flatter.",
+    ),
     "json list": ("rows.jsonl", b"[1]\n", "rows.jsonl:1: a line must hold one JSON object, a case."),
     "json key twice": (
         "rows.jsonl",

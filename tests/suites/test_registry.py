@@ -63,6 +63,42 @@ def test_graders_of_other_packages_load_like_the_own_ones(tmp_path: Path) -> Non
     assert list(registry.graders) == ["a"]
 
 
+DEEP = 100_000
+NESTED = {
+    "brackets": (SUITE.format(name="a", grader="exact") + f"tools: {'[' * DEEP}{']' * DEEP}", "5: this is nested more"),
+    "blocks": (SUITE.format(name="a", grader="exact") + "tools:\n" + "- " * DEEP, "6: this is nested more"),
+    "values": (
+        SUITE.format(name="a", grader="exact").replace("Paris", "[" * 480 + "]" * 480),
+        " the file is nested too deeply",
+    ),
+    "template": (
+        SUITE.format(name="a", grader="exact").replace(" question ", "(" * DEEP + ")" * DEEP),
+        " the file is nested too deeply",
+    ),
+    "pattern": (
+        SUITE.format(name="a", grader="regex").replace("Paris", f"'{'(' * DEEP}{')' * DEEP}'"),
+        " the file is nested too deeply",
+    ),
+    "schema": (
+        SUITE.format(name="a", grader="x").replace(
+            "grader: x", f"checks: [json: {{schema: {'{items: ' * 300}{{}}{'}' * 300}}}]"
+        ),
+        "2: check 1: what `json` holds is nested too deep",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NESTED)
+def test_what_is_nested_too_deep_is_a_fault_of_the_file(name: str, tmp_path: Path) -> None:
+    """It ends neither in a traceback nor the process."""
+    text, message = NESTED[name]
+
+    (found,) = SuiteRegistry(tmp_path, {}).load_below([write(tmp_path, "a.yaml", text)])
+
+    assert isinstance(found, SuiteFault)
+    assert f"a.yaml:{message}" in str(found)
+
+
 JUDGED = """\
 suite: jokes
 grader: key_points

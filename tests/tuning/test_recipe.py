@@ -106,6 +106,7 @@ def test_a_fault_has_its_line_and_the_way_out(text: str, line: int, message: str
     ("raw", "message"),
     [
         (b"model = ", "this is not TOML: "),
+        (b"model = " + b"[" * 10_000 + b"]" * 10_000, "this file is nested too deep; write it flatter."),
         (b'model = "\xff"', "this file is not UTF-8; save it as UTF-8."),
     ],
 )

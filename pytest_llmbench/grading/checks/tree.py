@@ -77,7 +77,10 @@ def read_check(
         raise CheckFault(message, (*place, "fence"))
     if isinstance(fields, CheckFields) and fields.required and fields.advice:
         raise CheckFault("a check is `required` or `advice`, not both; take one out.", (*place, "advice"))
-    dumped = fields.model_dump(mode="json", exclude_defaults=True, exclude={"name"})
+    try:
+        dumped = fields.model_dump(mode="json", exclude_defaults=True, exclude={"name"})
+    except ValueError:  # of pydantic, beyond its 255 levels
+        raise CheckFault(f"what `{kind}` holds is nested too deep; write it flatter.", (*place, kind)) from None
     if found.version > 1:
         dumped["version"] = found.version
     short = found.short(read, is_of_suite=is_of_suite)

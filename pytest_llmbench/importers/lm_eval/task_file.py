@@ -49,7 +49,7 @@ def looks_like(path: Path) -> bool:
         return False
     try:
         with path.open("rb") as file:
-            node = yaml12.compose_foreign(file.read(_LOOKED_AT).decode("utf-8-sig"), path)
+            node = yaml12.compose(file.read(_LOOKED_AT).decode("utf-8-sig"), path)
     except (OSError, UnicodeDecodeError, SuiteFault):
         return False
     if node is None or not yaml12.is_mapping(node):
@@ -77,7 +77,7 @@ def _read(
     if depth > _MOST_INCLUDES:
         raise SourceFault(f"{path}: its includes are nested deeper than {_MOST_INCLUDES}.")
     try:
-        node = yaml12.compose_foreign(folder.text(path), path)
+        node = yaml12.compose(folder.text(path), path)
         if node is None or not yaml12.is_mapping(node):
             raise SourceFault(f"{path}:1: this is no task of {TOOL}.")
         table = yaml12.table(node, path, "a task")

@@ -64,6 +64,8 @@ def _sources(folder: Path) -> Iterator[Source]:
     except tomllib.TOMLDecodeError as fault:
         line = re.search(r"at line (\d+)", str(fault))
         raise SuiteFault(f"is not TOML: {fault}.", path=path, line=int(line.group(1)) if line else None) from fault
+    except RecursionError:
+        raise SuiteFault("is nested too deep; write it flatter.", path=path) from None
     unknown = sorted(set(described) - {"instances"})
     if unknown:
         raise SuiteFault(
