@@ -173,7 +173,7 @@ class Prompt:
             all_of.append([tool.definition for tool in self.tools])
         if self.turns:
             all_of.append(self.turns)
-        return hashlib.sha256(json.dumps(all_of, ensure_ascii=False).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(all_of, ensure_ascii=False).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

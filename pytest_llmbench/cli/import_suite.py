@@ -157,6 +157,8 @@ def _report(files: written.Files, imported: Imported, *, is_dry: bool) -> Iterat
         yield f"{word} {target.path}: {counted(len(suite.cases), 'case')}{of}{left_out}"
     suites = {target.path for target in files.targets}
     yield from (f"{word} {path}" for path in files.texts if path not in suites)
+    removed = "would remove" if is_dry else "removed"
+    yield from (f"{removed} {path}: no case is left out any more" for path in files.outdated)
     for target in files.targets:
         if target.suite.answers:
             answers = target.path.with_name(f"{target.name}.answers.jsonl")

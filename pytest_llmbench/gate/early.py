@@ -46,7 +46,9 @@ class StopMode(StrEnum):
 
 def unit_order(units: Iterable[str], suite: str, baseline_digest: str) -> list[str]:
     """Give the order in which units are asked: another one with every baseline, and chosen by nobody."""
-    return sorted(units, key=lambda unit: sha256(f"{baseline_digest}\0{suite}\0{unit}".encode()).digest())
+    return sorted(
+        units, key=lambda unit: sha256(f"{baseline_digest}\0{suite}\0{unit}".encode("utf-8", "surrogatepass")).digest()
+    )
 
 
 def looks_of(units: int, samples: int = 1) -> tuple[int, ...]:

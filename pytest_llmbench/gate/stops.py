@@ -55,7 +55,7 @@ def _run_digest(run: Run, role: str) -> str:
 
 def units_digest(units: Iterable[str]) -> str:
     """Give the digest of the names of units, in whatever order."""
-    return sha256("\0".join(sorted(units)).encode()).hexdigest()
+    return sha256("\0".join(sorted(units)).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,10 +62,14 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Files:
-    """All that is to be written, by path, and the suites among it."""
+    """All that is to be written, by path, and the suites among it.
+
+    `outdated` are files of an earlier import that list cases as left out, where none are any more.
+    """
 
     texts: Mapping[Path, str]
     targets: Sequence[Target]
+    outdated: Sequence[Path] = ()
 
 
 def unmapped_of(imported: Imported) -> list[Unmapped]:
@@ -145,10 +149,18 @@ def files_of(imported: Imported, target: Path, provenance: Provenance, *, is_upd
             own = dict(_texts(targets[-1], provenance, imported.unmapped))
         except RecursionError:
             raise SourceFault("nothing written: a value of the source is nested too deep; write it flatter.") from None
+        except UnicodeEncodeError:
+            message = "nothing written: a text of the source holds half a character (a lone surrogate); take it out."
+            raise SourceFault(message) from None
         for file in own:
             _refuse_to_replace(file, is_update=is_update)
         texts |= own
-    return Files(texts=texts | dict(_code(imported, target, is_update=is_update)), targets=targets)
+    before = [_unmapped_file(one) for one in targets] if is_update else []
+    return Files(
+        texts=texts | dict(_code(imported, target, is_update=is_update)),
+        targets=targets,
+        outdated=[path for path in before if path not in texts and path.is_file()],
+    )
 
 
 def _refuse_to_replace(path: Path, *, is_update: bool) -> None:
@@ -175,7 +187,7 @@ class Regraded:
 
 
 def write(files: Files) -> list[Regraded]:
-    """Write all files, or none; gives how the suites grade what their source has graded.
+    """Write all files, or none, and take away those outdated; gives how the suites grade what their source has graded.
 
     Raises:
         SourceFault: a suite does not load, or a file cannot be written.
@@ -188,6 +200,8 @@ def write(files: Files) -> list[Regraded]:
             for path, place in written.items():
                 path.parent.mkdir(parents=True, exist_ok=True)
                 os.replace(place, path)
+        for path in files.outdated:
+            path.unlink(missing_ok=True)
     except OSError as fault:
         raise SourceFault(f"{fault.filename}: cannot be written: {fault.strerror}.") from None
     return regraded
@@ -264,11 +278,16 @@ def _texts(target: Target, provenance: Provenance, unmapped: Sequence[Unmapped])
     yield path, yaml_text(top)
     if suite.left_out:
         listed = [{"why": [str(why) for why in one.why], "case": scrubbed(one.given)} for one in suite.left_out]
-        yield path.with_name(f"{target.name}.unmapped.yaml"), yaml_text({"unmapped": listed})
+        yield _unmapped_file(target), yaml_text({"unmapped": listed})
     if suite.answers:
         lines = ({"case": target.ids[number], **answer} for number, answer in suite.answers)
         text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
         yield path.with_name(f"{target.name}.answers.jsonl"), text
+
+
+def _unmapped_file(target: Target) -> Path:
+    """Give the file that lists the cases of a suite that were left out."""
+    return target.path.with_name(f"{target.name}.unmapped.yaml")
 
 
 def _row(case_id: str, case: ImportedCase) -> dict[str, Any]:

@@ -2,13 +2,16 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from pytest_llmbench.errors import RunFileFault, UsageFault
 from pytest_llmbench.models.identities import identity_differences
+from pytest_llmbench.results.half_characters import write_whole_characters
 from pytest_llmbench.results.identity import REPORTED, graders_without_judge, judge_differences
 from pytest_llmbench.results.records import LARGEST, ModelInfo, RunInfo
 from pytest_llmbench.results.run_file import read_run, read_run_file
@@ -214,22 +217,28 @@ def _rows(files: Sequence[Path]) -> tuple[list[_Row], list[Path]]:
     try:
         found = _query(files)
     except duckdb.Error:
-        good = [path for path in files if _can_be_read(path)]
-        found = _query(good) if good else []
+        found = _query_each(files)
     bad = {row[0] for row in found if row[-1]}
     found = [row for row in found if row[0] not in bad]
     readable = {row[0] for row in found}
     return [_row(row) for row in found], [path for path in files if str(path) not in readable]
 
 
-def _can_be_read(path: Path) -> bool:
+def _query_each(files: Sequence[Path]) -> list[tuple[Any, ...]]:
+    """Read files one by one, those with half characters from a copy; what cannot be read has no rows."""
     import duckdb
 
-    try:
-        _query([path])
-    except duckdb.Error:
-        return False
-    return True
+    found: list[tuple[Any, ...]] = []
+    with TemporaryDirectory() as folder:
+        for path in files:
+            copy = Path(folder, "run.json")
+            with suppress(duckdb.Error):
+                try:
+                    found += _query([path])
+                except duckdb.Error:
+                    if write_whole_characters(path, copy):
+                        found += [(str(path), *row[1:]) for row in _query([copy])]
+    return found
 
 
 def _query(files: Sequence[Path]) -> list[tuple[Any, ...]]:

@@ -54,7 +54,9 @@ class ForeignFile:
     @property
     def prompt_digests(self) -> tuple[str, ...]:
         """The sha256 of each `user_input`, sorted: what a manifest lists as `foreign`."""
-        return tuple(sorted({hashlib.sha256(row.user_input.encode()).hexdigest() for row in self.rows}))
+        return tuple(
+            sorted({hashlib.sha256(row.user_input.encode("utf-8", "surrogatepass")).hexdigest() for row in self.rows})
+        )
 
 
 def read_chatllama(path: Path) -> ForeignFile:

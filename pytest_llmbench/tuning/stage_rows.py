@@ -26,8 +26,9 @@ class StageRows:
 
     @property
     def text(self) -> str:
-        """The rows as JSON lines; the same rows give the same text."""
-        return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in self.rows)
+        """The rows as JSON lines, half characters as escapes; the same rows give the same text."""
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in self.rows)
+        return text.encode("utf-8", "backslashreplace").decode()
 
     @property
     def sha256(self) -> str:

@@ -27,6 +27,11 @@ def moved(won: int, lost: int, n: int) -> Differences:
     return Differences(counts=tuple((value, count) for value, count in counts if count))
 
 
+def test_a_cluster_may_be_named_by_half_a_character() -> None:
+    """As an escape of JSON can hold it; it has its place in the order."""
+    assert sorted(unit_order(["a", "\ud800"], "s", "digest")) == ["a", "\ud800"]
+
+
 def test_the_order_is_that_of_the_baseline_and_the_suite_alone() -> None:
     """Whatever order the cases are given in, they are asked in one; another baseline or suite gives another."""
     order = unit_order(UNITS, "s", "digest")

@@ -137,6 +137,21 @@ def test_a_case_without_its_strictest_check_is_left_out(import_of: Import, tmp_p
     assert "ghp_" not in left_out
 
 
+def test_an_update_takes_away_what_lists_no_case_any_more(import_of: Import, tmp_path: Path) -> None:
+    """Once everything is mapped, the list of what was not is gone, and a dry run only names it."""
+    import_of(config(tmp_path, row("one") + row("two", "[{type: is-sql}]")), "--partial")
+    mapped = config(tmp_path, row("one") + row("two"))
+
+    _, dry = import_of(mapped, "--update", "--dry-run")
+    was_there = (tmp_path / "cases" / "s.unmapped.yaml").exists()
+    _, lines = import_of(mapped, "--update")
+
+    assert was_there
+    assert "would remove TMP/cases/s.unmapped.yaml: no case is left out any more" in dry
+    assert "removed TMP/cases/s.unmapped.yaml: no case is left out any more" in lines
+    assert [path.name for path in (tmp_path / "cases").iterdir()] == ["s.yaml"]
+
+
 @pytest.mark.parametrize(
     "word", ["0o17", "0x1F", "1e3", "yes", "null", "- a", "a: b", " x ", "2024-01-31", "'", "a #b"]
 )

@@ -218,6 +218,11 @@ def test_samples_that_no_suite_holds_are_one_line(
             '{"input": "q", "target": "a", "metadata": ' + '{"a":' * 900 + "1" + "}" * 901 + "\n",
             "nothing written: a value of the source is nested too deep; write it flatter.",
         ),
+        (
+            "s.jsonl",
+            '{"input": "q \\ud800", "target": "a"}\n',
+            "nothing written: a text of the source holds half a character (a lone surrogate); take it out.",
+        ),
     ],
 )
 def test_a_file_of_samples_beyond_all_limits_is_one_line(

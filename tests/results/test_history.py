@@ -92,6 +92,21 @@ def test_a_case_with_one_sample_in_error_is_counted_with_the_errors(tmp_path: Pa
     assert (found.cases, found.errors, found.score) == (2, 1, 1.0)
 
 
+def test_half_a_character_in_an_answer_hides_no_run(tmp_path: Path) -> None:
+    """What a model can write and DuckDB does not read costs its run nothing, nor the runs beside it."""
+    half = entry("a", True)
+    half["samples"][0]["answer"] = "yes \ud800"
+    write(tmp_path / "1.json", half, date="2026-01-01")
+    write(tmp_path / "2.json", entry("a", False), date="2026-01-02")
+    (tmp_path / "3.json").write_text('{"benchmarks": ["\\ud800"')
+
+    found = read_history([tmp_path], Filter())
+
+    assert [(Path(one.file).name, one.score) for one in found.entries] == [("1.json", 1.0), ("2.json", 0.0)]
+    assert len(found.left_out) == 1
+    assert "3.json:1: this is not JSON, or it was cut off" in found.left_out[0]
+
+
 def at(record: dict[str, Any], concurrency: int | None, *, reused: bool = False) -> dict[str, Any]:
     (sample,) = record["samples"]
     return {**record, "samples": [{**sample, "concurrency": concurrency, "reused": reused}]}

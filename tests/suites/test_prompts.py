@@ -1,5 +1,6 @@
 """Templates: what they render, and that every fault is one of the template and says which."""
 
+import hashlib
 from collections.abc import Mapping
 
 import pytest
@@ -148,3 +149,13 @@ def test_a_template_does_not_leave_its_sandbox(template: str) -> None:
         completion(template).render({"q": "x", "rows": rows})
 
     assert rows == [1]
+
+
+def test_half_a_character_has_a_digest() -> None:
+    """A case can hold one, as an escape of JSON; the digest of all other prompts is that of their UTF-8."""
+    prompts = [Prompt(text=text) for text in ("a \ud800", "a \udfff", "a é")]
+
+    digests = [prompt.sha256 for prompt in prompts]
+
+    assert len(set(digests)) == 3
+    assert digests[2] == hashlib.sha256('["completion", "a é"]'.encode()).hexdigest()

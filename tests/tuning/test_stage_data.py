@@ -9,6 +9,7 @@ from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.tuning.kinds import StageKind
 from pytest_llmbench.tuning.recipe import DataKeys
 from pytest_llmbench.tuning.stage_data import Sources, load_sources, rows_of_stage, side_lines
+from pytest_llmbench.tuning.stage_rows import StageRows
 from pytest_llmbench.values import PromptStyle
 from tiny_llama import SUITE
 
@@ -87,3 +88,11 @@ def test_all_cases_on_one_side(tmp_path: Path) -> None:
 
     with pytest.raises(UsageFault, match=r"all cases of .*color\.yaml are on the train side; give its `split` another"):
         load(tmp_path, SUITE + one_sided)
+
+
+def test_half_a_character_is_an_escape_in_the_rows() -> None:
+    """A model can write one, and the file of the rows stays UTF-8."""
+    rows = StageRows(rows=({"prompt": "é", "completion": "b \ud800"},))
+
+    assert rows.text == '{"prompt": "é", "completion": "b \\ud800"}\n'
+    assert json.loads(rows.text) == rows.rows[0]
