@@ -41,6 +41,14 @@ class WorkerFaultError(LlmbenchError):
     """The worker cannot be started, or a reference cannot be used."""
 
 
+def _environment() -> dict[str, str]:
+    """Give the environment of the worker: what it needs of this one's, and one order of sets in all workers.
+
+    sqlglot takes what it complains of from a set, so that with another order an explanation would be worded otherwise.
+    """
+    return {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ} | {"PYTHONHASHSEED": "0"}
+
+
 class _DeadError(Exception):
     """The worker ended in the middle of a task; the argument is its exit status."""
 
@@ -55,15 +63,15 @@ class _Child:
     def __init__(self) -> None:
         package = str(Path(__file__).resolve().parents[2])
         path = [entry for entry in sys.path if entry and os.path.isdir(entry)]
-        # -I -S: no user's site, no .pth files, nothing of the current folder before the standard library
+        # -P -s -S: no user's site, no .pth files, nothing of the current folder before the standard library
         code = f"import sys; sys.path += {[*path, package]!r}; from pytest_llmbench.sql.worker_main import main; main()"
         self.pid_of_parent = os.getpid()
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and our own code
-            [sys.executable, "-I", "-S", "-c", code],
+            [sys.executable, "-P", "-s", "-S", "-c", code],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
+            env=_environment(),
             start_new_session=os.name == "posix",  # Ctrl-C is the parent's to deal with
         )
         self._lines: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()

@@ -83,6 +83,31 @@ def question(events_root: Path) -> Question:
     return Question(references=(REFERENCE,), instances=build(database), limit_s=1.0)
 
 
+MISSING = (
+    "x BETWEEN",
+    "IF()",
+    "OVERLAY()",
+    "ENDS_WITH()",
+    "CONTAINS()",
+    "LEFT()",
+    "ATAN2()",
+    "ARRAY_CONTAINS()",
+    "POW()",
+)
+
+
+def test_a_fault_is_worded_alike_by_every_worker(question: Question) -> None:
+    """The parser takes the first of several missing arguments from a set, whose order is that of the process."""
+    found = []
+    for _ in range(2):
+        worker = Worker()
+        found.append([worker.evaluate(f"SELECT {one} FROM events", question) for one in MISSING])
+        worker.close()
+
+    assert "Required keyword" in str(found)
+    assert found[0] == found[1]
+
+
 def test_worker_killed_between_answers_is_replaced(worker: Worker, question: Question) -> None:
     """A worker that someone else killed is no answer's fault: the next is judged by another."""
     worker.evaluate(NORMAL, question)
