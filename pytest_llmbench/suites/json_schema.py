@@ -3,12 +3,10 @@
 `llmbench schema` prints it; it is shipped as `suite.schema.json`.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from pytest_llmbench.grading.base import GraderKind
-from pytest_llmbench.grading.registry import BUILT_IN
 from pytest_llmbench.models.entries import SamplingKeys
 from pytest_llmbench.suites.budget_keys import BudgetKeys
 from pytest_llmbench.suites.checks_schema import check_schema, for_checks
@@ -38,100 +36,12 @@ _ID = {"type": ["string", "number", "boolean"], "pattern": f"^{ID_PATTERN.patter
 _TAG = f"(?!_){TAG_PATTERN.pattern}"
 _NO_MARK = {"not": {"enum": sorted(RESERVED_MARKS)}}
 
-
-def printed_schema(kinds: Mapping[str, GraderKind]) -> str:
-    """Give the schema as the file that is shipped."""
-    return json.dumps(suite_schema(kinds), indent=1, sort_keys=True)
-
-
-def suite_schema(kinds: Mapping[str, GraderKind]) -> dict[str, Any]:
-    """Give the JSON schema (2020-12) of a suite file with any of these graders, or a function."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "pytest-llmbench suite",
-        "description": "One file of cases of one kind: prompt templates, grader, sampling, cases.",
-        "type": "object",
-        "required": ["suite"],
-        "anyOf": [{"required": ["cases"], "properties": {"cases": {"minItems": 1}}}, {"required": ["data"]}],
-        "dependentRequired": {key: ["data"] for key in KEYS},
-        "properties": {
-            "suite": {
-                **_ID,
-                **_NO_MARK,
-                "pattern": f"^(?!_){ID_PATTERN.pattern}$",
-                "description": "The name of the suite, a pytest mark too.",
-            },
-            "grader": {
-                "description": "How answers are judged.",
-                "anyOf": [{"enum": sorted(kinds)}, {"type": "string", "pattern": _FUNCTION}],
-            },
-            "sampling": {
-                **inlined(SamplingKeys),
-                "description": "How a model is to generate; temperature 0 is greedy.",
-            },
-            "prompt": _PROMPT,
-            "data": {
-                "anyOf": [{"type": "string"}, inlined(DatasetKeys)],
-                "description": "CSV, JSON lines or Parquet beside the file, or a data set; each row is a case.",
-            },
-            "delimiter": {
-                "type": "string",
-                "pattern": r'^([^"\r\n]|tab|\\t)$',
-                "description": "What separates the fields of a CSV file: one character, or tab; a comma by default.",
-            },
-            "columns": {
-                "type": "object",
-                "additionalProperties": {"type": ["string", "number", "boolean", "null"]},
-                "description": "Fields of a case whose column in the data file has another name.",
-            },
-            "cases": {"type": "array", "items": _CASE},
-            "gate": {
-                "enum": ["statistical", "smoke", "advice"],
-                "description": "How the suite takes part in the gate: by its score, case by case, or not at all.",
-            },
-            "examples": {
-                "type": "object",
-                "required": ["template", "rows"],
-                "additionalProperties": False,
-                "properties": {
-                    "template": {**_PROMPT, "description": "jinja2 templates of one example, over its fields."},
-                    "rows": {"type": "array", "minItems": 1, "items": {"type": "object"}},
-                },
-                "description": "Few-shot examples, the same in all prompts.",
-            },
-            "read": {
-                "anyOf": [_READ, inlined(ReadKeys)],
-                "description": "Takes the answer out of the text: the first group that matched.",
-            },
-            "split": {
-                **with_texts_as_written(inlined(SplitKeys)),
-                "description": "Divides the cases: a model may be trained on one side, the other decides about it.",
-            },
-            "tools": {
-                "type": "array",
-                "minItems": 1,
-                "items": {"anyOf": [_TOOL, _WRAPPED_TOOL]},
-                "description": "Functions that the model may call; they go with each chat prompt.",
-            },
-            "budget": {
-                **inlined(BudgetKeys),
-                "description": "The most that an answer may cost and take; reported, and no part of any score.",
-            },
-            "source": {
-                **inlined(SourceKeys),
-                "description": "What the suite was imported from, as `llmbench import` writes it.",
-            },
-            "trust": {
-                **inlined(TrustKeys),
-                "description": "How well the grader must agree with people before it may gate this suite.",
-            },
-        },
-        "allOf": [*(_for_grader(kind) for _, kind in sorted(kinds.items())), _FOR_FUNCTION],
-        "dependentSchemas": _GO_WITH_PROMPTS,
-        **for_checks(SUITE_KEYS),
-        "$defs": {"check": check_schema()},
-    }
-
+_SUITE = {
+    **_ID,
+    **_NO_MARK,
+    "pattern": f"^(?!_){ID_PATTERN.pattern}$",
+    "description": "The name of the suite, a pytest mark too.",
+}
 
 _PROMPT = {
     "type": "object",
@@ -228,6 +138,105 @@ _WRAPPED_TOOL = {
     "properties": {"type": {"const": "function"}, "function": _TOOL},
 }
 
+_OF_PROMPTS: Mapping[str, Any] = {
+    "sampling": {
+        **inlined(SamplingKeys),
+        "description": "How a model is to generate; temperature 0 is greedy.",
+    },
+    "prompt": _PROMPT,
+    "examples": {
+        "type": "object",
+        "required": ["template", "rows"],
+        "additionalProperties": False,
+        "properties": {
+            "template": {**_PROMPT, "description": "jinja2 templates of one example, over its fields."},
+            "rows": {"type": "array", "minItems": 1, "items": {"type": "object"}},
+        },
+        "description": "Few-shot examples, the same in all prompts.",
+    },
+    "tools": {
+        "type": "array",
+        "minItems": 1,
+        "items": {"anyOf": [_TOOL, _WRAPPED_TOOL]},
+        "description": "Functions that the model may call; they go with each chat prompt.",
+    },
+    "read": {
+        "anyOf": [_READ, inlined(ReadKeys)],
+        "description": "Takes the answer out of the text: the first group that matched.",
+    },
+}
+"""What a model is asked, and what is read of its answer."""
+
+_OF_CASES: Mapping[str, Any] = {
+    "data": {
+        "anyOf": [{"type": "string"}, inlined(DatasetKeys)],
+        "description": "CSV, JSON lines or Parquet beside the file, or a data set; each row is a case.",
+    },
+    "delimiter": {
+        "type": "string",
+        "pattern": r'^([^"\r\n]|tab|\\t)$',
+        "description": "What separates the fields of a CSV file: one character, or tab; a comma by default.",
+    },
+    "columns": {
+        "type": "object",
+        "additionalProperties": {"type": ["string", "number", "boolean", "null"]},
+        "description": "Fields of a case whose column in the data file has another name.",
+    },
+    "cases": {"type": "array", "items": _CASE},
+    "split": {
+        **with_texts_as_written(inlined(SplitKeys)),
+        "description": "Divides the cases: a model may be trained on one side, the other decides about it.",
+    },
+    "source": {
+        **inlined(SourceKeys),
+        "description": "What the suite was imported from, as `llmbench import` writes it.",
+    },
+}
+"""Where the cases come from."""
+
+_OF_GATE: Mapping[str, Any] = {
+    "gate": {
+        "enum": ["statistical", "smoke", "advice"],
+        "description": "How the suite takes part in the gate: by its score, case by case, or not at all.",
+    },
+    "trust": {
+        **inlined(TrustKeys),
+        "description": "How well the grader must agree with people before it may gate this suite.",
+    },
+    "budget": {
+        **inlined(BudgetKeys),
+        "description": "The most that an answer may cost and take; reported, and no part of any score.",
+    },
+}
+"""What the answers decide."""
+
+
+def suite_schema(kinds: Mapping[str, GraderKind]) -> dict[str, Any]:
+    """Give the JSON schema (2020-12) of a suite file with any of these graders, or a function."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "pytest-llmbench suite",
+        "description": "One file of cases of one kind: prompt templates, grader, sampling, cases.",
+        "type": "object",
+        "required": ["suite"],
+        "anyOf": [{"required": ["cases"], "properties": {"cases": {"minItems": 1}}}, {"required": ["data"]}],
+        "dependentRequired": {key: ["data"] for key in KEYS},
+        "properties": {
+            "suite": _SUITE,
+            "grader": {
+                "description": "How answers are judged.",
+                "anyOf": [{"enum": sorted(kinds)}, {"type": "string", "pattern": _FUNCTION}],
+            },
+            **_OF_PROMPTS,
+            **_OF_CASES,
+            **_OF_GATE,
+        },
+        "allOf": [*(_for_grader(kind) for _, kind in sorted(kinds.items())), _FOR_FUNCTION],
+        "dependentSchemas": _GO_WITH_PROMPTS,
+        **for_checks(SUITE_KEYS),
+        "$defs": {"check": check_schema()},
+    }
+
 
 def _for_grader(kind: GraderKind) -> dict[str, Any]:
     case, suite = inlined(kind.case_fields), inlined(kind.suite_fields)
@@ -251,7 +260,3 @@ def _for_grader(kind: GraderKind) -> dict[str, Any]:
             "properties": {**suite["properties"], "cases": {"items": case}},
         },
     }
-
-
-if __name__ == "__main__":
-    print(printed_schema(BUILT_IN))  # noqa: T201 - it is asked for

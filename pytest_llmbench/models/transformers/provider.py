@@ -18,14 +18,19 @@ from pytest_llmbench.models.entries import OpenAIEntry, TransformersEntry
 from pytest_llmbench.models.training_manifest import TrainingManifest, manifest_beside, merged
 from pytest_llmbench.models.transformers.adapters import MERGE_KEY, load_adapter
 from pytest_llmbench.models.transformers.batch import cache_argument, can_share
+from pytest_llmbench.models.transformers.checkpoint import (
+    chat_template,
+    load_base,
+    load_config,
+    load_tokenizer,
+    tokenizer_folder,
+)
 from pytest_llmbench.models.transformers.cpu_layers import group_heads, is_on_cpu, pack_linear_layers
 from pytest_llmbench.models.transformers.decoding import Loaded, Timing
 from pytest_llmbench.models.transformers.files import LocalFiles, find_adapter, find_model, weights_digest
 from pytest_llmbench.models.transformers.gguf import (
     any_prepared_folder,
-    prepared_folder,
     read_header,
-    refuse_missing_weights,
 )
 from pytest_llmbench.models.transformers.libraries import EXTRA, Broken, attempt, quiet_loading, require_libraries
 from pytest_llmbench.models.transformers.model import TransformersModel, tokens_of
@@ -106,7 +111,7 @@ class TransformersProvider:
         if folder is None:
             return None
         with quiet_loading():
-            tokenizer = attempt(lambda: _load_tokenizer(entry, _tokenizer_folder(folder, adapter)))
+            tokenizer = attempt(lambda: load_tokenizer(entry, tokenizer_folder(folder, adapter)))
         return None if isinstance(tokenizer, Broken) else lambda prompt: len(tokens_of(prompt, tokenizer))
 
     def open(self, entry: TransformersEntry, settings: OpenSettings) -> TransformersModel:
@@ -168,12 +173,12 @@ def _training(files: LocalFiles, adapter: LocalFiles | None, cache_dir: Path | N
 
 def _has_template(entry: TransformersEntry, files: LocalFiles, adapter: LocalFiles | None) -> bool:
     """Return whether there is a chat template; check on the way that what is small can be loaded."""
-    folder = _tokenizer_folder(files.path, adapter)
+    folder = tokenizer_folder(files.path, adapter)
     if folder.is_file():
         return bool(read_header(folder).get("tokenizer.chat_template"))
     with quiet_loading():
-        config = None if files.is_gguf else attempt(lambda: _load_config(entry, files.path))
-        tokenizer = attempt(lambda: _load_tokenizer(entry, folder))
+        config = None if files.is_gguf else attempt(lambda: load_config(entry, files.path))
+        tokenizer = attempt(lambda: load_tokenizer(entry, folder))
     if isinstance(config, Broken):
         raise UsageFault(
             f"{files.path} has a configuration that cannot be loaded: {config.message} "
@@ -181,14 +186,7 @@ def _has_template(entry: TransformersEntry, files: LocalFiles, adapter: LocalFil
         )
     if isinstance(tokenizer, Broken):
         raise UsageFault(f"{folder} has no tokenizer that can be loaded; save one there. {tokenizer.message}")
-    return _chat_template(tokenizer) is not None
-
-
-def _tokenizer_folder(path: Path, adapter: LocalFiles | None) -> Path:
-    """Choose where the tokenizer is: an adapter that brings one was trained with it."""
-    if adapter is not None and (adapter.path / "tokenizer_config.json").is_file():
-        return adapter.path
-    return path
+    return chat_template(tokenizer) is not None
 
 
 def _open(
@@ -198,43 +196,11 @@ def _open(
     import torch
 
     known = _training(files, adapter, settings.cache_dir)
-    device = entry.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    dtype, folder = _dtype(entry, files.path, device), files.path
-    if files.is_gguf:
-        folder = prepared_folder(files.path, dtype, settings.cache_dir)
-    network = _load_network(entry, folder, dtype, device)
-    merging: dict[str, Json] = {}
-    if adapter is not None:
-        network, merging[MERGE_KEY] = load_adapter(network, adapter.path, merge=entry.merge_adapter)
-    takes_cache_as = _cache_argument(entry, network)
-    tokenizer = _load_tokenizer(entry, _tokenizer_folder(folder, adapter))
-    is_sharing = entry.prefix_cache and can_share(network)
-    attention = network.config._attn_implementation
-    is_ragged = False
-    if is_on_cpu(network):
-        pack_linear_layers(network)
-        is_ragged = can_share(network) and ready_for_ragged(network, takes_cache_as)
-        if not is_ragged:
-            group_heads(network)
+    loaded, facts = _load(entry, files, adapter, settings.cache_dir)
     threads_before = torch.get_num_threads()
     if entry.threads is not None:
         torch.set_num_threads(entry.threads)
-    facts: dict[str, Json] = {
-        "dtype": str(network.dtype).removeprefix("torch."),
-        "device": str(network.device),
-        "attention": attention,
-        "quantization": entry.quantization,
-        "adapter": entry.adapter,
-        "adapter_weights": None if adapter is None else weights_digest(adapter, settings.cache_dir),
-        **merging,  # beside an adapter only, so that answers stored without one are found again
-        "prefix_cache": is_sharing,
-        "threads": torch.get_num_threads(),
-    }
-    if network.device.type == "cuda":
-        facts["gpu"] = torch.cuda.get_device_name(network.device)
-    template = None if entry.prompt_style == "completion" else _chat_template(tokenizer)
+    template = None if entry.prompt_style == "completion" else chat_template(loaded.tokenizer)
     used = ["torch", "transformers", *(["peft"] if adapter else []), *(["gguf"] if files.is_gguf else [])]
     identity = Identity(
         provider="transformers",
@@ -242,17 +208,11 @@ def _open(
         weights=weights_digest(files, settings.cache_dir),
         template_sha256=None if template is None else hashlib.sha256(template.encode()).hexdigest(),
         libraries={name: importlib.metadata.version(name) for name in used},
-        settings=facts,
+        settings={**facts, "threads": torch.get_num_threads()},
         training=None if known is None else known.training,
     )
     model = TransformersModel(
-        Loaded(
-            network=network,
-            tokenizer=tokenizer,
-            cache_argument=takes_cache_as,
-            is_sharing=is_sharing,
-            is_ragged=is_ragged,
-        ),
+        loaded,
         identity=identity,
         concurrency=settings.concurrency or entry.concurrency or 1,
         on_close=lambda: torch.set_num_threads(threads_before),
@@ -261,6 +221,47 @@ def _open(
     )
     model.warm_up()
     return model
+
+
+def _load(
+    entry: TransformersEntry, files: LocalFiles, adapter: LocalFiles | None, cache_dir: Path
+) -> tuple[Loaded, dict[str, Json]]:
+    """Load a network and its tokenizer for the decoding loop; gives the settings of the model's identity too."""
+    network, folder = load_base(entry, files, cache_dir)
+    of_adapter: dict[str, Json] = {"adapter": entry.adapter, "adapter_weights": None}
+    if adapter is not None:
+        # how it was merged stands beside an adapter only, so that answers stored without one are found again
+        network, of_adapter[MERGE_KEY] = load_adapter(network, adapter.path, merge=entry.merge_adapter)
+        of_adapter["adapter_weights"] = weights_digest(adapter, cache_dir)
+    takes_cache_as = _cache_argument(entry, network)
+    is_sharing = entry.prefix_cache and can_share(network)
+    facts: dict[str, Json] = {
+        "dtype": str(network.dtype).removeprefix("torch."),
+        "device": str(network.device),
+        "attention": network.config._attn_implementation,
+        "quantization": entry.quantization,
+        **of_adapter,
+        "prefix_cache": is_sharing,
+    }
+    if network.device.type == "cuda":
+        import torch
+
+        facts["gpu"] = torch.cuda.get_device_name(network.device)
+    tokenizer = load_tokenizer(entry, tokenizer_folder(folder, adapter))
+    is_ragged = False
+    if is_on_cpu(network):
+        pack_linear_layers(network)
+        is_ragged = can_share(network) and ready_for_ragged(network, takes_cache_as)
+        if not is_ragged:
+            group_heads(network)
+    loaded = Loaded(
+        network=network,
+        tokenizer=tokenizer,
+        cache_argument=takes_cache_as,
+        is_sharing=is_sharing,
+        is_ragged=is_ragged,
+    )
+    return loaded, facts
 
 
 def _cache_argument(entry: TransformersEntry, network: Any) -> str:
@@ -281,76 +282,6 @@ def _cache_argument(entry: TransformersEntry, network: Any) -> str:
             "make it unusably slow; choose another model."
         )
     return argument
-
-
-def _load_config(entry: TransformersEntry, folder: Path) -> Any:
-    import transformers
-
-    return transformers.AutoConfig.from_pretrained(folder, trust_remote_code=entry.trust_remote_code)
-
-
-def _load_tokenizer(entry: TransformersEntry, folder: Path) -> Any:
-    import transformers
-
-    return transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=entry.trust_remote_code)
-
-
-def _load_network(entry: TransformersEntry, folder: Path, dtype: str, device: str) -> Any:
-    """Load the network of a folder, on its device and in eval mode."""
-    import torch
-    import transformers
-
-    how: dict[str, Any] = {
-        "dtype": dtype if dtype == "auto" else getattr(torch, dtype),
-        "trust_remote_code": entry.trust_remote_code,
-    }
-    if entry.attention != "auto":
-        how["attn_implementation"] = entry.attention
-    if entry.device_map is not None:
-        how["device_map"] = entry.device_map
-    elif device != "cpu" or entry.quantization is not None:
-        how["device_map"] = {"": device}
-    if entry.quantization == "int8":
-        how["quantization_config"] = transformers.BitsAndBytesConfig(load_in_8bit=True)
-    elif entry.quantization == "int4":
-        compute = torch.bfloat16 if dtype == "auto" else how["dtype"]
-        how["quantization_config"] = transformers.BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_compute_dtype=compute)
-    network, loading = transformers.AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True, **how)
-    refuse_missing_weights(loading)
-    return network.eval()
-
-
-def _dtype(entry: TransformersEntry, path: Path, device: str) -> str:
-    """Name the dtype to load in; "auto" is the checkpoint's own."""
-    import torch
-
-    if entry.dtype != "auto":
-        return entry.dtype
-    if path.is_file():
-        # The blocks of a GGUF file have no dtype of their own; their scales are float16.
-        return "float32" if device == "cpu" else "float16"
-    if device != "cpu":
-        return "auto"
-    is_bfloat16 = getattr(_load_config(entry, path), "dtype", None) == torch.bfloat16
-    return "bfloat16" if is_bfloat16 and _cpu_computes_bfloat16() else "float32"
-
-
-def _cpu_computes_bfloat16() -> bool:
-    """Return whether the CPU has instructions for bfloat16; without them it is 5 to 7 times slower than float32."""
-    import torch
-
-    # Newer than torch 2.6; where it is missing float32 is the safe answer.
-    read = getattr(torch.cpu, "get_capabilities", None)
-    capabilities = {} if read is None else read()
-    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
-
-
-def _chat_template(tokenizer: Any) -> str | None:
-    """Return the chat template that applies when none is named."""
-    if not tokenizer.chat_template:
-        return None
-    template: str = tokenizer.get_chat_template()
-    return template
 
 
 PROVIDER = TransformersProvider()
