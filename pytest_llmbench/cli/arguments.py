@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pytest_llmbench.errors import UsageFault
-from pytest_llmbench.gate.comparison import Kind
+from pytest_llmbench.gate.pairs import Kind
 from pytest_llmbench.gate.settings import (
     MAX_ERRORS,
     GateSettings,

@@ -10,9 +10,10 @@ from pytest_llmbench.cli.arguments import add_annotations, add_gate_arguments, a
 from pytest_llmbench.cli.output import print_lines, warn
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.gate.baselines import pool, read_checked
-from pytest_llmbench.gate.comparison import Kind, join, only_role, refuse_copies
+from pytest_llmbench.gate.comparison import join, only_role, refuse_copies
 from pytest_llmbench.gate.decision import decide, untrusted_suites
 from pytest_llmbench.gate.min_score import MinScore, check_min_scores, parse_min_score, rule_min_scores
+from pytest_llmbench.gate.pairs import Kind
 from pytest_llmbench.gate.rule import exit_status, overall
 from pytest_llmbench.gate.settings import GateSettings
 from pytest_llmbench.report.json import comparison_json

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.gate.baselines import difference_of_runs
 from pytest_llmbench.gate.broken import why_broken
-from pytest_llmbench.gate.comparison import suite_info
 from pytest_llmbench.results.records import Run
 
 
@@ -46,7 +45,7 @@ def _hindrances(run: Run, verdict: str | None) -> Iterator[str]:
     if limit is not None:
         yield f"--llm-limit {limit} left cases out; run all of them"
     for (suite, role), count in Counter((record.suite, record.role) for record in run.records).items():
-        info = suite_info(run.facts, suite)
+        info = run.facts.suite(suite)
         if info is not None and info.n_cases is not None and count < info.n_cases:
             share = f"{count} of the {info.n_cases} cases"
             yield f'only {share} of suite "{suite}" were run under "{role}"; run all of them'

@@ -6,7 +6,7 @@ Meant for quantised and fine-tuned models: two models can be equally often right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pytest_llmbench.gate.comparison import Pair
+from pytest_llmbench.gate.pairs import Pair
 from pytest_llmbench.grading.registry import BUILT_IN
 from pytest_llmbench.results.records import Sample
 from pytest_llmbench.values import Outcome

@@ -13,19 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pytest_llmbench.errors import RunFileFault, UsageFault
-from pytest_llmbench.gate.comparison import (
-    Comparison,
-    Key,
-    Pair,
-    SuitePairs,
-    index,
-    model_info,
-    refuse_copies,
-    role_in,
-    role_pairs,
-    suite_info,
-    whole_part,
-)
+from pytest_llmbench.gate.comparison import Key, index, refuse_copies, role_in, role_pairs, whole_part
+from pytest_llmbench.gate.pairs import Comparison, Pair, SuitePairs
 from pytest_llmbench.gate.score_test import MIN_UNITS, count_differences, evidence, noise_floor
 from pytest_llmbench.models.identities import identity_differences
 from pytest_llmbench.results.checks import is_same_grader
@@ -113,7 +102,7 @@ _NONE_QUALIFIES = "it has no case of this suite that is the same and was answere
 
 def _refusal(today: Run, old: Run, suite: SuitePairs, old_role: str) -> str | None:
     """Give why a whole run does not count for a suite; None if it does."""
-    now, was = model_info(today.facts, suite.baseline_role), model_info(old.facts, old_role)
+    now, was = today.facts.model(suite.baseline_role), old.facts.model(old_role)
     if suite.suite in old.incomplete:
         return "it stopped early"
     if now is None or was is None:
@@ -124,7 +113,7 @@ def _refusal(today: Run, old: Run, suite: SuitePairs, old_role: str) -> str | No
         return f"its model differs ({', '.join(differences)})"
     if now.sampling.get(suite.suite) != was.sampling.get(suite.suite):
         return "its sampling differs"
-    graders = suite_info(today.facts, suite.suite), suite_info(old.facts, suite.suite)
+    graders = today.facts.suite(suite.suite), old.facts.suite(suite.suite)
     if graders[0] is None or graders[1] is None:
         return "it does not record its grader"
     is_same = is_same_grader(graders[0].grader, graders[1].grader)

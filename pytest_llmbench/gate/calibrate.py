@@ -13,8 +13,9 @@ from statistics import NormalDist
 
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.gate.answer_agreement import agreement
-from pytest_llmbench.gate.comparison import Comparison, SuitePairs, join, model_info, role_in, suite_info
+from pytest_llmbench.gate.comparison import join, role_in
 from pytest_llmbench.gate.latency import ASSUMED_RUN_NOISE, LatencyComparison, RunNoise, compare_latency, run_noise
+from pytest_llmbench.gate.pairs import Comparison, SuitePairs
 from pytest_llmbench.gate.power import USUAL_BETWEEN, expected_margin
 from pytest_llmbench.gate.rule import differences_of, units_of
 from pytest_llmbench.gate.score_test import POWER, Differences, noise_floor, smallest_margin
@@ -138,8 +139,8 @@ def _model_warnings(comparisons: Sequence[Comparison]) -> Iterator[str]:
     """
     for comparison in comparisons:
         for suite in comparison.suites:
-            was = model_info(comparison.baseline.facts, suite.baseline_role)
-            now = model_info(comparison.candidate.facts, suite.role)
+            was = comparison.baseline.facts.model(suite.baseline_role)
+            now = comparison.candidate.facts.model(suite.role)
             if was and now:
                 _refuse_other_settings(was, now, suite.suite)
             changed = identity_differences(was.identity, now.identity) if was and now else ()
@@ -182,7 +183,7 @@ def _suite_noise(suite: str, role: str, comparisons: Sequence[Comparison], runs:
     flips = sum(count for value, count in together.counts if abs(value) > 1e-9) / together.n
     drop = smallest_margin(together, n)
     helps = {pairs.can_samples_help for pairs in found}
-    info = suite_info(comparisons[-1].candidate.facts, suite)
+    info = comparisons[-1].candidate.facts.suite(suite)
     return SuiteNoise(
         suite=suite,
         role=role,

@@ -10,10 +10,10 @@ from dataclasses import replace
 
 from pytest_llmbench.gate.answer_agreement import agreement
 from pytest_llmbench.gate.broken import TooManyErrors, too_many_errors, why_broken
-from pytest_llmbench.gate.comparison import Comparison, Kind, Pair, SuitePairs, Why, suite_info
 from pytest_llmbench.gate.judged import Judged, judge_suite, with_alarms
 from pytest_llmbench.gate.latency import compare_latency
 from pytest_llmbench.gate.latency_verdict import latency_ruling
+from pytest_llmbench.gate.pairs import Comparison, Kind, Pair, SuitePairs, Why
 from pytest_llmbench.gate.power import power_of
 from pytest_llmbench.gate.rule import (
     PASSING,
@@ -126,7 +126,7 @@ def untrusted_suites(runs: Sequence[Run], settings: GateSettings) -> dict[str, s
     records = [record for run in runs for record in run.records]
     suites = runs[-1].facts.suites
     if len(runs) > 1 and Kind.GATE not in settings.allowed:
-        suites = tuple(_with_trust_of(suite_info(runs[0].facts, suite.suite), suite) for suite in suites)
+        suites = tuple(_with_trust_of(runs[0].facts.suite(suite.suite), suite) for suite in suites)
     advice = {suite.suite: "its file has `gate: advice`" for suite in suites if suite.gate is GateKind.ADVICE}
     judged = uncalibrated_suites(records, suites, settings.people)
     if len(runs) > 1 and Kind.GATE not in settings.allowed:

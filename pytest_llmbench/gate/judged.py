@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pytest_llmbench.gate.comparison import Comparison, SuitePairs
 from pytest_llmbench.gate.early import (
     ERROR_RATE,
     LevelAt,
@@ -14,6 +13,7 @@ from pytest_llmbench.gate.early import (
     levels_at,
     plain_levels,
 )
+from pytest_llmbench.gate.pairs import Comparison, SuitePairs
 from pytest_llmbench.gate.rule import Claims, Units, differences_of, units_of
 from pytest_llmbench.gate.stops import CannotRepeat, Found, Shown, SuiteView, runs_digest
 from pytest_llmbench.results.stops import Stop, StopPlan

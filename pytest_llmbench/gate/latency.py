@@ -13,7 +13,8 @@ from itertools import combinations
 from math import exp, log, sqrt
 from statistics import NormalDist, median, stdev
 
-from pytest_llmbench.gate.comparison import Comparison, Difference, Key, Kind, Pair, index, model_info, role_in
+from pytest_llmbench.gate.comparison import Key, index, role_in
+from pytest_llmbench.gate.pairs import Comparison, Difference, Kind, Pair
 from pytest_llmbench.models.identities import SEVERAL
 from pytest_llmbench.results.records import Machine, Record, Run, Sample, usual_concurrency
 from pytest_llmbench.stats import mean, median_interval, t_quantile
@@ -157,7 +158,7 @@ def _measured_on(run: Run, role: str) -> str | None:
 
     Several replicas on a node share it, so that is a kind of its own.
     """
-    facts = model_info(run.facts, role)
+    facts = run.facts.model(role)
     if facts is None or not facts.replicas:
         return None if run.machine is None else _hardware(run.machine)
     names = sorted({replica.gpu or replica.cpu or "unknown" for replica in facts.replicas if replica.answers})
@@ -167,7 +168,7 @@ def _measured_on(run: Run, role: str) -> str | None:
 
 def _gpu(run: Run, role: str) -> str | None:
     """Name the GPU a local model ran on, where it is recorded."""
-    facts = model_info(run.facts, role)
+    facts = run.facts.model(role)
     gpu = None if facts is None else facts.identity.settings.get("gpu")
     return gpu if isinstance(gpu, str) else None
 
@@ -271,11 +272,11 @@ def _measured_noise(comparison: Comparison, role: str) -> RunNoise | None:
 def _alike(comparison: Comparison, role: str) -> list[Run]:
     """Give the baseline's runs that met its model of today, measured as today."""
     today = comparison.baseline
-    known = model_info(today.facts, role)
+    known = today.facts.model(role)
     return [
         run
         for run in comparison.baselines
-        if (facts := model_info(run.facts, role_in(run, role))) and known and facts.identity == known.identity
+        if (facts := run.facts.model(role_in(run, role))) and known and facts.identity == known.identity
         if _is_measured_alike(run, today, role)
     ]
 

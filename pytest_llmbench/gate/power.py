@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import sqrt
 from statistics import pvariance
 
-from pytest_llmbench.gate.comparison import Pair, SuitePairs
+from pytest_llmbench.gate.pairs import Pair, SuitePairs
 from pytest_llmbench.gate.score_test import Differences, silence_floor, smallest_margin, units_needed
 from pytest_llmbench.results.records import Record
 from pytest_llmbench.stats import mean

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pytest_llmbench.gate.comparison import Pair
+from pytest_llmbench.gate.pairs import Pair
 from pytest_llmbench.gate.score_test import MIN_UNITS, Differences, count_differences, evidence, silence_floor
 from pytest_llmbench.results.records import Record, Sample
 from pytest_llmbench.stats import mean, t_quantile

@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from pytest_llmbench.errors import LlmbenchError
 from pytest_llmbench.gate.baselines import Baseline, pool
 from pytest_llmbench.gate.broken import why_broken
-from pytest_llmbench.gate.comparison import Kind, join
+from pytest_llmbench.gate.comparison import join
 from pytest_llmbench.gate.decision import decide, untrusted_suites
 from pytest_llmbench.gate.min_score import MinScore, MinScoreRuling, rule_min_scores, with_floors
+from pytest_llmbench.gate.pairs import Kind
 from pytest_llmbench.gate.rule import Verdict, exit_status, overall
 from pytest_llmbench.gate.rulings import Gate
 from pytest_llmbench.gate.settings import GateSettings

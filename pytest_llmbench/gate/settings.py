@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pytest_llmbench.errors import UsageFault
-from pytest_llmbench.gate.comparison import Kind
 from pytest_llmbench.gate.min_score import _number
+from pytest_llmbench.gate.pairs import Kind
 from pytest_llmbench.results.annotations import Annotation
 
 MAX_ERRORS = 0.02

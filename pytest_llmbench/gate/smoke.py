@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from pytest_llmbench.gate.comparison import Comparison, Kind, SuitePairs, role_pairs, suite_info
+from pytest_llmbench.gate.comparison import role_pairs
+from pytest_llmbench.gate.pairs import Comparison, Kind, SuitePairs
 from pytest_llmbench.gate.rule import Verdict
 from pytest_llmbench.results.records import Record, Run
 from pytest_llmbench.values import GateKind, Outcome
@@ -30,7 +31,7 @@ class SmokeRuling:
 
 def is_smoke(run: Run, suite: str) -> bool:
     """Return whether a suite is held to the rule, as a run knows it."""
-    info = suite_info(run.facts, suite)
+    info = run.facts.suite(suite)
     return info is not None and info.gate is GateKind.SMOKE
 
 
@@ -78,7 +79,7 @@ def _failing(old: Mapping[str, Record], new: Mapping[str, Record]) -> Iterator[s
 
 
 def _missing(candidate: Run, suite: str, old: Mapping[str, Record], new: Mapping[str, Record]) -> Iterator[str]:
-    info = suite_info(candidate.facts, suite)
+    info = candidate.facts.suite(suite)
     if info is None:
         yield f"the suite is gone, with the {len(old)} cases that the baseline had"
         return
@@ -109,7 +110,7 @@ def _roles(run: Run) -> list[str]:
 def _suites_gone(baseline: Run, candidate: Run, role: str) -> Iterator[str]:
     collected = candidate.facts.collected
     for suite in dict.fromkeys(record.suite for record in baseline.records if record.role == role):
-        info = suite_info(baseline.facts, suite)
+        info = baseline.facts.suite(suite)
         if info is not None and collected is not None and info.gate is GateKind.SMOKE and collected.lacks(info):
             yield suite
 

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_llmbench.gate.baselines import Baseline, PlannedCase
-from pytest_llmbench.gate.comparison import Key, Kind, index, role_pairs
+from pytest_llmbench.gate.comparison import Key, index, role_pairs
 from pytest_llmbench.gate.early import SMALLEST_SUITE, StopMode
+from pytest_llmbench.gate.pairs import Kind
 from pytest_llmbench.gate.settings import GateSettings
 from pytest_llmbench.gate.stops import StopTerms, plan_suite, runs_digest
 from pytest_llmbench.results.records import Record, Run

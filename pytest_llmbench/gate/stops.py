@@ -11,7 +11,7 @@ from hashlib import sha256
 
 from pytest_llmbench.errors import LlmbenchError
 from pytest_llmbench.gate.baselines import pool
-from pytest_llmbench.gate.comparison import Comparison, Pair, SuitePairs, role_in
+from pytest_llmbench.gate.comparison import role_in
 from pytest_llmbench.gate.early import (
     ERROR_RATE,
     RULE,
@@ -26,6 +26,7 @@ from pytest_llmbench.gate.early import (
     tenths,
     unit_order,
 )
+from pytest_llmbench.gate.pairs import Comparison, Pair, SuitePairs
 from pytest_llmbench.gate.rule import Units, Verdict, differences_of, same_at_both_ends, units_of
 from pytest_llmbench.results.records import Record, Run, Sample, error_sample, outcome_of
 from pytest_llmbench.results.stops import END, StopPlan

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pytest_llmbench.gate.comparison import Comparison, Pair, SuitePairs, model_info
+from pytest_llmbench.gate.pairs import Comparison, Pair, SuitePairs
 from pytest_llmbench.gate.rule import differences_of, units_of
 from pytest_llmbench.gate.score_test import interval
 from pytest_llmbench.results.records import Record, Sample
@@ -149,7 +149,7 @@ def training_notes(comparison: Comparison) -> Iterator[str]:
                 "was trained on, which was allowed"
             )
     for role in dict.fromkeys(suite.role for suite in comparison.suites):
-        model = model_info(comparison.candidate.facts, role)
+        model = comparison.candidate.facts.model(role)
         if model is None or model.identity.training is not None:
             continue
         name = f"{model.model} {model.identity.model}".casefold()

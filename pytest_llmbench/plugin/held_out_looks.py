@@ -3,7 +3,6 @@
 from dataclasses import replace
 from pathlib import Path
 
-from pytest_llmbench.gate.comparison import model_info
 from pytest_llmbench.gate.run_decision import RunRuling
 from pytest_llmbench.results.held_out_looks import MOST, count_looks, data_digest
 
@@ -18,7 +17,7 @@ def with_look(ruling: RunRuling, file: Path) -> RunRuling:
         return ruling
     notes = []
     for suite in gate.suites:
-        model = model_info(gate.comparison.candidate.facts, suite.pairs.role)
+        model = gate.comparison.candidate.facts.model(suite.pairs.role)
         training = None if model is None else model.identity.training
         if training is None or not suite.pairs.trained or not suite.pairs.pairs:
             continue

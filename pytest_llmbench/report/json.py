@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from pytest_llmbench.gate.comparison import LeftOut
 from pytest_llmbench.gate.latency import Ratio
 from pytest_llmbench.gate.min_score import MinScoreRuling, with_floors
+from pytest_llmbench.gate.pairs import LeftOut
 from pytest_llmbench.gate.rule import METHOD, Verdict, exit_status
 from pytest_llmbench.gate.rulings import Gate, LatencyRuling, SuiteRuling
 from pytest_llmbench.gate.score_test import CONFIDENCE

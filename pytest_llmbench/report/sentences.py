@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pytest_llmbench.gate.comparison import LeftOut
 from pytest_llmbench.gate.latency import LatencyComparison, Ratio
 from pytest_llmbench.gate.min_score import MinScoreRuling
+from pytest_llmbench.gate.pairs import LeftOut
 from pytest_llmbench.gate.power import Power
 from pytest_llmbench.gate.rule import Verdict
 from pytest_llmbench.gate.rulings import Gate, LatencyRuling, MovedCase, PooledRuling, SuiteRuling

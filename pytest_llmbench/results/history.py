@@ -284,7 +284,7 @@ def _model_of(models: str | None, role: str) -> ModelInfo | None:
         facts = run_info_from_json({"models": json.loads(models or "{}")})
     except ValueError:
         return None
-    return next((model for model in facts.models if model.role == role), None)
+    return facts.model(role)
 
 
 def _with_breaks(rows: Sequence[_Row]) -> Iterator[Entry]:

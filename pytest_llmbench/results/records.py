@@ -267,6 +267,14 @@ class RunInfo:
         """The roles of the models, in the order in which they were named."""
         return tuple(model.role for model in self.models)
 
+    def model(self, role: str) -> ModelInfo | None:
+        """Give what is recorded about the model of a role."""
+        return next((model for model in self.models if model.role == role), None)
+
+    def suite(self, name: str) -> SuiteInfo | None:
+        """Give what is recorded about a suite."""
+        return next((suite for suite in self.suites if suite.suite == name), None)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:

@@ -13,8 +13,9 @@ from pytest_llmbench.cli import main
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.gate.answer_agreement import agreement
 from pytest_llmbench.gate.baselines import newest_first, pool
-from pytest_llmbench.gate.comparison import Comparison, Kind, Pair, SuitePairs, Why, join, only_role
+from pytest_llmbench.gate.comparison import join, only_role
 from pytest_llmbench.gate.decision import decide
+from pytest_llmbench.gate.pairs import Comparison, Kind, Pair, SuitePairs, Why
 from pytest_llmbench.gate.rule import Verdict
 from pytest_llmbench.gate.settings import GateSettings
 from pytest_llmbench.models.base import Identity

@@ -10,9 +10,10 @@ import pytest
 
 import factories
 from pytest_llmbench.errors import UsageFault
-from pytest_llmbench.gate.comparison import Comparison, Kind, join
+from pytest_llmbench.gate.comparison import join
 from pytest_llmbench.gate.decision import decide
 from pytest_llmbench.gate.min_score import MinScore, check_min_scores, parse_min_score, rule_min_scores
+from pytest_llmbench.gate.pairs import Comparison, Kind
 from pytest_llmbench.gate.power import expected_margin
 from pytest_llmbench.gate.rule import Verdict
 from pytest_llmbench.gate.rulings import Gate, SuiteRuling

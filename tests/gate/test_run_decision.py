@@ -14,8 +14,8 @@ import pytest
 import factories
 from pytest_llmbench.cli import main
 from pytest_llmbench.gate.baselines import Baseline, read_baselines
-from pytest_llmbench.gate.comparison import Kind
 from pytest_llmbench.gate.min_score import parse_min_score
+from pytest_llmbench.gate.pairs import Kind
 from pytest_llmbench.gate.run_decision import RunGate, RunRuling, decide_run
 from pytest_llmbench.gate.settings import GateSettings
 from pytest_llmbench.models.base import Identity

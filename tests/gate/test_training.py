@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from factories import record, sample
-from pytest_llmbench.gate.comparison import Kind, Why, join
+from pytest_llmbench.gate.comparison import join
 from pytest_llmbench.gate.decision import decide
 from pytest_llmbench.gate.min_score import MinScore, rule_min_scores, with_floors
+from pytest_llmbench.gate.pairs import Kind, Why
 from pytest_llmbench.gate.rule import Verdict
 from pytest_llmbench.gate.rulings import Gate
 from pytest_llmbench.gate.settings import GateSettings, parse_allowed

@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 
 import factories
-from pytest_llmbench.gate.comparison import Kind, join
+from pytest_llmbench.gate.comparison import join
 from pytest_llmbench.gate.decision import decide
 from pytest_llmbench.gate.min_score import MinScore, rule_min_scores
+from pytest_llmbench.gate.pairs import Kind
 from pytest_llmbench.gate.power import expected_power
 from pytest_llmbench.gate.rule import Verdict
 from pytest_llmbench.gate.rulings import Gate

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import IntFlag
 from typing import Any
 
-from pytest_llmbench.gate.comparison import Pair
+from pytest_llmbench.gate.pairs import Pair
 from pytest_llmbench.gate.rulings import Gate, SuiteRuling
 from pytest_llmbench.report.html.answers import Packed, bad_format, is_slip, packed_sample
 from pytest_llmbench.report.html.format import GRAVITY, came_out

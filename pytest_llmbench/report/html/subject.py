@@ -8,8 +8,9 @@ from urllib.parse import urlencode
 
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.gate.baselines import Baseline
-from pytest_llmbench.gate.comparison import Pair, join, model_info, only_role
+from pytest_llmbench.gate.comparison import join, only_role
 from pytest_llmbench.gate.decision import decide
+from pytest_llmbench.gate.pairs import Pair
 from pytest_llmbench.gate.rulings import Gate
 from pytest_llmbench.gate.run_decision import RunGate, RunRuling
 from pytest_llmbench.gate.settings import GateSettings
@@ -156,7 +157,7 @@ def between_models(run: Run, file: Path, roles: tuple[str, ...], settings: GateS
 
 def _model_name(facts: RunInfo, role: str) -> str:
     """Name the model of a role: its entry, and what that is."""
-    info = model_info(facts, role)
+    info = facts.model(role)
     if info is None:
         return role
     target = _target(facts, role)
@@ -165,12 +166,12 @@ def _model_name(facts: RunInfo, role: str) -> str:
 
 def _name_before(facts: RunInfo, role: str, target: str) -> str:
     """Name the model of the baseline; what it is is not repeated where that is the same."""
-    info = model_info(facts, role)
+    info = facts.model(role)
     return info.model if info is not None and _target(facts, role) == target else _model_name(facts, role)
 
 
 def _target(facts: RunInfo, role: str) -> str:
-    info = model_info(facts, role)
+    info = facts.model(role)
     return "" if info is None else f"{info.identity.provider} {info.identity.model}"
 
 

@@ -9,8 +9,8 @@ import pytest
 
 import factories
 from pytest_llmbench.gate.baselines import Baseline
-from pytest_llmbench.gate.comparison import Kind
 from pytest_llmbench.gate.min_score import MinScore
+from pytest_llmbench.gate.pairs import Kind
 from pytest_llmbench.gate.run_decision import RunGate, RunRuling, decide_run
 from pytest_llmbench.gate.settings import GateSettings
 from pytest_llmbench.report.markdown.summary import MARKER, MAX_BYTES, summary
