@@ -21,16 +21,9 @@ from pytest_llmbench.importers.base import (
     Unmapped,
     tag,
 )
-from pytest_llmbench.importers.promptfoo.assertions import (
-    BUDGETS,
-    EMBEDDER,
-    Assertion,
-    checks_of,
-    is_similar,
-    limit_of,
-    weight_of,
-)
+from pytest_llmbench.importers.promptfoo.assertion import Assertion
 from pytest_llmbench.importers.promptfoo.called import VARIABLES
+from pytest_llmbench.importers.promptfoo.checks import BUDGETS, EMBEDDER, check_for, is_similar, limit_of
 from pytest_llmbench.importers.promptfoo.model_graded import MODEL_GRADED, grading_note
 from pytest_llmbench.importers.promptfoo.prompts import PromptSource, read_prompts
 from pytest_llmbench.importers.promptfoo.providers import models_file, secrets_below
@@ -283,11 +276,11 @@ class _Config:
 
     def _check(self, assertion: Assertion) -> dict[str, Any]:
         if assertion.type.removeprefix("not-") in MODEL_GRADED:
-            check = checks_of(assertion)
+            found = check_for(assertion)
             self._note(grading_note(assertion.type))
-            return check
+            return found
         if assertion.type != "assert-set":
-            found = checks_of(assertion)
+            found = check_for(assertion)
             if is_similar(found):
                 self._note(_SIMILAR)
             return found
@@ -304,13 +297,10 @@ class _Config:
                 inner.append(one_check)
         if not inner:
             assertion.fail("nothing in it counts; give an assertion a weight")
-        check = {"all": _named_apart(inner, inner)}
+        check: dict[str, Any] = {"all": _named_apart(inner, inner)}
         if assertion.threshold is not None:
             check["pass_score"] = _share(assertion.threshold, assertion.place, "a set")
-        weight = weight_of(assertion)
-        metric = assertion.value.get("metric")
-        named = {"name": str(metric.value)} if metric is not None and "{{" not in str(metric.value) else {}
-        return {**check, **named, **({"advice": True} if weight == 0 else {"weight": weight} if weight != 1 else {})}
+        return assertion.weighted(check)
 
     def _note(self, note: str) -> None:
         if note not in self.notes:

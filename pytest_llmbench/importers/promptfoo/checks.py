@@ -5,21 +5,19 @@ searched for.  So every check is written with `verbatim`, `trim`, `search` and `
 Source: promptfoo 0.121.20, `src/assertions/`.
 """
 
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
-from pytest_llmbench.importers.base import NotMapped, Place
+from pytest_llmbench.importers.promptfoo.assertion import Assertion
 from pytest_llmbench.importers.promptfoo.expressions import NoCondition, check_of
 from pytest_llmbench.importers.promptfoo.model_graded import KEYS_OF_GRADING, MODEL_GRADED
 from pytest_llmbench.importers.promptfoo.patterns import translated
-from pytest_llmbench.importers.promptfoo.python_code import PYTHON, PythonCode
-from pytest_llmbench.importers.promptfoo.templates import Template, javascript_number
-from pytest_llmbench.importers.source import Folder, Value, read_tree
+from pytest_llmbench.importers.promptfoo.python_code import PYTHON
+from pytest_llmbench.importers.source import read_tree
 from pytest_llmbench.values import Json
 
 _EXACT = {"verbatim": True, "trim": False}
+_ANY_CASE = {**_EXACT, "ignore_case": True}
 _KEYS = frozenset({"type", "value", "threshold", "weight", "metric", "config"})
 EMBEDDER = "embedder"
 """The entry of the models file that `similar` names."""
@@ -41,151 +39,24 @@ _ELSEWHERE = {
 """Why some kinds are never mapped, and what to do instead."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Assertion:
-    """An assertion with its templates referenced by `$ref` put in, and its place.
-
-    `render` puts the variables of a case into a text at once, for values that are divided after that.
-    """
-
-    value: Value
-    folder: Folder
-    variables: Sequence[Mapping[str, Json]]
-    code: PythonCode
-
-    @property
-    def type(self) -> str:
-        """Its type, with `not-` in front where it has that."""
-        found = self.value.get("type")
-        return str(found.value) if found is not None else ""
-
-    @property
-    def place(self) -> Place:
-        """Where its type is written."""
-        found = self.value.get("type")
-        return self.value.place if found is None else found.place
-
-    def fail(self, why: str) -> NoReturn:
-        """Refuse it.
-
-        Raises:
-            NotMapped: always.
-        """
-        written = self.value.get("value")
-        shown = "" if written is None or not isinstance(written.value, str) else f' "{_shortened(written.value)}"'
-        named = f"assert {self.type}".strip()
-        raise NotMapped(f"{named}{shown}: {why}, or pass --partial.", self.place)
-
-    def content(self) -> Any:
-        """Give its value, read from a file of the source where it names one.
-
-        Raises:
-            NotMapped: it is code, or outside the folder.
-        """
-        found = self.value.get("value")
-        if found is None:
-            return None
-        given = found.plain()
-        if isinstance(given, str) and given.startswith("file://"):
-            name = given.removeprefix("file://")
-            if re.search(r"\.(?:[cm]?[jt]sx?|py|rb)(?::\w+)?$", name):
-                self.fail("it is code; write it as package.module:function, see docs/graders.md")
-            path = self.folder.file(name, found.place)
-            text = self.folder.text(path)
-            is_tree = path.suffix in (".json", ".yaml", ".yml")
-            return read_tree(text, path).plain() if is_tree else text.strip()
-        if isinstance(given, str) and given.startswith("package:"):
-            self.fail("it is code; write it as package.module:function, see docs/graders.md")
-        return given
-
-    def text(self) -> str:
-        """Give its value as a text, in which jinja2 renders what nunjucks does.
-
-        Raises:
-            NotMapped: it is none, or blank for some case.
-        """
-        given = self.content()
-        if isinstance(given, bool) or not isinstance(given, str | int | float):
-            self.fail("its value is no text; write one")
-        text = self._rendered(_written(given))
-        if not text.strip():
-            self.fail("a blank text cannot be asked for; write the text of a right answer")
-        return text
-
-    def _rendered(self, text: str) -> str:
-        if "{{" not in text and "{%" not in text and "{#" not in text:
-            return text
-        template = Template.of(text, self.place)
-        found = template.jinja(self.variables)
-        if "{%" in text or any(use.how == "dump" for use in template.uses):
-            self.fail("its template is more than a variable; write out the text")
-        for use in template.uses:
-            if any(
-                not str(variables.get(use.path.split(".")[0].split("[")[0], "")).strip() for variables in self.variables
-            ):
-                self.fail(f"the variable `{use.path}` is blank in a case, and a blank text cannot be asked for")
-        return found
-
-    def texts(self) -> list[str]:
-        """Give its value as several texts; one text is divided at its commas.
-
-        Raises:
-            NotMapped: it is neither, or a template could divide it otherwise.
-        """
-        given = self.content()
-        if isinstance(given, str):
-            if "{{" in given and "," in "".join(str(v) for one in self.variables for v in one.values()):
-                self.fail("a variable with a comma in it divides its value anew; write a list")
-            given = divided(given, self)
-        if not isinstance(given, list) or not given:
-            self.fail("its value is no list of texts; write one")
-        texts = [self._rendered(_written(one)) for one in given if not isinstance(one, list | dict)]
-        if len(texts) != len(given) or not all(text.strip() for text in texts):
-            self.fail("a blank text cannot be asked for; write the texts of a right answer")
-        return texts
-
-    @property
-    def threshold(self) -> float | None:
-        """Its threshold, where it has one.
-
-        Raises:
-            NotMapped: it is no number.
-        """
-        found = self.value.get("threshold")
-        if found is None:
-            return None
-        if isinstance(found.value, bool) or not isinstance(found.value, int | float):
-            self.fail("its threshold is no number; write one")
-        return found.value
-
-
-def checks_of(assertion: Assertion) -> dict[str, Any]:
+def check_for(assertion: Assertion) -> dict[str, Any]:
     """Give the check that an assertion is, with its weight and name.
 
     Raises:
         NotMapped: there is none with the same verdicts.
     """
     kind = assertion.type
-    unknown = next((key for key in assertion.value.keys if key not in _KEYS and kind != "assert-set"), None)
+    unknown = next((key for key in assertion.value.keys if key not in _KEYS), None)
     if unknown in KEYS_OF_GRADING and kind.removeprefix("not-") in MODEL_GRADED:
         assertion.fail(f"its `{unknown}` is not mapped; take it out, the judge is that of --llm-judge")
     if unknown is not None:
         assertion.fail(f"its `{unknown}` is not mapped; take it out")
     if assertion.value.get("config") is not None and kind not in _PYTHON:
         assertion.fail("its `config` is for code; take it out")
-    weight = weight_of(assertion)
     try:
-        check = dict(_plain_check(kind, assertion))
+        return assertion.weighted(_plain_check(kind, assertion))
     except RecursionError:
         assertion.fail("it is nested too deep to be read; write it flatter")
-    metric = assertion.value.get("metric")
-    if metric is not None and "{{" not in str(metric.value):
-        check["name"] = str(metric.value)
-    if weight == 0 or check.get("advice"):
-        check["advice"] = True
-    elif weight != 1:
-        check["weight"] = weight
-    return check
 
 
 BUDGETS = {"cost": ("cost_usd", 1.0), "latency": ("latency_s", 0.001)}
@@ -210,20 +81,6 @@ def is_similar(check: Mapping[str, Any]) -> bool:
     return "similar" in check or "similar" in check.get("not", {})
 
 
-def weight_of(assertion: Assertion) -> float:
-    """Give the weight of an assertion.
-
-    Raises:
-        NotMapped: it is negative or no number.
-    """
-    found = assertion.value.get("weight")
-    if found is None:
-        return 1
-    if isinstance(found.value, bool) or not isinstance(found.value, int | float) or found.value < 0:
-        assertion.fail("its weight is no number of at least 0; write one")
-    return found.value
-
-
 def _plain_check(kind: str, assertion: Assertion) -> Mapping[str, Any]:
     is_inverse = kind.startswith("not-")
     name = kind.removeprefix("not-")
@@ -235,12 +92,10 @@ def _plain_check(kind: str, assertion: Assertion) -> Mapping[str, Any]:
         check = _judged(name, assertion)
         return {"not": check} if is_inverse else check
     if name not in _MADE:
-        why = _ELSEWHERE.get(name)
-        if why is None:
-            why = "there is no check for it; docs/import.md lists the kinds that are mapped"
-            why = why if name else "it has no `type`; write one"
-        assertion.fail(why)
-    if assertion.threshold is not None and name not in ("levenshtein", "assert-set"):
+        if not name:
+            assertion.fail("it has no `type`; write one")
+        assertion.fail(_ELSEWHERE.get(name, "there is no check for it; docs/import.md lists the kinds that are mapped"))
+    if assertion.threshold is not None and name != "levenshtein":
         assertion.fail("it has a threshold, which its kind does not read; take it out")
     check = _MADE[name](assertion)
     if not is_inverse:
@@ -399,40 +254,6 @@ def _finish(assertion: Assertion) -> Mapping[str, Any]:
     return {"finish": assertion.text().lower()}
 
 
-def divided(text: str, assertion: Assertion) -> list[str]:
-    """Divide a text at its commas as promptfoo does; fields may stand in double quotes.
-
-    Raises:
-        NotMapped: a quote is not closed.
-    """
-    found: list[str] = []
-    place = 0
-    while True:
-        place += len(text[place:]) - len(text[place:].lstrip(", \t\r\n\f\v"))
-        if place >= len(text):
-            return found
-        if text[place] != '"':
-            end = text.find(",", place)
-            end = len(text) if end < 0 else end
-            found.append(text[place:end].strip())
-        else:
-            quoted = _QUOTED.match(text, place)
-            if quoted is None:
-                assertion.fail("a quote in its value is not closed; close it")
-            found.append(re.sub(r'\\(["\\])|""', lambda one: one[1] or '"', quoted[1]))
-            end = quoted.end()
-        place = end
-
-
-_QUOTED = re.compile(r'"((?:\\["\\]|""|[^"])*)"\s*(?=,|\Z)')
-
-
-def _written(given: Any) -> str:
-    if isinstance(given, bool):
-        return str(given).lower()
-    return javascript_number(given) if isinstance(given, float) else str(given)
-
-
 def _has_template(given: Any) -> bool:
     if isinstance(given, dict):
         return any(_has_template(entry) for entry in given.values())
@@ -441,23 +262,14 @@ def _has_template(given: Any) -> bool:
     return isinstance(given, str) and "{{" in given
 
 
-def _shortened(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= 60 else f"{line[:59]}…"
-
-
-def _ignoring(keys: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {**keys, "ignore_case": True}
-
-
 _MADE: Mapping[str, Callable[[Assertion], Mapping[str, Any]]] = {
     "equals": _equals,
     "contains": lambda one: {"contains": one.text(), **_EXACT},
-    "icontains": lambda one: {"contains": one.text(), **_ignoring(_EXACT)},
+    "icontains": lambda one: {"contains": one.text(), **_ANY_CASE},
     "contains-any": lambda one: {"contains_any": one.texts(), **_EXACT},
-    "icontains-any": lambda one: {"contains_any": one.texts(), **_ignoring(_EXACT)},
+    "icontains-any": lambda one: {"contains_any": one.texts(), **_ANY_CASE},
     "contains-all": lambda one: {"contains": one.texts(), **_EXACT},
-    "icontains-all": lambda one: {"contains": one.texts(), **_ignoring(_EXACT)},
+    "icontains-all": lambda one: {"contains": one.texts(), **_ANY_CASE},
     "starts-with": lambda one: {"starts_with": one.text(), **_EXACT},
     "regex": _regex,
     "is-json": lambda one: _json(one, is_alone=True),
