@@ -14,16 +14,19 @@ from pytest_llmbench.gate.rulings import MovedCase, SuiteRuling
 from pytest_llmbench.gate.run_decision import RunRuling
 from pytest_llmbench.report.budget import budget_lines
 from pytest_llmbench.report.format import counted, listed, percent
+from pytest_llmbench.report.judge_check import judge_check_lines
 from pytest_llmbench.report.line_order import in_order
 from pytest_llmbench.report.markdown.escape import cell, escaped, in_html, table_head, table_row
 from pytest_llmbench.report.markdown.fitting import Block, fitted
 from pytest_llmbench.report.markdown.gate import VERDICT_HEAD, verdict_rows
 from pytest_llmbench.report.safe_text import clipped, visible
 from pytest_llmbench.report.sentences import deciding_sample, gate_sentences, min_score_sentences
+from pytest_llmbench.report.terminal.checks import broken_advice_lines
 from pytest_llmbench.report.terminal.gate import requirements_text
 from pytest_llmbench.report.terminal.scoreboard import (
     Line,
     cut_off_lines,
+    left_out_lines,
     reused_line,
     scoreboard,
     scoreboard_cells,
@@ -121,8 +124,14 @@ def _gate_blocks(ruling: RunRuling) -> Iterator[Block]:
 
 def _score_block(board: Sequence[Line], run: Run) -> Block:
     titles, rows = scoreboard_cells(board)
-    budgets = map(visible, budget_lines(run.records, run.facts))
-    found = (times_left_out(board), reused_line(run.records), *cut_off_lines(board, run.records), *budgets)
+    of_run = (
+        *budget_lines(run.records, run.facts),
+        *left_out_lines(run.facts.suites),
+        *broken_advice_lines(run.records),
+        *judge_check_lines(run.facts),
+    )
+    cut_off = cut_off_lines(board, run.records)
+    found = (times_left_out(board), reused_line(run.records), *cut_off, *map(visible, of_run))
     remarks = [text for text in found if text]
     return Block(
         before=("", *table_head(titles, numbers=titles[2:])),

@@ -14,8 +14,18 @@ from pytest_llmbench.gate.pairs import Kind
 from pytest_llmbench.gate.run_decision import RunGate, RunRuling, decide_run
 from pytest_llmbench.gate.settings import GateSettings
 from pytest_llmbench.report.markdown.summary import MARKER, MAX_BYTES, summary
-from pytest_llmbench.results.records import Record, Run, RunInfo, Sample, error_sample, graded_sample
-from pytest_llmbench.values import Answer, AnswerError, Grade
+from pytest_llmbench.results.records import (
+    JudgeCheck,
+    JudgeInfo,
+    Record,
+    Run,
+    RunInfo,
+    Sample,
+    SuiteInfo,
+    error_sample,
+    graded_sample,
+)
+from pytest_llmbench.values import Answer, AnswerError, Grade, Source
 
 Render = Callable[[str], Any]
 
@@ -157,6 +167,25 @@ def test_a_run_that_was_stopped_says_so(ruling: RunRuling | None) -> None:
 def test_a_run_without_a_case_says_so() -> None:
     """A page that a bot posts must not be an old one, and not be empty."""
     assert summary(run([])).split("\n") == [MARKER, "## llmbench: no case was run", ""]
+
+
+def test_the_remarks_of_the_terminal_stand_under_the_scores() -> None:
+    """How many grades of a judge flipped, what advice could not be tried, and what was never imported."""
+    check = JudgeCheck(answers=40, changed=3, scores_changed=3, errors=0, cases=("a",), input_tokens=9, output_tokens=9)
+    source = Source(kind="promptfoo", path="p.yaml", sha256="0", importer="1", left_out=2)
+    suite = SuiteInfo(suite="capitals", sha256="0", grader="checks", grader_version=1, path="c.yaml", source=source)
+    broken = {"name": "tone", "kind": "similar", "passed": None, "advice": True, "error": "no key"}
+    one = replace(sample(), parts={"checks": [broken]})
+    judge = JudgeInfo(model="gpt", identity=None, suites={})
+    facts = RunInfo(judge=judge, suites=(suite,), judge_check={"capitals": check})
+
+    page = summary(Run(records=(record("peru", one),), facts=facts)).split("\n")
+
+    assert [line for line in page if "capitals" in line][2:] == [
+        "capitals: 2 cases of p\\.yaml left out when it was imported.",
+        "capitals / m: the check tone (advice) could not be tried on 1 of 1 answer: no key",
+        "capitals: judge gpt: 3 of 40 grades changed when judged again (7.5%)",
+    ]
 
 
 def test_several_models_are_counted_in_the_headline() -> None:
