@@ -10,7 +10,7 @@ from typing import Any
 from pytest_llmbench.report.safe_text import clipped
 from pytest_llmbench.report.tool_calls import call_lines
 from pytest_llmbench.report.transcript import TURNS, transcript
-from pytest_llmbench.results.checks import check_parts, deciding_parts
+from pytest_llmbench.results.checks import CheckPart, check_parts, deciding_parts
 from pytest_llmbench.results.records import Record, Sample
 from pytest_llmbench.values import Json, Outcome, Reason
 
@@ -24,6 +24,7 @@ _IS_CHECK = 2
 """What stands where a point is forbidden or not: it is neither, but a check that passed or failed."""
 
 _PART_CHARACTERS = 400
+_CHECK_CHARACTERS = 160
 _REASONING_CHARACTERS = 4000
 
 Packed = dict[str, Any]
@@ -84,19 +85,33 @@ def evidence(parts: Mapping[str, Json], answer: str) -> Iterator[list[Any]]:
     """Give what was looked for in an answer: name, whether it was found, whether it is forbidden, and where.
 
     Places count UTF-16 units, as the page's script does; -1 where the answer does not hold it in one piece.
+    What stands within a combination of checks follows it, with its depth behind.
     """
     units = _Units(answer)
+    yield from _points(parts, units)
+    for check in check_parts(parts):
+        yield from _check(check, units, 0)
+
+
+def _points(parts: Mapping[str, Json], units: "_Units") -> Iterator[list[Any]]:
     for key, is_forbidden in (("points", 0), ("forbidden", 1)):
         listed = parts.get(key)
         for point in listed if isinstance(listed, Sequence) and not isinstance(listed, str) else ():
             if isinstance(point, Mapping) and "name" in point:
-                start, end = _span(point, answer)
+                start, end = _span(point, units.text)
                 yield [str(point["name"]), int(bool(point.get("hit"))), is_forbidden, units(start), units(end)]
-    for check in check_parts(parts):
-        name = check.name if check.is_counted else f"{check.name} (advice)"
-        start, end = _span(check.parts, answer) if check.is_judged else (-1, -1)  # of what the judge quotes
-        yield [name, int(check.passed is True), _IS_CHECK, units(start), units(end)]
-        yield from evidence(check.parts, answer)
+
+
+def _check(check: CheckPart, units: "_Units", depth: int) -> Iterator[list[Any]]:
+    name = check.name if check.is_counted else f"{check.name} (advice)"
+    if depth and not check.inner and check.explanation:
+        # within a combination several often have one name
+        name = clipped(f"{name}: {check.explanation}", _CHECK_CHARACTERS)
+    start, end = _span(check.parts, units.text) if check.is_judged else (-1, -1)  # of what the judge quotes
+    found = [[name, int(check.passed is True), _IS_CHECK, units(start), units(end)], *_points(check.parts, units)]
+    yield from ([*row, depth] if depth else row for row in found)
+    for inner in check.inner:
+        yield from _check(inner, units, depth + 1)
 
 
 def _span(point: Mapping[str, Json], answer: str) -> tuple[int, int]:
@@ -112,13 +127,13 @@ class _Units:
     """Counts places of a text in UTF-16 units."""
 
     def __init__(self, text: str):
-        self._text = text
+        self.text = text
         self._is_plain = text.isascii() or max(text, default="") < "\U00010000"
 
     def __call__(self, place: int) -> int:
         if self._is_plain or place < 0:
             return place
-        return place + sum(character >= "\U00010000" for character in self._text[:place])
+        return place + sum(character >= "\U00010000" for character in self.text[:place])
 
 
 # -- SQL, and graders of other packages

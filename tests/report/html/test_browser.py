@@ -272,6 +272,25 @@ def test_evidence_is_marked_in_the_answer(world: Any, opened: Open) -> None:
     assert "failed 0.40" in tab.page.locator("#list").inner_text()
 
 
+def test_the_checks_within_a_combination_are_a_list_below_it(world: Any, opened: Open) -> None:
+    """Each combination has its own; nothing in one that passed looks like a fault."""
+    inner = {"name": "words", "kind": "words", "passed": False, "explanation": "Expected 1 word."}
+    either = {"name": "any of words or all of words", "kind": "any", "passed": True}
+    both = {"name": "all of words", "kind": "all", "passed": True, "checks": [{**inner, "passed": True}]}
+    parts = {"checks": [{**either, "checks": [inner, both]}, {"name": "json", "kind": "json", "passed": False}]}
+    record = world.record("a", world.sample("x", 0.5, parts=parts), grader="checks")
+    tab = opened(Subject(name="n", run=world.run([record])), fragment="#f=all&c=sql/a")
+
+    chips = tab.page.locator("#open .points .chip")
+    assert [(chip.inner_text(), chip.get_attribute("class").split()[1]) for chip in chips.all()] == [
+        ("✓ any of words or all of words", "good"), ("✗ words: Expected 1 word.", "none"), ("✓ all of words", "good"),
+        ("✓ words: Expected 1 word.", "good"), ("✗ json", "bad"),
+    ]  # fmt: skip
+    assert tab.page.locator("#open .within .within .chip").all_inner_texts() == ["✓ words: Expected 1 word."]
+    assert tab.page.locator("#open .within .chip").count() == 3
+    assert tab.faults == []
+
+
 def test_calls_and_conversations_stand_where_an_answer_does(world: Any, opened: Open) -> None:
     """Calls have a box of their own, and no empty text above it; a conversation is one text, turn by turn."""
     call = ToolCall(name="search", arguments={"text": "refund"})

@@ -206,6 +206,30 @@ def test_the_quote_of_a_rubric_is_marked_in_the_answer() -> None:
     assert found == [["tone", 1, 2, 4, 9], ["other", 1, 2, -1, -1]]
 
 
+COMBINED = {
+    "name": "any of contains or all of words and not contains", "kind": "any", "passed": True,
+    "checks": [
+        {"name": "contains", "kind": "contains", "passed": False, "explanation": 'Expected "q", found "x".'},
+        {"name": "all of words and not contains", "kind": "all", "passed": True, "explanation": "", "checks": [
+            {"name": "words", "kind": "words", "passed": True, "explanation": "Expected 1 word."},
+        ]},
+    ],
+}  # fmt: skip
+
+
+def test_what_stands_within_a_combination_follows_it_with_its_depth() -> None:
+    """With what it expected, for the names of neighbours are often the same."""
+    found = list(evidence({"checks": [COMBINED, {"name": "json", "kind": "json", "passed": False}]}, "x"))
+
+    assert [(row[0], row[1], row[5:]) for row in found] == [
+        (COMBINED["name"], 1, []),
+        ('contains: Expected "q", found "x".', 0, [1]),
+        ("all of words and not contains", 1, [1]),
+        ("words: Expected 1 word.", 1, [2]),
+        ("json", 0, []),
+    ]
+
+
 @pytest.mark.parametrize("parts", [{"points": "text"}, {"points": [1, {"x": 2}]}, {"points": None}, {"forbidden": {}}])
 def test_parts_of_another_shape_are_no_evidence(parts: dict[str, Any]) -> None:
     """Graders of other packages may use the same names for something else."""

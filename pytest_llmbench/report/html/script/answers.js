@@ -31,13 +31,30 @@ const spans = (sample) => (sample.g || [])
   .map(([name, , isForbidden, start, end]) => [start, end, isForbidden, name])
   .sort((one, other) => one[0] - other[0]);
 
+function point([name, isHit, kind], isMeant) {
+  const words = kind === FORBIDDEN ? "✗ claims " : isHit ? "✓ " : kind === CHECK ? "✗ " : "✗ misses ";
+  const tone = isHit && kind !== FORBIDDEN ? "good" : isMeant ? "none" : "bad";
+  return element("li", { class: "chip " + tone }, words + name);
+}
+
+// What stands within a combination of checks is a list below it; where that passed, nothing in it is bad.
+function listed(found, depth, isMeant) {
+  const lines = [];
+  for (let at = 0; at < found.length; ) {
+    const one = found[at], start = ++at;
+    lines.push(point(one, isMeant));
+    while (at < found.length && (found[at][5] || 0) > depth) at++;
+    if (at > start) {
+      const inner = listed(found.slice(start, at), depth + 1, isMeant || one[1]);
+      lines.push(element("li", { class: "within" }, inner));
+    }
+  }
+  return element("ul", { class: "points" }, lines);
+}
+
 function points(sample) {
   const found = (sample.g || []).filter(([, isHit, kind]) => isHit || kind !== FORBIDDEN);
-  if (!found.length) return null;
-  return element("ul", { class: "points" }, found.map(([name, isHit, kind]) => {
-    const words = kind === FORBIDDEN ? "✗ claims " : isHit ? "✓ " : kind === CHECK ? "✗ " : "✗ misses ";
-    return element("li", { class: "chip " + (isHit && kind !== FORBIDDEN ? "good" : "bad") }, words + name);
-  }));
+  return found.length ? listed(found, 0, false) : null;
 }
 
 function table(rows, caption, columns) {
