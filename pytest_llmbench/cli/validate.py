@@ -13,7 +13,7 @@ from pytest_llmbench.cli.staged import staged_files, suites_of
 from pytest_llmbench.errors import SuiteFault, UsageFault
 from pytest_llmbench.gate.power import expected_margin, too_small
 from pytest_llmbench.gate.settings import GateSettings
-from pytest_llmbench.grading.base import GraderKind, Severity
+from pytest_llmbench.grading.base import Finding, GraderKind, Severity
 from pytest_llmbench.report.format import counted, whole_points
 from pytest_llmbench.report.safe_text import visible
 from pytest_llmbench.suites.loader import LoadedSuite
@@ -30,6 +30,7 @@ _WORDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.ADVICE:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     add_suite_paths(parser, default=_FOLDER)
+    parser.add_argument("--all", action="store_true", help="list each hint, also where many of a suite are of one kind")
     parser.add_argument(
         "--staged",
         action="store_true",
@@ -53,7 +54,8 @@ def run(options: argparse.Namespace) -> int:
         if not options.paths:
             options.paths = [_below(options.root)]
         found = validate(options.paths, options.root, graders_of(options))
-    print_lines(visible(f"{remark.text} [{_WORDS[remark.severity]}]") for remark in found.remarks)
+    remarks = found.remarks if options.all else grouped(found.remarks)
+    print_lines(visible(f"{remark.text} [{_WORDS[remark.severity]}]") for remark in remarks)
     print_lines(visible(text) for text in found.splits)
     counts = ", ".join(counted(found.count(severity), word, none="no") for severity, word in _WORDS.items())
     print_lines([f"{counted(found.suites, 'suite')}, {counted(found.cases, 'case')}: {counts}"])
@@ -62,10 +64,17 @@ def run(options: argparse.Namespace) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remark:
-    """A finding: a sentence that begins with its place."""
+    """A finding: a sentence that begins with its place.
+
+    `kind` is what many like it are together, `example` what is particular of this one; `suite` is the file of its
+    suite.
+    """
 
     severity: Severity
     text: str
+    suite: Path | None = None
+    kind: str | None = None
+    example: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,13 +125,43 @@ def validation(found_suites: Iterable[LoadedSuite | SuiteFault], registry: Suite
                 raise found
             cases += len(found.suite.cases)
             for finding in registry.check_thoroughly(found):
-                remarks.append(Remark(severity=finding.severity, text=str(fault_of(finding, found))))
+                remarks.append(_remark(finding, found))
             remarks += _size_remarks(found.suite)
             if found.suite.split is not None:
                 splits.append(f"{found.suite.path}:1: {split_text(found.suite)}")
         except SuiteFault as fault:
             remarks.append(Remark(severity=Severity.ERROR, text=str(fault)))
     return Validation(suites=suites, cases=cases, remarks=tuple(remarks), splits=tuple(splits))
+
+
+def _remark(finding: Finding, loaded: LoadedSuite) -> Remark:
+    return Remark(
+        severity=finding.severity,
+        text=str(fault_of(finding, loaded)),
+        suite=loaded.suite.path,
+        kind=finding.kind,
+        example=f"{finding.case} ({finding.example})" if finding.case and finding.example else finding.example,
+    )
+
+
+_FEWEST = 3
+"""So many hints of one kind are a line each."""
+
+
+def grouped(remarks: Sequence[Remark]) -> Iterator[Remark]:
+    """Write many hints of one kind about one suite as one, with two examples, in the place of the first."""
+    groups: dict[tuple[Path | None, str], list[Remark]] = {}
+    for remark in remarks:
+        if remark.kind is not None and remark.severity is Severity.ADVICE:
+            groups.setdefault((remark.suite, remark.kind), []).append(remark)
+    for remark in remarks:
+        group = groups.get((remark.suite, remark.kind or ""), [])
+        if len(group) <= _FEWEST or remark.severity is not Severity.ADVICE:
+            yield remark
+        elif remark is group[0]:
+            examples = " and ".join(one.example for one in (group[0], group[-1]))
+            text = f"{remark.suite}:1: {len(group):,} {remark.kind}, such as {examples}; --all lists each."
+            yield Remark(severity=Severity.ADVICE, text=text)
 
 
 def _size_remarks(suite: Suite) -> Iterator[Remark]:

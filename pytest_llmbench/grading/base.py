@@ -85,12 +85,18 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """A remark of a check on a case (or, without one, on its suite); `line` is where, if not where the case begins."""
+    """A remark of a check on a case (or, without one, on its suite); `line` is where, if not where the case begins.
+
+    `kind` is what many like it are together, in the plural, and `example` what is particular of this one: `llmbench
+    validate` writes many hints of one kind as one.
+    """
 
     severity: Severity
     message: str
     case: str | None = None
     line: int | None = None
+    kind: str | None = None
+    example: str = ""
 
 
 class Graded(Protocol):

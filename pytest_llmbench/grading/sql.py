@@ -279,7 +279,13 @@ def _mutant_findings(suite: Suite, instances: "tuple[Instance, ...]") -> Iterato
                 message = (
                     f"no instance tells the reference from a near miss ({made[place].description}): {made[place].sql}"
                 )
-                yield Finding(severity=Severity.ADVICE, message=message, case=case.id)
+                yield Finding(
+                    severity=Severity.ADVICE,
+                    message=message,
+                    case=case.id,
+                    kind="near misses that no instance tells from their reference",
+                    example=made[place].description,
+                )
 
 
 def same_result(old: Graded, new: Graded) -> bool | None:

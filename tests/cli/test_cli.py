@@ -13,6 +13,8 @@ import pytest
 
 import factories
 from pytest_llmbench.cli import COMMANDS, main
+from pytest_llmbench.cli.validate import Remark, grouped
+from pytest_llmbench.grading.base import Severity
 from pytest_llmbench.results.records import Record, Run, RunInfo, error_sample, graded_sample
 from pytest_llmbench.results.run_json import block_to_json, record_to_json
 from pytest_llmbench.values import Answer, AnswerError, Grade, Outcome, Prompt
@@ -225,6 +227,23 @@ def test_validate_lists_the_faults_of_all_suites(folder: Path, capsys: pytest.Ca
         'cases/twin.yaml:1: the suite name "good" is already used by cases/good.yaml; rename one of them. [error]',
         "4 suites, 2 cases: 3 errors, no warnings, no hints",
     ]
+
+
+ADVICE = Remark(severity=Severity.ADVICE, text="t", suite=Path("s.yaml"), kind="near misses")
+
+
+@pytest.mark.parametrize("severity", Severity)
+def test_many_hints_of_one_kind_are_one_line(severity: Severity) -> None:
+    """For each suite, in the place of the first, with two examples; a few stay, and so does what is graver."""
+    many = [replace(ADVICE, severity=severity, text=f"m{n}", example=f"c{n} (x => {n})") for n in range(4)]
+    few = [replace(ADVICE, text=f"f{n}", suite=Path("t.yaml")) for n in range(3)]
+    other = Remark(severity=Severity.WARNING, text="other")
+
+    found = [remark.text for remark in grouped([*many[:2], other, *many[2:], *few])]
+
+    as_one = ["s.yaml:1: 4 near misses, such as c0 (x => 0) and c3 (x => 3); --all lists each.", "other"]
+    each = ["m0", "m1", "other", "m2", "m3"]
+    assert found == [*(as_one if severity is Severity.ADVICE else each), "f0", "f1", "f2"]
 
 
 def test_validate_shows_what_could_act_on_the_terminal(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
