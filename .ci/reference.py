@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from pytest_llmbench.cli import COMMANDS
+from pytest_llmbench.gate.rule import Verdict, exit_status
 from pytest_llmbench.grading.checks.registry import COMBINATIONS, KINDS
 from pytest_llmbench.grading.registry import BUILT_IN as GRADERS
 from pytest_llmbench.models.catalog import BUILT_IN as PROVIDERS
@@ -29,23 +30,31 @@ ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 Schema = Mapping[str, Any]
 
+
+def _verdicts(status: int) -> str:
+    return " or ".join(f"`{verdict}`" for verdict in Verdict if exit_status(verdict) == status)
+
+
 STATUSES = {
     "pytest": {
-        0: "`better` or `no worse`, minimum scores reached; without a gate: no test failed",
-        1: "`worse`, a minimum score missed, a test failed, or a model could not be asked (`not judged`); "
+        0: f"{_verdicts(0)}, minimum scores reached; without a gate: no test failed",
+        1: f"{_verdicts(1)}, a minimum score missed, a test failed, or a model could not be asked (`not judged`); "
         "without a gate also an ERROR",
         2: "a broken suite (collection error), or interrupted",
         3: "an internal error of pytest",
         4: "wrong usage: an option, the models file, a baseline that cannot be read",
         5: "no case was collected",
         6: "more warnings than `--max-warnings` allows",
-        8: "the gate cannot decide: `too few cases` or `inconclusive`",
+        8: f"the gate cannot decide: {_verdicts(8)}",
     },
     "llmbench": {
-        0: "done; for `compare`: `better` or `no worse`",
-        1: "`validate` found errors; `compare` found `worse`, or a model that could not be asked",
+        0: f"done; for `compare`: {_verdicts(0)}",
+        1: f"`validate` found errors; `import` wrote nothing; `compare` found {_verdicts(1)}, or a run in which "
+        "a model could not be asked (`not judged`)",
         2: "wrong usage, a file that cannot be read, or a run that `accept` refuses",
-        8: "`compare` cannot decide",
+        3: "a stage of `tune` failed",
+        8: f"`compare` cannot decide: {_verdicts(8)}",
+        130: "`tune` was stopped by Ctrl-C; the same command goes on",
     },
 }
 
@@ -82,13 +91,13 @@ def _code(text: str) -> str:
 
 
 def _options() -> Iterator[str]:
-    yield "## Options of pytest\n\nExplained in [options.md](options.md)."
+    yield "## Options of pytest\n\nExplained in [Options](options.md)."
     rows = [(_code(f"{o.flag} {o.metavar or ''}".strip()), _code(o.name), o.help) for o in OPTIONS]
     yield _table(("option", "ini key", "meaning"), rows)
 
 
 def _commands() -> Iterator[str]:
-    yield "## Commands\n\nExplained in [commands.md](commands.md)."
+    yield "## Commands\n\nExplained in [Commands](commands.md)."
     for name, (module, summary) in COMMANDS.items():
         parser = argparse.ArgumentParser(add_help=False)
         import_module(module).add_arguments(parser)
@@ -118,7 +127,7 @@ def _meaning(action: argparse.Action) -> str:
 
 def _suites() -> Iterator[str]:
     schema = json.loads((ROOT / "pytest_llmbench" / "suite.schema.json").read_text(encoding="utf-8"))
-    yield "## Keys of a suite\n\nExplained in [suites.md](suites.md); those of a grader in [graders.md](graders.md)."
+    yield "## Keys of a suite\n\nExplained in [Suites](suites.md); those of a grader in [Graders](graders.md)."
     several = schema["then"]["properties"]
     yield _table(("key", "value"), sorted(_keys({**several, **schema["properties"]}, schema)))
     yield "### Fields of a case"
@@ -131,7 +140,7 @@ def _suites() -> Iterator[str]:
         yield f"### Grader `{grader}`"
         rows = [("suite", *row) for row in _keys(of_suite, schema)] + [("case", *row) for row in _keys(of_case, schema)]
         yield _table(("of the", "key", "value"), rows)
-    yield "### Kinds of checks\n\nExplained in [checks.md](checks.md)."
+    yield "### Kinds of checks\n\nExplained in [Several checks](checks.md)."
     kinds = {one["if"]["required"][0]: one["then"] for one in schema["$defs"]["check"]["allOf"]}
     shared = set.intersection(*(set(kinds[kind]["properties"]) for kind in KINDS))
     yield f"Keys of all but `not`, `any` and `all`: {', '.join(_code(key) for key in sorted(shared))}."
@@ -212,7 +221,7 @@ _NAMES = {
 
 
 def _entries() -> Iterator[str]:
-    yield "## Keys of an entry in the models file\n\nExplained in [models.md](models.md)."
+    yield "## Keys of an entry in the models file\n\nExplained in [Models](models.md)."
     shared = Entry.model_json_schema()
     yield "### Every entry"
     yield _table(("key", "value"), list(_keys(shared["properties"], shared)))
@@ -235,7 +244,7 @@ def _entries() -> Iterator[str]:
 
 
 def _reasons() -> Iterator[str]:
-    yield "## Reasons\n\nThe fixed words of a grade, explained in [graders.md](graders.md) and [sql.md](sql.md)."
+    yield "## Reasons\n\nThe fixed words of a grade, explained in [Graders](graders.md) and [SQL](sql.md)."
     of = {name: GRADERS[name].reasons for name in GRADERS}
     everywhere = {Reason.CORRECT, Reason.EMPTY, Reason.REFUSAL}
     rows = [
@@ -246,7 +255,7 @@ def _reasons() -> Iterator[str]:
 
 
 def _statuses() -> Iterator[str]:
-    yield "## Exit statuses\n\nExplained in [gate.md](gate.md) and [ci.md](ci.md)."
+    yield "## Exit statuses\n\nExplained in [The gate](gate.md) and [CI](ci.md)."
     for program, rows in STATUSES.items():
         yield f"### {program}"
         yield _table(("exit status", "meaning"), [(str(status), text) for status, text in rows.items()])
@@ -254,7 +263,7 @@ def _statuses() -> Iterator[str]:
 
 def _fields() -> Iterator[str]:
     schema = json.loads((ROOT / "tests" / "data" / "run.schema.json").read_text(encoding="utf-8"))
-    yield "## Fields of the JSON\n\nWhat is added to the file of `--benchmark-json`. Explained in [json.md](json.md)."
+    yield "## Fields of the JSON\n\nWhat is added to the file of `--benchmark-json`. Explained in [The JSON](json.md)."
     places = {
         'A record, `extra_info["llmbench"]`': schema["$defs"]["record"],
         "A sample": schema["$defs"]["sample"],
