@@ -40,7 +40,8 @@ def test_the_site_is_built(sources: Path) -> None:
     assert "fonts.googleapis.com" not in home
     commands = (sources / "site" / "commands" / "index.html").read_text(encoding="utf-8")
     assert "text|markdown|json" in commands
-    assert '<td data-title="meaning">' in commands  # a phone shows a row as a block, with the names of the columns
+    options = (sources / "site" / "options" / "index.html").read_text(encoding="utf-8")
+    assert '<td data-title="meaning">' in options  # a phone shows a row as a block, with the names of the columns
     gate = (sources / "site" / "gate" / "index.html").read_text(encoding="utf-8")
     assert "<table>" in gate  # a table of numbers stays one
     assert (sources / "site" / "stylesheets" / "extra.css").is_file()
