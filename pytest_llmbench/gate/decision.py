@@ -78,7 +78,7 @@ def decide(comparison: Comparison, settings: GateSettings) -> Gate:
         for one in too_many_errors(_judged_of(comparison.candidate, judged), settings.max_errors)
         if one.suite not in untrusted
     ]
-    return Gate(
+    gate = Gate(
         settings=settings,
         comparison=_with_notes(comparison, excess, settings),
         suites=tuple(
@@ -94,6 +94,16 @@ def decide(comparison: Comparison, settings: GateSettings) -> Gate:
         together=tuple(_together(trusted, settings.margin)),
         latency=tuple(latency_ruling(facts, settings) for facts in compare_latency(comparison, settings.allowed)),
     )
+    if not gate.suites or gate.counted:
+        return gate
+    return replace(gate, comparison=replace(gate.comparison, notes=(*gate.comparison.notes, _NOTHING_DECIDES)))
+
+
+_NOTHING_DECIDES = (
+    "every suite that was compared is advice only, so nothing decides, and the verdict is inconclusive: run it "
+    "together with a suite that counts, or with --llm-no-fail and without a baseline"
+)
+"""A pass would be none: a selection that leaves out what decides must not end with 0."""
 
 
 def _with_errors(ruling: SuiteRuling, excess: Sequence[TooManyErrors], settings: GateSettings) -> SuiteRuling:

@@ -122,12 +122,16 @@ class Gate:
         """
         if self.broken is not None or self.comparison.candidate.stopped is not None:
             return Verdict.INCONCLUSIVE
-        verdicts = [suite.verdict for suite in self.suites if suite.why_advice_only is None]
-        for ruling in self.latency:
-            verdicts += [verdict for verdict in (ruling.verdict, ruling.ttft_verdict) if verdict is not None]
-        if self.too_many_errors:
-            verdicts.append(Verdict.INCONCLUSIVE)
-        return overall(verdicts)
+        return overall([*self.counted, *([Verdict.INCONCLUSIVE] if self.too_many_errors else [])])
+
+    @property
+    def counted(self) -> tuple[Verdict, ...]:
+        """The verdicts that decide: of the suites that are no advice, and of latency where it is gated."""
+        of_latency = (one for ruling in self.latency for one in (ruling.verdict, ruling.ttft_verdict))
+        return (
+            *(suite.verdict for suite in self.suites if suite.why_advice_only is None),
+            *(verdict for verdict in of_latency if verdict is not None),
+        )
 
     @property
     def exit_status(self) -> int:

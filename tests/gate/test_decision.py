@@ -324,6 +324,7 @@ def test_advice_alone_decides_nothing() -> None:
     gate = decide(join(run(old), asking(new, "s")), GateSettings())
 
     assert (only(gate).verdict, gate.verdict, gate.exit_status) == (Verdict.NO_WORSE, Verdict.INCONCLUSIVE, 8)
+    assert [note for note in gate.comparison.notes if note.startswith("every suite that was compared is advice only")]
 
 
 def test_a_grader_that_people_agree_with_gates() -> None:

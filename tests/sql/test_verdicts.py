@@ -194,7 +194,9 @@ def test_primary_key_in_group_by_lets_its_table_s_columns_stand(tmp_path: Path) 
 def test_the_near_misses_of_a_suite_are_of_one_kind() -> None:
     """So that `llmbench validate` writes many as one line, each with what was changed."""
     found = KIND.check(
-        suite_of({"reference": "SELECT COUNT(*) FROM orders"}, database="orders"), DATA, is_thorough=True
+        suite_of({"reference": "SELECT city, COUNT(*) FROM orders GROUP BY city"}, database="shop"),
+        DATA,
+        is_thorough=True,
     )
 
     kinds = {(finding.kind, bool(finding.example)) for finding in found if "near miss" in finding.message}
