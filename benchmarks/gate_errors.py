@@ -13,11 +13,11 @@ import sys
 from collections.abc import Callable, Sequence
 from math import exp
 
+from pytest_llmbench.gate.early import LevelAt, holm
 from pytest_llmbench.gate.latency import ASSUMED_RUN_NOISE, Ratio, RunNoise, interval_of
 from pytest_llmbench.gate.latency_verdict import ratio_verdict
 from pytest_llmbench.gate.rule import Verdict, claims_of, rule, same_at_both_ends
 from pytest_llmbench.gate.score_test import count_differences
-from pytest_llmbench.stats import holm
 
 SIZES = (20, 100, 500, 2000)
 CHANGES = (0, -2, -5, -10)
@@ -100,7 +100,7 @@ def simulate_suites(n: int, pairs: int) -> float:
     alarms = 0
     for _ in range(pairs):
         claims = [claims_of(count_differences(usual(noise, n, 1, 0.0)), 0.05) for _ in range(5)]
-        taken = holm([claim.alarm for claim in claims])
+        taken = holm([(claim.alarm, LevelAt()) for claim in claims])
         alarms += any(c.verdict(is_alarmed=t) is Verdict.WORSE for c, t in zip(claims, taken, strict=True))
     return 100 * alarms / pairs
 

@@ -57,31 +57,6 @@ def t_quantile(share: float, degrees: int) -> float:
     return z + sum(correction / float(degrees) ** power for power, correction in enumerate(corrections, start=1))
 
 
-def holm(statistics: Sequence[tuple[float, int]], error_rate: float = 0.05) -> tuple[bool, ...]:
-    """Tell which of several t statistics count as evidence, so that all together err once in 1 / error_rate.
-
-    Args:
-        statistics: (t, degrees of freedom) of each, one-sided.
-        error_rate: the chance of any false alarm that is accepted.
-
-    In rounds: while k are left, those over the quantile of 1 - error_rate / k are taken; the same set
-    as Holm's (1979) ordered p values, without needing a p value.
-    """
-    taken = [False] * len(statistics)
-    while left := len(taken) - sum(taken):
-        share = 1 - error_rate / left
-        found = [
-            index
-            for index, (t, degrees) in enumerate(statistics)
-            if not taken[index] and t > t_quantile(share, degrees)
-        ]
-        if not found:
-            break
-        for index in found:
-            taken[index] = True
-    return tuple(taken)
-
-
 def median_interval(values: Sequence[float], confidence: float = 0.90) -> tuple[float, float] | None:
     """Give the order-statistic interval of a median; None below the count that allows any (5 for 90%).
 

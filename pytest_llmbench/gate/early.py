@@ -213,14 +213,15 @@ def is_hopeless(differences: Differences, margin: float, looks: Sequence[int]) -
     return passing < _HOPELESS and alarming < _HOPELESS
 
 
-def holm_at_stops(stops: Sequence[tuple[tuple[float, int], "LevelAt"]]) -> tuple[bool, ...]:
-    """Tell in which suites a loss counts as shown, all having stopped or ended.
+def holm(stops: Sequence[tuple[tuple[float, int], "LevelAt"]]) -> tuple[bool, ...]:
+    """Tell in which suites a loss counts as shown, so that all of them together err once in 1 / ERROR_RATE.
 
     Args:
         stops: the t statistic for a loss with its degrees of freedom, and the level of the look that the suite
-            stopped at, for an error rate.
+            stopped at, for an error rate; the plain `LevelAt()` for one that was asked whole.
 
-    In rounds as `stats.holm`; which suite ended first makes no difference.
+    In rounds: while k are left, those over the quantile of their level for ERROR_RATE / k are taken; the same set as
+    Holm's (1979) ordered p values, without needing a p value. Which suite ended first makes no difference.
     Source: Maurer and Bretz (2013), on Holm's procedure with group-sequential plans.
     """
     taken = [False] * len(stops)

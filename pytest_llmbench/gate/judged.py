@@ -8,7 +8,7 @@ from pytest_llmbench.gate.early import (
     LevelAt,
     Levels,
     claims_at,
-    holm_at_stops,
+    holm,
     interval_at,
     levels_at,
     plain_levels,
@@ -103,4 +103,4 @@ def with_alarms(judged: Sequence[Judged], claims: Sequence[Claims]) -> list[tupl
     """Add to each suite's claims whether its loss counts as shown among all suites."""
     levels = [LevelAt() if one.shown is None else one.shown.level for one in judged]
     alarms = [(own.alarm, level) for own, level in zip(claims, levels, strict=True)]
-    return list(zip(claims, holm_at_stops(alarms), strict=True))
+    return list(zip(claims, holm(alarms), strict=True))

@@ -7,7 +7,7 @@ from pytest_llmbench.gate.early import (
     Levels,
     StopMode,
     claims_at,
-    holm_at_stops,
+    holm,
     interval_at,
     is_hopeless,
     levels_at,
@@ -134,9 +134,9 @@ def test_a_loss_counts_among_all_suites_by_the_look_that_it_stopped_at() -> None
     """Holm in rounds: once one suite is taken, the next is held to the level of one suite fewer."""
     early, last = LevelAt(looks=looks_of(500), place=2), LevelAt(looks=looks_of(500), place=9)
 
-    assert holm_at_stops([((4.0, 149), early), ((1.0, 499), last), ((2.2, 499), last)]) == (True, False, True)
-    assert holm_at_stops([((1.0, 149), early), ((1.0, 499), last), ((2.2, 499), last)]) == (False, False, False)
-    assert holm_at_stops([((1.7, 499), LevelAt())]) == (True,)
+    assert holm([((4.0, 149), early), ((1.0, 499), last), ((2.2, 499), last)]) == (True, False, True)
+    assert holm([((1.0, 149), early), ((1.0, 499), last), ((2.2, 499), last)]) == (False, False, False)
+    assert holm([((1.7, 499), LevelAt())]) == (True,)
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,11 @@ from math import comb, exp, lgamma, log, sqrt
 
 import pytest
 
+from pytest_llmbench.gate.early import LevelAt, holm
 from pytest_llmbench.gate.latency import ASSUMED_RUN_NOISE, Ratio, RunNoise, interval_of
 from pytest_llmbench.gate.latency_verdict import ratio_verdict
 from pytest_llmbench.gate.rule import Claims, Verdict, claims_of, rule, same_at_both_ends
 from pytest_llmbench.gate.score_test import Differences
-from pytest_llmbench.stats import holm
 
 MARGIN = 0.05
 MOST_PASSED = 0.065
@@ -238,7 +238,7 @@ def test_several_suites_alarm_no_more_often_than_one() -> None:
     alarms = 0
     for _ in range(pairs):
         found = [claims_of(draw(noise, law, 50), MARGIN) for _ in range(5)]
-        taken = holm([one.alarm for one in found])
+        taken = holm([(one.alarm, LevelAt()) for one in found])
         alarms += any(one.verdict(is_alarmed=alarm) is Verdict.WORSE for one, alarm in zip(found, taken, strict=True))
 
     assert alarms / pairs <= MOST_ALARMED + tolerance(pairs)

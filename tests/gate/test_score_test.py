@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pytest_llmbench.gate.early import LevelAt, holm
 from pytest_llmbench.gate.rule import Verdict, claims_of, overall, rule, same_at_both_ends
 from pytest_llmbench.gate.score_test import (
     Differences,
@@ -16,7 +17,7 @@ from pytest_llmbench.gate.score_test import (
     smallest_margin,
     units_needed,
 )
-from pytest_llmbench.stats import holm, median_interval, t_quantile
+from pytest_llmbench.stats import median_interval, t_quantile
 
 SCORES = st.sampled_from([-1.0, -0.75, -0.5, -1 / 3, -0.25, 0.0, 0.25, 1 / 3, 0.5, 0.75, 1.0])
 DIFFERENCES = st.lists(SCORES, min_size=3, max_size=80)
@@ -240,10 +241,14 @@ def test_cases_needed_is_at_least_the_floor_and_none_where_it_is_out_of_reach() 
 
 def test_holm_takes_what_plain_alarms_would_and_no_more() -> None:
     """Among three suites an alarm needs 1 in 60 at first; once one is taken the next needs 1 in 40."""
-    assert holm([(1.8, 99), (0.0, 99), (0.0, 99)]) == (False, False, False)
-    assert holm([(2.3, 99), (0.0, 99), (0.0, 99)]) == (True, False, False)
-    assert holm([(2.3, 99), (2.05, 99), (0.0, 99)]) == (True, True, False)
-    assert holm([]) == ()
+
+    def taken(*t: float) -> tuple[bool, ...]:
+        return holm([((one, 99), LevelAt()) for one in t])
+
+    assert taken(1.8, 0.0, 0.0) == (False, False, False)
+    assert taken(2.3, 0.0, 0.0) == (True, False, False)
+    assert taken(2.3, 2.05, 0.0) == (True, True, False)
+    assert taken() == ()
 
 
 @pytest.mark.parametrize("n", [5, 8, 20, 99])
