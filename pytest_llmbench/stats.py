@@ -10,17 +10,16 @@ def mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
-def wilson_interval(rate: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Give the Wilson score interval of a rate.
+def wilson_interval(rate: float, n: int) -> tuple[float, float]:
+    """Give the two-sided Wilson score interval of a rate, at 95% confidence.
 
     Args:
         rate: a share 0..1 (of a mean of fractional scores the interval is conservative).
         n: how many cases it is the mean of, at least 1.
-        confidence: two-sided.
 
     Source: Wilson (1927); recommended over the normal interval by Brown, Cai and DasGupta (2001).
     """
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    z = NormalDist().inv_cdf(0.975)
     shrink = 1 + z * z / n
     centre = (rate + z * z / (2 * n)) / shrink
     half = z / shrink * sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))

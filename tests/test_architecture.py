@@ -243,6 +243,20 @@ def test_there_is_no_import_cycle() -> None:
     assert cycle == []
 
 
+def test_no_module_imports_a_private_name_of_another() -> None:
+    """What two modules share is public."""
+    wrong = [
+        f"{path.relative_to(ROOT)}:{node.lineno}: {name.name}"
+        for path in FILES.values()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and str(node.module).split(".")[0] == PACKAGE
+        for name in node.names
+        if name.name.startswith("_")
+    ]
+
+    assert wrong == []
+
+
 def test_the_hook_specifications_import_for_type_checking_alone() -> None:
     """They are read at every start of pytest, in use or not."""
     assert {one.module for one in IMPORTS[f"{PACKAGE}.plugin.hookspecs"]} == {"__future__", "typing"}

@@ -135,9 +135,8 @@ class Levels:
     is_last: bool
 
 
-def plain_levels(error_rate: float = ERROR_RATE) -> Levels:
-    """Give the levels of a suite that is looked at once."""
-    return Levels(kept=ERROR_RATE, loss=error_rate, is_last=True)
+PLAIN_LEVELS = Levels(kept=ERROR_RATE, loss=ERROR_RATE, is_last=True)
+"""Those of a suite that is looked at once."""
 
 
 def levels_at(looks: Sequence[int], place: int, mode: StopMode, error_rate: float) -> Levels:

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 from pytest_llmbench.gate.early import (
     ERROR_RATE,
+    PLAIN_LEVELS,
     LevelAt,
     Levels,
     claims_at,
     holm,
     interval_at,
     levels_at,
-    plain_levels,
 )
 from pytest_llmbench.gate.pairs import Comparison, SuitePairs
 from pytest_llmbench.gate.rule import Claims, Units, differences_of, units_of
@@ -36,7 +36,7 @@ class Judged:
     def levels(self) -> Levels:
         """The levels of its claims, as if it were the only suite."""
         if self.shown is None:
-            return plain_levels()
+            return PLAIN_LEVELS
         return levels_at(self.shown.level.looks, self.shown.place, self.shown.mode, ERROR_RATE)
 
     def claims(self, *, is_for: bool, margin: float) -> Claims:

@@ -28,13 +28,14 @@ def parse_min_score(text: str, option: str = "--llm-min-score") -> MinScore:
         UsageFault: S is no share.
     """
     suite, separator, value = text.rpartition("=")
-    score = _number(value)
+    score = finite_number(value)
     if score is None or not 0 <= score <= 1 or (separator and not suite):
         raise UsageFault(f'{option} needs a share from 0 to 1, as 0.8 or SUITE=0.8, not "{text}".')
     return MinScore(suite=suite or None, score=score)
 
 
-def _number(text: str) -> float | None:
+def finite_number(text: str) -> float | None:
+    """Read a number; None where it is none, or not finite."""
     try:
         number = float(text)
     except ValueError:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pytest_llmbench.errors import UsageFault
-from pytest_llmbench.gate.min_score import _number
+from pytest_llmbench.gate.min_score import finite_number
 from pytest_llmbench.gate.pairs import Kind
 from pytest_llmbench.results.annotations import Annotation
 
@@ -42,7 +42,7 @@ def parse_margin(text: str, option: str = "--margin") -> float:
     Raises:
         UsageFault: it is no number above 0 and below 100.
     """
-    points = _number(text)
+    points = finite_number(text)
     if points is None or not 0 < points < 100:
         message = f'{option} needs points of score above 0 and below 100, not "{text}"'
         if points == 0:
@@ -57,7 +57,7 @@ def parse_latency_margin(text: str, option: str = "--latency-margin") -> float:
     Raises:
         UsageFault: it is no number above 1.
     """
-    ratio = _number(text.removesuffix("x"))
+    ratio = finite_number(text.removesuffix("x"))
     if ratio is None or not ratio > 1:
         raise UsageFault(f'{option} needs a ratio above 1, such as 1.25, not "{text}".')
     return ratio
@@ -82,37 +82,7 @@ def parse_max_errors(text: str, option: str = "--max-errors") -> float:
     Raises:
         UsageFault: it is no share.
     """
-    share = _number(text)
+    share = finite_number(text)
     if share is None or not 0 <= share <= 1:
         raise UsageFault(f'{option} needs a share from 0 to 1, such as 0.02 for one case in fifty, not "{text}".')
     return share
-
-
-def gate_settings(
-    margin: str,
-    latency_margin: str | None,
-    allowed: Iterable[str],
-    prefix: str = "--",
-    max_errors: str | None = None,
-) -> GateSettings:
-    """Read what the gate tolerates.
-
-    Args:
-        margin: points of score.
-        latency_margin: a ratio, None where latency is not gated.
-        allowed: kinds of difference.
-        prefix: of the options' names, as messages are to show them.
-        max_errors: a share of a suite's cases, None for the default.
-
-    Raises:
-        UsageFault: one of them is wrong.
-    """
-    return GateSettings(
-        margin=parse_margin(margin, f"{prefix}margin"),
-        latency_margin=None
-        if latency_margin is None
-        else parse_latency_margin(latency_margin, f"{prefix}latency-margin"),
-        allowed=parse_allowed(allowed, f"{prefix}allow-different"),
-        max_errors=MAX_ERRORS if max_errors is None else parse_max_errors(max_errors, f"{prefix}max-errors"),
-        prefix=prefix,
-    )

@@ -179,7 +179,7 @@ class Recording:
 
     def _add(self, line: "_Line") -> None:
         if "custom_id" not in line.table:
-            self._in_order[line.text("case"), line.turn()].append((line.optional_text("suite"), line.answer()))
+            self._in_order[line.text("case"), line.turn()].append((line.suite(), line.answer()))
             return
         suite, case, sample = line.custom_id()
         if suite is None or sample is None:
@@ -216,8 +216,8 @@ class _Line:
             raise self.fault(f'has {what} "{key}"; a recorded answer needs "case" and "answer" as texts')
         return value
 
-    def optional_text(self, key: str) -> str | None:
-        return None if self.table.get(key) is None else self.text(key)
+    def suite(self) -> str | None:
+        return None if self.table.get("suite") is None else self.text("suite")
 
     def answer(self) -> Answer:
         calls = self._tool_calls()

@@ -8,7 +8,14 @@ import pytest
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.gate.baselines import Baseline, read_baselines
 from pytest_llmbench.gate.min_score import MinScore, parse_min_score
-from pytest_llmbench.gate.settings import GateSettings, gate_settings
+from pytest_llmbench.gate.settings import (
+    MAX_ERRORS,
+    GateSettings,
+    parse_allowed,
+    parse_latency_margin,
+    parse_margin,
+    parse_max_errors,
+)
 from pytest_llmbench.plugin.options import folder_of, line_order, listed, path_of, reuse, usage_error
 from pytest_llmbench.results.annotations import DEFAULT_FILE, AnnotationFile, read_annotations
 from pytest_llmbench.results.history import latest_run_file
@@ -27,8 +34,13 @@ def gate_tolerances(config: pytest.Config) -> GateSettings:
         config.getoption(name) or config.getini(name) or None
         for name in ("llm_margin", "llm_latency_margin", "llm_max_errors")
     )
-    allowed = listed(config, "llm_allow_different")[0]
-    return gate_settings(margin or "5", latency_margin, allowed, "--llm-", max_errors)
+    return GateSettings(
+        margin=parse_margin(margin or "5", "--llm-margin"),
+        latency_margin=latency_margin and parse_latency_margin(latency_margin, "--llm-latency-margin"),
+        allowed=parse_allowed(listed(config, "llm_allow_different")[0], "--llm-allow-different"),
+        max_errors=MAX_ERRORS if max_errors is None else parse_max_errors(max_errors, "--llm-max-errors"),
+        prefix="--llm-",
+    )
 
 
 def annotations(config: pytest.Config) -> AnnotationFile:

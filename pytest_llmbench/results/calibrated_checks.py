@@ -5,7 +5,7 @@ same answers.  So each rubric that counts needs 60 answers that people have anno
 must agree with them as far as the suite requires.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from pytest_llmbench.grading.registry import CHECKS
 from pytest_llmbench.results.annotations import Annotation
@@ -16,20 +16,16 @@ from pytest_llmbench.results.records import Record, SuiteInfo
 
 
 def uncalibrated_suites(
-    records: Sequence[Record],
-    suites: Iterable[SuiteInfo],
-    annotations: Sequence[Annotation],
-    kinds: Collection[str] = JUDGED_KINDS,
+    records: Sequence[Record], suites: Iterable[SuiteInfo], annotations: Sequence[Annotation]
 ) -> dict[str, str | None]:
-    """Give the suites that count a check of these kinds, each with why it may not be gated; None where it may.
+    """Give the suites that count a judged check, each with why it may not be gated; None where it may.
 
     Args:
         records: the answers to be gated by, and those compared with.
         suites: what the run knows of its suites.
         annotations: of people.
-        kinds: of checks; a combination that holds one is of its kind too.
     """
-    judged = _judged(records, kinds)
+    judged = _judged(records)
     if not judged:
         return {}
     found = {
@@ -46,13 +42,16 @@ def uncalibrated_suites(
     return reasons
 
 
-def _judged(records: Sequence[Record], kinds: Collection[str]) -> dict[str, dict[str, str]]:
-    """Give the judged checks that count, by suite and name, with what graded the last answer."""
+def _judged(records: Sequence[Record]) -> dict[str, dict[str, str]]:
+    """Give the judged checks that count, by suite and name, with what graded the last answer.
+
+    A combination that holds a judged check is one too.
+    """
     found: dict[str, dict[str, str]] = {}
     for record in records:
-        for sample in record.answered if record.grader in {CHECKS, *kinds} else ():
+        for sample in record.answered if record.grader in {CHECKS, *JUDGED_KINDS} else ():
             for one in criteria(record, sample):
-                if one.point is None and one.is_counted and not {one.kind, *one.inner_kinds}.isdisjoint(kinds):
+                if one.point is None and one.is_counted and not {one.kind, *one.inner_kinds}.isdisjoint(JUDGED_KINDS):
                     found.setdefault(record.suite, {})[one.check] = one.grader
     return found
 

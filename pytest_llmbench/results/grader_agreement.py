@@ -283,7 +283,7 @@ def _kappa(counts: Sequence[int]) -> float | None:
     return None if n * n == by_chance else (n * (both + neither) - by_chance) / (n * n - by_chance)
 
 
-def kappa_interval(pairs: Sequence[tuple[bool, bool]], seed: int = 0) -> tuple[float, float] | None:
+def kappa_interval(pairs: Sequence[tuple[bool, bool]]) -> tuple[float, float] | None:
     """Give the 95% percentile interval of kappa over resamples of the pairs; None where kappa is None.
 
     Resamples in which it is undefined are left out.
@@ -294,10 +294,10 @@ def kappa_interval(pairs: Sequence[tuple[bool, bool]], seed: int = 0) -> tuple[f
         found = Counter(random.choices(range(4), counts, k=len(pairs)))
         return [found[cell] for cell in range(4)]
 
-    return None if _kappa(counts) is None else _interval(drawn, seed)
+    return None if _kappa(counts) is None else _interval(drawn)
 
 
-def kappa_of_clusters(clusters: Sequence[Sequence[tuple[bool, bool]]], seed: int = 0) -> tuple[float, float] | None:
+def kappa_of_clusters(clusters: Sequence[Sequence[tuple[bool, bool]]]) -> tuple[float, float] | None:
     """Give the interval as `kappa_interval` does, drawing whole clusters of pairs: those that are not independent."""
     counts = [tuple(list(pairs).count(cell) for cell in _CELLS) for pairs in clusters]
 
@@ -305,11 +305,11 @@ def kappa_of_clusters(clusters: Sequence[Sequence[tuple[bool, bool]]], seed: int
         return [sum(cells) for cells in zip(*random.choices(counts, k=len(counts)), strict=True)]
 
     whole = [sum(cells) for cells in zip(*counts, strict=True)]
-    return None if not counts or _kappa(whole) is None else _interval(drawn, seed)
+    return None if not counts or _kappa(whole) is None else _interval(drawn)
 
 
-def _interval(drawn: Callable[[Random], list[int]], seed: int) -> tuple[float, float]:
-    random = Random(seed)  # noqa: S311 - a resample needs no secrets
+def _interval(drawn: Callable[[Random], list[int]]) -> tuple[float, float]:
+    random = Random(0)  # noqa: S311 - a resample needs no secrets
     values = (_kappa(drawn(random)) for _ in range(_RESAMPLES))
     found = [value for value in values if value is not None]
     return quantile(found, 0.025), quantile(found, 0.975)

@@ -44,12 +44,11 @@ class ForeignRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForeignFile:
-    """A file of rows; `n_null` counts those left out because their score is null."""
+    """A file of rows."""
 
     path: Path
     kind: FileKind
     rows: tuple[ForeignRow, ...]
-    n_null: int = 0
 
     @property
     def prompt_digests(self) -> tuple[str, ...]:
@@ -84,7 +83,7 @@ def read_chatllama(path: Path) -> ForeignFile:
         _fail(path, "every score is null; grade the rows, or take `score` out to use them as actor data")
     if number := _first_without_completion(scored):
         _fail(path, f"scored row {number} has no completion; write one, or take the row out")
-    return ForeignFile(path=path, kind=FileKind.REWARD, rows=scored, n_null=len(rows) - len(scored))
+    return ForeignFile(path=path, kind=FileKind.REWARD, rows=scored)
 
 
 def foreign_rows(files: tuple[ForeignFile, ...], kind: Format, style: PromptStyle) -> tuple[Row, ...]:

@@ -31,7 +31,6 @@ REWARDS = ("score", "passed", "format", "length", "model")
 """What a stage may be rewarded by: what a grader finds, and the model of a stage `reward`."""
 
 DEFAULT_BATCH = 4
-LORA_LEAST_RATE = 1e-5
 
 
 class RecipeFault(UsageFault):

@@ -58,7 +58,7 @@ def test_what_is_exported_is_read_back(
 
     assert isinstance(json.loads(path.read_bytes()), list)
     assert [(row.user_input, row.completion, row.score) for row in found.rows] == rows
-    assert (found.kind, found.n_null) == (as_read, 0)
+    assert found.kind == as_read
 
 
 def test_rows_become_what_each_stage_takes(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_rows_become_what_each_stage_takes(tmp_path: Path) -> None:
     files = (reward, actor, prompts)
     pairs = foreign_rows(files, Format.PREFERENCE, PromptStyle.COMPLETION)
 
-    assert (reward.kind, reward.n_null, actor.kind, prompts.kind) == ("reward", 1, "actor", "rlhf")
+    assert (reward.kind, len(reward.rows), actor.kind, prompts.kind) == ("reward", 4, "actor", "rlhf")
     assert [(row["prompt"], row["chosen"], row["rejected"], row["score"]) for row in pairs] == [
         ("p", " good", " bad", 0.8),
         ("p", " good", " as bad", 0.8),

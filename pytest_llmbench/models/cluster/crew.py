@@ -48,7 +48,6 @@ class Member:
     number: int
     actor: Any
     pending: Any
-    started: float
     placed: Placed | None = None
     node: int = 0
     opened: ReplicaOpened | None = None
@@ -228,7 +227,7 @@ class Crew:
         actor = self._actors.start()
         number = len(self.members) + 1
         pending = self._actors.where(actor)
-        self.members.append(Member(number=number, actor=actor, pending=pending, started=self._clock()))
+        self.members.append(Member(number=number, actor=actor, pending=pending))
 
 
 def wanted_replicas(actors: Actors, keys: ClusterKeys, name: str) -> int:

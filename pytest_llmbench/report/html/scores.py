@@ -12,7 +12,7 @@ from pytest_llmbench.report.format import counted, seconds
 from pytest_llmbench.report.html.format import Tone, percent, points
 from pytest_llmbench.report.html.section import Section, template
 from pytest_llmbench.report.html.subject import Subject, link
-from pytest_llmbench.report.html.svg import stretched, tag
+from pytest_llmbench.report.html.svg import interval_bar
 from pytest_llmbench.report.html.timings import Timing, load_text, timings
 from pytest_llmbench.report.stops import interval_name
 from pytest_llmbench.report.terminal.scoreboard import Line, cost_text, scoreboard, tokens_in_out
@@ -175,11 +175,8 @@ def _change(ruling: SuiteRuling | None) -> Change | None:
 
 def _bar(line: Line) -> Markup:
     """Draw a score with its interval on 0 to 1, as wide as its cell."""
-    track = tag("rect", x=0, y=4, width=100, height=2, class_="track")
     if line.score is None or line.interval is None:
-        return stretched(100, 10, "no score", track, class_="bar")
+        return interval_bar("no score")
     low, high = (100 * end for end in line.interval)
     label = f"score {percent(line.score, line.answered)}, 95% interval {low:.0f}% to {high:.0f}%"
-    spread = tag("rect", x=low, y=3, width=max(high - low, 0.5), height=4, class_="range")
-    here = tag("rect", x=min(max(100 * line.score - 0.5, 0), 99), y=0, width=1, height=10, class_="point")
-    return stretched(100, 10, label, track, spread, here, class_="bar")
+    return interval_bar(label, max(100 * line.score - 0.5, 0), (low, high))

@@ -57,7 +57,7 @@ def _scatter(subject: Subject, found: Sequence[Timing], lines: dict[tuple[str, s
         _WIDTH,
         _HEIGHT,
         f"score against median latency, measured {load_text(found[0].load)}",
-        *_score_axis(up, _LEFT, _WIDTH - _RIGHT),
+        *_score_axis(up),
         *time_axis(across, _TOP, _HEIGHT - _BOTTOM),
         tag("text", "median latency (log)", x=(_LEFT + _WIDTH) / 2, y=_HEIGHT - 6, class_="axis middle"),
         *(
@@ -106,7 +106,7 @@ def _name_heights(points: Sequence[tuple[float, float, str]]) -> list[float]:
     return heights
 
 
-def _score_axis(up: Scale, left: float, right: float) -> Iterator[Markup]:
+def _score_axis(up: Scale) -> Iterator[Markup]:
     for value in up.ticks():
-        yield tag("path", d=f"M{left} {up(value):.1f}H{right}", class_="grid")
-        yield tag("text", percentage(value, 0), x=left - 6, y=up(value) + 4, class_="axis end")
+        yield tag("path", d=f"M{_LEFT} {up(value):.1f}H{_WIDTH - _RIGHT}", class_="grid")
+        yield tag("text", percentage(value, 0), x=_LEFT - 6, y=up(value) + 4, class_="axis end")

@@ -47,11 +47,14 @@ def picture(width: float, height: float, label: str, *children: Markup, class_: 
     return tag("svg", title, *children, viewBox=box, width=width, height=height, role="img", class_=class_)
 
 
-def stretched(width: float, height: float, label: str, *children: Markup, class_: str) -> Markup:
-    """Write a picture that is as wide as what it stands in."""
-    box = f"0 0 {_value(width)} {_value(height)}"
-    title = tag("title", label)
-    return tag("svg", title, *children, viewBox=box, preserveAspectRatio="none", role="img", class_=class_)
+def interval_bar(label: str, at: float | None = None, interval: tuple[float, float] = (0, 0)) -> Markup:
+    """Draw a value with its interval, in percent of a bar as wide as what it stands in; the bare track without one."""
+    children = [tag("title", label), tag("rect", x=0, y=4, width=100, height=2, class_="track")]
+    if at is not None:
+        low, high = interval
+        children.append(tag("rect", x=low, y=3, width=max(high - low, 0.5), height=4, class_="range"))
+        children.append(tag("rect", x=min(at, 99), y=0, width=1, height=10, class_="point"))
+    return tag("svg", *children, viewBox="0 0 100 10", preserveAspectRatio="none", role="img", class_="bar")
 
 
 def marker(place: int, x: float, y: float, *children: Markup) -> Markup:

@@ -7,7 +7,7 @@ from markupsafe import Markup
 from pytest_llmbench.report.html.format import number, percent
 from pytest_llmbench.report.html.section import Section, template
 from pytest_llmbench.report.html.subject import Subject
-from pytest_llmbench.report.html.svg import Scale, stretched, tag
+from pytest_llmbench.report.html.svg import Scale, interval_bar
 from pytest_llmbench.report.trust import TOO_FEW, TrustRow, trust_row
 from pytest_llmbench.results.grader_agreement import Findings
 
@@ -55,7 +55,4 @@ def _bar(row: TrustRow) -> Markup | None:
     across = Scale(low=0, high=1, start=0, end=100)
     low, high = map(across, row.interval)
     label = f"kappa {number(row.kappa)}, 95% interval {' to '.join(map(number, row.interval))}"
-    track = tag("rect", x=0, y=4, width=100, height=2, class_="track")
-    spread = tag("rect", x=low, y=3, width=max(high - low, 0.5), height=4, class_="range")
-    here = tag("rect", x=min(across(row.kappa), 99), y=0, width=1, height=10, class_="point")
-    return stretched(100, 10, label, track, spread, here, class_="bar")
+    return interval_bar(label, across(row.kappa), (low, high))

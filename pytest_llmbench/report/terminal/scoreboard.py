@@ -227,9 +227,9 @@ def scoreboard_table(lines: Sequence[Line], width: int, *, is_short: bool = Fals
         columns = rest
 
 
-def scoreboard_lines(lines: Sequence[Line], width: int, *, is_short: bool = False) -> list[str]:
+def scoreboard_lines(lines: Sequence[Line], width: int) -> list[str]:
     """Lay the scoreboard out as text."""
-    return [plain(line) for line in scoreboard_table(lines, width, is_short=is_short)]
+    return [plain(line) for line in scoreboard_table(lines, width)]
 
 
 def times_left_out(lines: Sequence[Line]) -> str:

@@ -79,15 +79,11 @@ def _make_interval(node: exp.Expr, dialect: str) -> exp.Expr:  # noqa: ARG001 - 
     return exp.Paren(this=total) if total is not None else interval(number(0), "DAY")
 
 
-def _time_format(name: str) -> Callable[[exp.Expr, str], exp.Expr]:
-    """Read a format in the way of another dialect: (x, format)."""
-
-    def rewrite(node: exp.Expr, dialect: str) -> exp.Expr:
-        del dialect
-        moment, shape = node.expressions
-        return exp.TimeToStr(this=stamp(moment), format=Dialect.get_or_raise(name).format_time(shape))
-
-    return rewrite
+def _hive_format(node: exp.Expr, dialect: str) -> exp.Expr:
+    """FORMAT_DATETIME(x, format), whose formats are written as in Hive."""
+    del dialect
+    moment, shape = node.expressions
+    return exp.TimeToStr(this=stamp(moment), format=Dialect.get_or_raise("hive").format_time(shape))
 
 
 def _to_unix(node: exp.Expr, dialect: str) -> exp.Expr:
@@ -166,14 +162,10 @@ def _time_of_day(node: exp.Expr, dialect: str) -> exp.Expr:
     return exp.cast(stamp(node.this), "TIME") if node.this is not None else node
 
 
-def _cast_to(kind: str) -> Callable[[exp.Expr, str], exp.Expr]:
+def _to_timestamp(node: exp.Expr, dialect: str) -> exp.Expr:
     """TO_TIMESTAMP_NTZ(x): a cast by another name."""
-
-    def rewrite(node: exp.Expr, dialect: str) -> exp.Expr:
-        del dialect
-        return exp.cast(node.expressions[0], kind) if len(node.expressions) == 1 else node
-
-    return rewrite
+    del dialect
+    return exp.cast(node.expressions[0], "TIMESTAMP") if len(node.expressions) == 1 else node
 
 
 def _time_zone(node: exp.Expr, dialect: str) -> exp.Expr:
@@ -236,11 +228,11 @@ _BY_NAME: dict[str, _Rewrite] = {
     "date_sub": _date_shift(exp.Sub),
     "date_add": _date_shift(exp.Add),
     "timezone": _time_zone,
-    "format_datetime": _time_format("hive"),
+    "format_datetime": _hive_format,
     "numtodsinterval": _interval_of,
-    "to_timestamp_ntz": _cast_to("TIMESTAMP"),
-    "to_timestamp_ltz": _cast_to("TIMESTAMP"),
-    "to_timestamp_tz": _cast_to("TIMESTAMP"),
+    "to_timestamp_ntz": _to_timestamp,
+    "to_timestamp_ltz": _to_timestamp,
+    "to_timestamp_tz": _to_timestamp,
 }
 _BY_KIND: dict[type[exp.Expr], _Rewrite] = {
     exp.TimestampDiff: _difference,

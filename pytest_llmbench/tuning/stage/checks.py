@@ -5,7 +5,6 @@ dropped, an answer without an end, an adapter that does not learn.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
 
 from pytest_llmbench.errors import UsageFault
 
@@ -18,14 +17,6 @@ Decode = Callable[[Tokens], str]
 
 class CheckFault(UsageFault):
     """A stage would train on something else than what is meant: what, and the way out."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainedRow:
-    """What a trainer made of a row: the tokens of the prompt, and those that the loss sees."""
-
-    prompt: Tokens
-    answer: Tokens
 
 
 def check_prompts(of_trainer: Sequence[Tokens], of_run: Sequence[Tokens], names: Sequence[str], decode: Decode) -> None:
