@@ -24,6 +24,7 @@ PLUGINS = {
     "pytest-cov": ("--cov=cases",),
 }
 """Plugins, and the options to run with each."""
+ACTION = ".github/actions/llmbench"
 
 
 def lowest(requirement: str) -> str:
@@ -55,6 +56,9 @@ def main() -> None:
         project = place / "project"
         project.mkdir()
         step([llmbench, "init"], project)
+        missing = [name for name in ("action.yml", "run.sh") if not (project / ACTION / name).is_file()]
+        if missing:
+            raise SystemExit(f"llmbench init wrote no {ACTION}/{missing[0]}")
         runs = [()] if kind != "plugins" else [(), *PLUGINS.values()]
         for options in runs:
             # one of its three answers is wrong on purpose

@@ -31,7 +31,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_wheel_is_the_package(wheel: Path) -> None:
-    """Every file of the package that git has, and nothing else: no tests, no caches, no answers of ours."""
+    """Every file of the package that git has, with the action, and nothing else: no tests, no caches, no answers of ours."""
     tracked = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "pytest_llmbench"],
         cwd=ROOT,
@@ -40,9 +40,12 @@ def test_the_wheel_is_the_package(wheel: Path) -> None:
         text=True,
     )
 
-    names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    archive = zipfile.ZipFile(wheel)
+    names = {name for name in archive.namelist() if ".dist-info/" not in name}
+    action = {f"pytest_llmbench/cli/templates/{name}": (ROOT / name).read_bytes() for name in ("action.yml", "run.sh")}
 
-    assert names == {name for name in tracked.stdout.splitlines() if (ROOT / name).is_file()}
+    assert names == {name for name in tracked.stdout.splitlines() if (ROOT / name).is_file()} | set(action)
+    assert {name: archive.read(name) for name in action} == action
     assert {"pytest_llmbench/py.typed", "pytest_llmbench/suite.schema.json"} <= names
 
 

@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -83,7 +84,8 @@ def fault(capsys: pytest.CaptureFixture[str]) -> str:
 # -- init
 
 WRITTEN = ("cases/capitals.yaml", "fixtures/models.toml", "fixtures/answers/example.jsonl")
-LAST = (".github/workflows/llmbench.yml", "pytest.ini")
+ACTION = (".github/actions/llmbench/action.yml", ".github/actions/llmbench/run.sh")
+LAST = (*ACTION, ".github/workflows/llmbench.yml", "pytest.ini")
 
 
 def test_init_writes_a_first_project(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -112,6 +114,38 @@ def test_init_keeps_what_is_there(folder: Path, capsys: pytest.CaptureFixture[st
         "Next: pytest --llm-model example cases/",
     ]
     assert (folder / "cases" / "capitals.yaml").read_text() == "mine"
+
+
+def test_init_writes_the_action_of_the_repository(folder: Path) -> None:
+    """Byte for byte, and a workflow that installs the version that wrote both."""
+    main(["init"])
+
+    root = Path(__file__).parents[2]
+    assert [(folder / path).read_bytes() for path in ACTION] == [
+        (root / name).read_bytes() for name in ("action.yml", "run.sh")
+    ]
+    workflow = (folder / ".github/workflows/llmbench.yml").read_text()
+    (installed,) = re.findall(r'version: "(.*)"', workflow)
+    assert installed == importlib.metadata.version("pytest-llmbench")
+
+
+def test_init_names_an_action_of_another_version(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is kept as everything that is there, with the way to renew it; ends of lines are no difference."""
+    main(["init"])
+    capsys.readouterr()
+    action, script = (folder / path for path in ACTION)
+    action.write_bytes(action.read_bytes().replace(b"\n", b"\r\n"))
+    script.write_text("of another version")
+
+    main(["init"])
+
+    lines = output(capsys)
+    assert f"kept  {ACTION[0]} (already there)" in lines
+    assert (
+        f"kept  {ACTION[1]} (already there; it differs from this version's: delete it, and run llmbench init again)"
+        in lines
+    )
+    assert script.read_text() == "of another version"
 
 
 def test_init_twice_changes_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
