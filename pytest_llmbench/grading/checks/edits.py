@@ -48,6 +48,14 @@ def within(left: str, right: str, most: int) -> int | None:
     return edits if edits <= most else None
 
 
+def _edits(count: int) -> str:
+    return f"{count} edit" if count == 1 else f"{count} edits"
+
+
+def _expected(fields: LevenshteinFields) -> str:
+    return f'"{clip(fields.levenshtein)}" within {_edits(fields.max)}'
+
+
 def _test(fields: LevenshteinFields) -> Test:
     fold = folding(is_verbatim=fields.verbatim, ignores_case=fields.ignore_case)
 
@@ -55,12 +63,12 @@ def _test(fields: LevenshteinFields) -> Test:
         return fold(text.strip()).strip() if fields.trim else fold(text)
 
     wanted = read(fields.levenshtein)
-    expected = f'"{clip(fields.levenshtein)}" within {fields.max} edits'
+    expected = _expected(fields)
 
     def test(case: Case, answer: Answer) -> Grade:
         del case
         edits = within(read(answer.text), wanted, fields.max)
-        shown = f" ({edits} edits)" if edits else ""
+        shown = f" ({_edits(edits)})" if edits else ""
         return literal_grade(edits is not None, f"{expected}{shown}", answer.text)
 
     return test
@@ -70,5 +78,5 @@ LEVENSHTEIN = CheckKind(
     name="levenshtein",
     fields=LevenshteinFields,
     build=each(_test),
-    expected=lambda fields: f'"{clip(fields.levenshtein)}" within {fields.max} edits',
+    expected=_expected,
 )

@@ -30,8 +30,9 @@ class WordsRange(Strict):
 
     def __str__(self) -> str:
         if self.max is None:
-            return f"at least {self.min} words"
-        return f"at most {self.max} words" if not self.min else f"{self.min} to {self.max} words"
+            return f"at least {self.min} {'word' if self.min == 1 else 'words'}"
+        noun = "word" if self.max == 1 else "words"
+        return f"at most {self.max} {noun}" if not self.min else f"{self.min} to {self.max} {noun}"
 
 
 class WordsFields(PathFields):
@@ -53,7 +54,7 @@ def _words_test(fields: WordsFields) -> Test:
         del case
         count = len(answer.text.split())
         passed = (want.min or 0) <= count and (want.max is None or count <= want.max)
-        return literal_grade(passed, f"{want} ({count} are there)", answer.text)
+        return literal_grade(passed, f"{want} ({count} {'is' if count == 1 else 'are'} there)", answer.text)
 
     return test
 

@@ -187,7 +187,7 @@ def _not(check: Check, name: str, children: tuple[Tried, ...]) -> Tried:
     if inner.grade is None:
         return Tried(name=name, check=check, grade=None, error=inner.error, children=children)
     grade, asked = inner.grade, inner.check.expected
-    if inner.is_unread and not _asks_to_be_read(inner.check):
+    if inner.is_unread and (grade.reason is Reason.EMPTY or not _asks_to_be_read(inner.check)):
         made = replace(grade, score=0.0, passed=False, parts={})
         return Tried(name=name, check=check, grade=made, children=children, is_unread=True)
     passed = not grade.passed

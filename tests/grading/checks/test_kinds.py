@@ -105,6 +105,19 @@ def test_a_right_answer_passes(grade: GradeBy, check: str, answer: str) -> None:
     assert (found.passed, found.reason) == (True, "correct"), found
 
 
+@pytest.mark.parametrize(
+    ("check", "answer", "explanation"),
+    [
+        ("{words: {min: 2}}", "one", 'Expected at least 2 words (1 is there), found "one".'),
+        ("{words: {max: 1}}", "two words", 'Expected at most 1 word (2 are there), found "two words".'),
+        ("{levenshtein: abc, max: 1}", "abd", 'Expected "abc" within 1 edit (1 edit), found "abd".'),
+    ],
+)
+def test_one_word_and_one_edit_are_singular(grade: GradeBy, check: str, answer: str, explanation: str) -> None:
+    """A count of one has no plural."""
+    assert grade(answer, check).explanation == explanation
+
+
 @pytest.mark.parametrize(("check", "answer", "reason"), FAILS)
 def test_a_wrong_answer_fails_with_its_reason(grade: GradeBy, check: str, answer: str, reason: str) -> None:
     """The answer misses the check, for the reason that the table of kinds names."""

@@ -119,6 +119,8 @@ def test_not_over_an_empty_answer_is_empty(grade: GradeBy, check: str, answer: s
     found = grade(answer, f"{{not: {check}}}")
 
     assert (found.passed, found.score, found.reason) == (False, 0.0, "empty")
+    (part,) = found.parts["checks"]
+    assert (part["passed"], part["reason"]) == (False, "empty")
 
 
 @pytest.mark.parametrize(
