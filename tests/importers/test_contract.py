@@ -53,11 +53,28 @@ def test_what_is_written_is_named(import_of: Import, tmp_path: Path) -> None:
             "    [gpt-4o-mini]",
             '    provider = "openai"',
             '    model = "gpt-4o-mini"',
+            '    api_key_env = "OPENAI_API_KEY"',
             "    sampling = { temperature = 0.5 }",
             "",
         ],
     )
     assert "abc123" not in (tmp_path / "cases" / "s.yaml").read_text(encoding="utf-8")
+
+
+def test_a_header_with_a_secret_is_taken_from_the_environment(import_of: Import, tmp_path: Path) -> None:
+    """The entry names a variable for it, of an application as of a server."""
+    head = HEAD.replace(
+        "[openai:gpt-4o-mini]",
+        "[{id: 'https://example.com/chat', config: {headers: {Authorization: Bearer abc123, Accept: text/plain}}},"
+        " {id: groq:llama, config: {headers: {X-Team-Token: abc123}}}]",
+    )
+
+    status, lines = import_of(config(tmp_path, row("one"), head))
+
+    assert status == 0
+    assert '    headers_env = { "Authorization" = "EXAMPLE_COM_CHAT_AUTHORIZATION" }' in lines
+    assert '    headers_env = { "X-Team-Token" = "LLAMA_X_TEAM_TOKEN" }' in lines
+    assert "abc123" not in "".join(lines)
 
 
 def test_an_id_does_not_depend_on_the_place_of_a_case(import_of: Import, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from pytest_llmbench.importers.base import NotMapped, Place, Unmapped, slug
 from pytest_llmbench.importers.source import Value
+from pytest_llmbench.models.presets import preset_of
 
 _PRESETS: Mapping[str, str] = {
     **{name: name for name in ("openai", "openrouter", "ollama", "anthropic", "groq", "mistral", "vllm", "azure")},
@@ -72,6 +73,7 @@ def _entry(entry: Value, secrets: list[str]) -> Iterator[str]:
         url = name if "//" in name else str(_plain(config, "url") or "")
         yield 'provider = "http"'
         yield f"url = {json.dumps(url)}" if is_public(url) else "# url = ... (not copied: it may hold a secret)"
+        yield from _headers_env(config, shown)
         yield reply or "# write `reply` as docs/applications.md describes"
         yield "# write `body` as docs/applications.md describes"
         return
@@ -84,6 +86,21 @@ def _entry(entry: Value, secrets: list[str]) -> Iterator[str]:
     if kind not in _PRESETS:
         raise NotMapped(f'the provider "{name}" has no preset; use `openai` with a `base_url`, or `python`.', place)
     yield from _model(kind, target, config)
+    yield from _headers_env(config, shown)
+
+
+def _headers_env(config: Value, model: str) -> Iterator[str]:
+    """Give the variables for headers that hold a secret in the source: EXAMPLE_COM_AUTHORIZATION for Authorization."""
+    found = config.get("headers")
+    secrets = [key for key, _ in secrets_below(found)] if found is not None else []
+    written = ", ".join(f"{json.dumps(name)} = {json.dumps(_variable(f'{model}_{name}'))}" for name in secrets)
+    if written:
+        yield f"headers_env = {{ {written} }}"
+
+
+def _variable(words: str) -> str:
+    name = re.sub(r"[^A-Za-z0-9]+", "_", words).strip("_").upper()
+    return f"_{name}" if name[:1].isdigit() else name
 
 
 def _reply(entry: Value, config: Value) -> str:
@@ -119,6 +136,8 @@ def _model(kind: str, target: str, config: Value) -> Iterator[str]:
     if isinstance(base, str) and is_public(base):
         yield f"base_url = {json.dumps(base)}"
     variable = _plain(config, "apiKeyEnvar")
+    if variable is None and config.get("apiKey") is not None:
+        variable = preset_of(_PRESETS[kind]).keys.get("api_key_env", "OPENAI_API_KEY")
     if isinstance(variable, str) and _VARIABLE.fullmatch(variable):
         yield f'api_key_env = "{variable}"'
     sampling = {own: _plain(config, key) for key, own in _SAMPLING.items()}
