@@ -51,8 +51,7 @@ def run(options: argparse.Namespace) -> int:
     (spec,) = Catalog(models_file, {}).choose([options.llm_model], Path.cwd())
     entry = _api_entry(spec)
     suites = [_suite(found) for found in SuiteRegistry(options.root, graders_of(options)).load_below(options.paths)]
-    sources = {path for loaded in suites for path in (loaded.suite.path, *(case.path for case in loaded.suite.cases))}
-    check_target(options.output, "-o", [*sources, models_file])
+    check_target(options.output, "-o", [models_file, *(path for loaded in suites for path in loaded.files)])
     settings = RunSettings(root=options.root, samples=options.llm_samples, limit=options.llm_limit)
     # a model that is only written for need not be one that can be opened here: its style is known from its entry
     builder = RequestBuilder(settings, styles={spec.role: style_of(entry)})

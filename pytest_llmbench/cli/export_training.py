@@ -63,6 +63,7 @@ def run(options: argparse.Namespace) -> int:
     check_target(options.output, "-o", options.runs)
     registry = SuiteRegistry(options.root, graders_of(options))
     suites = [_suite(found) for found in registry.load_below(options.paths)]
+    check_target(options.output, "-o", (path for loaded in suites for path in loaded.files))
     settings = ExportSettings(
         format=Format(options.format),
         style=None if options.prompt is None else PromptStyle(options.prompt),

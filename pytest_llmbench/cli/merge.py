@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from pytest_llmbench.cli.output import print_lines, warn
-from pytest_llmbench.report.files import check_target, write_target
+from pytest_llmbench.report.files import check_page, check_target, write_target
 from pytest_llmbench.report.format import counted
 from pytest_llmbench.results.merge import merge_shards
 
@@ -26,6 +26,7 @@ def run(options: argparse.Namespace) -> int:
     check_target(options.output, "-o", options.files)
     if options.summary is not None:
         check_target(options.summary, "--summary", [*options.files, options.output])
+        check_page(options.summary, "--summary")
     merged = merge_shards(options.files, options.output)
     for remark in merged.remarks:
         warn(remark)

@@ -11,7 +11,7 @@ from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.gate.baselines import Baseline, read_checked
 from pytest_llmbench.gate.run_decision import RunGate, RunRuling, compare_with
 from pytest_llmbench.gate.settings import GateSettings
-from pytest_llmbench.report.files import check_target, write_target
+from pytest_llmbench.report.files import check_page, check_target, write_target
 from pytest_llmbench.report.html.page import html_report
 from pytest_llmbench.report.html.subject import Subject, between_models, two_models
 from pytest_llmbench.results.check_agreement import measure_with_checks
@@ -47,6 +47,7 @@ def run(options: argparse.Namespace) -> int:
     """
     baselines = [] if options.baseline is None else [options.baseline]
     check_target(options.output, "-o", [*options.files, *baselines, options.verdicts])
+    check_page(options.output, "-o")
     people = annotations_of(options)
     settings = settings_of(options, people)
     subject = subject_of(options.files, settings, baseline=options.baseline, models=options.models)

@@ -19,7 +19,7 @@ from pytest_llmbench.plugin.internals.xdist import is_worker
 from pytest_llmbench.plugin.options import usage_error
 from pytest_llmbench.plugin.session import LlmSession
 from pytest_llmbench.report.budget import budget_lines
-from pytest_llmbench.report.files import check_target, write_target
+from pytest_llmbench.report.files import check_page, check_target, write_target
 from pytest_llmbench.report.judge_check import judge_check_lines
 from pytest_llmbench.report.line_order import in_order
 from pytest_llmbench.report.safe_text import visible
@@ -80,6 +80,7 @@ def _target(config: pytest.Config) -> tuple[Path | None, bool]:
         raise UsageFault(f"--llm-summary={asked}: there is no folder {asked.parent}; create it first.")
     if asked.is_dir():
         raise UsageFault(f"--llm-summary={asked} is a folder; name a file in it.")
+    check_page(asked, "--llm-summary")
     return asked, True
 
 
@@ -150,6 +151,7 @@ def register_html_report(session: LlmSession) -> None:
         return
     try:
         check_target(target, "--llm-report")
+        check_page(target, "--llm-report")
     except UsageFault as fault:
         raise usage_error(fault) from None
     session.config.pluginmanager.register(HtmlReport(session, target), REPORT_NAME)

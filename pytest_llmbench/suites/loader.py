@@ -73,6 +73,11 @@ class LoadedSuite:
     prompts: Mapping[PromptStyle, Mapping[str, Prompt]]
     findings: tuple[Finding, ...] = ()
 
+    @property
+    def files(self) -> Set[Path]:
+        """The suite file, and the files in which its cases stand."""
+        return {self.suite.path, *(case.path for case in self.suite.cases)}
+
 
 def _is_suite(keys: Set[str]) -> bool:
     has_cases = "prompt" in keys and not keys.isdisjoint({"cases", "data"})

@@ -5,6 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from pytest_llmbench.cli import main
+
 CONFTEST = """
 from pytest_llmbench import Grade, GraderKind
 from pytest_llmbench.models.entries import Strict
@@ -43,3 +47,23 @@ def test_a_suite_with_a_grader_of_a_plugin_is_exported(tmp_path: Path) -> None:
 
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads((tmp_path / "p.jsonl").read_text())["case_id"] == "peru"
+
+
+def test_no_suite_is_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither a suite file nor the file in which its cases stand can be the output."""
+    monkeypatch.chdir(tmp_path)
+    head, _ = SUITE.replace("grader: lenient", "grader: exact").split("cases:")
+    Path("s.yaml").write_text(f"{head}data: d.csv\n")
+    Path("d.csv").write_text("id,country,expected,split\nperu,Peru,Lima,train\n")
+    before = [Path(name).read_text() for name in ("s.yaml", "d.csv")]
+
+    statuses = [main(["export-training", "s.yaml", "--format", "sft", "-o", name]) for name in ("s.yaml", "./d.csv")]
+
+    assert statuses == [2, 2]
+    assert capsys.readouterr().err == "".join(
+        f"llmbench: -o {name}: this would overwrite one of the input files; name another file.\n"
+        for name in ("s.yaml", "d.csv")
+    )
+    assert [Path(name).read_text() for name in ("s.yaml", "d.csv")] == before

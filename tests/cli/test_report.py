@@ -171,6 +171,7 @@ def test_without_verdicts_nothing_is_said_of_trust(folder: Path) -> None:
         (["run.json", "-o", "."], "-o .: this is a folder; name a file in it."),
         (["run.json", "-o", "./run.json"], "-o run.json: this would overwrite one of the input files; name another file."),
         (["run.json", "-o", "jokes.json", "--baseline", "{folder}/jokes.json"], "-o jokes.json: this would overwrite"),
+        (["run.json", "-o", "jokes.json"], "-o jokes.json: this would overwrite a file that is no report;"),
         (["run.json", "-o", "verdicts.jsonl"], "-o verdicts.jsonl: this would overwrite one of the input files;"),
         (["run.json", "run.json", "-o", "x.html"], "the same file is named twice; name another one to compare"),
         (["run.json", "-o", "x.html", "--baseline", "run.json"], "name a run to show beside the baseline."),

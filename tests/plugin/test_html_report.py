@@ -115,6 +115,11 @@ def test_an_interrupted_run_is_reported_as_far_as_it_came(project: Project) -> N
             "ERROR: --llm-report {path}/none/report.html: the folder {path}/none does not exist; create it first.",
         ),
         ("cases", "ERROR: --llm-report {path}/cases: this is a folder; name a file in it."),
+        (
+            "cases/capitals.yaml",
+            "ERROR: --llm-report {path}/cases/capitals.yaml: this would overwrite a file that is no report;"
+            " name another file.",
+        ),
     ],
 )
 def test_a_place_that_cannot_be_is_a_usage_error(project: Project, target: str, message: str) -> None:

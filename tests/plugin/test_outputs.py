@@ -161,6 +161,7 @@ def test_the_controller_of_workers_writes_it_once(project: Project) -> None:
     [
         ("nowhere/summary.md", "--llm-summary=*nowhere/summary.md: there is no folder *nowhere; create it first."),
         ("cases", "--llm-summary=*cases is a folder; name a file in it."),
+        ("cases/capitals.yaml", "--llm-summary *capitals.yaml: this would overwrite a file that is no report; *"),
     ],
 )
 def test_a_file_that_cannot_be_written_ends_the_run_before_it_begins(
