@@ -315,6 +315,7 @@ def test_gate_has_every_field_of_a_comparison(tmp_path: Path) -> None:
     [
         *("points", "margin", "strict", "lenient", "unparsed", "instance", "anchor", "smoke"),
         *("interval", "digest", "cluster", "power", "judge", "annotation"),
+        *("prompt", "answer", "label", "grader", "check", "reason", "exit status"),
     ],
 )
 def test_the_glossary_has_the_terms(term: str) -> None:
