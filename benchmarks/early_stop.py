@@ -14,8 +14,8 @@ from math import lgamma, log, sqrt
 import numpy
 from numpy.typing import NDArray
 
-from pytest_llmbench.gate.early import StopMode, claims_at, is_hopeless, levels_at, looks_of
-from pytest_llmbench.gate.rule import Claims
+from pytest_llmbench.gate.early import StopMode, is_hopeless, levels_at, looks_of
+from pytest_llmbench.gate.rule import Claims, claims_of
 from pytest_llmbench.gate.score_test import Differences
 
 MARGIN = 0.05
@@ -96,7 +96,7 @@ class Plan:
         key = (place, won, lost)
         if key not in self._known:
             levels = levels_at(self.looks, place, self.mode, 0.05)
-            self._known[key] = claims_at(differences(won, lost, self.looks[place]), MARGIN, levels)
+            self._known[key] = claims_of(differences(won, lost, self.looks[place]), MARGIN, levels)
         return self._known[key]
 
     def _border(self, place: int, lost: int, most: int, *, passes: bool) -> int:

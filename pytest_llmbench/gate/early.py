@@ -17,14 +17,12 @@ from hashlib import sha256
 from math import ceil, exp, pi, sqrt
 from statistics import NormalDist
 
-from pytest_llmbench.gate.rule import Claims
-from pytest_llmbench.gate.score_test import MIN_UNITS, Differences, evidence, silence_floor
+from pytest_llmbench.gate.score_test import ERROR_RATE, Differences, Levels
 from pytest_llmbench.stats import t_quantile
 
 RULE = "hsd-4/10"
 """The rule's name in the JSON; another one when the same runs may stop at another look."""
 
-ERROR_RATE = 0.05
 SMALLEST_SUITE = 100
 """Units; a smaller suite has no look but the last, since ten of them would save 5% and cost 2 points of power."""
 
@@ -123,22 +121,6 @@ def simpson(low: float, high: float, cells: int = 200) -> list[tuple[float, floa
     return [(low + i * h, h / 3 * (1 if i in (0, cells) else 4 if i % 2 else 2)) for i in range(cells + 1)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Levels:
-    """The one-sided levels of a look: for "better" and "no worse" (`kept`), and for a loss among all suites (`loss`).
-
-    `is_last` is False at a look before the end; `kept` is None at one that looks for a loss alone.
-    """
-
-    kept: float | None
-    loss: float
-    is_last: bool
-
-
-PLAIN_LEVELS = Levels(kept=ERROR_RATE, loss=ERROR_RATE, is_last=True)
-"""Those of a suite that is looked at once."""
-
-
 def levels_at(looks: Sequence[int], place: int, mode: StopMode, error_rate: float) -> Levels:
     """Give the levels of a look.
 
@@ -154,43 +136,6 @@ def levels_at(looks: Sequence[int], place: int, mode: StopMode, error_rate: floa
     else:
         kept = ERROR_RATE if is_last else None
     return Levels(kept=kept, loss=levels_of(looks, error_rate)[place], is_last=is_last)
-
-
-def claims_at(differences: Differences, margin: float, levels: Levels) -> Claims:
-    """Give the claims that the differences of one suite's first units allow at a look.
-
-    An early alarm needs a loss seen that is larger than the margin: else "worse" outruns "no worse" in large suites.
-    """
-    n = round(differences.n)
-    if n < MIN_UNITS:
-        return Claims(False, False, False, (0.0, 1))
-    down = evidence(differences.mirrored, 0.0)
-    if not levels.is_last and differences.mean >= -margin:
-        down = 0.0
-    is_up = is_kept = False
-    if levels.kept is not None:
-        quantile = t_quantile(1 - levels.kept, n - 1)
-        is_silent = n < silence_floor(margin, levels.kept) and not any(value > 0 for value, _ in differences.counts)
-        is_up = evidence(differences, 0.0) > quantile
-        is_kept = not is_silent and evidence(differences, -margin) > quantile
-    return Claims(is_up=is_up, is_kept=is_kept, is_down=down > t_quantile(1 - levels.loss, n - 1), alarm=(down, n - 1))
-
-
-def interval_at(differences: Differences, levels: Levels) -> tuple[float, float]:
-    """Give the repeated interval: every mean that the look does not reject; all of -1..1 below 3 units."""
-    n = round(differences.n)
-    if n < MIN_UNITS:
-        return -1.0, 1.0
-    kept = ERROR_RATE if levels.kept is None else levels.kept
-    return _lower_end(differences, kept, n), -_lower_end(differences.mirrored, levels.loss, n)
-
-
-def _lower_end(differences: Differences, level: float, n: int) -> float:
-    quantile, low, high = t_quantile(1 - level, n - 1), -1.0, differences.mean
-    while high - low > 1e-7:
-        middle = (low + high) / 2
-        low, high = (middle, high) if evidence(differences, middle) > quantile else (low, middle)
-    return low
 
 
 def is_hopeless(differences: Differences, margin: float, looks: Sequence[int]) -> bool:

@@ -3,18 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pytest_llmbench.gate.early import (
-    ERROR_RATE,
-    PLAIN_LEVELS,
-    LevelAt,
-    Levels,
-    claims_at,
-    holm,
-    interval_at,
-    levels_at,
-)
+from pytest_llmbench.gate.early import LevelAt, holm, levels_at
 from pytest_llmbench.gate.pairs import Comparison, SuitePairs
-from pytest_llmbench.gate.rule import Claims, Units, differences_of, units_of
+from pytest_llmbench.gate.rule import Claims, Units, claims_of, differences_of, units_of
+from pytest_llmbench.gate.score_test import ERROR_RATE, PLAIN_LEVELS, Levels, interval
 from pytest_llmbench.gate.stops import CannotRepeat, Found, Shown, SuiteView, runs_digest
 from pytest_llmbench.results.stops import Stop, StopPlan
 
@@ -41,16 +33,15 @@ class Judged:
 
     def claims(self, *, is_for: bool, margin: float) -> Claims:
         """Give its claims with all that is unknown against the candidate, or for it."""
-        return claims_at(differences_of(self.units.favour if is_for else self.units.against), margin, self.levels)
+        return claims_of(differences_of(self.units.favour if is_for else self.units.against), margin, self.levels)
 
     @property
     def interval(self) -> tuple[float, float]:
         """Every mean difference that is not rejected, whatever the unknown samples are."""
-        low, high = interval_at(differences_of(self.units.against), self.levels)
-        return low, high if self.units.against == self.units.favour else self._highest()
-
-    def _highest(self) -> float:
-        return interval_at(differences_of(self.units.favour), self.levels)[1]
+        low, high = interval(differences_of(self.units.against), self.levels)
+        if self.units.against != self.units.favour:
+            _, high = interval(differences_of(self.units.favour), self.levels)
+        return low, high
 
 
 def judge_suite(comparison: Comparison, suite: SuitePairs, margin: float) -> Judged:

@@ -10,7 +10,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from pytest_llmbench.gate.pairs import Pair
-from pytest_llmbench.gate.score_test import MIN_UNITS, Differences, count_differences, evidence, silence_floor
+from pytest_llmbench.gate.score_test import (
+    MIN_UNITS,
+    PLAIN_LEVELS,
+    Differences,
+    Levels,
+    count_differences,
+    evidence,
+    silence_floor,
+)
 from pytest_llmbench.results.records import Record, Sample
 from pytest_llmbench.stats import mean, t_quantile
 from pytest_llmbench.values import Outcome
@@ -67,20 +75,24 @@ class Claims:
         return Verdict.WORSE if is_alarmed else Verdict.TOO_FEW_CASES
 
 
-def claims_of(differences: Differences, margin: float) -> Claims:
-    """Give the claims that the differences of one suite's units allow."""
+def claims_of(differences: Differences, margin: float, levels: Levels = PLAIN_LEVELS) -> Claims:
+    """Give the claims that the differences of one suite's units allow, at a look where that has levels of its own.
+
+    An early alarm needs a loss seen that is larger than the margin: else "worse" outruns "no worse" in large suites.
+    """
     n = round(differences.n)
     if n < MIN_UNITS:
         return Claims(False, False, False, (0.0, 1))
-    quantile = t_quantile(0.95, n - 1)
-    may_be_silent = n < silence_floor(margin) and not any(value > 0 for value, _ in differences.counts)
     down = evidence(differences.mirrored, 0.0)
-    return Claims(
-        is_up=evidence(differences, 0.0) > quantile,
-        is_kept=not may_be_silent and evidence(differences, -margin) > quantile,
-        is_down=down > quantile,
-        alarm=(down, n - 1),
-    )
+    if not levels.is_last and differences.mean >= -margin:
+        down = 0.0
+    is_up = is_kept = False
+    if levels.kept is not None:
+        quantile = t_quantile(1 - levels.kept, n - 1)
+        is_silent = n < silence_floor(margin, levels.kept) and not any(value > 0 for value, _ in differences.counts)
+        is_up = evidence(differences, 0.0) > quantile
+        is_kept = not is_silent and evidence(differences, -margin) > quantile
+    return Claims(is_up=is_up, is_kept=is_kept, is_down=down > t_quantile(1 - levels.loss, n - 1), alarm=(down, n - 1))
 
 
 def rule(differences: Iterable[float], margin: float = 0.05) -> Verdict:

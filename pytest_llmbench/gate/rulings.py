@@ -4,12 +4,11 @@ from dataclasses import dataclass
 
 from pytest_llmbench.gate.answer_agreement import Agreement
 from pytest_llmbench.gate.broken import TooManyErrors
-from pytest_llmbench.gate.early import ERROR_RATE, Levels
 from pytest_llmbench.gate.latency import LatencyComparison
 from pytest_llmbench.gate.pairs import Comparison, Difference, SuitePairs
 from pytest_llmbench.gate.power import Power
 from pytest_llmbench.gate.rule import Verdict, exit_status, overall
-from pytest_llmbench.gate.score_test import CONFIDENCE
+from pytest_llmbench.gate.score_test import CONFIDENCE, ERROR_RATE, Levels
 from pytest_llmbench.gate.settings import GateSettings
 from pytest_llmbench.gate.smoke import SmokeRuling
 from pytest_llmbench.gate.training import TrainingEffect

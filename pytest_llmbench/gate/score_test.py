@@ -16,8 +16,11 @@ from statistics import NormalDist
 
 from pytest_llmbench.stats import t_quantile
 
-CONFIDENCE = 0.90
-"""Two-sided: each claim alone errs once in twenty."""
+ERROR_RATE = 0.05
+"""Each claim alone errs once in twenty."""
+
+CONFIDENCE = 1 - 2 * ERROR_RATE
+"""Of an interval, which has two ends."""
 
 POWER = 0.80
 """The chance of passing an unchanged model that the planning numbers promise."""
@@ -102,18 +105,32 @@ def _tilt(shifted: list[tuple[float, float]], worst: float) -> float:
     return middle
 
 
-def interval(differences: Differences, confidence: float = CONFIDENCE) -> tuple[float, float]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Levels:
+    """The one-sided levels of a look: for "better" and "no worse" (`kept`), and for a loss among all suites (`loss`).
+
+    `is_last` is False at a look before the end; `kept` is None at one that looks for a loss alone.
+    """
+
+    kept: float | None
+    loss: float
+    is_last: bool
+
+
+PLAIN_LEVELS = Levels(kept=ERROR_RATE, loss=ERROR_RATE, is_last=True)
+"""Those of a suite that is looked at once."""
+
+
+def interval(differences: Differences, levels: Levels = PLAIN_LEVELS) -> tuple[float, float]:
     """Give the interval of the mean: every null that is not rejected from either side; all of -1..1 below 3 units."""
     if differences.n < MIN_UNITS:
         return -1.0, 1.0
-    quantile = t_quantile(0.5 + confidence / 2, round(differences.n) - 1)
-    return _lower_end(differences, quantile), -_lower_end(differences.mirrored, quantile)
+    kept = ERROR_RATE if levels.kept is None else levels.kept
+    return _lower_end(differences, kept), -_lower_end(differences.mirrored, levels.loss)
 
 
-def _lower_end(differences: Differences, quantile: float) -> float:
-    low, high = -1.0, differences.mean
-    if high <= low:
-        return low
+def _lower_end(differences: Differences, level: float) -> float:
+    quantile, low, high = t_quantile(1 - level, round(differences.n) - 1), -1.0, differences.mean
     while high - low > 1e-7:
         middle = (low + high) / 2
         low, high = (middle, high) if evidence(differences, middle) > quantile else (low, middle)
@@ -124,7 +141,7 @@ MIN_UNITS = 3
 """Below, nothing can be shown of a mean."""
 
 
-def silence_floor(margin: float, error_rate: float = (1 - CONFIDENCE) / 2) -> int:
+def silence_floor(margin: float, error_rate: float = ERROR_RATE) -> int:
     """Give how many units must show no loss before a loss of the margin in silence is ruled out: 59 at 5 points.
 
     A model that loses a share `margin` of all cases outright shows no loss at all in n cases with
@@ -142,7 +159,7 @@ def noise_floor(differences: Differences, n: float | None = None) -> float:
     """
     n = differences.n if n is None else n
     variance = sum(value * value * count for value, count in differences.counts) / differences.n
-    return t_quantile(0.5 + CONFIDENCE / 2, max(2, round(n) - 1)) * sqrt(variance / n)
+    return t_quantile(1 - ERROR_RATE, max(2, round(n) - 1)) * sqrt(variance / n)
 
 
 def smallest_margin(differences: Differences, n: float | None = None) -> float:
@@ -158,13 +175,13 @@ def smallest_margin(differences: Differences, n: float | None = None) -> float:
     if n < MIN_UNITS:
         return 1.0
     unlucky = _unlucky(differences, n)
-    quantile = t_quantile(0.5 + CONFIDENCE / 2, round(n) - 1)
+    quantile = t_quantile(1 - ERROR_RATE, round(n) - 1)
     low, high = 0.0, 1.0
     while high - low > 1e-4:
         middle = (low + high) / 2
         low, high = (low, middle) if evidence(unlucky, -middle) > quantile else (middle, high)
     if not any(value > 0 and count >= 1 for value, count in unlucky.counts):
-        high = max(high, 1 - ((1 - CONFIDENCE) / 2) ** (1 / n))
+        high = max(high, 1 - ERROR_RATE ** (1 / n))
     return high
 
 

@@ -13,12 +13,10 @@ from pytest_llmbench.errors import LlmbenchError
 from pytest_llmbench.gate.baselines import pool
 from pytest_llmbench.gate.comparison import role_in
 from pytest_llmbench.gate.early import (
-    ERROR_RATE,
     RULE,
     SMALLEST_SUITE,
     LevelAt,
     StopMode,
-    claims_at,
     is_hopeless,
     levels_at,
     levels_of,
@@ -27,7 +25,8 @@ from pytest_llmbench.gate.early import (
     unit_order,
 )
 from pytest_llmbench.gate.pairs import Comparison, Pair, SuitePairs
-from pytest_llmbench.gate.rule import Units, Verdict, differences_of, same_at_both_ends, units_of
+from pytest_llmbench.gate.rule import Units, Verdict, claims_of, differences_of, same_at_both_ends, units_of
+from pytest_llmbench.gate.score_test import ERROR_RATE
 from pytest_llmbench.results.records import Record, Run, Sample, error_sample, outcome_of
 from pytest_llmbench.results.stops import END, StopPlan
 from pytest_llmbench.values import AnswerError
@@ -129,7 +128,7 @@ class Shown:
     def verdict(self, error_rate: float) -> Verdict:
         """Give the verdict by itself, where a false alarm may have this chance; inconclusive if the errors decide."""
         levels = levels_at(self.level.looks, self.place, self.mode, error_rate)
-        ends = (claims_at(differences_of(end), self.margin, levels) for end in (self.units.against, self.units.favour))
+        ends = (claims_of(differences_of(end), self.margin, levels) for end in (self.units.against, self.units.favour))
         return same_at_both_ends(*(claims.verdict(is_alarmed=claims.is_down) for claims in ends))
 
 

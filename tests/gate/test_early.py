@@ -4,11 +4,8 @@ import pytest
 
 from pytest_llmbench.gate.early import (
     LevelAt,
-    Levels,
     StopMode,
-    claims_at,
     holm,
-    interval_at,
     is_hopeless,
     levels_at,
     levels_of,
@@ -17,7 +14,7 @@ from pytest_llmbench.gate.early import (
 )
 from pytest_llmbench.gate.early_share import expected_share
 from pytest_llmbench.gate.rule import claims_of
-from pytest_llmbench.gate.score_test import Differences
+from pytest_llmbench.gate.score_test import Differences, Levels, interval
 
 UNITS = [f"c{i}" for i in range(500)]
 
@@ -75,9 +72,10 @@ def test_one_look_alone_is_the_plain_rule() -> None:
     """A suite that is looked at once is judged as one without a plan."""
     levels = levels_at((60,), 0, StopMode.LOSS, 0.05)
 
+    assert (levels.kept, levels.loss, levels.is_last) == (0.05, pytest.approx(0.05, abs=1e-9), True)
     for won in range(12):
         for lost in range(12):
-            assert claims_at(moved(won, lost, 60), 0.05, levels) == claims_of(moved(won, lost, 60), 0.05)
+            assert claims_of(moved(won, lost, 60), 0.05, levels) == claims_of(moved(won, lost, 60), 0.05)
 
 
 def test_an_early_alarm_needs_a_loss_beyond_the_margin() -> None:
@@ -85,9 +83,9 @@ def test_an_early_alarm_needs_a_loss_beyond_the_margin() -> None:
     seen = moved(5, 45, 1000)
     early, last = (Levels(kept=None, loss=0.01, is_last=is_last) for is_last in (False, True))
 
-    assert not claims_at(seen, 0.05, early).is_down
-    assert claims_at(seen, 0.05, last).is_down
-    assert claims_at(moved(5, 60, 1000), 0.05, early).is_down
+    assert not claims_of(seen, 0.05, early).is_down
+    assert claims_of(seen, 0.05, last).is_down
+    assert claims_of(moved(5, 60, 1000), 0.05, early).is_down
 
 
 def test_a_plan_that_stops_at_losses_tests_no_worse_once() -> None:
@@ -102,8 +100,8 @@ def test_no_pass_in_silence_before_the_level_has_cases_for_it() -> None:
     """Without a win, 63 cases are the fewest that can pass at the level of the last look; 59 are without a plan."""
     levels = levels_at(looks_of(500), 9, StopMode.DECIDED, 0.05)
 
-    assert claims_at(moved(0, 0, 63), 0.05, levels).is_kept
-    assert not claims_at(moved(0, 0, 62), 0.05, levels).is_kept
+    assert claims_of(moved(0, 0, 63), 0.05, levels).is_kept
+    assert not claims_of(moved(0, 0, 62), 0.05, levels).is_kept
 
 
 @pytest.mark.parametrize(
@@ -116,10 +114,10 @@ def test_the_interval_agrees_with_the_look(
     """It is wider than one that was looked at once, and holds 0 where nothing was shown."""
     levels = levels_at(looks_of(500), place, StopMode.DECIDED, 0.05)
 
-    ends = interval_at(moved(*seen), levels)
+    ends = interval(moved(*seen), levels)
 
     assert [100 * end for end in ends] == pytest.approx(percents, abs=0.06)
-    assert claims_at(moved(*seen), 0.05, levels).is_down == (ends[1] < 0)
+    assert claims_of(moved(*seen), 0.05, levels).is_down == (ends[1] < 0)
 
 
 def test_what_can_hardly_be_decided_is_hopeless() -> None:

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from pytest_llmbench.gate.early import StopMode, claims_at, levels_at, looks_of
+from pytest_llmbench.gate.early import StopMode, levels_at, looks_of
+from pytest_llmbench.gate.rule import claims_of
 from pytest_llmbench.gate.score_test import Differences
 
 MARGIN = 0.05
@@ -96,7 +97,7 @@ def test_four_samples_in_sweeps_keep_the_error_rates() -> None:
                 if count
             )
             found = Differences(counts=tuple(sorted(seen.items())))
-            claims = claims_at(found, MARGIN, levels_at(looks, place, StopMode.DECIDED, 0.05))
+            claims = claims_of(found, MARGIN, levels_at(looks, place, StopMode.DECIDED, 0.05))
             if claims.is_up or claims.is_kept:
                 return "passed"
             if claims.is_down:
