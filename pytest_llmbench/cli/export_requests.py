@@ -12,7 +12,7 @@ from typing import Any
 
 from pytest_llmbench.cli.arguments import add_suite_paths, count_of, graders_of
 from pytest_llmbench.cli.output import print_lines
-from pytest_llmbench.errors import SuiteFault, UsageFault
+from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.models.base import HasBatchEntry
 from pytest_llmbench.models.catalog import Catalog, ModelSpec
 from pytest_llmbench.models.entries import OpenAIEntry
@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     models_file = options.llm_models_file or options.root / "fixtures" / "models.toml"
     (spec,) = Catalog(models_file, {}).choose([options.llm_model], Path.cwd())
     entry = _api_entry(spec)
-    suites = [_suite(found) for found in SuiteRegistry(options.root, graders_of(options)).load_below(options.paths)]
+    suites = SuiteRegistry(options.root, graders_of(options)).whole_below(options.paths)
     check_target(options.output, "-o", [models_file, *(path for loaded in suites for path in loaded.files)])
     settings = RunSettings(root=options.root, samples=options.llm_samples, limit=options.llm_limit)
     # a model that is only written for need not be one that can be opened here: its style is known from its entry
@@ -73,12 +73,6 @@ def _api_entry(spec: ModelSpec) -> OpenAIEntry:
         return spec.provider.batch_entry(spec.entry)
     except UsageFault as fault:
         raise UsageFault(f'model "{spec.name}": {fault}') from None
-
-
-def _suite(found: LoadedSuite | SuiteFault) -> LoadedSuite:
-    if isinstance(found, SuiteFault):
-        raise found
-    return found
 
 
 def _lines(

@@ -9,10 +9,8 @@ from pathlib import Path
 
 from pytest_llmbench.cli.arguments import add_suite_paths, count_of, graders_of
 from pytest_llmbench.cli.output import print_lines
-from pytest_llmbench.errors import SuiteFault
 from pytest_llmbench.report.files import check_target, write_content
 from pytest_llmbench.report.format import counted
-from pytest_llmbench.suites.loader import LoadedSuite
 from pytest_llmbench.suites.registry import SuiteRegistry
 from pytest_llmbench.suites.split import by_side
 from pytest_llmbench.tuning.export import Export, ExportSettings, export, read_named_runs
@@ -62,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
     """
     check_target(options.output, "-o", options.runs)
     registry = SuiteRegistry(options.root, graders_of(options))
-    suites = [_suite(found) for found in registry.load_below(options.paths)]
+    suites = registry.whole_below(options.paths)
     check_target(options.output, "-o", (path for loaded in suites for path in loaded.files))
     settings = ExportSettings(
         format=Format(options.format),
@@ -73,12 +71,6 @@ def run(options: argparse.Namespace) -> int:
     write_content(options.output, found.content())
     print_lines([*_lines(found, options.output), found.sha256])
     return 0
-
-
-def _suite(found: LoadedSuite | SuiteFault) -> LoadedSuite:
-    if isinstance(found, SuiteFault):
-        raise found
-    return found
 
 
 def _lines(found: Export, output: Path) -> Iterator[str]:

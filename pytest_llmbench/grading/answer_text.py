@@ -16,6 +16,9 @@ from pytest_llmbench.values import CONTENT_FILTER, Answer, Case, Grade, Reason
 
 CLIP_AT = 200
 
+EMPTY = Grade(score=0.0, passed=False, reason=Reason.EMPTY, explanation="The answer is empty.")
+"""What a part of an answer gets in which there is nothing to read."""
+
 GRADED_CHARACTERS = 20_000
 """How much of a free text is graded."""
 

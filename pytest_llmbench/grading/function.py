@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from pytest_llmbench.errors import SuiteFault
-from pytest_llmbench.grading.answer_text import clip, graded_unless_void, is_empty
+from pytest_llmbench.grading.answer_text import EMPTY, clip, graded_unless_void, is_empty
 from pytest_llmbench.grading.base import Grader, GraderKind
 from pytest_llmbench.grading.fields import NoFields
 from pytest_llmbench.models.entries import Strict
-from pytest_llmbench.values import Answer, Case, Grade, Reason, Suite
+from pytest_llmbench.values import Answer, Case, Grade, Suite
 
 
 class FunctionCase(Strict):
@@ -47,7 +47,7 @@ def build(suite: Suite, root: Path, *, trims: bool = True) -> Grader:
     def grade(case: Case, answer: Answer) -> Grade:
         text = answer.text.strip() if trims else answer.text
         if is_empty(text):
-            return Grade(score=0.0, passed=False, reason=Reason.EMPTY, explanation="The answer is empty.")
+            return EMPTY
         return _checked(function(case, replace(answer, text=text)), suite.grader)
 
     return graded_unless_void(grade)

@@ -8,7 +8,9 @@ of RFC 8259, without NaN.
 import json
 import re
 from collections.abc import Iterator
-from typing import Any, NoReturn
+from typing import Any
+
+from pytest_llmbench.models.tool_calls import no_constant
 
 MAX_DEPTH = 50
 """Levels of arrays and objects; deeper answers would outgrow the interpreter's stack, and are no value."""
@@ -52,7 +54,7 @@ def parse(text: str) -> Any:
         ValueError: it is not JSON, or nested deeper than `MAX_DEPTH`.
     """
     try:
-        value = json.loads(text, parse_constant=_no_constant)
+        value = json.loads(text, parse_constant=no_constant)
     except RecursionError:
         raise _too_deep() from None
     _check_depth(value)
@@ -84,7 +86,7 @@ def _parsed(text: str) -> Iterator[Any]:
 
 def _values_in(text: str) -> list[Any]:
     """Give the objects and arrays in a text; none if there is a broken one, which may hold whole ones."""
-    decoder = json.JSONDecoder(parse_constant=_no_constant)
+    decoder = json.JSONDecoder(parse_constant=no_constant)
     values: list[Any] = []
     around, place = [], 0
     while opening := _OPENING.search(text, place):
@@ -119,7 +121,3 @@ def _check_depth(value: Any) -> None:
 
 def _too_deep() -> ValueError:
     return ValueError("nested too deeply")
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")

@@ -8,7 +8,7 @@ too; old ones have a single `function_call`.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 from pytest_llmbench.values import ToolCall
 
@@ -21,13 +21,14 @@ def tool_call(name: str, arguments: object) -> ToolCall:
         return ToolCall(name=name, arguments=arguments)
     text = arguments if isinstance(arguments, str) else json.dumps(arguments)
     try:
-        value = json.loads(text, parse_constant=_no_constant)
+        value = json.loads(text, parse_constant=no_constant)
     except (ValueError, RecursionError):
         return ToolCall(name=name, arguments=text)
     return ToolCall(name=name, arguments=value if isinstance(value, dict) else text)
 
 
-def _no_constant(name: str) -> None:
+def no_constant(name: str) -> NoReturn:
+    """Refuse NaN and Infinity, which Python's parser takes for JSON."""
     raise ValueError(f"{name} is not JSON")
 
 

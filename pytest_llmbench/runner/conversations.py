@@ -7,11 +7,14 @@ second.  A conversation is one answer, kept in the store as a whole, and an erro
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from pytest_llmbench.models.app_request import session_of
 from pytest_llmbench.models.base import STOPPED, Wrapped
 from pytest_llmbench.results.records import NOT_ASKED
 from pytest_llmbench.values import Answer, AnswerError, Arrived, Message, Prompt, Request
+
+Number = TypeVar("Number", int, float)
 
 
 class ConversationModel(Wrapped):
@@ -104,21 +107,15 @@ def whole(answers: Sequence[Answer]) -> Answer:
         input_tokens=_sum([answer.input_tokens for answer in answers]),
         output_tokens=_sum([answer.output_tokens for answer in answers]),
         reasoning_tokens=_sum([answer.reasoning_tokens for answer in answers]),
-        cost_usd=_total([answer.cost_usd for answer in answers]),
-        latency_s=_total([answer.latency_s for answer in answers]),
+        cost_usd=_sum([answer.cost_usd for answer in answers]),
+        latency_s=_sum([answer.latency_s for answer in answers]),
         ttft_s=answers[0].ttft_s,
         ttfa_s=answers[0].ttfa_s,
         attempts=max(answer.attempts for answer in answers),
     )
 
 
-def _sum(counts: Sequence[int | None]) -> int | None:
-    """Add counts up; None where one is not known."""
-    known = [count for count in counts if count is not None]
-    return sum(known) if len(known) == len(counts) else None
-
-
-def _total(amounts: Sequence[float | None]) -> float | None:
+def _sum(amounts: Sequence[Number | None]) -> Number | None:
     """Add amounts up; None where one is not known."""
     known = [amount for amount in amounts if amount is not None]
     return sum(known) if len(known) == len(amounts) else None

@@ -6,17 +6,13 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Self
 
-from jinja2 import StrictUndefined, Template, TemplateSyntaxError, Undefined, UndefinedError, meta
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2 import Template, TemplateSyntaxError, Undefined, UndefinedError, meta
 
-from pytest_llmbench.models.http.templates import RENDERING_FAULTS
+from pytest_llmbench.models.http.templates import ENVIRONMENT, RENDERING_FAULTS
 from pytest_llmbench.values import Json, Message, Prompt, PromptStyle
 
-# No autoescape: prompts are text, not markup.
 _EXPRESSION = re.compile(r"\{\{-?(?P<inner>(?:(?!\{\{|\}\}).)+?)-?\}\}", re.DOTALL)
 """A text that is one expression and nothing else, whose value is kept as it is."""
-
-_ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
 
 
 class TemplateFault(Exception):
@@ -69,8 +65,8 @@ def compile_template(style: PromptStyle, source: Sequence[tuple[str, str]]) -> P
     parts, names = [], set[str]()
     for role, text in source:
         try:
-            tree: Any = _ENVIRONMENT.parse(text)
-            parts.append((role, _ENVIRONMENT.from_string(tree)))
+            tree: Any = ENVIRONMENT.parse(text)
+            parts.append((role, ENVIRONMENT.from_string(tree)))
         except TemplateSyntaxError as fault:
             raise TemplateFault(f"the {style} prompt is no jinja2 template: {fault.message}") from None
         names |= meta.find_undeclared_variables(tree)
@@ -147,12 +143,12 @@ def _text_rendering(text: str, names: set[str]) -> Callable[[Mapping[str, Json]]
 def _compiled(text: str) -> tuple[Callable[[Mapping[str, Json]], Any], frozenset[str]]:
     """Compile a text once, however many cases have it; gives the names that it uses too."""
     try:
-        tree: Any = _ENVIRONMENT.parse(text)
+        tree: Any = ENVIRONMENT.parse(text)
         names = frozenset(meta.find_undeclared_variables(tree))
         alone = _EXPRESSION.fullmatch(text.strip())
         if alone is None:
-            return _ENVIRONMENT.from_string(tree).render, names
-        expression = _ENVIRONMENT.compile_expression(alone["inner"].strip(), undefined_to_none=False)
+            return ENVIRONMENT.from_string(tree).render, names
+        expression = ENVIRONMENT.compile_expression(alone["inner"].strip(), undefined_to_none=False)
     except TemplateSyntaxError as fault:
         raise TemplateFault(f"{text!r} is no jinja2 template: {fault.message}") from None
 

@@ -119,6 +119,20 @@ class SuiteRegistry:
                 "no suite file found; a suite is a .yaml file with `suite`, and `grader` or `checks`, at its top level."
             )
 
+    def whole_below(self, paths: Iterable[Path]) -> list[LoadedSuite]:
+        """Load the suite files as `load_below` does.
+
+        Raises:
+            SuiteFault: something is wrong with one.
+            UsageFault: see `load_below`.
+        """
+        found = []
+        for loaded in self.load_below(paths):
+            if isinstance(loaded, SuiteFault):
+                raise loaded
+            found.append(loaded)
+        return found
+
     def _prepare(self, loaded: LoadedSuite) -> None:
         suite = loaded.suite
         for path, other in self._loaded.items():

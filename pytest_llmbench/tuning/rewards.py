@@ -20,7 +20,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self, TypeAlias
 
-from pytest_llmbench.errors import Caught, SuiteFault, UsageFault, caught
+from pytest_llmbench.errors import Caught, UsageFault, caught
 from pytest_llmbench.grading.base import GraderKind
 from pytest_llmbench.grading.parallel import MOST, cores, graded_at_once
 from pytest_llmbench.suites.loader import LoadedSuite
@@ -96,9 +96,7 @@ class Rewards:
             _check_kind(name)
         registry = SuiteRegistry(Path(root).resolve(), kinds)
         found: dict[str, Rewarded] = {}
-        for loaded in registry.load_below([Path(path) for path in suites]):
-            if isinstance(loaded, SuiteFault):
-                raise loaded
+        for loaded in registry.whole_below([Path(path) for path in suites]):
             _refuse_judge(loaded)
             train = {case.id: case for case in train_cases(loaded, takes_unsplit=takes_unsplit)}
             held_out = frozenset(case.id for case in loaded.suite.cases if case.id not in train)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_llmbench.errors import SuiteFault, UsageFault
+from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.suites.loader import LoadedSuite
 from pytest_llmbench.suites.registry import SuiteRegistry
 from pytest_llmbench.suites.split import by_side
@@ -51,12 +51,9 @@ def load_sources(keys: DataKeys, root: Path) -> Sources:
         RunFileFault: a run cannot be read.
     """
     registry = SuiteRegistry(root, {})
-    suites = []
-    for found in registry.load_below([root / path for path in keys.suites]) if keys.suites else ():
-        if isinstance(found, SuiteFault):
-            raise found
-        registry.check(found)
-        suites.append(found)
+    suites = registry.whole_below([root / path for path in keys.suites]) if keys.suites else []
+    for loaded in suites:
+        registry.check(loaded)
     for loaded in suites:
         _check_sides(loaded, takes_unsplit=keys.split == "all")
     return Sources(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from pytest_llmbench.errors import Caught, LlmbenchError, caught
 from pytest_llmbench.grading.answer_part import of_part
-from pytest_llmbench.grading.answer_text import GRADED_CHARACTERS, clip, is_empty
+from pytest_llmbench.grading.answer_text import EMPTY, GRADED_CHARACTERS, clip, is_empty
 from pytest_llmbench.grading.base import Grader, JudgeGrader, Question
 from pytest_llmbench.grading.checks.base import Test
 from pytest_llmbench.grading.checks.conversation import of_conversations
@@ -32,7 +32,6 @@ Key = tuple[str, str, int]
 """What is judged once: a criterion with all that goes with it, a text, and the turn whose task it is an answer to."""
 
 _PASSING = Grade(score=1.0, passed=True, reason=Reason.CORRECT, explanation="")
-_EMPTY = Grade(score=0.0, passed=False, reason=Reason.EMPTY, explanation="The answer is empty.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +98,7 @@ class _JudgedChecks:
             def test(case: Case, answer: Answer) -> Grade:
                 del case
                 if is_empty(answer.text):
-                    return _EMPTY
+                    return EMPTY
                 own = given.get(self._key(check, answer), ())
                 return _grade(check.fields.rubric, _shown(answer), own, votes=votes)
 

@@ -14,14 +14,12 @@ from math import fsum
 from typing import Any
 
 from pytest_llmbench.errors import Caught, LlmbenchError, caught
-from pytest_llmbench.grading.answer_text import clip, is_empty, is_refusal, void_or
+from pytest_llmbench.grading.answer_text import EMPTY, clip, is_empty, is_refusal, void_or
 from pytest_llmbench.grading.checks.base import PathFields, Test
 from pytest_llmbench.grading.checks.json_path import NoValue, steps, value_at
 from pytest_llmbench.grading.checks.of_case import CaseChecks, Check
 from pytest_llmbench.grading.json_answer import json_in, parse
 from pytest_llmbench.values import Answer, Case, Grade, Json, Reason
-
-_EMPTY = Grade(score=0.0, passed=False, reason=Reason.EMPTY, explanation="The answer is empty.")
 
 _UNREAD = frozenset({Reason.UNPARSED, Reason.EMPTY, Reason.REFUSAL})
 """Reasons of a test that could not read what it asks about: neither that nor its opposite is so."""
@@ -164,7 +162,7 @@ def _safely(test: Callable[[], Grade]) -> Grade | str:
 def _leaf(check: Check, reader: _Reader) -> Grade:
     fields, answer, kind = check.fields, reader.answer, check.leaf_kind
     if not reader.tests:
-        return _EMPTY
+        return EMPTY
     if isinstance(fields, PathFields) and fields.path is not None:
         try:
             value = value_at(reader.value(fence=fields.fence), steps(fields.path))

@@ -10,8 +10,8 @@ from typing import Any
 from jinja2 import StrictUndefined, TemplateError, UndefinedError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-# No autoescape: what is rendered is text of a JSON value or of a query, which are encoded later.
-_ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
+# No autoescape: what is rendered is a prompt, or text of a JSON value or of a query, which are encoded later.
+ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
 _EXPRESSION = re.compile(r"\s*\{\{-?(?P<expression>(?:(?!\}\}|\{\{).)*?)-?\}\}\s*", re.DOTALL)
 
 RENDERING_FAULTS = (
@@ -60,11 +60,11 @@ def compile_value(value: object, place: str) -> Rendered:
 def _compile_text(text: str, place: str) -> Rendered:
     alone = _EXPRESSION.fullmatch(text)
     try:
-        _ENVIRONMENT.parse(text)
+        ENVIRONMENT.parse(text)
         if alone is None:
-            evaluate: Callable[..., Any] = _ENVIRONMENT.from_string(text).render
+            evaluate: Callable[..., Any] = ENVIRONMENT.from_string(text).render
         else:
-            evaluate = _ENVIRONMENT.compile_expression(alone["expression"], undefined_to_none=False)
+            evaluate = ENVIRONMENT.compile_expression(alone["expression"], undefined_to_none=False)
     except TemplateError as fault:
         raise TemplateFault(f"{place} is no jinja2 template: {fault}") from None
 
