@@ -142,6 +142,11 @@ def no_judge_grader(suite: Suite, root: Path) -> JudgeGrader | None:
     return None
 
 
+def no_data(_suite: Suite, _root: Path) -> Mapping[str, str]:
+    """Give the digests of the data of a grader that reads none."""
+    return {}
+
+
 def no_need(suite: Suite) -> "Finding | None":
     """Need no judge: the suite is graded without one too."""
     del suite
@@ -235,6 +240,8 @@ class GraderKind:
     `references(case)` gives texts that are right answers, `wrong_answers(suite, case)` such as are surely wrong, as
     training data needs them.  `begun_word(suite)` is the word of an answer that the completion prompts of a suite end
     in, so that an answer goes on behind it; None where they begin none.
+    `data_digests(suite, root)` gives the digests of what the grades depend on beside the suite, such as a database, by
+    name; runs in which one differs are not compared.
     `judge_grader(suite, root)` gives how a judge model is asked in place of `build`'s grader where one is named; None
     for a suite that asks none.  `needs_judge(suite)` explains why a suite cannot be graded without one.
     """
@@ -261,6 +268,7 @@ class GraderKind:
     references: Callable[[Case], tuple[str, ...]] = no_references
     wrong_answers: Callable[[Suite, Case], tuple[str, ...]] = no_wrong_answers
     begun_word: Callable[[Suite], str | None] = nothing_begun
+    data_digests: Callable[[Suite, Path], Mapping[str, str]] = no_data
 
     def settings(self, suite: Suite) -> Mapping[str, Json]:
         """Give the fields of a suite that decide its grades, without those that have their default."""

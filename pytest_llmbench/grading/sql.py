@@ -7,7 +7,7 @@ conventions.  The work is done in `pytest_llmbench.sql`, in a process of its own
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -127,6 +127,13 @@ def expected_text(case: Case) -> str:
 def references(case: Case) -> tuple[str, ...]:
     """Give the accepted queries."""
     return tuple(reference.strip() for reference in _case_rules(case).reference)
+
+
+def data_digests(suite: Suite, root: Path) -> Mapping[str, str]:
+    """Give the digest of the database, by its name."""
+    from pytest_llmbench.sql.database import files
+
+    return {_suite_rules(suite).database: files.contents_sha256(_database(suite, root))}
 
 
 def begun_word(suite: Suite) -> str | None:
@@ -327,4 +334,5 @@ KIND = GraderKind(
     same_result=same_result,
     references=references,
     begun_word=begun_word,
+    data_digests=data_digests,
 )

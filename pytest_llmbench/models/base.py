@@ -74,6 +74,11 @@ class Embedder(Protocol):
         """What it is; may know more after the first text (a server's model name)."""
         ...
 
+    @property
+    def input_tokens(self) -> int | None:
+        """How many tokens it has counted of the texts it was given; None where it counts none."""
+        ...
+
     def embed(self, texts: Sequence[str]) -> Sequence[Vector]:
         """Give the vector of each text, all in one batch; raises `ModelFault` if there is none."""
         ...

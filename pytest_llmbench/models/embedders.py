@@ -36,6 +36,11 @@ class EmbedderSpec:
         """What it is known by in a process: a path in two suites may name two folders."""
         return f"{self.name} {self.entry.model}"
 
+    @property
+    def is_local(self) -> bool:
+        """Whether it runs here, where nobody charges for it."""
+        return isinstance(self.entry, TransformersEntry)
+
     def missing(self) -> str | None:
         """Tell what hinders opening it, as far as that can be known without; None if nothing does."""
         try:
@@ -45,14 +50,25 @@ class EmbedderSpec:
         return None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbedderWork:
+    """What an API of embeddings was given: `texts`, and their tokens as far as it counts them."""
+
+    texts: int = 0
+    input_tokens: int | None = None
+
+
 class Embedders:
     """The embedders of a process, with the vectors they gave.
 
     `further` gives texts that will be asked for too: a text that is not known is embedded together with such.
+    `paid` is called with each batch that an API embedded: the texts, and their tokens, or None if it counts none.
     """
 
     def __init__(self) -> None:
         self.further: Callable[[], Iterable[str]] = tuple
+        self.paid: Callable[[EmbedderSpec, Sequence[str], int | None], None] = _nothing
+        self._work: dict[str, EmbedderWork] = {}
         self._catalog: Catalog | None = None
         self._settings = OpenSettings()
         self._opened: dict[str, Embedder] = {}
@@ -64,7 +80,8 @@ class Embedders:
     def use(self, catalog: Catalog, settings: OpenSettings) -> None:
         """Begin a run: its models file and settings; nothing of an earlier one is kept."""
         self.close()
-        self.further = tuple
+        self.further, self.paid = tuple, _nothing
+        self._work.clear()
         self._catalog, self._settings = catalog, settings
         self._faults.clear()
         self._vectors.clear()
@@ -107,10 +124,28 @@ class Embedders:
                 missing = list(dict.fromkeys([*needed, *further]))[: max(len(needed), BATCH)]
                 for start in range(0, len(missing), BATCH):
                     batch = missing[start : start + BATCH]
+                    before = opened.input_tokens
                     found = opened.embed(batch)
+                    self._note(embedder, batch, before, opened.input_tokens)
                     self._vectors |= {(key, text): vector for text, vector in zip(batch, found, strict=True)}
                 self._identities[key] = opened.identity
             return [self._vectors[key, text] for text in texts]
+
+    def _note(self, embedder: EmbedderSpec, texts: Sequence[str], before: int | None, now: int | None) -> None:
+        """Note a batch that an API embedded, by the tokens it has counted before and now."""
+        if embedder.is_local:
+            return
+        tokens = None if now is None or now == before else now - (before or 0)
+        known = self._work.get(embedder.key, EmbedderWork())
+        self._work[embedder.key] = EmbedderWork(
+            texts=known.texts + len(texts),
+            input_tokens=known.input_tokens if tokens is None else tokens + (known.input_tokens or 0),
+        )
+        self.paid(embedder, texts, tokens)
+
+    def work(self, embedder: EmbedderSpec) -> EmbedderWork | None:
+        """Give what an API of embeddings was given; None for a local embedder, and where it was given nothing."""
+        return self._work.get(embedder.key)
 
     def identity(self, embedder: EmbedderSpec) -> Identity | None:
         """Give what an embedder is, once it is opened; it stays known after it is closed."""
@@ -133,6 +168,10 @@ class Embedders:
                 self._faults[key] = fault
                 raise
         return self._opened[key]
+
+
+def _nothing(*_: object) -> None:
+    """Take no note."""
 
 
 @cache

@@ -19,6 +19,7 @@ from pytest_llmbench.plugin.internals.xdist import is_worker
 from pytest_llmbench.plugin.options import usage_error
 from pytest_llmbench.plugin.session import LlmSession
 from pytest_llmbench.report.budget import budget_lines
+from pytest_llmbench.report.embedding import embedding_lines
 from pytest_llmbench.report.files import check_page, check_target, write_target
 from pytest_llmbench.report.judge_check import judge_check_lines
 from pytest_llmbench.report.line_order import in_order
@@ -265,6 +266,7 @@ class Summary:
             *left_out_lines(facts.suites),
             *broken_advice_lines(records),
             *judge_check_lines(facts),
+            *embedding_lines(facts),
         )
         for remark in filter(None, (reused_line(records), *of_run, *self._session.remarks)):
             write(terminalreporter, folded((), visible(remark), width))

@@ -1,6 +1,7 @@
 """In what the models, the judges and the embedders of two runs differ, as recorded in them."""
 
 import json
+from collections.abc import Mapping
 
 from pytest_llmbench.grading.answer_text import clip
 from pytest_llmbench.grading.registry import BUILT_IN, CHECKS
@@ -44,17 +45,26 @@ def judge_differences(old: RunInfo, new: RunInfo, suite: str) -> tuple[str, ...]
 
 
 def grader_difference(old: SuiteInfo | None, new: SuiteInfo | None) -> str | None:
-    """Describe how the grader of a suite differs in two runs: its version, or its settings where both record them."""
+    """Describe how the grader of a suite differs in two runs: its version, its settings, or the content of its data.
+
+    What one of them does not record is not compared.
+    """
     if old is None or new is None:
         return None
     if old.grader_version != new.grader_version:
         return f"grader version differs: {old.grader_version} -> {new.grader_version}"
     was, now = old.grader_settings, new.grader_settings
     if was is None or now is None or was == now:
-        return None
+        return _data_difference(old.data_sha256 or {}, new.data_sha256 or {})
     names = sorted(name for name in was.keys() | now.keys() if was.get(name) != now.get(name))
     changes = (f"{name} {_written(was.get(name))} -> {_written(now.get(name))}" for name in names)
     return f"grader settings differ: {', '.join(changes)}"
+
+
+def _data_difference(was: Mapping[str, str], now: Mapping[str, str]) -> str | None:
+    """Name the data that both runs know and that have other content; a file that knows none says nothing of them."""
+    names = sorted(name for name in was.keys() & now.keys() if was[name] != now[name])
+    return f"the content of the database differs: {', '.join(names)}" if names else None
 
 
 def _written(value: Json) -> str:

@@ -3,7 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from pytest_llmbench.results.records import Collected, JudgeCheck, JudgeInfo, ModelInfo, RunInfo, SuiteInfo
+from pytest_llmbench.results.records import (
+    Collected,
+    EmbeddingUse,
+    JudgeCheck,
+    JudgeInfo,
+    ModelInfo,
+    RunInfo,
+    SuiteInfo,
+)
 
 
 def merged_run_info(several: Sequence[RunInfo], roles: Sequence[str] = ()) -> RunInfo:
@@ -29,6 +37,7 @@ def merged_run_info(several: Sequence[RunInfo], roles: Sequence[str] = ()) -> Ru
         broken={role: cause for facts in several for role, cause in facts.broken.items()},
         collected=_merged_collected([facts.collected for facts in several if facts.collected is not None]),
         judge_check=_merged_checks([facts.judge_check for facts in several]),
+        embedding=_merged_embedding([facts.embedding for facts in several]),
         stop_plans=tuple({(plan.suite, plan.role): plan for f in several for plan in f.stop_plans}.values()),
     )
 
@@ -55,6 +64,17 @@ def _merged_checks(several: Sequence[Mapping[str, JudgeCheck]]) -> dict[str, Jud
     for suite, check in (pair for checks in several for pair in checks.items()):
         other = found.get(suite)
         found[suite] = check if other is None else _sum(other, check)
+    return found
+
+
+def _merged_embedding(several: Sequence[Mapping[str, EmbeddingUse]]) -> dict[str, EmbeddingUse]:
+    found: dict[str, EmbeddingUse] = {}
+    for name, use in (pair for uses in several for pair in uses.items()):
+        other = found.get(name)
+        if other is not None:
+            counts = [one.input_tokens for one in (other, use) if one.input_tokens is not None]
+            use = replace(use, texts=other.texts + use.texts, input_tokens=sum(counts) if counts else None)
+        found[name] = use
     return found
 
 

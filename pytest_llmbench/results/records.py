@@ -184,6 +184,8 @@ class SuiteInfo:
     """What an answer may cost and take; absent in the JSON where the suite has none."""
     grader_settings: Mapping[str, Json] | None = None
     """The fields of the suite that decide its grades, without defaults; None in files that do not hold them."""
+    data_sha256: Mapping[str, str] | None = None
+    """Digests of what the grades depend on beside the suite, such as a database, by name; absent without any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,6 +226,22 @@ class JudgeCheck:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddingUse:
+    """What an API of embeddings was given by checks: `texts`, and their tokens, None where it counts none."""
+
+    texts: Count
+    input_tokens: Count | None = None
+    price: TokenPrice | None = None
+
+    @property
+    def usd(self) -> float | None:
+        """What it cost; None where that is not known."""
+        if self.price is None or self.input_tokens is None:
+            return None
+        return self.price.usd(self.input_tokens, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Collected:
     """What a run found before cases were selected: the names of the suites below `paths`.
 
@@ -261,6 +279,8 @@ class RunInfo:
     """Of the suites that may be decided before all cases are asked."""
     judge_check: Mapping[str, JudgeCheck] = field(default_factory=dict)
     """By suite, what `--llm-check-judge` found; absent in the JSON where it was not asked for."""
+    embedding: Mapping[str, EmbeddingUse] = field(default_factory=dict)
+    """By the names of the embedders that are APIs; absent in the JSON where there are none."""
 
     @property
     def roles(self) -> tuple[str, ...]:

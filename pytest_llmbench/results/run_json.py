@@ -16,6 +16,7 @@ from pytest_llmbench.results.json_values import PLAIN, strict_json
 from pytest_llmbench.results.prompt_json import WrittenPrompt, prompt_from_json, prompt_to_json
 from pytest_llmbench.results.records import (
     Collected,
+    EmbeddingUse,
     JudgeCheck,
     JudgeInfo,
     ModelInfo,
@@ -191,6 +192,7 @@ class _NamedSuite:
     embedders: Mapping[str, Identity] | None = None
     budget: Budget | None = None
     grader_settings: Mapping[str, Json] | None = None
+    data_sha256: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,6 +208,7 @@ class _Block:
     collected: Collected | None = None
     stop_plans: tuple[StopPlan, ...] = ()
     judge_check: Mapping[str, JudgeCheck] = field(default_factory=dict)
+    embedding: Mapping[str, EmbeddingUse] = field(default_factory=dict)
 
 
 def block_to_json(run: Run) -> JsonObject:
@@ -235,6 +238,7 @@ def run_info_to_json(facts: RunInfo) -> JsonObject:
         **({} if facts.collected is None else {"collected": asdict(facts.collected)}),
         **({"stop_plans": [asdict(plan) for plan in facts.stop_plans]} if facts.stop_plans else {}),
         **({"judge_check": {suite: asdict(one) for suite, one in checks.items()}} if checks else {}),
+        **({"embedding": {name: asdict(one) for name, one in facts.embedding.items()}} if facts.embedding else {}),
     }
     return {name: strict_json(value) for name, value in found.items()}
 
@@ -242,7 +246,7 @@ def run_info_to_json(facts: RunInfo) -> JsonObject:
 def _suite_to_json(suite: SuiteInfo) -> JsonObject:
     found = _without(asdict(suite), "suite")
     found = _without(found, "gate") if suite.gate is GateKind.STATISTICAL else found
-    for name in ("cases", "n_cases", "split", "source", "embedders", "budget", "grader_settings"):
+    for name in ("cases", "n_cases", "split", "source", "embedders", "budget", "grader_settings", "data_sha256"):
         found = _without(found, name) if getattr(suite, name) is None else found
     for identity in found.get("embedders", {}).values():
         del identity["training"]
@@ -293,6 +297,7 @@ def run_info_from_json(found: object) -> RunInfo:
         collected=block.collected,
         stop_plans=block.stop_plans,
         judge_check=block.judge_check,
+        embedding=block.embedding,
     )
 
 

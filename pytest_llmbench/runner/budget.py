@@ -10,7 +10,7 @@ Not counted: what a provider charges for a request that gave no answer, and for 
 import itertools
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from pytest_llmbench.models.base import Model, Wrapped
 from pytest_llmbench.models.entries import Price
@@ -192,6 +192,11 @@ def _recorded(price: Price) -> TokenPrice:
 
 def _most_tokens(prompt: Prompt) -> int:
     return n_bytes(prompt) // _LEAST_BYTES_PER_TOKEN + _PER_MESSAGE * len(prompt.messages)
+
+
+def most_tokens(texts: Iterable[str]) -> int:
+    """Give how many tokens some texts may have at most."""
+    return sum(len(text.encode(errors="replace")) for text in texts) // _LEAST_BYTES_PER_TOKEN
 
 
 def n_bytes(prompt: Prompt) -> int:

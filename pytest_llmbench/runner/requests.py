@@ -15,9 +15,10 @@ from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.grading.checks.of_case import ConversationChecks
 from pytest_llmbench.models.base import HasBatchEntry, HasRemarks, HasReplicas, Model, ReplicaInfo
 from pytest_llmbench.models.catalog import ModelSpec
+from pytest_llmbench.models.embedders import EmbedderSpec
 from pytest_llmbench.models.opening import check_openable, open_model
 from pytest_llmbench.models.separated import SeparatedModel
-from pytest_llmbench.runner.budget import Budget, PricedModel
+from pytest_llmbench.runner.budget import Budget, PricedModel, most_tokens, usd
 from pytest_llmbench.runner.calls import SharedModel
 from pytest_llmbench.runner.conversations import ConversationModel
 from pytest_llmbench.runner.settings import Item, RunSettings
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 class RequestBuilder:
     """Builds the requests of a run, and what they go through on their way to the models.
 
-    `unready` has why a model of a plan could not be opened now, by role.
+    `unready` has why a model of a plan could not be opened now, by role; `budget` is None where costs have no limit.
 
     Args:
         settings: of the run.
@@ -47,7 +48,7 @@ class RequestBuilder:
         self._store: AnswerStore | None = None
         self._checks: list[str] = []
         self._opened: dict[str, Model] = {}
-        self._budget = None if settings.max_cost_usd is None else Budget(settings.max_cost_usd)
+        self.budget = None if settings.max_cost_usd is None else Budget(settings.max_cost_usd)
 
     def check_styles(self, items: Iterable[Item]) -> None:
         """Check that every model can be opened, as far as that is cheap, and takes its suites' prompts.
@@ -195,12 +196,30 @@ class RequestBuilder:
             UsageFault: the model has no price, does not report its cost, and is none that runs here.
         """
         is_known = spec.entry.price is not None or spec.traits.is_free or spec.traits.reports_cost
-        if self._budget is not None and not is_known:
+        if self.budget is not None and not is_known:
             raise UsageFault(
                 f'--llm-max-cost needs the price of model "{spec.name}": add '
                 "price = { input_per_million = ..., output_per_million = ... } in US dollars to its entry, 0 if it "
                 "costs nothing."
             )
+
+    def check_embedder(self, embedder: EmbedderSpec) -> None:
+        """Check that what an embedder costs is known, where the run has a limit.
+
+        Raises:
+            UsageFault: it is behind an API and has no price.
+        """
+        if self.budget is not None and not embedder.is_local and embedder.entry.price is None:
+            raise UsageFault(
+                f'--llm-max-cost needs the price of embedder "{embedder.name}": add '
+                "price = { input_per_million = ..., output_per_million = 0 } in US dollars to its entry, 0 if it costs "
+                "nothing."
+            )
+
+    def pay_embedder(self, embedder: EmbedderSpec, texts: Sequence[str], tokens: int | None) -> None:
+        """Count texts that an API embedded for what the run may cost; tokens that it does not count are estimated."""
+        if self.budget is not None and embedder.entry.price is not None:
+            self.budget.pay((), usd(embedder.entry.price, most_tokens(texts) if tokens is None else tokens, 0))
 
     def through(self, spec: ModelSpec, model: Model) -> Model:
         """Put before a model what the run has: its budget, and before that the answer store."""
@@ -217,9 +236,9 @@ class RequestBuilder:
         return ConversationModel(self._priced(spec, model))
 
     def _priced(self, spec: ModelSpec, model: Model) -> Model:
-        if self._budget is None or not (spec.entry.price or spec.traits.reports_cost):
+        if self.budget is None or not (spec.entry.price or spec.traits.reports_cost):
             return model
-        return PricedModel(model, spec.entry.price, self._budget)
+        return PricedModel(model, spec.entry.price, self.budget)
 
     def _check(
         self,
@@ -308,7 +327,7 @@ class RequestBuilder:
     def end(self, *, is_finished: bool) -> None:
         """Close the answer store; a run that did not finish is continued by the next one."""
         if self._store is not None:
-            if is_finished and not (self._budget is not None and self._budget.refused):
+            if is_finished and not (self.budget is not None and self.budget.refused):
                 self._store.finish()
             self._store.close()
 
@@ -322,14 +341,14 @@ class RequestBuilder:
         found = list(self._checks)
         found += [text for model in self._opened.values() if isinstance(model, HasRemarks) for text in model.remarks]
         found += [] if self._store is None or self._store.fault is None else [self._store.fault]
-        if self._budget is not None and self._budget.refused:
+        if self.budget is not None and self.budget.refused:
             found.append(
-                f"--llm-max-cost {self._budget.most_usd:g} was reached: the answers of this run cost "
-                f"{self._budget.spent_usd:.4g} USD, and {_requests_were(self._budget.refused)} not sent; raise it, and "
+                f"--llm-max-cost {self.budget.most_usd:g} was reached: the answers of this run cost "
+                f"{self.budget.spent_usd:.4g} USD, and {_requests_were(self.budget.refused)} not sent; raise it, and "
                 "the next run asks only for what is missing."
             )
-        if self._budget is not None and self._budget.unpriced:
-            n = self._budget.unpriced
+        if self.budget is not None and self.budget.unpriced:
+            n = self.budget.unpriced
             found.append(
                 f"--llm-max-cost counted {'1 answer' if n == 1 else f'{n:,} answers'} as free: the application has no "
                 "price in its entry, and reported no cost_usd."

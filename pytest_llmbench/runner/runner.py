@@ -1,14 +1,23 @@
 """One run from its plan to its records: requests, answers, grades. Knows no pytest."""
 
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pytest_llmbench.grading.base import GraderKind
 from pytest_llmbench.grading.parallel import allow_at_once
 from pytest_llmbench.models.base import Identity
 from pytest_llmbench.models.catalog import ModelSpec
-from pytest_llmbench.models.embedders import shared_embedders
-from pytest_llmbench.results.records import Collected, JudgeCheck, JudgeInfo, ModelInfo, Record, RunInfo, SuiteInfo
+from pytest_llmbench.models.embedders import EmbedderSpec, shared_embedders
+from pytest_llmbench.results.records import (
+    Collected,
+    EmbeddingUse,
+    JudgeCheck,
+    JudgeInfo,
+    ModelInfo,
+    Record,
+    RunInfo,
+    SuiteInfo,
+)
 from pytest_llmbench.results.stops import StopPlan
 from pytest_llmbench.runner.budget import token_price
 from pytest_llmbench.runner.calls import SharedModel, first_fatal
@@ -104,6 +113,8 @@ class Runner:
         """
         self._trained.read(items)
         model_plans = self.builder.plans(items)
+        for embedder in self._used_embedders({item.loaded.suite.name for item in items}):
+            self.builder.check_embedder(embedder)
         self._items.update((item.key, item) for item in items)
         self._stop_plans = tuple(stop_plans)
         is_staged, judge = course is not None, self.judge_requests
@@ -131,6 +142,7 @@ class Runner:
                 self._staged.begin(items[0].spec.role)
         if any(self.suites.embedders.values()):
             shared_embedders().further = self._arrived_texts
+            shared_embedders().paid = self.builder.pay_embedder
         self._answers.start()
 
     def _arrived_texts(self) -> Iterator[str]:
@@ -324,6 +336,7 @@ class Runner:
                     embedders=self._embedders(name),
                     budget=loaded.suite.budget,
                     grader_settings=loaded.kind.settings(loaded.suite),
+                    data_sha256=self.suites.data_digests[name] or None,
                 )
                 for name, loaded in suites.items()
             ),
@@ -334,6 +347,7 @@ class Runner:
             broken=dict(self._broken),
             stop_plans=self._stop_plans,
             judge_check=self._judge_check,
+            embedding=self._embedding(suites),
             collected=None
             if self.settings.paths is None
             else Collected(paths=self.settings.paths, suites=self.suites.names),
@@ -343,6 +357,21 @@ class Runner:
         """Give what the embedders of a suite are; None where none was opened."""
         known = {one.name: shared_embedders().identity(one) for one in self.suites.embedders.get(suite, ())}
         return {name: identity for name, identity in known.items() if identity is not None} or None
+
+    def _used_embedders(self, suites: Iterable[str]) -> Iterator[EmbedderSpec]:
+        """Give the embedders of some suites, each once."""
+        named = {one.name: one for suite in suites for one in self.suites.embedders.get(suite, ())}
+        return iter(named.values())
+
+    def _embedding(self, suites: Iterable[str]) -> dict[str, EmbeddingUse]:
+        """Give what the embedders behind an API were given."""
+        found: dict[str, EmbeddingUse] = {}
+        for one in self._used_embedders(suites):
+            work = shared_embedders().work(one)
+            if work is not None:
+                price = token_price(one.entry.price)
+                found[one.name] = EmbeddingUse(texts=work.texts, input_tokens=work.input_tokens, price=price)
+        return found
 
     def _judge_facts(self) -> JudgeInfo | None:
         if self.judge_requests is None:

@@ -23,7 +23,7 @@ class SuiteRegistry:
     """Loaded suites.
 
     `graders` are those of the loaded suites, by name; `judge_graders` describe how the suites that ask a judge ask it;
-    `embedders` are those that the checks of a suite name.
+    `embedders` are those that the checks of a suite name, `data_digests` of what its grades depend on beside it.
 
     Args:
         root: the project's root directory, below which `fixtures/` lies.
@@ -35,6 +35,7 @@ class SuiteRegistry:
         self.graders: dict[str, Grader] = {}
         self.judge_graders: dict[str, JudgeGrader] = {}
         self.embedders: dict[str, tuple[EmbedderSpec, ...]] = {}
+        self.data_digests: dict[str, Mapping[str, str]] = {}
         self._root = root
         self._kinds = kinds
         self._has_judge = has_judge
@@ -140,6 +141,7 @@ class SuiteRegistry:
                 message = f'the suite name "{suite.name}" is already used by {_shown(path)}; rename one of them.'
                 raise SuiteFault(message, path=suite.path, line=1)
         self.graders[suite.name] = grader_of(loaded, self._root)
+        self.data_digests[suite.name] = loaded.kind.data_digests(suite, self._root)
         self.embedders[suite.name] = self._embedders(suite) if suite.grader == CHECKS else ()
         judge_grader = loaded.kind.judge_grader(suite, self._root) if self._has_judge else None
         if judge_grader is not None:

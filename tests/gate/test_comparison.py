@@ -209,6 +209,31 @@ def test_another_grader_version_blocks() -> None:
     assert [(d.kind, d.text) for d in found.blocked_by] == [(Kind.GRADER, "grader version differs: 1 -> 2")]
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "names"),
+    [
+        ({"a": "1", "b": "1"}, {"a": "2", "b": "2"}, "a, b"),
+        ({"a": "1"}, {"a": "1"}, None),
+        (None, {"a": "1"}, None),
+        ({"a": "1"}, {"b": "2"}, None),
+    ],
+)
+def test_a_database_of_other_content_blocks(
+    old: dict[str, str] | None, new: dict[str, str] | None, names: str | None
+) -> None:
+    """The same query has other rows there; a run that does not record its content is compared as ever."""
+    runs = []
+    for data in (old, new):
+        made = run(record("a"))
+        suites = tuple(replace(suite, data_sha256=data) for suite in made.facts.suites)
+        runs.append(replace(made, facts=replace(made.facts, suites=suites)))
+
+    found = only_suite(join(*runs)).blocked_by
+
+    text = f"the content of the database differs: {names}"
+    assert [(one.kind, one.text) for one in found] == ([] if names is None else [(Kind.GRADER, text)])
+
+
 def with_settings(settings: dict[str, Json] | None) -> Run:
     made = run(record("a"))
     suites = tuple(replace(suite, grader_settings=settings) for suite in made.facts.suites)

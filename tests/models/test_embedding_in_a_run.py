@@ -37,7 +37,8 @@ def letters() -> Iterator[Any]:
                 {"index": place, "embedding": [text.count(chr(97 + letter)) for letter in range(26)]}
                 for place, text in enumerate(texts)
             ]
-            body = json.dumps({"data": rows}).encode()
+            usage = {"prompt_tokens": 10 * len(texts), "total_tokens": 10 * len(texts)}
+            body = json.dumps({"data": rows, "usage": usage}).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -63,6 +64,7 @@ def test_an_embedder_is_planned_asked_once_and_recorded(
 ) -> None:
     """The plan counts the texts, the run sends each once, and the JSON says what the embedder is."""
     entry = f'[letters]\nprovider = "openai"\nmodel = "l-1"\nbase_url = "http://127.0.0.1:{letters.server_port}"\n'
+    entry += "price = { input_per_million = 0.5, output_per_million = 0 }\n"
     lines = [{"case": case, "answer": "On Sunday we rest."} for case in ("one", "two")]
     files = {"cases/hours.yaml": SUITE, "fixtures/models.toml": entry}
     files["answers.jsonl"] = "".join(json.dumps(line) + "\n" for line in lines)
@@ -76,10 +78,31 @@ def test_an_embedder_is_planned_asked_once_and_recorded(
     planned = pytester.runpytest_inprocess(*options, "--llm-plan")
     assert letters.batches == []
     planned.stdout.fnmatch_lines(["The embedder letters would be given up to 4 texts; this is not counted above."])
-    pytester.runpytest_inprocess(*options, "--benchmark-json=run.json").assert_outcomes(passed=2)
+    run = pytester.runpytest_inprocess(*options, "--benchmark-json=run.json")
+    run.assert_outcomes(passed=2)
+    run.stdout.fnmatch_lines(["embedder letters: 3 texts, 30 tokens, $0.000015"])
 
     assert letters.batches == [["On Sunday we rest.", "We rest on Sundays.", "Closed on Sundays."]]
     block = read_run_strictly(pytester.path / "run.json")["llmbench"]
+    price = {"input_per_million": 0.5, "output_per_million": 0}
+    assert block["embedding"] == {"letters": {"texts": 3, "input_tokens": 30, "price": price}}
     assert block["suites"]["hours"]["embedders"]["letters"]["model"] == "l-1"
     (check,) = [one for one in block["unmeasured"][0]["samples"][0]["parts"]["checks"] if one["kind"] == "similar"]
     assert (check["passed"], check["score"], check["advice"]) == (None, 0.9177, True)
+
+
+def test_a_limit_on_costs_needs_the_price_of_an_embedder(pytester: pytest.Pytester, letters: Any) -> None:
+    """Before anything is asked; with a price it counts."""
+    entry = f'[letters]\nprovider = "openai"\nmodel = "l-1"\nbase_url = "http://127.0.0.1:{letters.server_port}"\n'
+    files = {"cases/hours.yaml": SUITE, "fixtures/models.toml": entry}
+    files["answers.jsonl"] = '{"case": "one", "answer": "On Sunday."}\n{"case": "two", "answer": "On Sunday."}\n'
+    pytester.makeini("[pytest]\n")
+    for name, text in files.items():
+        path = Path(pytester.path / name)
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+    refused = pytester.runpytest_inprocess("--llm-model", "recorded:answers.jsonl", "--llm-max-cost=1", "cases")
+
+    assert (refused.ret, letters.batches) == (4, [])
+    refused.stderr.fnmatch_lines(['*--llm-max-cost needs the price of embedder "letters": add price = { *'])

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,9 +12,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from pytest_llmbench.models.base import Identity, Opened
+from pytest_llmbench.models.embedders import EmbedderSpec
 from pytest_llmbench.models.entries import OpenAIEntry, Price
 from pytest_llmbench.models.openai.request_body import sent_body
 from pytest_llmbench.runner.budget import Budget, PricedModel, cost_usd, most_usd
+from pytest_llmbench.runner.requests import RequestBuilder
+from pytest_llmbench.runner.settings import RunSettings
 from pytest_llmbench.values import Answer, AnswerError, Arrived, Message, Prompt, Request, Sampling
 
 IDENTITY = Identity(provider="p", model="m")
@@ -282,3 +286,17 @@ def test_a_priced_model_is_the_model_in_all_else() -> None:
     priced.close()
 
     assert (priced.identity, priced.concurrency, model.is_closed) == (model.identity, 4, True)
+
+
+@pytest.mark.parametrize(("counted", "cost_usd"), [(1000, 2.0), (None, 0.024)])
+def test_what_is_embedded_counts_with_the_answers(counted: int | None, cost_usd: float, tmp_path: Path) -> None:
+    """By the tokens that the server counts, else by the length of the texts; without a limit nothing is counted."""
+    price = Price(input_per_million=2000, output_per_million=0)
+    embedder = EmbedderSpec(name="ada", entry=OpenAIEntry(provider="openai", model="ada", price=price))
+    limited = RequestBuilder(RunSettings(root=tmp_path, max_cost_usd=9))
+
+    limited.pay_embedder(embedder, ["twelve bytes", "twelve bytes"], counted)
+    RequestBuilder(RunSettings(root=tmp_path)).pay_embedder(embedder, ["text"], counted)
+
+    assert limited.budget is not None
+    assert limited.budget.spent_usd == pytest.approx(cost_usd)

@@ -14,8 +14,9 @@ import pytest
 from pytest_llmbench.errors import SuiteFault
 from pytest_llmbench.grading.base import Finding
 from pytest_llmbench.grading.sql import KIND
-from pytest_llmbench.sql.database.files import build, find_database
+from pytest_llmbench.sql.database.files import build, contents_sha256, find_database
 from pytest_llmbench.sql.pool import shared_worker
+from pytest_llmbench.suites.registry import SuiteRegistry
 from pytest_llmbench.values import Case, Suite
 
 SCHEMA = "CREATE TABLE fruit (name VARCHAR NOT NULL, price DOUBLE NOT NULL);\n"
@@ -352,3 +353,35 @@ def test_wrong_case_fields_are_refused(fields: dict[str, Any], message: str) -> 
     """What a case may say is checked when the suite is loaded."""
     with pytest.raises(ValueError, match=message):
         KIND.case_fields(**fields)
+
+
+def test_the_digest_of_a_database_is_that_of_its_content(write: Write) -> None:
+    """Another row, another moment or another instance gives another one; other ends of lines do not."""
+
+    def digest(rows: str, toml: str = TOML) -> str:
+        root = write({"schema.sql": SCHEMA, "database.toml": toml, "main.sql": rows})
+        return contents_sha256(find_database("shop", suite_path=root / "cases" / "shop.yaml", root=root))
+
+    rows = "INSERT INTO fruit VALUES ('apple', 1);\n"
+    plain = digest(rows)
+    windows = digest(rows.replace("\n", "\r\n"))
+    others = [digest(rows.replace("1", "2")), digest(rows, TOML.replace("14:", "15:"))]
+
+    assert windows == plain
+    assert len({plain, *others}) == 3
+
+
+@pytest.mark.parametrize(
+    "grader", ["grader: sql\ndatabase: shop", "checks: [sql: {database: shop, reference: SELECT 1}]"]
+)
+def test_the_databases_of_a_suite_are_known_by_their_content(grader: str, write: Write) -> None:
+    """Whether the suite has a grader or checks."""
+    root = write(GOOD)
+    case = "{id: one, reference: SELECT 1}" if "grader" in grader else "{id: one}"
+    (root / "s.yaml").write_text(f"suite: s\n{grader}\nprompt: {{completion: x}}\ncases: [{case}]\n")
+    registry = SuiteRegistry(root, {})
+
+    registry.load(root / "s.yaml")
+
+    shop = find_database("shop", suite_path=root / "s.yaml", root=root)
+    assert registry.data_digests == {"s": {"shop": contents_sha256(shop)}}

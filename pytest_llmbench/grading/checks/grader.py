@@ -1,6 +1,6 @@
 """The grader of suites with `checks`: several requirements a case, each of a kind of its own."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +165,16 @@ def wrong_answers(suite: Suite, case: Case) -> tuple[str, ...]:
     return other_labels(counted[0].fields.labels, counted[0].fields.label)
 
 
+def data_digests(suite: Suite, root: Path) -> Mapping[str, str]:
+    """Give the digests of the databases that the checks of a suite name."""
+    names = {leaf.fields.sql.database for case in suite.cases for leaf in case_leaves(case) if leaf.kind == "sql"}
+    if not names:
+        return {}
+    from pytest_llmbench.sql.database.files import contents_sha256, find_database
+
+    return {name: contents_sha256(find_database(name, suite_path=suite.path, root=root)) for name in sorted(names)}
+
+
 def checks_kind(kinds: Iterable[str], *, is_expected_text: bool) -> GraderKind:
     """Describe the grader of a suite whose checks are of these kinds.
 
@@ -186,5 +196,6 @@ def checks_kind(kinds: Iterable[str], *, is_expected_text: bool) -> GraderKind:
         needs_judge=needs_judge,
         references=references,
         wrong_answers=wrong_answers,
+        data_digests=data_digests,
         uncounted=frozenset(ChecksSuite.model_fields),  # the digest of a case has its checks, but for names and advice
     )

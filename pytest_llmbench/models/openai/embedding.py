@@ -47,6 +47,7 @@ class EndpointEmbedder:
         self._policy = policy or RetryPolicy()
         self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
         self._server_model: str | None = None
+        self._input_tokens: int | None = None
         self._is_down = False
 
     @property
@@ -59,6 +60,11 @@ class EndpointEmbedder:
             libraries={"openai": self._client.version},
             settings={"host": self._endpoint.host, "extra_body": json.dumps(self._entry.extra_body, sort_keys=True)},
         )
+
+    @property
+    def input_tokens(self) -> int | None:
+        """The tokens of all texts, as the server counts them; None where it counts none."""
+        return self._input_tokens
 
     def embed(self, texts: Sequence[str]) -> Sequence[Vector]:
         """Ask for the vectors; what may pass is asked again as the entry says.
@@ -110,12 +116,23 @@ class EndpointEmbedder:
             rows = sorted(found["data"], key=lambda row: row["index"])
             vectors = [[float(number) for number in row["embedding"]] for row in rows]
             self._server_model = str(found["model"]) if found.get("model") else None
+            usage = found.get("usage")
         except (ValueError, TypeError, KeyError, AttributeError):
             shown = self._endpoint.masked(reply[:300].decode(errors="replace"))
             raise Failure(f"the reply holds no embeddings: {shown}") from None
         if len(vectors) != n_texts or len({len(vector) for vector in vectors}) > 1:
             raise Failure(f"the reply holds {len(vectors)} vectors for {n_texts} texts, or of several lengths")
-        return [_unit(vector) for vector in vectors]
+        units = [_unit(vector) for vector in vectors]
+        counted = _counted(usage)
+        if counted is not None:
+            self._input_tokens = counted + (self._input_tokens or 0)
+        return units
+
+
+def _counted(usage: Any) -> int | None:
+    """Read how many tokens a server has counted; None if it tells none."""
+    found = [usage.get(key) for key in ("prompt_tokens", "total_tokens")] if isinstance(usage, dict) else []
+    return next((count for count in found if isinstance(count, int) and not isinstance(count, bool)), None)
 
 
 def _unit(vector: list[float]) -> Vector:

@@ -63,6 +63,10 @@ class LocalEmbedder:
             },
         )
 
+    @property
+    def input_tokens(self) -> None:
+        """Not counted: nobody charges for them."""
+
     def embed(self, texts: Sequence[str]) -> Sequence[Vector]:
         """Give the mean of the last hidden states of each text, padding left out."""
         found = attempt(lambda: self._embedded(texts))

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from pytest_llmbench.models.base import Identity
+from pytest_llmbench.report.embedding import embedding_text
 from pytest_llmbench.report.html.format import stamp
 from pytest_llmbench.report.html.section import Section, template
 from pytest_llmbench.report.html.subject import Subject
@@ -72,6 +73,7 @@ def _about_run(run: Run) -> Iterator[tuple[str, str]]:
         yield "ended by", ", ".join(f"{name} {count:,}" for name, count in sorted(ends.items()))
     tokens = [sum(getattr(sample, name) or 0 for sample in samples) for name in ("input_tokens", "output_tokens")]
     yield "tokens in, out", " · ".join(f"{count:,}" for count in tokens)
+    yield from ((f"embedder {name}", embedding_text(use)) for name, use in run.facts.embedding.items())
 
 
 def _about_source(source: Source) -> Iterator[tuple[str, str]]:

@@ -13,6 +13,7 @@ from pytest_llmbench.gate.rule import Verdict
 from pytest_llmbench.gate.rulings import MovedCase, SuiteRuling
 from pytest_llmbench.gate.run_decision import RunRuling
 from pytest_llmbench.report.budget import budget_lines
+from pytest_llmbench.report.embedding import embedding_lines
 from pytest_llmbench.report.format import counted, listed, percent
 from pytest_llmbench.report.judge_check import judge_check_lines
 from pytest_llmbench.report.line_order import in_order
@@ -129,6 +130,7 @@ def _score_block(board: Sequence[Line], run: Run) -> Block:
         *left_out_lines(run.facts.suites),
         *broken_advice_lines(run.records),
         *judge_check_lines(run.facts),
+        *embedding_lines(run.facts),
     )
     cut_off = cut_off_lines(board, run.records)
     found = (times_left_out(board), reused_line(run.records), *cut_off, *map(visible, of_run))

@@ -5,6 +5,7 @@ frozen moment; an instance's rows are in `NAME.sql`, or in a folder `NAME/` as o
 Parquet file a table.  Nothing is built here, and nothing about any one schema is known.
 """
 
+import hashlib
 import re
 import tomllib
 from collections.abc import Iterator
@@ -138,6 +139,24 @@ def _line_of(text: str, word: str) -> int | None:
         rf'^\s*(?:\[\s*instances\s*\.\s*"?{re.escape(word)}"?\s*\]|"?{re.escape(word)}"?\s*=|\[\s*"?{re.escape(word)}"?\s*[\].])'
     )
     return next((number for number, line in enumerate(text.splitlines(), 1) if pattern.match(line)), None)
+
+
+def contents_sha256(database: Database) -> str:
+    """Digest what the rows of all instances come from: names, moments, and files, whatever ends their lines.
+
+    It is that of the files and not of what is built of them, so that another version of DuckDB gives the same.
+    """
+    digest = hashlib.sha256()
+    parts = [("schema", (database.schema,)), *((f"{one.name} {one.now}", one.files) for one in database.sources)]
+    for name, files in parts:
+        digest.update(f"\n{name}\n".encode())
+        for path in files:
+            content = path.read_bytes()
+            if path.suffix.lower() != ".parquet":
+                content = content.replace(b"\r\n", b"\n")  # as git may have written them on Windows
+            digest.update(f"\n{path.name} {len(content)}\n".encode())
+            digest.update(content)
+    return digest.hexdigest()
 
 
 def build(database: Database, *, order: int = 0) -> tuple[Instance, ...]:
