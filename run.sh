@@ -136,14 +136,20 @@ ask() { # FOLDER ARGUMENTS...: run pytest there; once more, without the kept ans
   if [ "$status" -eq 4 ] && is_fork && grep -qE "needs (an API key|a value for the header [^:]*): set" "$OUTPUT"; then
     without_key
   fi
+  if [ -f "$FOLDER/summary.md" ]; then
+    [ ! -s "$STEP" ] || summarize "$STEP"
+  elif [ -s "$STEP" ]; then
+    cp "$STEP" "$FOLDER/summary.md" # a usage error, for the comment too
+  fi
   return "$status"
 }
 
 run_pytest() ( # FOLDER ARGUMENTS...: suites are code; what they run gets neither the token nor the outputs of the step
   cd "$1" || exit
   shift
-  env -u GH_TOKEN -u GITHUB_OUTPUT -u GITHUB_ENV -u GITHUB_PATH \
-    pytest --llm-model "model=$LLMBENCH_MODEL" "--llm-answers=$ANSWERS" "$@" 2>&1 | tee "$OUTPUT"
+  rm -f "$STEP"
+  env -u GH_TOKEN -u GITHUB_OUTPUT -u GITHUB_ENV -u GITHUB_PATH GITHUB_STEP_SUMMARY="$STEP" \
+    pytest --llm-model "model=$LLMBENCH_MODEL" "--llm-answers=$ANSWERS" "$@" 2>&1 | tee -i "$OUTPUT" # which an interrupt leaves alone, so that pytest can end
   exit "${PIPESTATUS[0]}"
 )
 
@@ -177,8 +183,10 @@ gate() {
 
   local paths=() options=() whole=() gate=() status=0 baseline="" artifact=llmbench-baseline line
   FOLDER=.llmbench/action
+  BROKEN=""
   ANSWERS=$PWD/.llmbench/answers.sqlite
   OUTPUT=$PWD/$FOLDER/output.txt
+  STEP=$PWD/$FOLDER/step.md
   rm -rf "$FOLDER"
   mkdir -p "$FOLDER"
   [ "$LLMBENCH_DIRECTORY" = . ] || artifact+="-${LLMBENCH_DIRECTORY//[^A-Za-z0-9._-]/-}"
@@ -230,7 +238,8 @@ print(*shlex.split(os.environ["LLMBENCH_ARGS"]), sep="\0", end="\0")') || true
   elif [ "$LLMBENCH_BASELINE" = artifact ] && ! is_pull_request; then
     give_baseline "$baseline" # uploaded again as it is
   fi
-  if [ "$status" -eq 8 ] && [ "$LLMBENCH_UNDECIDED" = warn ]; then exit 0; fi
+  # a refused key or a dead server is red, whatever an older version of pytest-llmbench ended with
+  if [ "$status" -eq 8 ] && [ "$LLMBENCH_UNDECIDED" = warn ] && [ -z "$BROKEN" ]; then exit 0; fi
   exit "$status"
 }
 
@@ -259,7 +268,7 @@ give_baseline() { # FILE: what is uploaded as the artifact
 }
 
 finish() { # FOLDER BASELINE: outputs that the other steps need
-  local folder=$1 baseline=$2 file files="" root name
+  local folder=$1 baseline=$2 file files="" root name found
   root=${LLMBENCH_DIRECTORY%/}
   for file in run.json run.xml summary.md report.html; do
     [ -f "$folder/$file" ] && files+="$root/$folder/$file"$'\n'
@@ -269,7 +278,8 @@ finish() { # FOLDER BASELINE: outputs that the other steps need
   name=${name//[^A-Za-z0-9._-]/-}
   give name "${name:0:200}"
   if [ -f "$folder/summary.md" ]; then give summary "$folder/summary.md"; else give summary ""; fi
-  python - "$folder/run.json" "$baseline" <<'PYTHON' >>"$GITHUB_OUTPUT"
+  found=$(
+    python - "$folder/run.json" "$baseline" <<'PYTHON'
 import datetime
 import json
 import sys
@@ -327,6 +337,9 @@ except (KeyError, ValueError, TypeError):
 names = {str(model.get("model")) for model in ((base.get("llmbench") or {}).get("models") or {}).values()}
 print("baseline-model=" + ", ".join(" ".join(name.split()) for name in sorted(names)))
 PYTHON
+  )
+  printf '%s\n' "$found" >>"$GITHUB_OUTPUT"
+  case "$found" in verdict=broken*) BROKEN=yes ;; esac
 }
 
 # -- the comment

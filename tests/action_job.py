@@ -19,16 +19,22 @@ PYTEST = """#!/usr/bin/env bash
 printf '%s\\n' "$@" "in $PWD" --- >>"$STUBS/pytest.txt"
 env >"$STUBS/environment.txt"
 git rev-parse HEAD >>"$STUBS/commits.txt" 2>/dev/null
+if [ -f "$STUBS/hold" ]; then
+  trap 'echo 2 >"$STUBS/status.txt"; rm "$STUBS/hold"' INT
+  touch "$STUBS/held"
+  while [ -f "$STUBS/hold" ]; do sleep 0.02; done
+fi
+[ -f "$STUBS/usage.md" ] && cat "$STUBS/usage.md" >>"$GITHUB_STEP_SUMMARY"
 for first in "$STUBS"/first-*; do
   [ -f "$first" ] && { cat "$first"; status=${first##*-}; rm "$first"; exit "$status"; }
 done
 for argument; do
   case "$argument" in
     --benchmark-json=*) cp "$STUBS/run.json" "${argument#*=}" 2>/dev/null ;;
-    --llm-summary=*) printf '## summary\\n' >"${argument#*=}" ;;
+    --llm-summary=*) [ -f "$STUBS/usage.md" ] || printf '## summary\\n' >"${argument#*=}" ;;
   esac
 done
-cat "$STUBS/output.txt" 2>/dev/null
+[ -f "$STUBS/output.txt" ] && printf '%s\\n' "$(<"$STUBS/output.txt")"
 exit "$(cat "$STUBS/status.txt")"
 """
 GH = """#!/usr/bin/env bash
@@ -93,15 +99,26 @@ class Job:
         path = self.stubs / f"{program}.txt"
         return [call.splitlines() for call in path.read_text().split("---\n")[:-1]] if path.exists() else []
 
-    def run(self, step: str, **variables: str) -> Finished:
-        outputs = self.stubs / "outputs"
-        outputs.write_text("")
+    def start(self, step: str, **variables: str) -> subprocess.Popen[str]:
+        """Start a step in a group of its own."""
+        (self.stubs / "outputs").write_text("")
         (self.stubs / "step.md").unlink(missing_ok=True)
-        environment = {**self.usual, "GITHUB_OUTPUT": str(outputs), **variables}
-        found = subprocess.run(
-            ["bash", str(SCRIPT), step], cwd=self.folder, env=environment, capture_output=True, text=True
+        environment = {**self.usual, "GITHUB_OUTPUT": str(self.stubs / "outputs"), **variables}
+        return subprocess.Popen(
+            ["bash", str(SCRIPT), step],
+            cwd=self.folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
         )
-        return Finished(found.returncode, found.stdout + found.stderr, read_outputs(outputs.read_text()))
+
+    def run(self, step: str, **variables: str) -> Finished:
+        """Run a step to its end."""
+        process = self.start(step, **variables)
+        log, _ = process.communicate()
+        return Finished(process.returncode, log, read_outputs((self.stubs / "outputs").read_text()))
 
 
 def read_outputs(text: str) -> dict[str, str]:

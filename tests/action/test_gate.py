@@ -1,12 +1,13 @@
 """The step that decides: what it asks of pytest, the status it ends with, what it hands on."""
 
 import os
+import signal
 import subprocess
 from typing import Any
 
 import pytest
 
-from action_job import ACTION, RUN, SCRIPT, Job
+from action_job import ACTION, RUN, SCRIPT, Job, read_outputs
 
 
 @pytest.mark.parametrize("undecided", ["fail", "warn"])
@@ -40,6 +41,33 @@ def test_the_verdict_is_that_of_the_run(job: Job, block: dict[str, Any], verdict
     finished = job.run("gate")
 
     assert (finished.outputs["verdict"], finished.outputs["status"]) == (verdict, "1")
+
+
+@pytest.mark.parametrize("status", [1, 8])
+def test_a_model_that_could_not_be_asked_is_red(job: Job, status: int) -> None:
+    """Whatever `undecided` says: a refused key is no undecided gate."""
+    job.write("run.json", {**RUN, "llmbench": {"gate": {"verdict": "inconclusive"}, "broken": {"model": "HTTP 401"}}})
+    job.write("status.txt", str(status))
+
+    finished = job.run("gate", LLMBENCH_UNDECIDED="warn")
+
+    assert (finished.status, finished.outputs["verdict"]) == (status, "broken")
+
+
+def test_an_interrupted_run_hands_on_what_it_has(job: Job) -> None:
+    """The interrupt reaches all processes of the job, as Ctrl-C does; pytest writes its file and ends with 2."""
+    job.write("hold", "")
+    job.write("output.txt", "what pytest prints at its end")
+    process = job.start("gate")
+    while not (job.stubs / "held").exists():
+        assert process.poll() is None
+    os.killpg(process.pid, signal.SIGINT)
+
+    process.communicate()
+
+    outputs = read_outputs((job.stubs / "outputs").read_text())
+    assert (process.returncode, outputs["status"], outputs["verdict"]) == (2, "2", "no worse")
+    assert "./.llmbench/action/run.json" in outputs["files"]
 
 
 def test_a_run_that_wrote_nothing_has_no_verdict(job: Job) -> None:
@@ -151,6 +179,21 @@ def test_the_summary_of_the_job_is_that_of_the_run(job: Job) -> None:
     job.run("gate")
 
     assert job.summary() == "## summary\n"
+
+
+def test_a_usage_error_stands_in_the_summary_and_in_the_comment(job: Job) -> None:
+    """As pytest writes it; once, also after kept answers that could not be read."""
+    job.write("usage.md", "## llmbench: usage error\n")
+    job.write("first-4", UNREADABLE)
+    (job.folder / ".llmbench").mkdir()
+    (job.folder / ".llmbench" / "answers.sqlite").write_text("of another version")
+    job.write("status.txt", "4")
+
+    finished = job.run("gate")
+
+    assert (finished.status, len(job.calls("pytest"))) == (4, 2)
+    assert job.summary() == "## llmbench: usage error\n"
+    assert (job.folder / finished.outputs["summary"]).read_text() == "## llmbench: usage error\n"
 
 
 def test_tokens_cost_what_the_models_file_says(job: Job) -> None:
