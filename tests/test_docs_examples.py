@@ -199,6 +199,23 @@ def test_shown_suites_fit_the_schema(page: Path, validator: jsonschema.Draft2020
             validator.validate(yaml12.value(node, page))
 
 
+def test_what_is_typed_is_run() -> None:
+    """A block with a prompt is a `console` block of a page that is followed; only the README's is not.
+
+    That one asks a real model 640 times, which takes minutes.
+    """
+    followed = {*PAGES, *(example / "README.md" for example in EXAMPLES)}
+
+    shown = {
+        page.relative_to(ROOT).as_posix()
+        for page in ALL_PAGES
+        for block in BLOCK.finditer(page.read_text(encoding="utf-8"))
+        if re.search(r"^\$ ", block["text"], re.MULTILINE) and (block["kind"] != "console" or page not in followed)
+    }
+
+    assert shown == {"README.md"}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
 def test_a_page_does_what_it_says(page: Path, tmp_path: Path) -> None:
