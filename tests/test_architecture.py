@@ -11,6 +11,7 @@ import sys
 import tokenize
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -410,29 +411,93 @@ def test_the_root_conftest_stays_small() -> None:
     assert len((ROOT / "conftest.py").read_text().splitlines()) < 30
 
 
-# -- figures
+# -- sizes
+
+MOST_LINES = 425
+"""Of a file; about 300 is usual."""
+
+MOST_LINES_OF_A_FUNCTION = 60
+MOST_PARAMETERS = 6
+FLOORS = 9
+"""The rooms on the longest way down."""
 
 
-def figures() -> Iterator[str]:
-    """Give what is worth comparing before and after a move."""
-    between = {(room(module), room(one.module)) for module, one in arrows() if room(module)}
-    graph = {name: {below for above, below in between if above == name} for name in RANKS}
-    floors: dict[str, int] = {}
-    for name in TopologicalSorter(graph).static_order():
-        floors[name] = 1 + max((floors[below] for below in graph[name]), default=-1)
-    lengths = sorted((len(path.read_text().splitlines()), short(module)) for module, path in FILES.items())
-    functions = sorted(
-        (node.end_lineno or 0) - node.lineno + 1
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """A function, by its place: its lines, docstring and all, and the parameters that a caller gives."""
+
+    place: str
+    lines: int
+    parameters: int
+
+
+@cache
+def functions() -> tuple[Size, ...]:
+    """Measure every function of the package."""
+    return tuple(
+        _size(f"{path.relative_to(ROOT)}:{node.lineno}: {node.name}", node)
         for path in FILES.values()
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     )
+
+
+def _size(place: str, node: ast.FunctionDef | ast.AsyncFunctionDef) -> Size:
+    names = [one.arg for one in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
+    is_method = names[:1] in (["self"], ["cls"])
+    return Size(
+        place=place, lines=(node.end_lineno or node.lineno) - node.lineno + 1, parameters=len(names) - is_method
+    )
+
+
+def test_no_file_is_long() -> None:
+    """What outgrows a file has two jobs."""
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in FILES.values()}
+
+    assert {file: length for file, length in lengths.items() if length > MOST_LINES} == {}
+
+
+def test_no_function_is_long_or_takes_much() -> None:
+    """A function fits on a screen, docstring and all, and what it takes can be kept in mind."""
+    assert [one for one in functions() if one.lines > MOST_LINES_OF_A_FUNCTION] == []
+    assert [one for one in functions() if one.parameters > MOST_PARAMETERS] == []
+
+
+def test_the_house_has_few_floors() -> None:
+    """A new arrow between rooms may be longer, but not make the way down longer."""
+    assert 1 + max(floors().values()) <= FLOORS
+
+
+# -- figures
+
+
+def between() -> set[tuple[str, str]]:
+    """Give the arrows between rooms."""
+    return {(room(module), room(one.module)) for module, one in arrows() if room(module)}
+
+
+def floors() -> dict[str, int]:
+    """Give the floor of each room: 0 for one that imports none."""
+    reached = between()
+    graph = {name: {below for above, below in reached if above == name} for name in RANKS}
+    found: dict[str, int] = {}
+    for name in TopologicalSorter(graph).static_order():
+        found[name] = 1 + max((found[below] for below in graph[name]), default=-1)
+    return found
+
+
+def figures() -> Iterator[str]:
+    """Give what is worth comparing before and after a move."""
+    heights, reached = floors(), between()
+    lengths = sorted((len(path.read_text().splitlines()), short(module)) for module, path in FILES.items())
+    sizes = sorted(one.lines for one in functions())
     yield f"names at the root: {len(RANKS)}"
-    yield f"floors: {1 + max(floors.values())}, arrows between rooms: {len(between)}"
+    yield f"floors: {1 + max(heights.values())}, arrows between rooms: {len(reached)}"
     yield f"files: {len(FILES)}, lines: {sum(length for length, _ in lengths)}, largest: {lengths[-1]}"
-    yield f"functions: {len(functions)}, median {functions[len(functions) // 2]} lines, longest {functions[-1]}"
+    yield f"functions: {len(sizes)}, median {sizes[len(sizes) // 2]} lines, longest {sizes[-1]}"
     for name in RANKS:
-        yield f"  {floors[name]}  {name:8} imports {', '.join(sorted(graph[name])) or 'none'}"
+        below = sorted(low for high, low in reached if high == name)
+        yield f"  {heights[name]}  {name:8} imports {', '.join(below) or 'none'}"
 
 
 if __name__ == "__main__":
