@@ -137,7 +137,7 @@ class Catalog:
 
     def _tables(self) -> dict[str, Any]:
         try:
-            return tomllib.loads(self.file.read_text(encoding="utf-8"))
+            return tomllib.loads(self.file.read_text(encoding="utf-8-sig"))
         except FileNotFoundError:
             return {}
         except tomllib.TOMLDecodeError as fault:
@@ -150,9 +150,10 @@ class Catalog:
             raise ModelsFileFault(f"{self.file}: this file cannot be read: {fault.strerror}.") from None
 
     def _unknown(self, name: str, tables: Mapping[str, Any]) -> str:
-        way_out = f"add [{name}] to it, or name one as PROVIDER:TARGET, such as transformers:./folder"
+        header = f'["{name}"]' if "." in name else f"[{name}]"  # TOML reads a dot as a table in a table
+        way_out = f"add {header} to it, or name one as PROVIDER:TARGET, such as transformers:./folder"
         if not self.file.is_file():
-            return f'there is no model "{name}": there is no models file {self.file}; create it with [{name}] in it.'
+            return f'there is no model "{name}": there is no models file {self.file}; create it with {header} in it.'
         known = ", ".join(nearest_first(name, tables)) or "none"
         guess = did_you_mean(name, tables)
         return f'there is no model "{name}" in {self.file}; it has: {known}. To use another, {way_out}.{guess}'

@@ -41,12 +41,13 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), defer_build=True)
 
 
-Stops = Annotated[
-    tuple[Text, ...],
-    BeforeValidator(
-        lambda given: (given,) if isinstance(given, str) else given, json_schema_input_type=Text | list[Text]
-    ),
-]
+def _stops(given: object) -> object:
+    if not isinstance(given, str | list | tuple):
+        raise ValueError("must be a text or a list of texts")
+    return (given,) if isinstance(given, str) else given
+
+
+Stops = Annotated[tuple[Text, ...], BeforeValidator(_stops, json_schema_input_type=Text | list[Text])]
 """Texts at which an answer ends; one may stand for itself."""
 
 
@@ -167,8 +168,8 @@ class TransformersEntry(Replicable):
 class OpenAIEntry(Entry):
     """An API that speaks OpenAI's protocol; what its provider's preset says fills the keys that are not written."""
 
-    model: str
-    base_url: str | None = None
+    model: Text
+    base_url: Text | None = None
     api: Literal["chat", "completions"] = "chat"
     api_key_env: str = "OPENAI_API_KEY"
     headers_env: dict[str, str] = {}

@@ -197,9 +197,10 @@ class _Line:
         self._where = f"{path}:{number}"
         try:
             table = json.loads(line)
-        except ValueError as fault:
-            reason = fault.msg if isinstance(fault, json.JSONDecodeError) else str(fault)
-            raise self.fault(f"is no JSON ({reason}); write one JSON object a line") from None
+        except json.JSONDecodeError as fault:
+            raise self.fault(f"is no JSON ({fault.msg}); write one JSON object a line") from None
+        except ValueError:  # of Python, which reads no more than 4,300 digits
+            raise self.fault("has a number with too many digits to be read; correct it") from None
         except RecursionError:
             raise self.fault("is nested too deep; write it flatter") from None
         if not isinstance(table, dict):

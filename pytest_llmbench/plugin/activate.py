@@ -49,6 +49,11 @@ def _read_env_file(config: pytest.Config) -> None:
 
 
 def _activate(config: pytest.Config) -> None:
+    if not hasattr(config.hook, "pytest_benchmark_update_json"):
+        raise pytest.UsageError(
+            "llmbench records its runs through pytest-benchmark, which is not loaded; leave -p no:benchmark out, or "
+            "add -p pytest_benchmark.plugin."
+        )
     device = device_of(config)
     if device is not None:
         os.environ[VARIABLE] = device  # before anything asks torch for one

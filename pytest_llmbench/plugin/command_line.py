@@ -12,12 +12,21 @@ class Number:
         kind: int for a whole number.
         at_least: the least it may be.
         above: what it must be above.
+        at_most: the most it may be.
     """
 
-    def __init__(self, kind: type[float], *, at_least: float | None = None, above: float | None = None):
+    def __init__(
+        self,
+        kind: type[float],
+        *,
+        at_least: float | None = None,
+        above: float | None = None,
+        at_most: float | None = None,
+    ):
         self.kind = kind
         self.at_least = at_least
         self.above = above
+        self.at_most = at_most
 
     def parse(self, text: str, flag: str) -> float:
         """Parse a text.
@@ -32,6 +41,8 @@ class Number:
         is_large_enough = number >= self.at_least if self.at_least is not None else number > (self.above or 0)
         if not is_large_enough or number == float("inf"):
             raise pytest.UsageError(f"{flag} needs {self.wanted}, not {text}.")
+        if self.at_most is not None and number > self.at_most:
+            raise pytest.UsageError(f"{flag} needs a number of at most {self.at_most:,}, not {text}.")
         return number
 
     @property
@@ -76,6 +87,7 @@ class Option(NamedTuple):
 
 
 COUNT = Number(int, at_least=1)
+SAMPLES = Number(int, at_least=1, at_most=10_000)  # each request is planned before the first is sent
 NOT_NEGATIVE = Number(int, at_least=0)
 POSITIVE = Number(float, above=0)
 
@@ -90,7 +102,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "--llm-env-file", "FILE", "Read variables (API keys) from this file; those of the environment go before it."
     ),
-    Option("--llm-samples", "K", "Answers per case; default 1.", COUNT),
+    Option("--llm-samples", "K", "Answers per case; default 1.", SAMPLES),
     Option(
         "--llm-split",
         "train|held-out|all",

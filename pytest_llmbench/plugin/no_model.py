@@ -16,6 +16,14 @@ from pytest_llmbench.suites.files import SUFFIXES, may_be_suite
 _SENT_AS = "llmbench_suites"
 
 
+class SuiteWithoutModel(pytest.File):
+    """A suite file that was named itself, so that pytest does not miss it; it has no tests."""
+
+    def collect(self) -> tuple[()]:
+        """Collect nothing."""
+        return ()
+
+
 class NoModel:
     """Skips the tests of cases, and names the suite files that were among the given paths.
 
@@ -28,24 +36,40 @@ class NoModel:
         self._root = config.rootpath
         self._candidates: list[Path] = []
         self._suites: list[str] = []
+        self._is_looked_for = False
         config.pluginmanager.register(no_model_fixtures, "llmbench-nomodelfixtures")
 
-    def pytest_collect_file(self, file_path: Path) -> None:
-        """Note files that may be suites; they are not collected."""
-        if file_path.suffix in SUFFIXES:
-            self._candidates.append(file_path)
+    def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> SuiteWithoutModel | None:
+        """Note files that may be suites; none of their cases is collected."""
+        if file_path.suffix not in SUFFIXES:
+            return None
+        self._candidates.append(file_path)
+        if not (parent.session.isinitpath(file_path) and may_be_suite(file_path)):
+            return None
+        found: SuiteWithoutModel = SuiteWithoutModel.from_parent(parent, path=file_path)
+        return found
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Find the suites that are left out, and skip Python tests that need a model."""
+        self._is_looked_for = True
         if self._are_paths_given or not items:
-            self._suites = [str(_shown(path, self._root)) for path in self._candidates if may_be_suite(path)]
+            self._suites = self._among_the_candidates()
         for item in items:
             if item.get_closest_marker("llm_suite") or has_fixture_of(item, no_model_fixtures.__name__):
                 item.add_marker(pytest.mark.skip(reason=REASON))
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_finish(self) -> None:
+        """Find them as well where the id of a case was given, which ends the collection with an error."""
+        if not self._is_looked_for:
+            self._suites = self._among_the_candidates()
+
     def pytest_report_collectionfinish(self) -> str | list[str]:
         """Describe how to name a model, where suites were among the given paths or nothing else was found."""
         return self._lines()
+
+    def _among_the_candidates(self) -> list[str]:
+        return [str(_shown(path, self._root)) for path in self._candidates if may_be_suite(path)]
 
     def _lines(self) -> list[str]:
         if not self._suites:

@@ -227,9 +227,18 @@ def line_order(config: pytest.Config) -> Order:
 
 
 def flag(config: pytest.Config, name: str) -> bool:
-    """Read a switch."""
+    """Read a switch.
+
+    Raises:
+        pytest.UsageError: the ini file has neither true nor false.
+    """
     given = config.getoption(name)
-    return bool(config.getini(name)) if given is None else bool(given)
+    if given is not None:
+        return bool(given)
+    try:
+        return bool(config.getini(name))
+    except (ValueError, pytest.UsageError) as fault:
+        raise pytest.UsageError(f"{name} in {config.inipath} needs true or false: {fault}.") from None
 
 
 def _number(config: pytest.Config, name: str) -> float | None:

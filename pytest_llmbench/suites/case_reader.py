@@ -153,6 +153,8 @@ class CaseReader:
         case_id = values.get("id")
         if not isinstance(case_id, str) or not case_id:
             columns = ", ".join(values)
+            if case_id is not None:
+                raise row.fault('the id of a case must be a text of letters, digits, ".", "_" and "-", and not empty.')
             raise row.fault(f"a case has no id; every case needs a unique, permanent one (it has: {columns}).")
         if not ID_PATTERN.fullmatch(case_id):
             raise row.fault(f'"{case_id}" is not a valid case id; use letters, digits, ".", "_" and "-".')

@@ -7,6 +7,7 @@ Values of CSV are texts; an empty field is no value.
 import csv
 import io
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -103,6 +104,7 @@ def _text(path: Path) -> str:
 
 def _csv_rows(path: Path, form: Form) -> Iterator[Row]:
     """Yield the rows; those without any text, such as the commas that a spreadsheet leaves, are none."""
+    csv.field_size_limit(sys.maxsize)  # of the module; 131,072 characters are less than a long document
     reader = csv.reader(io.StringIO(_text(path), newline=""), delimiter=form.delimiter, strict=True)
     header: list[str] | None = None
     places: list[tuple[str, int]] = []
@@ -157,8 +159,11 @@ def _json_rows(path: Path, text_keys: frozenset[str], form: Form) -> list[Row]:
             found = json.loads(text, object_pairs_hook=_pairs)
         except json.JSONDecodeError as fault:
             raise SuiteFault(f"this is not JSON: {fault.msg} at column {fault.colno}.", path=path, line=line) from None
-        except ValueError as fault:
+        except _Twice as fault:
             raise SuiteFault(f"{fault}", path=path, line=line) from None
+        except ValueError:  # of Python, which reads no more than 4,300 digits
+            message = "a number has too many digits to be read; write it as a text, in quotes."
+            raise SuiteFault(message, path=path, line=line) from None
         except RecursionError:
             raise SuiteFault("this line is nested too deep; write it flatter.", path=path, line=line) from None
         if not isinstance(found, dict):
@@ -177,11 +182,15 @@ def _json_rows(path: Path, text_keys: frozenset[str], form: Form) -> list[Row]:
     ]
 
 
+class _Twice(ValueError):
+    """A key of a JSON object occurs twice."""
+
+
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         keys = [key for key, _ in pairs]
-        raise ValueError(f'the key "{next(k for k in keys if keys.count(k) > 1)}" occurs twice; take one out.')
+        raise _Twice(f'the key "{next(k for k in keys if keys.count(k) > 1)}" occurs twice; take one out.')
     return found
 
 

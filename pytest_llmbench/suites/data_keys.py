@@ -37,6 +37,8 @@ def data_rows(table: yaml12.Table, text_keys: frozenset[str]) -> list[Row]:
 
         return dataset_rows(node, table.path, text_keys)
     file = table.path.parent / yaml12.text(node, table.path, "`data`")
+    if file.is_dir():
+        _fail(table, "data", f"{file} is a folder; name a file in it: .csv, .jsonl or .parquet.")
     if not file.is_file():
         _fail(table, "data", f"there is no data file {file}; `data` is a path relative to the suite file.")
     return read_rows(file, text_keys, Form(delimiter=_delimiter(table, file), columns=_columns(table)))

@@ -187,6 +187,22 @@ FAULTS = {
         "a",
         "models.toml: this file is nested too deep; write it flatter.",
     ),
+    "empty model": (
+        FILE.replace('model = "gpt', 'model = "" # "gpt'),
+        "chatgpt",
+        'models.toml: [chatgpt]: "model": must not be empty.',
+    ),
+    "empty address": (
+        '[a]\nprovider = "openai"\nmodel = "m"\nbase_url = ""\n',
+        "a",
+        'models.toml: [a]: "base_url": must not be empty.',
+    ),
+    "table in a table": (
+        '[a.b]\nprovider = "openai"\n',
+        "a.b",
+        'there is no model "a.b" in models.toml; it has: a. To use another, add ["a.b"] to it, or name one as '
+        "PROVIDER:TARGET, such as transformers:./folder.",
+    ),
     "empty target": (FILE, "openai:", '--llm-model "openai:" names no target; write it after the colon.'),
     "empty role": (FILE, "=chatgpt", '--llm-model "=chatgpt" is incomplete; write NAME or ROLE=NAME.'),
     "empty name": (FILE, "a=", '--llm-model "a=" is incomplete; write NAME or ROLE=NAME.'),
@@ -205,6 +221,16 @@ def test_a_fault_names_file_entry_and_key(tmp_path: Path, text: str, option: str
     file.write_text(text)
 
     assert fault_of(Catalog(file, {}), option) == message
+
+
+def test_a_models_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    """Editors of Windows write one."""
+    file = tmp_path / "models.toml"
+    file.write_text("\ufeff" + FILE, encoding="utf-8")
+
+    (spec,) = Catalog(file, {}).choose(["chatgpt"], tmp_path)
+
+    assert spec.name == "chatgpt"
 
 
 def test_a_role_stands_once(catalog: Catalog) -> None:

@@ -185,6 +185,7 @@ def test_batch_errors(recorded, line, cause):
         ('{"case": "a", "answer": "b"', 2, "is no JSON (Expecting ',' delimiter); write one JSON object a line"),
         ("[" * 100_000 + "]" * 100_000, 2, "is nested too deep; write it flatter"),
         ('["a", "b"]', 2, 'is no JSON object; write {"case": ..., "answer": ...}'),
+        ('{"n": 1' + "0" * 5_000 + "}", 2, "has a number with too many digits to be read; correct it"),
         ('{"answer": "b"}', 2, 'has no "case"; a recorded answer needs "case" and "answer" as texts'),
         ('{"case": "a"}', 2, 'has no "answer"; a recorded answer needs "case" and "answer" as texts'),
         ('{"case": 7, "answer": "b"}', 2, 'has 7 as its "case"; a recorded answer needs "case" and "answer" as texts'),

@@ -33,6 +33,15 @@ def test_suites_among_the_given_paths_are_named_with_the_way_out(project: Projec
     assert f"llmbench: cases/capitals.yaml and 1 more are not run, since no model is named; {WAY_OUT}" in two.outlines
 
 
+@pytest.mark.parametrize(("path", "status"), [("cases/capitals.yaml", 5), ("cases/capitals.yaml::france[m]", 4)])
+def test_a_suite_that_is_named_itself_is_named_with_the_way_out(project: Project, path: str, status: int) -> None:
+    """Not "not found" alone: the file is there, and a model is missing. The id of a case is one that pytest misses."""
+    result = project().runpytest("-q", path)
+
+    assert result.ret == status
+    assert f"llmbench: cases/capitals.yaml is not run, since no model is named; {WAY_OUT}" in result.outlines
+
+
 def test_a_run_without_paths_mentions_no_suite(project: Project) -> None:
     """Whoever runs the ordinary tests of a project that has suites, too, is not told about them; marked tests skip."""
     pytester = project()

@@ -162,6 +162,7 @@ def test_a_missing_api_key_is_a_usage_error(project: Project, monkeypatch: pytes
 NUMBERS = [
     ("--llm-samples", "0", "a whole number of at least 1, not 0"),
     ("--llm-samples", "many", 'a whole number of at least 1, not "many"'),
+    ("--llm-samples", "99999999999999999999", "a number of at most 10,000, not 99999999999999999999"),
     ("--llm-limit", "-1", "a whole number of at least 1, not -1"),
     ("--llm-limit", "1.5", 'a whole number of at least 1, not "1.5"'),
     ("--llm-reasoning-tokens", "-1", "a whole number of at least 0, not -1"),
@@ -179,6 +180,27 @@ def test_a_number_that_is_none_is_a_usage_error(project: Project, option: str, v
     result = project().runpytest("--llm-model", "old", f"{option}={value}", "cases")
 
     assert usage_error(result) == f"ERROR: {option} needs {wanted}."
+
+
+def test_a_switch_of_the_ini_file_is_true_or_false(project: Project) -> None:
+    """The key and the file are named."""
+    pytester = project()
+    ini = pytester.makeini("[pytest]\nllm_no_fail = maybe\n")
+
+    result = pytester.runpytest("--llm-model", "old", "cases")
+
+    assert usage_error(result) == f"ERROR: llm_no_fail in {ini} needs true or false: invalid truth value 'maybe'."
+
+
+@pytest.mark.slow
+def test_without_pytest_benchmark_nothing_can_be_recorded(project: Project) -> None:
+    """A sentence instead of a hook that nobody knows."""
+    result = project().runpytest_subprocess("--llm-model", "old", "-p", "no:benchmark", "cases")
+
+    assert usage_error(result) == (
+        "ERROR: llmbench records its runs through pytest-benchmark, which is not loaded; leave -p no:benchmark out, or "
+        "add -p pytest_benchmark.plugin."
+    )
 
 
 @pytest.mark.parametrize(

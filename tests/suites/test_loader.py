@@ -349,6 +349,10 @@ FAULTS = {
         SUITE + "sampling: {max_tokens: 0}\n",
         "suite.yaml:7: sampling: max_tokens: must be at least 1.",
     ),
+    "a stop that is no text": (
+        SUITE + "sampling: {stop: 1}\n",
+        "suite.yaml:7: sampling: stop: must be a text or a list of texts.",
+    ),
     "no cases": (
         SUITE.split("cases:")[0],
         "suite.yaml:1: the suite has no cases; write some under `cases:`, or name a file of them with `data:`.",
@@ -360,6 +364,10 @@ FAULTS = {
     "no id": (
         SUITE.replace("id: peru, ", ""),
         "suite.yaml:6: a case has no id; every case needs a unique, permanent one (it has: question, expected).",
+    ),
+    "empty id": (
+        SUITE.replace("id: peru", "id: ''"),
+        'suite.yaml:6: the id of a case must be a text of letters, digits, ".", "_" and "-", and not empty.',
     ),
     "bad id": (
         SUITE.replace("id: peru", "id: 'pe::ru'"),
@@ -475,6 +483,11 @@ DATA_FAULTS = {
         b'{"id": "a", "id": "b"}\n',
         'rows.jsonl:1: the key "id" occurs twice; take one out.',
     ),
+    "too many digits": (
+        "rows.jsonl",
+        b'{"id": "a", "question": 1' + b"0" * 5_000 + b"}\n",
+        "rows.jsonl:1: a number has too many digits to be read; write it as a text, in quotes.",
+    ),
     "other ending": ("rows.xlsx", b"PK", "rows.xlsx: a data file must end in .csv, .jsonl or .parquet."),
     "duplicate id": (
         "rows.csv",
@@ -490,6 +503,25 @@ def test_a_broken_data_file_says_where(tmp_path: Path, name: str, content: bytes
     (tmp_path / name).write_bytes(content)
 
     assert fault_of(tmp_path, DATA_SUITE.replace("rows.csv", name)) == message
+
+
+def test_a_folder_is_no_data_file(tmp_path: Path) -> None:
+    """It is there, so it is not called missing."""
+    (tmp_path / "rows.csv").mkdir()
+
+    assert fault_of(tmp_path, DATA_SUITE) == (
+        "suite.yaml:4: rows.csv is a folder; name a file in it: .csv, .jsonl or .parquet."
+    )
+
+
+def test_a_field_of_a_csv_file_may_be_a_long_document(tmp_path: Path) -> None:
+    """Beyond the 131,072 characters at which Python's reader stops by itself."""
+    document = "word " * 40_000
+    (tmp_path / "rows.csv").write_text(f"id,question,expected\na,{document},b\n")
+
+    (case,) = load(tmp_path, DATA_SUITE).suite.cases
+
+    assert case.inputs["question"] == document
 
 
 SPREADSHEET = 'Nr;"Text; der Mail";Antwort\r\na1;"Hallo; Welt";Gruß\r\n;;\r\n ; \r\na2;Wo?;Ort\r\n;;;;\r\n'
