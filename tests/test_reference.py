@@ -1,13 +1,17 @@
-"""The exit statuses that the documentation lists are those that the code has."""
+"""What the reference takes from elsewhere than the code is what the code has: exit statuses, fields of the JSON."""
 
 import ast
+import json
 import runpy
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from pytest_llmbench.gate.rule import Verdict, exit_status
+from pytest_llmbench.models.base import Identity
+from pytest_llmbench.results.records import Record, Sample
 
 ROOT = Path(__file__).parent.parent
 LISTED: Mapping[str, Mapping[int, str]] = runpy.run_path(str(ROOT / ".ci" / "reference.py"))["STATUSES"]
@@ -63,3 +67,17 @@ def test_a_verdict_stands_beside_its_status(verdict: Verdict) -> None:
     """For pytest and for `llmbench compare`, and nowhere else."""
     for rows in LISTED.values():
         assert [status for status, meaning in rows.items() if f"`{verdict}`" in meaning] == [exit_status(verdict)]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("record", Record), ("sample", Sample), ("identity", Identity)],
+    ids=["record", "sample", "identity"],
+)
+def test_the_schema_of_a_run_has_the_fields_that_are_written(name: str, kind: type[Record | Sample | Identity]) -> None:
+    """The reference is made from it; a field of the code that is not in it, or one that is gone, is found."""
+    schema = json.loads((ROOT / "tests" / "data" / "run.schema.json").read_text(encoding="utf-8"))
+
+    listed = {*schema["$defs"][name]["properties"]}
+
+    assert listed - {"schema"} == {field.name for field in fields(kind)}
