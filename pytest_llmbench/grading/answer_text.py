@@ -19,6 +19,21 @@ CLIP_AT = 200
 EMPTY = Grade(score=0.0, passed=False, reason=Reason.EMPTY, explanation="The answer is empty.")
 """What a part of an answer gets in which there is nothing to read."""
 
+EDGES = " \t\r\n\f\v\u00a0\ufeff\u200b\u2060"
+"""What is not seen at the ends of an answer."""
+
+_END_TOKENS = re.compile(
+    r"(?:\s*(?:<[|｜][^<>|｜\s]{1,40}[|｜]>|</s>|<(?:eos|pad|end_of_turn|end_of_text|eot)>|\[/INST\]))+\s*\Z",
+    re.IGNORECASE,
+)
+_LONGEST_ENDING = 400
+_NEXT_TURN = re.compile(
+    r"(?:<[|｜](?:im_end|eot_id|eom_id|end|end_of_turn|end_of_text|endoftext|return|end▁of▁sentence)[|｜]>|<end_of_turn>)"
+    r"(?=\s*(?:\n|<[|｜]\w|<start_of_turn>))",
+    re.IGNORECASE,
+)
+"""A token that ends a turn, where the text goes on with another one."""
+
 GRADED_CHARACTERS = 20_000
 """How much of a free text is graded."""
 
@@ -48,6 +63,20 @@ _REFUSALS = tuple(
         r"i (?:must|have to|will have to) (?:\w+ )?(?:decline|refuse)\b",
         r"(?:i'm|i am) not comfortable\b|i (?:do not|don't) feel comfortable\b",
     )
+)
+# In other languages, up to the verb, so that an apology that explains ("lo siento") is none.
+_DECLINED_ABROAD = re.compile(
+    r"(?:(?:es )?tut mir (?:sehr )?leid|entschuldigung|leider)\b[^.!?]{0,60}?\bkann ich\b[^.!?]{0,80}?"
+    r"\bnicht (?:\w+ ){0,2}(?:helfen|beantworten|erfüllen|weiterhelfen|unterstützen|ausführen|bereitstellen)\b"
+    r"|(?:je suis (?:vraiment )?désolée?|désolée?)\b[^.!?]{0,60}?\bje ne (?:peux|suis)\b[^.!?]{0,30}?"
+    r"\b(?:aider|répondre|fournir|satisfaire|assister|traiter)\b"
+    r"|(?:lo siento|lo lamento|disculpa|perdón)\b[^.!?]{0,60}?\bno puedo\b[^.!?]{0,30}?"
+    r"\b(?:ayudar|responder|proporcionar|cumplir|asistir|procesar)\w*"
+    r"|(?:desculpe|sinto muito|lamento)\b[^.!?]{0,60}?\bnão posso\b[^.!?]{0,30}?\b(?:ajudar|responder|fornecer)\w*"
+    r"|mi dispiace\b[^.!?]{0,60}?\bnon posso\b[^.!?]{0,30}?\b(?:aiutar|risponder|fornire|soddisfare)\w*"
+    r"|(?:很?抱歉|对不起|對不起)[^。!?]{0,40}?(?:无法|無法|不能)[^。!?]{0,20}?(?:回答|协助|協助|帮助|幫助|提供|处理|處理|满足|完成)"
+    r"|(?:申し訳(?:ありません|ございません)|すみません)[^。!?]{0,60}?(?:できません|できかねます|お答えできない)",
+    re.IGNORECASE,
 )
 _LABEL_IN_FRONT = re.compile(r"\w+: ")
 _OPENING = 300
@@ -85,7 +114,25 @@ def is_refusal(text: str) -> bool:
     opening = normalise(text.lstrip()[:_OPENING]).replace("*", "")
     label = _LABEL_IN_FRONT.match(opening)
     starts = (0, label.end()) if label else (0,)
-    return any(pattern.match(opening, start) for pattern in _REFUSALS for start in starts)
+    return any(pattern.match(opening, start) for pattern in (*_REFUSALS, _DECLINED_ABROAD) for start in starts)
+
+
+def ended(text: str) -> str:
+    """Give the text up to where the model ended its turn, without the token that ends it, and without invisible edges.
+
+    `</s>` closes `<s>` where that stands before it.
+    """
+    text = text.strip(EDGES)
+    text = text[: end_of_turn(text)].strip(EDGES)
+    end = _END_TOKENS.search(text, max(0, len(text) - _LONGEST_ENDING))
+    is_markup = end is not None and "</s>" in end[0].lower() and "<s>" in text.lower()
+    return text if end is None or is_markup else text[: end.start()].strip(EDGES)
+
+
+def end_of_turn(text: str) -> int:
+    """Give where the model ended its turn, and a next one begins; the length of the text where none does."""
+    turn = _NEXT_TURN.search(text)
+    return len(text) if turn is None or not text[: turn.start()].strip(EDGES) else turn.start()
 
 
 def graded_unless_void(grader: Grader) -> Grader:
@@ -102,7 +149,7 @@ def graded_unless_void(grader: Grader) -> Grader:
 
 def void_or(grade: Grade, answer: Answer) -> Grade:
     """Give the grade of an answer, or that of an empty one or a refusal."""
-    if is_empty(answer.text):
+    if is_empty(answer.text) or (not grade.passed and is_empty(ended(answer.text))):
         what = "nothing but reasoning" if answer.reasoning else "empty"
         return _void(grade, Reason.EMPTY, f"The answer is {what}.")
     if not grade.passed and is_refusal(answer.text):

@@ -1,8 +1,8 @@
 """Read the one JSON value in an answer.
 
 It is the whole answer, but for end tokens of models and a byte order mark; or what stands in the one code fence; or
-the one object or array with text around it.  Two of them are no value, nor is one inside a broken one.  JSON is that
-of RFC 8259, without NaN.
+the one object or array with text around it.  Two of them are no value, nor is one inside a broken one, nor an object
+with two values of one key.  JSON is that of RFC 8259, without NaN.
 """
 
 import json
@@ -10,15 +10,12 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from pytest_llmbench.grading.answer_text import EDGES, ended
 from pytest_llmbench.models.tool_calls import no_constant
 
 MAX_DEPTH = 50
 """Levels of arrays and objects; deeper answers would outgrow the interpreter's stack, and are no value."""
 
-_END_TOKENS = re.compile(
-    r"(?:\s*(?:<[|｜][^<>|｜\s]{1,40}[|｜]>|</s>|<(?:eos|pad|end_of_turn|end_of_text|eot)>|\[/INST\]))+\s*\Z",
-    re.IGNORECASE,
-)
 _FENCE = re.compile(
     r"^[ \t]*(?P<mark>`{3,}|~{3,})"
     r"(?:[ \t]*[a-z][\w.+-]*(?=[\s{\[\"]))?",  # the language; a word that nothing follows is a value
@@ -26,7 +23,6 @@ _FENCE = re.compile(
 )
 _OPENING = re.compile(r"[{\[]")
 _BEGINS_ARRAY = re.compile(r"\[\s*(?:[\[{\"\d-]|\Z)")
-_EDGES = " \t\r\n\u00a0\ufeff\u200b\u2060"
 
 
 def json_in(answer: str) -> Any:
@@ -35,7 +31,7 @@ def json_in(answer: str) -> Any:
     Raises:
         ValueError: it holds none, or several, or one nested deeper than `MAX_DEPTH`.
     """
-    text = _END_TOKENS.sub("", answer.strip(_EDGES)).strip(_EDGES)
+    text = ended(answer)
     try:
         return parse(text)
     except ValueError as fault:
@@ -54,7 +50,7 @@ def parse(text: str) -> Any:
         ValueError: it is not JSON, or nested deeper than `MAX_DEPTH`.
     """
     try:
-        value = json.loads(text, parse_constant=no_constant)
+        value = json.loads(text, parse_constant=no_constant, object_pairs_hook=_object)
     except RecursionError:
         raise _too_deep() from None
     _check_depth(value)
@@ -73,7 +69,7 @@ def _fenced(text: str) -> Iterator[str]:
         closing = re.compile(rf"{opening['mark']}[`~]*[ \t]*$", re.MULTILINE).search(text, opening.end())
         if closing is None:
             return
-        yield text[opening.end() : closing.start()].strip(_EDGES)
+        yield text[opening.end() : closing.start()].strip(EDGES)
         place = closing.end()
 
 
@@ -86,7 +82,7 @@ def _parsed(text: str) -> Iterator[Any]:
 
 def _values_in(text: str) -> list[Any]:
     """Give the objects and arrays in a text; none if there is a broken one, which may hold whole ones."""
-    decoder = json.JSONDecoder(parse_constant=no_constant)
+    decoder = json.JSONDecoder(parse_constant=no_constant, object_pairs_hook=_object)
     values: list[Any] = []
     around, place = [], 0
     while opening := _OPENING.search(text, place):
@@ -121,3 +117,11 @@ def _check_depth(value: Any) -> None:
 
 def _too_deep() -> ValueError:
     return ValueError("nested too deeply")
+
+
+def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    # which of two values counts is up to the reader (RFC 8259, 4), so neither is the answer
+    made = dict(members)
+    if len(made) < len(members) and any(json.dumps(made[name]) != json.dumps(value) for name, value in members):
+        raise ValueError("a key has two values")
+    return made

@@ -42,12 +42,18 @@ _CORRECTION = re.compile(
 _CORRECTING = re.compile(r"\b(?:wait|actually|sorry|i mean|correction|rather)\b")
 _FILLER = re.compile(r"[\s,]*(?:(?:and|but|or|also|well|maybe|perhaps|possibly|partly|then|again)\b[\s,]*)*")
 _DENIAL = re.compile(
-    r"(?P<bare>(?:\bnot|n't) |\bno[nt]-|\bnon ?)$|(?P<plain>(?:\bnot|n't) an? )$"
+    r"(?P<bare>(?:\bnot|n't) |\bno[nt]-|\bnon ?"
+    # the same around an English label in other languages
+    r"|\b(?:nicht|kein(?:en?|er)?|pas(?: une?| du)?|no es(?: una?)?|não é(?: uma?)?|non è(?: una?)?|не|это не) "
+    r"|(?:不是|不属于|不屬於|并非|並非|非) ?)$|(?P<plain>(?:\bnot|n't) an? )$"
     r"|(?:(?:\bnot|n't) (?:the|really|exactly|quite|simply)"
     r"|\b(?:than|instead of|opposed to|over|neither|nor)(?: an?| the)?) $|(?P<no>\bno )$"
 )
 _DENIAL_LENGTH = 20
-_DENIED_BEHIND = re.compile(r" (?:(?:is|was) (?:not(?! only\b)|wrong|incorrect|out)\b|(?:isn't|wasn't)\b)")
+_DENIED_BEHIND = re.compile(
+    r" ?(?:で(?:は|も)|じゃ)(?:な|ありません)| ?[이가]? ?아[니닙님]"
+    r"| (?:(?:is|was) (?:not(?! only\b)|wrong|incorrect|out)\b|(?:isn't|wasn't)\b)"
+)
 _ARE_DENIED = (
     r" (?:(?:are|were) (?:both |all )?(?:not(?! (?:only|both|all)\b)|wrong|incorrect|out)\b|(?:aren't|weren't)\b)"
 )
@@ -59,6 +65,7 @@ _VERDICT_ON_PREFIX = re.compile(r"(?P<yes>yes|true)|(?:no|false)")
 
 _NO_AS_MERE_WORD = (
     r"(?! (?:one|longer|doubt|matter|such|idea|way|evidence|information|reason|comment|answer|label|facts?|details?)\b)"
+    r"(?! (?:sé|estoy|hay|puedo|tengo|sabría|podría|so|capisco)\b)"  # Spanish and Italian
     r"(?!\.? ?\d+\b(?!\.))(?!(?<=\w no)\.? ?\d)"
 )
 _AFTER_NO = (
@@ -81,14 +88,19 @@ _WORDS = {
 """Labels that are other words too: the article, the pronoun and the determiner are none."""
 
 _ANNOUNCEMENT = (
-    r"(?:(?:final|correct|overall|right|best) )*(?:answer|verdict|conclusion|label|classification|decision|result"
+    r"(?:(?:(?:final|correct|overall|right|best) )*(?:answer|verdict|conclusion|label|classification|decision|result"
     r"|output|response|judge?ment|prediction|category|option|choice)"
+    r"|(?:(?:endgültige|finale|richtige) )?antwort|fazit|(?:bonne )?réponse(?: (?:finale|correcte))?"
+    r"|respuesta(?: (?:final|correcta))?|risposta(?: (?:finale|corretta))?|resposta(?: (?:final|correta))?|ответ"
+    r"|(?:最终|最終|正确|正確)?(?:的)?(?:答案|结论|結論|回答))"
 )
 _SECOND_THOUGHT = r"(?:wait|actually|sorry|hmm+|correction|on (?:second thoughts?|reflection))\b[,.:;…!—–-]* ?"
 _ANNOUNCED = re.compile(
     rf"(?:(?:no[,.…!]* )?(?:{_SECOND_THOUGHT}(?:no[,.…!]* )?)+)?"
-    rf"(?:(?:so|thus|therefore|hence|and|but),? )?(?:(?:the|my|our) )?{_ANNOUNCEMENT}"
-    r"(?: ?(?::|=|→|->|—|–)| is(?: ?:)?\b| - )[ :]*(?P<rest>.*)|.*\\boxed ?\{(?P<boxed>[^{}]*(?:\{[^{}]*\})?)"
+    r"(?:(?:so|thus|therefore|hence|and|but),? |所以|因此)?"
+    rf"(?:(?:the|my|our|die|meine|la|ma|mi|minha|mia) )?{_ANNOUNCEMENT}"
+    r"(?: ?(?::|=|→|->|—|–)| (?:is|ist|lautet|es|est|é|è)(?: ?:)?\b|是|为|為| - )[ :]*(?P<rest>.*)"
+    r"|(?:therefore|thus|hence) ?: (?P<follows>.*)|.*\\boxed ?\{(?P<boxed>[^{}]*(?:\{[^{}]*\})?)"
 )
 _TURN = re.compile(rf"(?:no[,.…!]* )?{_SECOND_THOUGHT}")
 """What a line or the rest of one begins with that takes back the label before it."""
@@ -100,6 +112,12 @@ _REASONING = re.compile(
     r"(?:(?:my|the|short|brief|step-by-step) )?(?:reason|reasons|reasoning|explanation|analysis|thoughts?|thinking"
     r"|rationale|grounds|justification|step \d+)\b(?: ?[:.-]|$)"
 )
+EAST_ASIAN = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
+"""Characters of scripts that put no blank between words, as a range within brackets."""
+
+_ROLE = re.compile(r"(?:assistant|model|ai|bot)(?: ?:)?")
+"""A line that a chat template leaves behind."""
+
 _NEXT_INPUT = re.compile(
     r"(?:next |new )?(?:headline|title|question|q|input|text|review|sentence|passage|article|tweet|e-?mail|message"
     r"|example|user|human|premise|hypothesis|statement|comment|document|post)(?: ?#?\d+)? ?:"
@@ -124,13 +142,17 @@ class Labels:
     word: re.Pattern[str]
     options: re.Pattern[str]
     denied_together: re.Pattern[str]
+    written_otherwise: re.Pattern[str]
 
     @classmethod
     def of(cls, labels: tuple[str, ...]) -> Self:
         """Prepare labels; the longest is tried first, for one may begin with another."""
         by_key = {folded(label): label for label in labels}
         longest_first = sorted(by_key, key=len, reverse=True)
-        word = "|".join(map(_word, longest_first))
+        # an English label in Chinese, Japanese or Korean has no blank around it
+        latin = "|".join(_word(key) for key in longest_first if key.isascii()) or "(?!)"
+        other = "|".join(_word(key) for key in longest_first if not key.isascii()) or "(?!)"
+        letter = rf"[^\W{EAST_ASIAN}]"
         any_label = f"(?:{'|'.join(map(re.escape, longest_first))})"
         options = rf"(?<!\w){any_label}(?:(?:, ?| ?[/|] ?){any_label}){{0,200}}(?:,? or | ?[/|] ?){any_label}(?!\w)"
         opposed = [re.escape(key) for key in longest_first if _opposites(key).keys() & by_key.keys()]
@@ -140,9 +162,12 @@ class Labels:
         denied = rf"(?:{both}{_ARE_DENIED}|{several}{_ARE_DENIED}{_CONCLUSION})"
         return cls(
             by_key=by_key,
-            word=re.compile(rf"(?:(?<!\w)(?<!\w')(?:{word}){joined})(?!\w)"),
+            word=re.compile(
+                rf"(?:(?<!{letter})(?<!\w')(?:{latin}){joined})(?!{letter})|(?<!\w)(?<!\w')(?:{other})(?!\w)"
+            ),
             options=re.compile(options),
             denied_together=re.compile(denied),
+            written_otherwise=_written_otherwise(longest_first),
         )
 
     def read_strictly(self, text: str) -> str | None:
@@ -162,14 +187,16 @@ class Labels:
         """
         text = text.lstrip()
         is_reasoning = False
-        for place, (line, is_heading) in enumerate(self._lines(text[:_FIRST_CHARACTERS])):
+        lines = self._lines(text[:_FIRST_CHARACTERS])
+        is_listed = is_chat and _is_list_of_labels([line for line, _ in lines], list(self.by_key))
+        for place, (line, is_heading) in enumerate(lines):
             reading = self._without_prefix(line)
-            if not reading or _ANNOUNCEMENT_ALONE.fullmatch(line) or self._only_asks(reading):
+            if _ROLE.fullmatch(line) or not reading or _ANNOUNCEMENT_ALONE.fullmatch(line) or self._only_asks(reading):
                 continue
             is_reasoning = is_reasoning or _REASONING.match(line) is not None
             if is_heading and not self._mentions(reading):
                 continue
-            first = self._label_in(reading)
+            first = None if is_listed else self._label_in(reading)
             if not is_chat:
                 return first
             following = [line for line, _ in self._lines(text[:_ALL_CHARACTERS])[place + 1 :]]
@@ -183,6 +210,7 @@ class Labels:
         lines = []
         for line in _ANSWER_TAG.sub("\nAnswer: ", text).splitlines():
             plain = folded(_MARKDOWN.sub("", _TAG.sub(self._tag_as_text, normalise(line))))
+            plain = self.written_otherwise.sub(lambda label: label[0].replace("_", " ").replace("-", " "), plain)
             if any(map(str.isalnum, plain)):
                 lines.append((plain, _HEADING.match(line) is not None))
         return lines
@@ -215,8 +243,9 @@ class Labels:
                 break
             if only is not None and not only.match(line):
                 continue
+            only = None  # behind a second thought any announcement counts
             announced = _ANNOUNCED.match(_LIST_MARK.sub("", line, count=1))
-            rest = line if is_next else announced and (announced["rest"] or announced["boxed"])
+            rest = line if is_next else announced and (announced["rest"] or announced["follows"] or announced["boxed"])
             is_next = _ANNOUNCEMENT_ALONE.fullmatch(line) is not None
             found = (self._label_in(rest) if rest else None) or found
         return found
@@ -298,6 +327,23 @@ class Labels:
                 return self.by_key[opposite]
         others = [label for other, label in self.by_key.items() if other != key]
         return others[0] if len(others) == 1 and denial["bare"] and key not in ("yes", "no") else None
+
+
+def _is_list_of_labels(lines: Sequence[str], keys: Sequence[str]) -> bool:
+    """Tell whether lines list the labels as options: three or more begin with one each, in their order."""
+    led = (
+        next((place for place, key in enumerate(keys) if re.match(rf"\W*{re.escape(key)} ?[.):]", line)), None)
+        for line in lines
+    )
+    return len(keys) > 2 and [place for place in led if place is not None][:3] == [0, 1, 2]
+
+
+def _written_otherwise(keys: Sequence[str]) -> re.Pattern[str]:
+    """Give a pattern of labels of several words with another mark than a blank between them: technical_support."""
+    several = [key for key in keys if " " in key]
+    return re.compile(
+        rf"(?<!\w)(?:{'|'.join(re.escape(key).replace(chr(92) + ' ', '[ _-]') for key in several) or '(?!)'})(?!\w)"
+    )
 
 
 def folded(text: str) -> str:

@@ -10,7 +10,7 @@ import regex
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from pytest_llmbench.errors import SuiteFault
-from pytest_llmbench.grading.answer_text import clip, graded_unless_void, is_empty
+from pytest_llmbench.grading.answer_text import clip, ended, graded_unless_void, is_empty
 from pytest_llmbench.grading.base import Grader, GraderKind, expected_reference, rules_of
 from pytest_llmbench.grading.equal_texts import folding, unseen_difference, unseen_in
 from pytest_llmbench.grading.fields import NoFields, as_list
@@ -71,7 +71,8 @@ def build_exact(suite: Suite, root: Path) -> Grader:
         rules = rules_of(case, OneText)
         read = folding(is_verbatim=rules.verbatim, ignores_case=ignores_case)
         expected, found = rules.expected.strip(), answer.text.strip()
-        passed = read(found).strip() == read(expected).strip()
+        forms = (found,) if rules.verbatim else (found, ended(found))
+        passed = any(read(form).strip() == read(expected).strip() for form in forms)
         unseen = None if passed else unseen_difference(expected, found)
         return literal_grade(passed, f'"{clip(expected)}"', found, unseen=unseen)
 
@@ -93,7 +94,7 @@ def build_contains(suite: Suite, root: Path) -> Grader:
         def read(text: str) -> str:
             return fold(text) if rules.verbatim else " ".join(fold(text).split())
 
-        found = read(answer.text)
+        found = read(answer.text if rules.verbatim else ended(answer.text))
         missing = [text for text in rules.expected if read(text) not in found]
         quoted = clip(" and ".join(f'"{text}"' for text in missing or rules.expected))
         unseen = next(filter(None, (unseen_in(text, answer.text) for text in missing)), None)
@@ -116,10 +117,12 @@ def build_regex(suite: Suite, root: Path) -> Grader:
     def grade(case: Case, answer: Answer) -> Grade:
         pattern, found = patterns[case.id], answer.text.strip()
         try:
-            match = pattern.fullmatch(found, timeout=PATTERN_TIME_S)
+            is_match = any(
+                pattern.fullmatch(form, timeout=PATTERN_TIME_S) for form in dict.fromkeys((found, ended(found)))
+            )
         except TimeoutError:
             raise overtime(pattern.pattern, f'case "{case.id}": ') from None
-        return literal_grade(match is not None, f"a full match of {clip(pattern.pattern)}", found)
+        return literal_grade(is_match, f"a full match of {clip(pattern.pattern)}", found)
 
     return graded_unless_void(grade)
 
@@ -164,7 +167,7 @@ EXACT = GraderKind(
     case_fields=OneText,
     suite_fields=LetterCase,
     build=build_exact,
-    version=2,
+    version=3,
     reasons=_REASONS,
     references=expected_reference,
 )
@@ -173,7 +176,9 @@ CONTAINS = GraderKind(
     case_fields=SeveralTexts,
     suite_fields=LetterCase,
     build=build_contains,
-    version=2,
+    version=3,
     reasons=_REASONS,
 )
-REGEX = GraderKind(name="regex", case_fields=OnePattern, suite_fields=NoFields, build=build_regex, reasons=_REASONS)
+REGEX = GraderKind(
+    name="regex", case_fields=OnePattern, suite_fields=NoFields, build=build_regex, version=2, reasons=_REASONS
+)

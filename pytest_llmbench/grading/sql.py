@@ -321,7 +321,7 @@ KIND = GraderKind(
     build=build,
     check=check,
     expected_text=expected_text,
-    version=2,
+    version=3,
     is_parallel=True,
     reasons=(
         Reason.CORRECT,

@@ -39,6 +39,14 @@ RIGHT = Grade(score=1.0, passed=True, reason=Reason.CORRECT, explanation="right"
         "I'm not comfortable explaining this joke.",
         "\n\n  **I'm sorry**, but I can't explain it.",
         "Explanation: I'm sorry, but I can't explain this joke.",
+        "Es tut mir leid, aber dabei kann ich nicht helfen.",
+        "Leider kann ich diese Frage nicht beantworten.",
+        "Lo siento, pero no puedo ayudar con eso.",
+        "Je suis désolé, mais je ne peux pas répondre à cette demande.",
+        "Mi dispiace, ma non posso aiutarti.",
+        "Desculpe, mas não posso ajudar com isso.",
+        "很抱歉，我无法协助处理该请求。",
+        "申し訳ありませんが、そのご要望にはお応えできません。",
     ],
 )
 def test_refusal_is_told_by_its_opening(text: str) -> None:
@@ -67,6 +75,9 @@ def test_refusal_is_told_by_its_opening(text: str) -> None:
         "Sorry is what the man says; he can't pay.",
         "The whale apologizes, but I cannot is what the pod hears.",
         "I apologize for nothing: the answer is 42.",
+        "Lo siento es lo que dice el panadero.",
+        "Leider fehlt die Pointe: ein Hai kann nicht lachen.",
+        "Je suis désolé pour le boulanger, dont la pâte manque.",
     ],
 )
 def test_right_answer_with_such_words_is_no_refusal(text: str) -> None:

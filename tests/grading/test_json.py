@@ -160,6 +160,8 @@ def test_difference_is_shown_where_it_is(grade_of, expected: object, answer: str
         "The value is 1.",
         '{"a": NaN}',
         '{"a": 1} {"a": 1}',
+        '{"a": 2, "a": 1}',
+        '```json\n{"a": 2, "a": 1}\n```',
         "[" * 100_000,
         "[" * 60 + "]" * 60,
         "1" * 5_000,

@@ -19,6 +19,14 @@ from pytest_llmbench.values import Reason
         ("I cannot assist with that.", "I cannot assist with that.", True),
         ("42", "４２", False),
         ("a  b", "a b", False),
+        ("Paris", "Paris<|im_end|>", True),
+        ("Paris", "Paris</s>\n", True),
+        ("Paris", "Paris<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nAnd Rome?", True),
+        ("Paris", "Rome<|im_end|>\n<|im_start|>user\nParis", False),
+        ("Paris", "Rome<|im_end|>", False),
+        ("</s>", "</s>", True),
+        ("<s>old</s>", "<s>old</s>", True),
+        ("<s>old", "<s>old</s>", False),
     ],
 )
 def test_exact_asks_for_the_text_alone(grade_of, expected: str, answer: str, passed: bool) -> None:
@@ -139,6 +147,9 @@ def test_letter_case_is_ignored_where_the_suite_says_so(grade_of, grader: str, a
         ("don’t", "I don't", []),
         ("Pod", "pod", ["Pod"]),
         ("I can't help", "I can't help with that", []),
+        ("Rome", "Paris<|eot_id|><|start_header_id|>user\nAnd Rome?", ["Rome"]),
+        ("Paris", "Paris<|eot_id|><|start_header_id|>user\nAnd Rome?", []),
+        ("<|im_end|>", "ChatML ends a turn with <|im_end|>, always.", []),
     ],
 )
 def test_contains_names_what_is_missing(grade_of, expected: object, answer: str, missing: list[str]) -> None:
@@ -158,6 +169,11 @@ def test_contains_names_what_is_missing(grade_of, expected: object, answer: str,
         (r"yes|no", "no way", False),
         (r"(?i)yes", "YES", True),
         (r"(?s)SELECT.*;", "SELECT 1\nFROM t;", True),
+        (r"\d{4}", "\ufeff2023", True),
+        (r"[A-Z]{3}", "EUR\u200b", True),
+        (r"\d{4}", "2023<|im_end|>", True),
+        (r"\d{4}<\|im_end\|>", "2023<|im_end|>", True),
+        (r"\d{4}", "2023<|im_end|>\n<|im_start|>user\nAnd 2024?", True),
     ],
 )
 def test_regex_matches_the_whole_answer(grade_of, pattern: str, answer: str, passed: bool) -> None:

@@ -10,21 +10,17 @@ from typing import Annotated
 import regex
 from pydantic import AfterValidator, BeforeValidator
 
-from pytest_llmbench.grading.answer_text import clip
+from pytest_llmbench.grading.answer_text import clip, ended
 from pytest_llmbench.grading.checks.base import CheckKind, PathFields, Short, Test, Written, each
+from pytest_llmbench.grading.checks.figures import figure_in
 from pytest_llmbench.grading.match import PATTERN_TIME_S, literal_grade, overtime
+from pytest_llmbench.grading.match import REGEX as REGEX_GRADER
 from pytest_llmbench.models.entries import Strict
 from pytest_llmbench.models.validation import Switch
 from pytest_llmbench.values import Answer, Case, Grade, Json, Reason
 
 _PROBES = ("x", "7 apples,\nand a pear.", '{"a": [1, 2]}', "Zażółć gęślą jaźń!", "no\n\nyes\n")
 """Answers unlike each other: a pattern that fits them all fits each."""
-
-_FIGURE = regex.compile(
-    r"(?<![\w.])[-+\u2212]?(?:\d{1,3}(?:,\d{3})+|\d{1,300})(?:\.\d{1,300})?(?:[eE][-+]?\d{1,3})?(?!\w)"
-)
-_AROUND = ' \t\r\n.*$€£¥%`"'
-_SEARCHED = 100_000
 
 
 def _pattern(source: str) -> str:
@@ -90,11 +86,13 @@ def _regex_test(fields: RegexFields) -> Test:
     def test(case: Case, answer: Answer) -> Grade:
         del case
         text = answer.text.strip() if fields.trim else answer.text
+        forms = dict.fromkeys((text, ended(text)) if fields.trim and not fields.search else (text,))
+        look = pattern.search if fields.search else pattern.fullmatch
         try:
-            match = (pattern.search if fields.search else pattern.fullmatch)(text, timeout=PATTERN_TIME_S)
+            is_match = any(look(form, timeout=PATTERN_TIME_S) for form in forms)
         except TimeoutError:
             raise overtime(fields.regex) from None
-        return literal_grade(match is not None, expected, text)
+        return literal_grade(is_match, expected, text)
 
     return test
 
@@ -119,13 +117,6 @@ def _regex_short(given: Mapping[str, Json], *, is_of_suite: bool) -> Short | Non
     return ("regex", {"expected": given["regex"]}) if is_same and is_plain else None
 
 
-def figure_in(text: str, *, search: bool) -> Decimal | None:
-    """Read the number that a text is, a sign of currency, a percent sign and a full stop aside, or its last one."""
-    found = list(_FIGURE.finditer(text[-_SEARCHED:]))[-1:] if search else [_FIGURE.fullmatch(text.strip(_AROUND))]
-    match = found[0] if found else None
-    return Decimal(match[0].replace(",", "").replace("\u2212", "-")) if match else None
-
-
 def _number_test(fields: NumberFields) -> Test:
     want = fields.number
     expected = f"{want.value}{f' ± {want.tolerance}' if want.tolerance else ''}"
@@ -148,11 +139,13 @@ REGEX = CheckKind(
     fields=RegexFields,
     build=each(_regex_test),
     expected=lambda fields: f"{'a match of' if fields.search else 'all of it matches'} {clip(fields.regex)}",
+    version=REGEX_GRADER.version,
     short=_regex_short,
     always=_always_matches,
 )
 NUMBER = CheckKind(
     name="number",
+    version=2,
     fields=NumberFields,
     build=each(_number_test),
     expected=lambda fields: (

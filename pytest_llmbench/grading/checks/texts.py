@@ -9,6 +9,7 @@ from decimal import Decimal
 
 import regex
 
+from pytest_llmbench.grading.answer_text import ended
 from pytest_llmbench.grading.checks.base import (
     CheckKind,
     Short,
@@ -81,6 +82,11 @@ def _without(patterns: Sequence[str]) -> Callable[[str], str]:
     return without
 
 
+def _forms(fields: TextFields, text: str) -> tuple[str, ...]:
+    """Give an answer as it is and, unless each character counts, without the tokens that end a turn."""
+    return (text, ended(text)) if fields.trim and not fields.verbatim else (text,)
+
+
 def _fold(fields: TextFields) -> Callable[[str], str]:
     fold = folding(is_verbatim=fields.verbatim, ignores_case=fields.ignore_case)
     return (lambda text: fold(text.strip()).strip()) if fields.trim else fold
@@ -99,7 +105,7 @@ def _equal(fields: TextFields, texts: Sequence[str]) -> Test:
     def test(case: Case, answer: Answer) -> Grade:
         del case
         found = answer.text
-        passed = read(found) in wanted
+        passed = any(read(form) in wanted for form in _forms(fields, found))
         # a number of a JSON answer is equal to how it is written otherwise: 5 and 5.0
         if not passed and numbers and _NUMBER.fullmatch(found):
             passed = Decimal(found) in numbers
@@ -119,7 +125,7 @@ def _occurring(fields: TextFields, texts: Sequence[str], *, needs_all: bool) -> 
 
     def test(case: Case, answer: Answer) -> Grade:
         del case
-        found = read(answer.text)
+        found = read(answer.text if fields.verbatim else ended(answer.text))
         missing = [text for text, folded in wanted if folded not in found]
         passed = not missing if needs_all else len(missing) < len(wanted)
         shown = quoted(missing, "and") if needs_all and missing else quoted(texts, "and" if needs_all else "or")
@@ -139,8 +145,8 @@ def _at_end(fields: TextFields, texts: Sequence[str], *, is_start: bool) -> Test
 
     def test(case: Case, answer: Answer) -> Grade:
         del case
-        found = read(answer.text)
-        passed = found.startswith(wanted) if is_start else found.endswith(wanted)
+        forms = map(read, _forms(fields, answer.text))
+        passed = any(found.startswith(wanted) if is_start else found.endswith(wanted) for found in forms)
         return literal_grade(passed, expected, answer.text)
 
     return test
@@ -172,6 +178,7 @@ EQUALS = CheckKind(
 )
 ONE_OF = CheckKind(
     name="one_of",
+    version=2,
     fields=OneOfFields,
     build=each(lambda fields: _equal(fields, fields.one_of)),
     expected=lambda fields: quoted(fields.one_of, "or"),
@@ -186,18 +193,21 @@ CONTAINS = CheckKind(
 )
 CONTAINS_ANY = CheckKind(
     name="contains_any",
+    version=2,
     fields=ContainsAnyFields,
     build=each(lambda fields: _occurring(fields, fields.contains_any, needs_all=False)),
     expected=lambda fields: f"contains {quoted(fields.contains_any, 'or')}",
 )
 STARTS_WITH = CheckKind(
     name="starts_with",
+    version=2,
     fields=StartsWithFields,
     build=each(lambda fields: _at_end(fields, fields.starts_with, is_start=True)),
     expected=lambda fields: f"begins with {quoted(fields.starts_with, 'or')}",
 )
 ENDS_WITH = CheckKind(
     name="ends_with",
+    version=2,
     fields=EndsWithFields,
     build=each(lambda fields: _at_end(fields, fields.ends_with, is_start=False)),
     expected=lambda fields: f"ends with {quoted(fields.ends_with, 'or')}",

@@ -1,9 +1,9 @@
 """What an English explanation claims: phrases that are there and not denied, and how often it hedges.
 
 A phrase counts unless a negation stands before it in the same clause; one that holds its negation
-itself counts, but for denials of meaning ("not about").  What a quoted phrase denies or hedges is what is
-quoted ('no comment'), and "instead of" names what a pun replaces.  This reads words, not sentences: "X is
-not what is meant" (denied from behind), irony, and a question that answers itself are beyond it.
+itself counts, but for denials of meaning ("not about").  A few phrases deny the clause before them ("plays no
+role").  What a quoted phrase denies or hedges is what is quoted ('no comment'), and "instead of" names what a pun
+replaces.  This reads words, not sentences: irony, and a question that answers itself are beyond it.
 """
 
 from bisect import bisect_left, bisect_right
@@ -72,6 +72,16 @@ _SENTENCE_DENIED = regex.compile(
     regex.IGNORECASE,
 )
 """What denies all the rest of its sentence, however many clauses it has."""
+
+_DENIED_BEHIND = regex.compile(
+    r"\b(?:(?:is|are|was|were)(?:n't| not)(?: really| actually)?"
+    r" (?:what (?:is|was|it is|the (?:joke|pun|word) (?:is|means))|meant|intended|the point|relevant|at issue)\b"
+    r"|(?:is|are) irrelevant\b|(?:plays?|has|have) no (?:role|part|relevance)\b"
+    r"|(?:has|have) nothing to do with (?:it|this|that|the joke)\b"
+    r"|(?:doesn't|don't|does not|do not) (?:matter|come into)\b)",
+    regex.IGNORECASE,
+)
+"""What denies the clause before it: money is not what is meant."""
 
 _QUOTED = regex.compile(
     r"\"(?P<double>[^\"\n.!?]{1,80})[.!?,]?\"|(?<!\w)'(?P<single>(?:[^'\n.!?]|(?<=\w)'(?=\w)){1,80})[.!?,]?'(?!\w)"
@@ -257,6 +267,9 @@ def _denied_stretches(text: str, quoted: Sequence[tuple[int, int]]) -> list[tupl
     sentence_ends = [*(end.start() for end in _SENTENCE_END.finditer(text)), len(text)]
     denials = (denial.end() for denial in _SENTENCE_DENIED.finditer(text))
     stretches += [(begin, sentence_ends[bisect_left(sentence_ends, begin)]) for begin in denials]
+    for denial in _DENIED_BEHIND.finditer(text):
+        before = bisect_left(borders, denial.start())
+        stretches.append((borders[before - 1] if before else 0, denial.start()))
     return _merged(stretches)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import fsum, sqrt
 from typing import Self
 
-from pytest_llmbench.grading.answer_text import GRADED_CHARACTERS, clip
+from pytest_llmbench.grading.answer_text import GRADED_CHARACTERS, clip, end_of_turn
 from pytest_llmbench.grading.key_points.claims import Claim, Explanation
 from pytest_llmbench.grading.key_points.rubric import Rubric
 from pytest_llmbench.grading.key_points.run_on import run_on_start
@@ -43,7 +43,9 @@ class GradedPart:
     def of(cls, answer: str) -> Self:
         """Cut an answer."""
         window = answer[: len(answer) - len(answer.lstrip()) + GRADED_CHARACTERS]
-        run_on = run_on_start(window)
+        turn = end_of_turn(window)
+        run_on = run_on_start(window[:turn])
+        run_on = turn if run_on is None and turn < len(window) else run_on
         return cls(text=window[:run_on], ran_on=run_on is not None)
 
 

@@ -87,7 +87,7 @@ _CLAUSE_WORDS = frozenset(
 )
 _PROSE = re.compile(
     r"(?:[*_#>-]+\s*)?[A-Z][\w']*(?:[ ,:]|[.!]?(?:\s|$))|[*_#>-]+ ?\w|(?:[a-z]+ ){3}[a-z]|\w{3,}:(?:\s|$)"
-    r"|\(?(?:Note|This|Here|It)\b"
+    r"|\(?(?:Note|This|Here|It)\b|[^\W\d_a-zA-Z]"  # or a letter of another script
 )
 _ENDS_OPEN = re.compile(
     r"(?:\b(?:union|all|except|intersect|minus|as|distinct|from|join|in|exists)|[(,]|\))\s*\Z", re.IGNORECASE

@@ -8,13 +8,16 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from pytest_llmbench.sql.extract import foreign_prose
+
 _FENCE = re.compile(r"^[ \t>]*(?:(`{3,}|~{3,})[ \t]*([\w+#.-]*)[^\n`]*|('{3})[ \t]*(\w*)[ \t]*)$", re.MULTILINE)
 
 _QUERY = r"(?:sql\s+)?(?:query|quer(?:y|ies)|sql|statement|answer|version|solution|result|command|code)"
 _ANNOUNCES = re.compile(
     rf"\bfinal(?:ly|i[sz]ed)?\s+(?:\w+\s+){{0,2}}?{_QUERY}\b|\bfinal\s*:|\bcorrect(?:ed|ion)\b|\bcorrect\s+{_QUERY}\s+(?:is|would|should)"
     rf"|\brevised\b|\brevision\b|\b(?:complete|full|combined|fixed|updated)\s+{_QUERY}\b"
-    r"|\bputting\s+(?:it|this|that|them|everything)\s+(?:all\s+)?together\b|\bshould\s+(?:have\s+been|be\s+instead)\b",
+    r"|\bputting\s+(?:it|this|that|them|everything)\s+(?:all\s+)?together\b|\bshould\s+(?:have\s+been|be\s+instead)\b"
+    rf"|{foreign_prose.ANNOUNCES}",
     re.IGNORECASE,
 )
 _DIALECT = (
@@ -26,16 +29,21 @@ _OTHER = re.compile(
     r"|\banother\s+(?:way|option|approach|version|form)|\bother\s+(?:way|option|approach)|^\W*or\b|\bor,?\s+(?:you|using|with|if|more)\b"
     r"|\bequivalent|\bvariant|\bvariation|\bsame\s+(?:query|result|thing|logic|as)\b|\bshorter\b|\bsimpler\b|\bmore\s+(?:efficient|readable|concise|compact)"
     r"|\balso\b|\byou\s+(?:can|could|may|might)\b|\binstead\s+of\b|\brewritten\b|\bto\s+(?:include|exclude|handle|avoid|account)\b"
-    r"|\bversion\b|^\W*(?:using|with)\b[^\n]*:\W*$",
+    r"|\bversion\b|^\W*(?:using|with)\b[^\n]*:\W*$"
+    rf"|{foreign_prose.OTHER}",
     re.IGNORECASE | re.MULTILINE,
 )
 _SHOWN = re.compile(
     r"\bexample|\be\.g\.|\bfor\s+instance\b|\bsample\b|\bdemonstrat|\btest(?:ing|s)?\b|\btry\b|\bverif|\bto\s+(?:see|check|inspect|show)\b"
     r"|\bind(?:ex|ices)|\bperformance\b|\boutput\b|\bresults?\s*(?::|would|might|will|looks?|is|set)|\breturns?\b|\bbonus\b|\bnote\b|\bexplanation\b"
-    r"|\bhow\s+it\s+works\b|\bbreakdown\b|\bparts?\b|\bwhere\b.*\bis\b",
+    r"|\bhow\s+it\s+works\b|\bbreakdown\b|\bparts?\b|\bwhere\b.*\bis\b"
+    rf"|{foreign_prose.SHOWN}",
     re.IGNORECASE,
 )
-_STEP = re.compile(r"^[\W_]*(?:step\b|\d+[.)]|now\b|next\b|then\b|second|third|last(?:ly)?\b|finally\b)", re.IGNORECASE)
+_STEP = re.compile(
+    rf"^[\W_]*(?:step\b|\d+[.)]|now\b|next\b|then\b|second|third|last(?:ly)?\b|finally\b|{foreign_prose.STEP})",
+    re.IGNORECASE,
+)
 _COMMENT = re.compile(r"\s*(?:--|#)([^\n]*)")
 _SCHEMA = re.compile(
     r"create\s+table\s+(?:if\s+not\s+exists\s+)?((?:[\w.]|\"[^\"\n]+\"|`[^`\n]+`|\[[^\]\n]+\])+)\s*\((?:(?!\bselect\b).)*",

@@ -4,6 +4,8 @@ CAST(x AS VARCHAR(10)) cuts a text off everywhere but in DuckDB, which takes the
 SQLite take the first ten letters of a moment, count with texts and compare a moment with a pattern.
 """
 
+import re
+
 from sqlglot import exp
 
 from pytest_llmbench.sql.protocol import Schema
@@ -13,6 +15,8 @@ _CUTTING = frozenset({"postgres", "redshift", "mysql", "tsql", "presto", "oracle
 _READS_MOMENTS_AS_TEXT = frozenset({"mysql", "sqlite", "spark", "snowflake"})
 _COUNTS_WITH_TEXTS = frozenset({"mysql", "sqlite"})
 _OWN_SPELLING_OF_MOMENTS = frozenset({"tsql", "oracle"})  # Jan 20 2024, 20-JAN-24
+_ESCAPES_BY_BACKSLASH = frozenset({"postgres", "redshift", "mysql", "bigquery", "spark"})
+_BRACKETED = re.compile(r"\[([^\]^])\]")
 _ARITHMETIC = (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Mod, exp.IntDiv)
 _GIVES_TEXT = (exp.TimeToStr, exp.Substring, exp.Left, exp.Right, exp.Pad)
 
@@ -34,12 +38,28 @@ def repair(node: exp.Expr, dialect: str, schema: Schema) -> exp.Expr:
     elif isinstance(node, exp.Substring | exp.Left | exp.Right | exp.Like | exp.ILike | exp.RegexpLike):
         if dialect in _READS_MOMENTS_AS_TEXT and temporal_kind(node.this, schema):
             node.set("this", exp.cast(node.this, "TEXT"))
+        if isinstance(node, exp.Like | exp.ILike):
+            return _escaped(node, dialect)
     elif isinstance(node, _ARITHMETIC) and dialect in _COUNTS_WITH_TEXTS:
         sides = {side: node.args[side] for side in ("this", "expression")}
         if all(_is_text(operand) or is_number(operand) for operand in sides.values()):
             for side, operand in sides.items():
                 node.set(side, exp.cast(operand, "BIGINT") if _is_text(operand) else operand)
     return node
+
+
+def _escaped(node: exp.Like | exp.ILike, dialect: str) -> exp.Expr:
+    r"""Write out what a pattern of LIKE escapes by itself: \% in most dialects, [%] in T-SQL; nothing in DuckDB."""
+    pattern = node.expression
+    if isinstance(node.parent, exp.Escape) or not pattern.is_string:
+        return node
+    text = pattern.name
+    if dialect == "tsql" and _BRACKETED.search(text):
+        text = _BRACKETED.sub(r"\\\1", text.replace("\\", "\\\\"))
+    elif dialect not in _ESCAPES_BY_BACKSLASH or "\\" not in text:
+        return node
+    node.set("expression", exp.Literal.string(text))
+    return exp.Escape(this=node, expression=exp.Literal.string("\\"))
 
 
 def _piece(node: exp.SubstringIndex) -> exp.Expr:

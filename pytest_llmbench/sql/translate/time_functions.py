@@ -116,6 +116,17 @@ def _shifted(build: type[exp.Binary], unit: str) -> Callable[[exp.Expr, str], ex
     return rewrite
 
 
+def _day_of_year(node: exp.Expr, dialect: str) -> exp.Expr:
+    """MAKEDATE(2024, 60) of MySQL: the day of a year; no day, where the number is below 1."""
+    del dialect
+    if len(node.expressions) != 2:
+        return node
+    year, day = node.expressions
+    before = exp.Sub(this=call("MAKE_DATE", year, number(1), number(1)), expression=number(1))
+    made = exp.Add(this=exp.Paren(this=before), expression=exp.cast(day, "INT"))
+    return exp.Case(ifs=[exp.If(this=exp.GT(this=day.copy(), expression=number(0)), true=made)])
+
+
 def _date_shift(build: type[exp.Binary]) -> Callable[[exp.Expr, str], exp.Expr]:
     """date_sub(x, INTERVAL ...): MySQL's meaning, which DuckDB's own function of this name has not."""
 
@@ -225,6 +236,7 @@ _BY_NAME: dict[str, _Rewrite] = {
     "to_days": _julian_day,
     "subdate": _shifted(exp.Sub, "DAY"),
     "adddate": _shifted(exp.Add, "DAY"),
+    "makedate": _day_of_year,
     "date_sub": _date_shift(exp.Sub),
     "date_add": _date_shift(exp.Add),
     "timezone": _time_zone,
