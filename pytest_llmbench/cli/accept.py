@@ -10,7 +10,8 @@ from pytest_llmbench.gate.anchor import check_anchor, check_poolable
 from pytest_llmbench.gate.baselines import newest_first, read_checked
 from pytest_llmbench.gate.comparison import refuse_copies
 from pytest_llmbench.report.format import counted
-from pytest_llmbench.results.run_file import read_run_file, with_pooled
+from pytest_llmbench.results.run_file import with_pooled
+from pytest_llmbench.results.run_object import read_run_file
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -14,8 +14,9 @@ from pytest_llmbench.models.identities import identity_differences
 from pytest_llmbench.results.half_characters import write_whole_characters
 from pytest_llmbench.results.identity import REPORTED, graders_without_judge, judge_differences
 from pytest_llmbench.results.records import LARGEST, ModelInfo, RunInfo
-from pytest_llmbench.results.run_file import read_run, read_run_file
+from pytest_llmbench.results.run_file import read_run
 from pytest_llmbench.results.run_json import SCHEMA, run_info_from_json
+from pytest_llmbench.results.run_object import read_run_file
 from pytest_llmbench.results.stops import incomplete_from_json
 from pytest_llmbench.stats import wilson_interval
 

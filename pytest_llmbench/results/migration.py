@@ -11,8 +11,9 @@ from typing import Any
 
 from pytest_llmbench.errors import RunFileFault
 from pytest_llmbench.models.reasoning import separate
-from pytest_llmbench.results.run_file import read_run_file, record_objects
+from pytest_llmbench.results.run_file import record_objects
 from pytest_llmbench.results.run_json import SCHEMA, JsonObject
+from pytest_llmbench.results.run_object import read_run_file
 
 
 def migrate_file(source: Path, target: Path) -> bool:

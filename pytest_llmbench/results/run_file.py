@@ -1,75 +1,32 @@
 """The file of a run: a benchmark JSON with our records and block in it, and the further runs in a baseline's."""
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pytest_llmbench.errors import RunFileFault
 from pytest_llmbench.results.records import Machine, Record, Run
-from pytest_llmbench.results.run_json import SCHEMA, JsonObject, record_from_json, run_info_from_json
+from pytest_llmbench.results.run_json import JsonObject, record_from_json, run_info_from_json
+from pytest_llmbench.results.run_lines import read_run_lines
+from pytest_llmbench.results.run_object import checked_run_object
 from pytest_llmbench.results.stops import incomplete_from_json, stops_from_json
 
 
-def read_run_file(path: Path) -> JsonObject:
-    """Read a benchmark JSON that has our block.
-
-    Raises:
-        RunFileFault: it cannot be read, is no benchmark JSON, has no block of ours or a newer one.
-    """
-    return checked_run_object(path, _load(path))
-
-
-def checked_run_object(path: Path, found: Any) -> JsonObject:
-    """Check what was read of a file as `read_run_file` does."""
-    if not isinstance(found, dict) or not isinstance(found.get("benchmarks"), list):
-        raise RunFileFault(f"{path}: this is not a benchmark JSON; write one with pytest --benchmark-json.")
-    block = found.get("llmbench")
-    if not isinstance(block, dict) or not isinstance(block.get("schema"), int):
-        raise RunFileFault(
-            f"{path}: this is a plain pytest-benchmark file; only runs with --llm-model can be read here."
-        )
-    if block["schema"] > SCHEMA:
-        message = (
-            f"{path}: this file has schema {block['schema']}, this pytest-llmbench reads up to {SCHEMA}; update it."
-        )
-        raise RunFileFault(message)
-    return found
-
-
-def _load(path: Path) -> Any:
-    try:
-        # other programs write NaN into JSON; here it counts as null
-        return json.loads(path.read_bytes(), parse_constant=lambda _: None)
-    except FileNotFoundError:
-        raise RunFileFault(f"{path}: there is no such file; write one with pytest --benchmark-json={path}.") from None
-    except OSError as fault:
-        raise RunFileFault(f"{path}: this file cannot be read: {fault.strerror}.") from None
-    except UnicodeDecodeError:
-        raise RunFileFault(f"{path}: this is not a benchmark JSON: it is not UTF-8.") from None
-    except json.JSONDecodeError as fault:
-        message = f"{path}:{fault.lineno}: this is not JSON, or it was cut off: {fault.msg}."
-        raise RunFileFault(message) from None
-    except ValueError as fault:
-        raise RunFileFault(f"{path}: this is not a benchmark JSON: {fault}.") from None
-    except RecursionError:
-        raise RunFileFault(f"{path}: this is not a benchmark JSON: it is nested too deep.") from None
-
-
 def read_run(path: Path) -> Run:
-    """Read a run back from its benchmark JSON.
+    """Read a run back from its benchmark JSON; what is not of its records is never in memory as a whole.
 
     Raises:
         RunFileFault: see `read_run_file`; or a record in it is broken.
     """
-    return _run_from_json(path, read_run_file(path))
+    lines = read_run_lines(path)
+    return _run_from_json(path, lines.head, _records(lines.entries(), lines.head))
 
 
-def _run_from_json(path: Path, found: JsonObject) -> Run:
+def _run_from_json(path: Path, found: JsonObject, entries: Iterable[Any]) -> Run:
     block = found["llmbench"]
     records = []
-    for entry in record_objects(found):
+    for entry in entries:
         try:
             records.append(record_from_json(entry))
         except ValueError as fault:
@@ -141,9 +98,8 @@ def read_pooled(path: Path) -> tuple[Run, ...]:
     Raises:
         RunFileFault: see `read_run`.
     """
-    return tuple(
-        _run_from_json(path, checked_run_object(path, found)) for found in _pooled_objects(read_run_file(path))
-    )
+    pooled = _pooled_objects(read_run_lines(path).head)
+    return tuple(_run_from_json(path, found, record_objects(checked_run_object(path, found))) for found in pooled)
 
 
 def machine_from_json(found: Any) -> Machine | None:
@@ -163,7 +119,11 @@ def machine_from_json(found: Any) -> Machine | None:
 
 def record_objects(found: JsonObject) -> Iterator[Any]:
     """Give the records of a file as they stand in it, those without a latency last."""
-    for benchmark in found["benchmarks"]:
+    return _records(found["benchmarks"], found)
+
+
+def _records(benchmarks: Iterable[Any], found: JsonObject) -> Iterator[Any]:
+    for benchmark in benchmarks:
         extra_info = benchmark.get("extra_info") if isinstance(benchmark, dict) else None
         record = extra_info.get("llmbench") if isinstance(extra_info, dict) else None
         if record is not None:

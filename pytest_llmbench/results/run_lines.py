@@ -7,14 +7,17 @@ otherwise, as those of `--benchmark-save`, is read whole.
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from pytest_llmbench.errors import RunFileFault
-from pytest_llmbench.results.run_file import checked_run_object, read_run_file
 from pytest_llmbench.results.run_json import JsonObject
+from pytest_llmbench.results.run_object import checked_run_object, read_run_file
 
 _LIST = b'"benchmarks": ['
+_AT_ONCE = 500
+"""So many benchmarks are read together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,21 +50,44 @@ class RunLines:
             found = sorted(self._whole, key=lambda entry: str(entry.get("fullname")))
             yield from (_benchmark(self.path, entry, json.dumps(entry)) for entry in found)
             return
+        for number, text in enumerate(self._texts(), 1):
+            try:
+                entry = json.loads(text, parse_constant=lambda _: None)
+            except ValueError as fault:
+                raise RunFileFault(f"{self.path}: benchmark {number} is not JSON: {fault}.") from None
+            except RecursionError:
+                raise RunFileFault(f"{self.path}: benchmark {number} is nested too deep.") from None
+            yield _benchmark(self.path, entry, text.decode("ascii", errors="replace"))
+
+    def entries(self) -> Iterator[Any]:
+        """Give the benchmarks as they stand in the file, in its order.
+
+        Raises:
+            RunFileFault: see `read_run_file`.
+        """
+        if self._whole is not None:
+            yield from self._whole
+            return
+        texts = self._texts()
+        while part := list(islice(texts, _AT_ONCE)):
+            try:
+                # together, so that equal keys are one text
+                yield from json.loads(b"[%b]" % b",".join(part), parse_constant=lambda _: None)
+            except (ValueError, RecursionError):
+                read_run_file(self.path)  # finds out what is wrong, and where
+                raise
+
+    def _texts(self) -> Iterator[bytes]:
+        """Give the lines of the benchmarks, without what separates them."""
         with self.path.open("rb") as file:
             for line in file:
                 if line.rstrip() == _LIST:
                     break
-            for number, line in enumerate(file, 1):
+            for line in file:
                 text = line.rstrip(b"\n").removesuffix(b",")
                 if text in (b"]", b""):
                     return
-                try:
-                    entry = json.loads(text, parse_constant=lambda _: None)
-                except ValueError as fault:
-                    raise RunFileFault(f"{self.path}: benchmark {number} is not JSON: {fault}.") from None
-                except RecursionError:
-                    raise RunFileFault(f"{self.path}: benchmark {number} is nested too deep.") from None
-                yield _benchmark(self.path, entry, text.decode("ascii", errors="replace"))
+                yield text
 
 
 def _benchmark(path: Path, entry: Any, text: str) -> Benchmark:

@@ -35,6 +35,7 @@ from pytest_llmbench.results.run_json import (
     run_info_from_json,
     run_info_to_json,
 )
+from pytest_llmbench.results.run_lines import read_run_lines
 from pytest_llmbench.values import AnswerError, Message, Outcome, Prompt, Sampling, ToolCall
 
 SAMPLE = factories.sample(
@@ -460,7 +461,19 @@ def test_a_broken_file_says_what_is_broken(tmp_path: Path, changes: Mapping[str,
     assert fault_of(write(tmp_path, RECORD, **changes)) == message
 
 
+IN_LINES = b'{\n"benchmarks": [\n{"name": "a"},\n%b\n],\n"llmbench": {"schema": 1}\n}\n'
+"""A file as --benchmark-json writes it, a line a benchmark."""
+
 UNREADABLE = {
+    "a bad line": (IN_LINES % b'{"name": }', "run.json:4: this is not JSON, or it was cut off: Expecting value."),
+    "a line that is not UTF-8": (
+        IN_LINES % b'{"name": "\xff"}',
+        "run.json: this is not a benchmark JSON: it is not UTF-8.",
+    ),
+    "a bottomless line": (
+        IN_LINES % (b'{"name": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"),
+        "run.json: this is not a benchmark JSON: it is nested too deep.",
+    ),
     "empty": (b"", "run.json:1: this is not JSON, or it was cut off: Expecting value."),
     "cut off": (
         b'{\n "benchmarks": [\n  {"name": "a"},\n',
@@ -478,6 +491,21 @@ UNREADABLE = {
         "run.json: this is not a benchmark JSON: it is nested too deep.",
     ),
 }
+
+
+@pytest.mark.parametrize("n", [0, 1, 1201])
+def test_a_file_in_lines_is_the_same_run(n: int, tmp_path: Path) -> None:
+    """Read by and by, its records are those of the file read whole, in their order; other benchmarks are none."""
+    records = [replace(RECORD, case=f"c{number * 7 % 1201}") for number in range(n)]
+    path = write(tmp_path, *records)
+    whole = read_run(path)
+    found = json.loads(path.read_text())
+    lines = ",\n".join(json.dumps(benchmark) for benchmark in found.pop("benchmarks"))
+    path.write_text(f'{{\n"benchmarks": [\n{lines}\n],\n{json.dumps(found)[1:-1]}\n}}\n')
+
+    assert read_run_lines(path).head == found
+    assert read_run(path) == whole
+    assert whole.records == tuple(records)
 
 
 @pytest.mark.parametrize(("content", "message"), UNREADABLE.values(), ids=UNREADABLE)
