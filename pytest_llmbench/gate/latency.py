@@ -85,7 +85,7 @@ def compare_latency(comparison: Comparison, allowed: frozenset[Kind]) -> tuple[L
     for role, baseline_role in dict.fromkeys((suite.role, suite.baseline_role) for suite in comparison.suites):
         groups = [suite.pairs for suite in comparison.suites if suite.role == role]
         pairs = [pair for group in groups for pair in group]
-        noise = _measured_noise(comparison, baseline_role) or RunNoise(log_sd=ASSUMED_RUN_NOISE)
+        noise = run_noise(_alike(comparison, baseline_role), baseline_role) or RunNoise(log_sd=ASSUMED_RUN_NOISE)
         refusals = (
             *_refusals(comparison, (baseline_role, role), groups, allowed),
             *_load_refusals(comparison, baseline_role, noise, allowed),
@@ -262,11 +262,6 @@ def interval_of(log_ratios: Sequence[float], noise: RunNoise) -> tuple[float, fl
     # the two uncertainties are independent, so their squares add
     below, above = (sqrt((end - middle) ** 2 + noise.allowance**2) for end in ends)
     return middle - below, middle + above
-
-
-def _measured_noise(comparison: Comparison, role: str) -> RunNoise | None:
-    """Measure the run-to-run noise on the baseline's runs that are alike; None with under three."""
-    return run_noise(_alike(comparison, role), role)
 
 
 def _alike(comparison: Comparison, role: str) -> list[Run]:

@@ -48,6 +48,11 @@ class Pair:
         return self.baseline.has_reused or self.candidate.has_reused
 
     @property
+    def has_error(self) -> bool:
+        """Whether a sample on either side has no answer."""
+        return self.baseline.has_error or self.candidate.has_error
+
+    @property
     def is_trained(self) -> bool:
         """Whether either model was trained on the case."""
         return self.baseline.is_trained or self.candidate.is_trained

@@ -128,7 +128,7 @@ class Units:
 
 def units_of(pairs: Sequence[Pair]) -> Units:
     """Score the units of a suite."""
-    error_cases = tuple(pair.candidate.case for pair in pairs if _has_error(pair))
+    error_cases = tuple(pair.candidate.case for pair in pairs if pair.has_error)
     known = _unit_scores(pairs, None)
     if not error_cases:
         return Units(known=known, against=known, favour=known, error_cases=())
@@ -170,7 +170,3 @@ def _unit_scores(pairs: Sequence[Pair], unknown: Scores | None) -> tuple[Scores,
             (lone if cluster is None else clusters.setdefault(cluster, [])).append(scores)
     together = ((mean([old for old, _ in unit]), mean([new for _, new in unit])) for unit in clusters.values())
     return (*lone, *together)
-
-
-def _has_error(pair: Pair) -> bool:
-    return pair.baseline.has_error or pair.candidate.has_error

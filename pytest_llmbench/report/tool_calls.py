@@ -1,13 +1,8 @@
-"""Tools and the calls of them as text, for terminal and HTML alike."""
+"""Tools as text, for terminal and HTML alike."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from pytest_llmbench.values import Tool, ToolCall
-
-
-def call_lines(calls: Sequence[ToolCall]) -> Iterator[str]:
-    """Write each call in a line: `search({"text": "refund"})`; what is no JSON as it came."""
-    yield from map(str, calls)
+from pytest_llmbench.values import Tool
 
 
 def tool_lines(tools: Sequence[Tool]) -> Iterator[str]:

@@ -120,7 +120,8 @@ def label_tables(records: Sequence[Record], prompts: Mapping[str, Prompt] = NO_P
 
 def _table(suite: str, role: str, records: Sequence[Record], prompts: Mapping[str, Prompt]) -> LabelTable | None:
     labels, positive = _labels(records)
-    by_prompt = {digest: last_label(prompts[digest], labels) for digest in _digests(records) if digest in prompts}
+    kept = {record.prompt_sha256 for record in records} & prompts.keys()
+    by_prompt = {digest: last_label(prompts[digest], labels) for digest in kept}
     by_record = [
         [
             _read(sample, _parts(record, sample), labels, by_prompt.get(record.prompt_sha256))
@@ -149,10 +150,6 @@ def _table(suite: str, role: str, records: Sequence[Record], prompts: Mapping[st
         baselines=_baselines(reads, labels),
         probabilities=_probabilities(reads, labels, positive),
     )
-
-
-def _digests(records: Sequence[Record]) -> set[str]:
-    return {record.prompt_sha256 for record in records}
 
 
 def _labels(records: Sequence[Record]) -> tuple[tuple[str, ...], str]:

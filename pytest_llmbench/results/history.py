@@ -101,7 +101,9 @@ def read_history(paths: Sequence[Path], wanted: Filter) -> History:
         if path in named:
             raise RunFileFault(_why(path))
     if not entries:
-        raise RunFileFault(f"{_listed(paths)}: there is no run here; write one with pytest --benchmark-autosave.")
+        raise RunFileFault(
+            f"{', '.join(map(str, paths))}: there is no run here; write one with pytest --benchmark-autosave."
+        )
     shown = tuple(entry for entry in _with_breaks(entries) if _is_wanted(entry, wanted))
     return History(entries=shown, left_out=tuple(map(_why, bad)))
 
@@ -116,10 +118,6 @@ def _files(paths: Sequence[Path]) -> list[Path]:
         else:
             raise RunFileFault(f"{path}: there is no such file or folder; pytest --benchmark-autosave fills {STORAGE}.")
     return list(dict.fromkeys(found))
-
-
-def _listed(paths: Sequence[Path]) -> str:
-    return ", ".join(map(str, paths))
 
 
 def _why(path: Path) -> str:

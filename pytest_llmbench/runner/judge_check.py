@@ -120,7 +120,8 @@ def _checked(
     answers: Sequence[Judged], graded: Mapping[str, Grade | AnswerError], used: Mapping[str, _Replies]
 ) -> JudgeCheck:
     both = [(one, grade) for one in answers if isinstance(grade := graded[one.key], Grade)]
-    changed = [one for one, grade in both if _decisions(one, one.sample) != _decisions(one, _again(one, grade))]
+    again = [(one, graded_sample(one.answer, grade)) for one, grade in both]
+    changed = [one for one, sample in again if _decisions(one, one.sample) != _decisions(one, sample)]
     tokens = [reply for one in answers for reply in used[one.key] if isinstance(reply, Answer)]
     return JudgeCheck(
         answers=len(both),
@@ -131,10 +132,6 @@ def _checked(
         input_tokens=sum(reply.input_tokens or 0 for reply in tokens),
         output_tokens=sum(reply.output_tokens or 0 for reply in tokens),
     )
-
-
-def _again(one: Judged, grade: Grade) -> Sample:
-    return graded_sample(one.answer, grade)
 
 
 def _decisions(one: Judged, sample: Sample) -> dict[str, bool | None]:

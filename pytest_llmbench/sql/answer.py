@@ -11,7 +11,7 @@ from typing import Protocol
 
 from pytest_llmbench.sql import result_sets
 from pytest_llmbench.sql.engine import Engine, FailedError, TooSlowError
-from pytest_llmbench.sql.explain import explain
+from pytest_llmbench.sql.explain import counted, explain
 from pytest_llmbench.sql.protocol import Evaluation, Instance, Question
 from pytest_llmbench.sql.result_sets import Assignment, Table
 from pytest_llmbench.sql.ties import Accepted
@@ -150,7 +150,7 @@ class AnswerEvaluation:
 
     def _correct(self, reading: Reading, number: int) -> Evaluation:
         places = len(self._question.instances)
-        explanation = f"The result equals the reference's on {'all ' * (places > 1)}{_plural(places, 'instance')}."
+        explanation = f"The result equals the reference's on {'all ' * (places > 1)}{counted(places, 'instance')}."
         ties = zip(self._question.instances, self._references[number].results, strict=True)
         tie = next(((instance.name, result.tie) for instance, result in ties if result.tie is not None), None)
         if tie is not None:
@@ -222,7 +222,3 @@ def _refused(reading: NoReading) -> Evaluation:
         explanation=f"The answer was not run: {reading.message[:_MAX_MESSAGE_CHARS]}.",
         reading=reading.dialect,
     )
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

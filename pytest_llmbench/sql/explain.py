@@ -101,7 +101,7 @@ def _out_of_place(got: Table, want: Table) -> tuple[list[Row], list[Row]]:
 def _sentence(got: Table, want: Table, *, counts: bool, n_missing: int, n_unexpected: int, is_same_rows: bool) -> str:
     n_got, n_want = len(got.rows), len(want.rows)
     if len(got.names) != len(want.names) and not (n_got == n_want == 0):
-        return f"has {_plural(len(got.names), 'column')} where the reference has {len(want.names)}"
+        return f"has {counted(len(got.names), 'column')} where the reference has {len(want.names)}"
     if n_got == n_want == 1 and len(want.names) == 1:
         verb = "counts" if counts else "gives"
         return f"{verb} {_value(got.rows[0][0])} where the reference {verb} {_value(want.rows[0][0])}"
@@ -110,8 +110,8 @@ def _sentence(got: Table, want: Table, *, counts: bool, n_missing: int, n_unexpe
     if is_same_rows:
         return "has the right rows in another order"
     if n_got != n_want:
-        return f"has {_plural(n_got, 'row')} where the reference has {n_want:,}"
-    return f"misses {_plural(n_missing, 'row')} of {n_want:,} and has {n_unexpected:,} others"
+        return f"has {counted(n_got, 'row')} where the reference has {n_want:,}"
+    return f"misses {counted(n_missing, 'row')} of {n_want:,} and has {n_unexpected:,} others"
 
 
 def _value(cell: Cell) -> str:
@@ -122,5 +122,6 @@ def _value(cell: Cell) -> str:
     return f"'{value}'" if isinstance(cell, str) else str(value)
 
 
-def _plural(count: int, noun: str) -> str:
+def counted(count: int, noun: str) -> str:
+    """Write a count with its noun in the singular or plural."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pytest_llmbench.report.safe_text import clipped
-from pytest_llmbench.report.tool_calls import call_lines
 from pytest_llmbench.report.transcript import TURNS, transcript
 from pytest_llmbench.results.checks import CheckPart, check_parts, deciding_parts
 from pytest_llmbench.results.records import Record, Sample
@@ -42,7 +41,7 @@ def packed_sample(sample: Sample, *, is_old: bool = False) -> Packed:
         "x": sample.explanation,
         "g": list(evidence(sample.parts, answer or "")),
         "e": sample.error,
-        "h": "\n".join(call_lines(sample.tool_calls if talk is None else ())) or None,
+        "h": "\n".join(map(str, sample.tool_calls if talk is None else ())) or None,
     }
     if not is_old:
         found |= {

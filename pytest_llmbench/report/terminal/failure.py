@@ -8,7 +8,6 @@ from textwrap import wrap
 from pytest_llmbench.report.safe_text import clipped, on_one_line, visible
 from pytest_llmbench.report.terminal.checks import check_lines
 from pytest_llmbench.report.terminal.layout import Span, Style, Styled, folded, plain
-from pytest_llmbench.report.tool_calls import call_lines
 from pytest_llmbench.report.transcript import transcript
 from pytest_llmbench.results.checks import deciding_parts
 from pytest_llmbench.results.records import Record, Sample
@@ -127,7 +126,7 @@ def _answer_rows(sample: Sample) -> Iterator[tuple[str, str]]:
     if has_text or not sample.tool_calls:
         yield "answer", (sample.answer or "") if has_text else "(empty)"
     if sample.tool_calls:
-        yield "calls", "\n".join(call_lines(sample.tool_calls))
+        yield "calls", "\n".join(map(str, sample.tool_calls))
 
 
 def _samples(record: Record, failed: int) -> str:

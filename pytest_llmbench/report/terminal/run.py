@@ -7,7 +7,7 @@ from pytest_llmbench.grading.registry import CHECKS
 from pytest_llmbench.report.format import counted, seconds
 from pytest_llmbench.report.safe_text import visible
 from pytest_llmbench.report.terminal.failure import checks_row, differing_rows
-from pytest_llmbench.report.tool_calls import call_lines, tool_lines
+from pytest_llmbench.report.tool_calls import tool_lines
 from pytest_llmbench.report.transcript import transcript
 from pytest_llmbench.results.checks import deciding_parts
 from pytest_llmbench.results.records import Record, Run, Sample
@@ -70,7 +70,7 @@ def _sample_blocks(sample: Sample) -> Iterator[Block]:
     elif sample.answer is not None and (sample.answer or not sample.tool_calls):
         yield Block("answer", sample.answer)
     if sample.tool_calls and talk is None:
-        yield Block("calls", "\n".join(call_lines(sample.tool_calls)))
+        yield Block("calls", "\n".join(map(str, sample.tool_calls)))
     if sample.outcome is Outcome.ERROR:
         yield Block("error", sample.error or "")
     else:

@@ -136,7 +136,7 @@ class _Column:
     cell: Callable[[Line], str]
     weight: int
     is_left: bool = False
-    style: Callable[[Line], Style] | None = None
+    style: Callable[[Line], Style] = lambda _: Style.PLAIN
 
 
 def tokens_in_out(spending: Spending) -> str:
@@ -158,10 +158,6 @@ def _duration(value_s: float | None) -> str:
     return "-" if value_s is None else seconds(value_s)
 
 
-def _style(column: "_Column", line: Line) -> Style:
-    return Style.PLAIN if column.style is None else column.style(line)
-
-
 def _format_style(line: Line) -> Style:
     return Style.PLAIN if line.format_rate in (None, 1.0) else Style.DOUBTFUL
 
@@ -173,7 +169,7 @@ def _errors_style(line: Line) -> Style:
 _COLUMNS = (
     _Column(title="suite", cell=lambda line: line.name, weight=13, is_left=True),
     _Column(title="model", cell=lambda line: line.role, weight=13, is_left=True),
-    _Column(title="cases", cell=lambda line: _cases(line), weight=9),
+    _Column(title="cases", cell=_cases, weight=9),
     _Column(title="passed", cell=lambda line: str(line.passed), weight=3),
     _Column(title="score", cell=lambda line: percent(line.score), weight=13),
     _Column(title="95% interval", cell=lambda line: interval(line.interval), weight=11),
@@ -217,7 +213,7 @@ def scoreboard_table(lines: Sequence[Line], width: int, *, is_short: bool = Fals
         and (column.weight >= _LASTING_WEIGHT or any(column.cell(line) != "-" for line in lines))
     ]
     while True:
-        cells = [[Span(on_one_line(column.cell(line)), _style(column, line)) for column in columns] for line in lines]
+        cells = [[Span(on_one_line(column.cell(line)), column.style(line)) for column in columns] for line in lines]
         titles = [Span(column.title, Style.TITLE) for column in columns]
         laid_out = list(table([titles, *cells], [column.is_left for column in columns]))
         lightest = min(column.weight for column in columns)

@@ -130,7 +130,8 @@ def _found(text: str, tables: frozenset[str]) -> Extraction | None:
     is_statement = _STATEMENT_LINE.match(_without_comments(leading)) is not None
     fenced: list[tuple[Block, Extraction]] = []
     for block in fences.blocks(text, leading if is_statement else ""):
-        inner = next((found for one in (*envelope(block.text), block.text) if (found := _fenced(one))), None)
+        statements = (_first_statement(one, is_fenced=True) for one in (*envelope(block.text), block.text))
+        inner = next(filter(None, statements), None)
         if inner is not None and not fences.repeats_schema(block.text, tables):
             fenced.append((block, inner))
     queries = [block for block, found in fenced if not found.is_change]
@@ -148,10 +149,6 @@ def _found(text: str, tables: frozenset[str]) -> Extraction | None:
         if found is not None:
             return found
     return None
-
-
-def _fenced(block: str) -> Extraction | None:
-    return _first_statement(block, is_fenced=True)
 
 
 def _blocks(text: str) -> Iterator[tuple[str, bool]]:
