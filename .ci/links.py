@@ -29,6 +29,7 @@ def fault(link: str) -> str | None:
         with urllib.request.urlopen(request, timeout=30):  # noqa: S310
             return None
     except urllib.error.HTTPError as refused:
+        refused.close()
         return f"status {refused.code}" if refused.code in GONE else None
     except OSError as broken:
         return str(broken)

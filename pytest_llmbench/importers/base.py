@@ -25,6 +25,13 @@ class SourceFault(UsageFault):
     """A source cannot be read, or is not what an importer reads; nothing is imported of it."""
 
 
+def not_json(fault: ValueError | RecursionError) -> str:
+    """State why a text could not be read as JSON; what Python states of one nested too deep differs by version."""
+    if isinstance(fault, RecursionError):
+        return "this is nested too deep; write it flatter"
+    return f"this is not JSON: {fault}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
     """A line of a file of the source, from 1; 0 where the file has no lines."""

@@ -211,7 +211,7 @@ def test_samples_that_no_suite_holds_are_one_line(
     [
         ("s.csv", f"input,target\n{'x' * 200_000},a\n", "s.csv:2: this is not CSV that can be read: field larger than"),
         ("s.json", "[" * 100_000, "s.json:1: this is nested more than 500 levels deep; write it flatter."),
-        ("s.jsonl", "[" * 100_000, "s.jsonl:1: this is not JSON: maximum recursion depth exceeded"),
+        ("s.jsonl", "[" * 100_000, "s.jsonl:1: this is nested too deep; write it flatter."),
         ("s.yaml", "task: x\noutput_type: y\na: " + "[" * 100_000, "s.yaml: this is no log of Inspect, and no file of"),
         (
             "s.jsonl",

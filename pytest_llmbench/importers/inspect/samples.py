@@ -15,7 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from pytest_llmbench.errors import UsageFault
-from pytest_llmbench.importers.base import Imported, ImportedCase, ImportedSuite, LeftOut, NotMapped, Place, SourceFault
+from pytest_llmbench.importers.base import (
+    Imported,
+    ImportedCase,
+    ImportedSuite,
+    LeftOut,
+    NotMapped,
+    Place,
+    SourceFault,
+    not_json,
+)
 from pytest_llmbench.importers.inspect.log import MOST_TOKENS, names_of, prompt_of
 from pytest_llmbench.importers.inspect.scorers import NoCheck, check_of, read_of
 from pytest_llmbench.importers.source import Folder
@@ -211,7 +220,7 @@ def _json(line: str, path: Path, number: int) -> Any:
     try:
         return json.loads(line)
     except (ValueError, RecursionError) as fault:
-        raise SourceFault(f"{path}:{number}: this is not JSON: {fault}.") from None
+        raise SourceFault(f"{path}:{number}: {not_json(fault)}.") from None
 
 
 def _case(

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pytest_llmbench.importers.base import Imported, Place, SourceFault
+from pytest_llmbench.importers.base import Imported, Place, SourceFault, not_json
 from pytest_llmbench.importers.lm_eval import choices, generation
 from pytest_llmbench.importers.lm_eval.task import CHOICES, TOOL, Row, Task, faults
 from pytest_llmbench.importers.shapes import Document, Results, read_as
@@ -75,7 +75,7 @@ def _parsed(text: str, path: Path, line: int) -> dict[str, Any]:
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as fault:
-        raise SourceFault(f"{path}:{line}: this is not JSON: {fault}.") from None
+        raise SourceFault(f"{path}:{line}: {not_json(fault)}.") from None
     if not isinstance(found, dict):
         raise SourceFault(f"{path}:{line}: this is no log of {TOOL}.")
     return found

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pytest_llmbench.importers.base import Place, SourceFault
+from pytest_llmbench.importers.base import Place, SourceFault, not_json
 from pytest_llmbench.importers.source import Value
 from pytest_llmbench.values import Json
 
@@ -185,7 +185,7 @@ def from_json(line: str, place: Place) -> Value:
     try:
         return placed(json.loads(line), place)
     except (ValueError, RecursionError) as fault:
-        raise SourceFault(f"{place.path}:{place.line}: this is not JSON: {fault}.") from None
+        raise SourceFault(f"{place.path}:{place.line}: {not_json(fault)}.") from None
 
 
 def placed(given: Any, place: Place) -> Value:

@@ -22,6 +22,7 @@ from pytest_llmbench.importers.base import (
     SourceFault,
     Unmapped,
     literal,
+    not_json,
     tag,
 )
 from pytest_llmbench.importers.source import Folder
@@ -109,7 +110,7 @@ def _rows(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             yield line, row
     except (ValueError, RecursionError) as fault:
         where = getattr(fault, "lineno", 1)
-        raise SourceFault(f"{path}:{where}: this is not JSON: {fault}.") from None
+        raise SourceFault(f"{path}:{where}: {not_json(fault)}.") from None
 
 
 class Questions:

@@ -4,7 +4,6 @@ import asyncio
 import sys
 from importlib import metadata
 
-import certifi
 import httpx2
 import openai
 import pytest
@@ -20,6 +19,20 @@ from pytest_llmbench.models.openai.provider import PROVIDER
 
 PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 FAR = "http://llm.invalid/v1"
+
+CERTIFICATE = """\
+-----BEGIN CERTIFICATE-----
+MIIBeTCCAR+gAwIBAgIUXtT5Du7wwqdmA/Ct20Z27kLCvUcwCgYIKoZIzj0EAwIw
+ETEPMA0GA1UEAwwGYSB0ZXN0MCAXDTI2MTEyOTIyMDYzNFoYDzIxMjYxMTA1MjIw
+NjM0WjARMQ8wDQYDVQQDDAZhIHRlc3QwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNC
+AAQND5HYGXFKgWfBG7sywspuqqKzc8v8kxUEnUMVuXrB25UWwZZji/5ObO+XITdg
+p4fYSPra6bZSglYP61y3TCwEo1MwUTAdBgNVHQ4EFgQUefFG+fQ+7e3D3ELvtHtR
+lcupjDkwHwYDVR0jBBgwFoAUefFG+fQ+7e3D3ELvtHtRlcupjDkwDwYDVR0TAQH/
+BAUwAwEB/zAKBggqhkjOPQQDAgNIADBFAiAYhdyLF9/Wwwao0575JckBJPwCP/Eh
+K9iqJHkOOUKpTAIhAIU3LBkEWDIUbfmN9gMb+xPQWODz9rv9g7KmdR0kVvwe
+-----END CERTIFICATE-----
+"""
+"""Of nobody; its key was not kept."""
 
 
 @pytest.fixture(autouse=True)
@@ -143,10 +156,7 @@ def test_a_proxy_that_cannot_be_used(openai_ask, monkeypatch):
 
 def test_certificates_of_the_environment(monkeypatch, tmp_path):
     """SSL_CERT_FILE is what is trusted, as with the official client."""
-    end = "-----END CERTIFICATE-----\n"
-    with open(certifi.where(), encoding="utf-8") as bundle:
-        first = bundle.read().partition(end)[0] + end
-    (tmp_path / "one.pem").write_text(first[first.index("-----BEGIN") :])
+    (tmp_path / "one.pem").write_text(CERTIFICATE)
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "one.pem"))
 
     assert len(client._certificates().get_ca_certs()) == 1
