@@ -1,4 +1,7 @@
-"""Print what CHANGELOG.md has about a version: `release_notes.py v0.2.0`; a version it lacks, or another one, fails."""
+"""Print what CHANGELOG.md has about a version: `release_notes.py v0.2.0`; a version it lacks, or another one, fails.
+
+So does a changelog with unreleased lines: what they describe would be in the release, and not in its notes.
+"""
 
 import re
 import sys
@@ -12,15 +15,23 @@ def notes(changelog: str, tag: str, version: str) -> str:
     """Give the section of a version.
 
     Raises:
-        SystemExit: the tag is not that of the package's version, or the section is missing or empty.
+        SystemExit: the tag is not that of the package's version, the section is missing or empty, or lines are
+            unreleased.
     """
     wanted = re.sub(r"rc\d+$", "", tag.removeprefix("v"))
     if wanted != version:
         raise SystemExit(f"the tag is {tag}, and pyproject.toml has version {version}; they must be the same.")
-    found = re.search(rf"^## {re.escape(wanted)}\b[^\n]*\n(.*?)(?=^## |\Z)", changelog, re.MULTILINE | re.DOTALL)
-    if found is None or not found[1].strip():
+    found = _section(changelog, wanted)
+    if not found:
         raise SystemExit(f"CHANGELOG.md has nothing about {wanted}; name the section of what is unreleased so.")
-    return found[1].strip() + "\n"
+    if _section(changelog, "Unreleased"):
+        raise SystemExit(f"CHANGELOG.md has unreleased lines, which {tag} would release; move them to {wanted}.")
+    return found + "\n"
+
+
+def _section(changelog: str, name: str) -> str:
+    found = re.search(rf"^## {re.escape(name)}(?![.\w])[^\n]*\n(.*?)(?=^## |\Z)", changelog, re.MULTILINE | re.DOTALL)
+    return found[1].strip() if found else ""
 
 
 if __name__ == "__main__":

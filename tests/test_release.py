@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tarfile
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ import yaml
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "pytest_llmbench"
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+HATCHLING = (sys.executable, "-m", "hatchling", "build", "-t")
 NOTES = run_path(str(ROOT / ".ci" / "release_notes.py"))["notes"]
 
 
@@ -24,8 +26,7 @@ NOTES = run_path(str(ROOT / ".ci" / "release_notes.py"))["notes"]
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the wheel, without network."""
     folder = tmp_path_factory.mktemp("dist")
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    subprocess.run([*HATCHLING, "wheel", "-d", str(folder)], cwd=ROOT, check=True, capture_output=True)
     (found,) = folder.glob("*.whl")
     return found
 
@@ -49,6 +50,19 @@ def test_the_wheel_is_the_package(wheel: Path) -> None:
     assert {"pytest_llmbench/py.typed", "pytest_llmbench/suite.schema.json"} <= names
 
 
+def test_the_source_archive_builds_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
+    """Byte for byte, so that what is inspected in one is in the other."""
+    subprocess.run([*HATCHLING, "sdist", "-d", str(tmp_path)], cwd=ROOT, check=True, capture_output=True)
+    (archive,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as opened:
+        opened.extractall(tmp_path, filter="data")
+
+    source = tmp_path / archive.name.removesuffix(".tar.gz")
+    subprocess.run([*HATCHLING, "wheel", "-d", str(tmp_path)], cwd=source, check=True, capture_output=True)
+
+    assert (tmp_path / wheel.name).read_bytes() == wheel.read_bytes()
+
+
 def test_the_wheel_is_small(wheel: Path) -> None:
     """About a megabyte; docs/index.md states its size, to the tenth."""
     stated = re.search(r"The wheel has ([0-9.]+) MB", (ROOT / "docs" / "index.md").read_text(encoding="utf-8"))
@@ -69,7 +83,7 @@ def test_the_wheel_has_its_licence(wheel: Path) -> None:
     assert "Classifier: Framework :: Pytest" in text
 
 
-CHANGELOG = "# Changelog\n\n## Unreleased\n\n- c\n\n## 0.2.0\n\n### Added\n\n- b\n\n## 0.1.0\n"
+CHANGELOG = "# Changelog\n\n## Unreleased\n\n## 0.2.0.1\n\n- c\n\n## 0.2.0\n\n### Added\n\n- b\n\n## 0.1.0\n"
 
 
 @pytest.mark.parametrize("tag", ["v0.2.0", "v0.2.0rc1"])
@@ -90,6 +104,12 @@ def test_a_version_without_notes_is_not_released(tag: str, version: str, message
     """Nor one that is not the package's: the job ends before anything is built."""
     with pytest.raises(SystemExit, match=re.escape(message)):
         NOTES(CHANGELOG, tag, version)
+
+
+def test_a_release_leaves_nothing_unreleased() -> None:
+    """What is in the code at the tag is in the release, so that its notes have to mention it."""
+    with pytest.raises(SystemExit, match=r"unreleased lines, which v0\.2\.0 would release; move them to 0\.2\.0"):
+        NOTES(CHANGELOG.replace("## Unreleased\n", "## Unreleased\n\n- d\n"), "v0.2.0", "0.2.0")
 
 
 def jobs() -> Iterator[tuple[str, dict[str, Any]]]:
