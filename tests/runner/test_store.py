@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,24 @@ def test_only_the_last_run_is_continued(tmp_path: Path) -> None:
 
     assert find(store) is None
     store.close()
+
+
+def test_an_answer_stored_by_version_0_1_is_found(tmp_path: Path) -> None:
+    """It has another name for the probabilities of labels, and none of the fields that came later."""
+    left_behind(tmp_path)
+    row = (
+        '{"text": "yes", "finish_reason": "stop", "input_tokens": 3, "output_tokens": 4, "latency_s": 0.5, "ttft_s": null,'
+        ' "concurrency": 16, "attempts": 1, "reused": false, "choice_logprobs": {"yes": -0.5, "no": -1.5}}'
+    )
+    with closing(sqlite3.connect(tmp_path / "answers.sqlite")) as connection, connection:
+        connection.execute("UPDATE answer SET answer = ?", (row,))
+
+    store = opened(tmp_path, token="second")
+
+    found = find(store)
+    store.close()
+    assert found is not None
+    assert (found.text, found.label_logprobs) == ("yes", {"yes": -0.5, "no": -1.5})
 
 
 @pytest.mark.parametrize(("reuse", "is_found"), [(Reuse.ALL, True), (Reuse.NONE, False)])

@@ -323,6 +323,8 @@ def _plain(value: object) -> object:
 
 
 def _answer(found: dict[str, Any]) -> Answer:
+    if "choice_logprobs" in found:  # as version 0.1 called them
+        found["label_logprobs"] = found.pop("choice_logprobs")
     calls = tuple(ToolCall(**call) for call in found.pop("tool_calls", ()))
     turns = tuple(_answer(turn) for turn in found.pop("turns", ()))
     return Answer(**found, tool_calls=calls, turns=turns)
