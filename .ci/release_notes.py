@@ -18,9 +18,9 @@ def notes(changelog: str, tag: str, version: str) -> str:
         SystemExit: the tag is not that of the package's version, the section is missing or empty, or lines are
             unreleased.
     """
-    wanted = re.sub(r"rc\d+$", "", tag.removeprefix("v"))
-    if wanted != version:
+    if tag != f"v{version}":
         raise SystemExit(f"the tag is {tag}, and pyproject.toml has version {version}; they must be the same.")
+    wanted = re.sub(r"rc\d+$", "", version)  # a release candidate has the notes of its version
     found = _section(changelog, wanted)
     if not found:
         raise SystemExit(f"CHANGELOG.md has nothing about {wanted}; name the section of what is unreleased so.")

@@ -86,22 +86,27 @@ def test_the_wheel_has_its_licence(wheel: Path) -> None:
 CHANGELOG = "# Changelog\n\n## Unreleased\n\n## 0.2.0.1\n\n- c\n\n## 0.2.0\n\n### Added\n\n- b\n\n## 0.1.0\n"
 
 
-@pytest.mark.parametrize("tag", ["v0.2.0", "v0.2.0rc1"])
-def test_the_notes_of_a_version_are_its_section(tag: str) -> None:
+@pytest.mark.parametrize("version", ["0.2.0", "0.2.0rc1"])
+def test_the_notes_of_a_version_are_its_section(version: str) -> None:
     """A release candidate has those of its version."""
-    assert NOTES(CHANGELOG, tag, "0.2.0") == "### Added\n\n- b\n"
+    assert NOTES(CHANGELOG, f"v{version}", version) == "### Added\n\n- b\n"
 
 
 @pytest.mark.parametrize(
     ("tag", "version", "message"),
     [
         ("v0.2.0", "0.3.0", "the tag is v0.2.0, and pyproject.toml has version 0.3.0; they must be the same."),
+        ("v0.2.0rc2", "0.2.0", "the tag is v0.2.0rc2, and pyproject.toml has version 0.2.0; they must be the same."),
+        ("0.2.0", "0.2.0", "the tag is 0.2.0, and pyproject.toml has version 0.2.0; they must be the same."),
         ("v0.1.0", "0.1.0", "CHANGELOG.md has nothing about 0.1.0; name the section of what is unreleased so."),
         ("v0.20", "0.20", "CHANGELOG.md has nothing about 0.20; name the section of what is unreleased so."),
     ],
 )
 def test_a_version_without_notes_is_not_released(tag: str, version: str, message: str) -> None:
-    """Nor one that is not the package's: the job ends before anything is built."""
+    """Nor one that is not the package's: the job ends before anything is built.
+
+    A release candidate is a version too: what TestPyPI has of one cannot be replaced.
+    """
     with pytest.raises(SystemExit, match=re.escape(message)):
         NOTES(CHANGELOG, tag, version)
 
