@@ -1,12 +1,11 @@
 """The key `budget` of a suite: what an answer may cost and take. It is reported, and no part of any grade."""
 
-from typing import Any, Self
+from typing import Self
 
 from pydantic import model_validator
 
 from pytest_llmbench.models.entries import Strict
 from pytest_llmbench.models.validation import Positive
-from pytest_llmbench.values import Budget
 
 
 class BudgetKeys(Strict):
@@ -20,13 +19,3 @@ class BudgetKeys(Strict):
         if self.cost_usd is None and self.latency_s is None:
             raise ValueError("needs `cost_usd`, `latency_s` or both")
         return self
-
-
-def budget_of(given: Any) -> Budget:
-    """Read the key.
-
-    Raises:
-        ValidationError: it holds something else.
-    """
-    keys = BudgetKeys.model_validate(given)
-    return Budget(cost_usd=keys.cost_usd, latency_s=keys.latency_s)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from pydantic import ValidationError
 
@@ -46,6 +46,8 @@ from pytest_llmbench.values import (
 
 if TYPE_CHECKING:
     from pytest_llmbench.suites.check_loading import CheckReader
+
+Shape = TypeVar("Shape", bound=Strict)
 
 SUITE_KEYS = frozenset(
     {"suite", "grader", "sampling", "prompt", "data", *KEYS, "cases", "trust", "gate", "split", "tools"}
@@ -206,28 +208,26 @@ class _Loader:
         except SuiteFault as fault:
             self._fail(fault.message, self.table.key_lines["grader"])
 
+    def _shaped(self, key: str, shape: type[Shape], given: object = None) -> Shape:
+        """Read a key that the suite has into its shape; `given` is its value where that is not as YAML reads it."""
+        try:
+            return shape.model_validate(given or yaml12.value(self.table.entries[key], self.path))
+        except ValidationError as fault:
+            self._fail(f"{key}: {first_fault(fault, shape)}", self.table.key_lines[key])
+
     def _sampling(self) -> Sampling:
         node = self.table.entries.get("sampling")
         if node is None:
             return Sampling()
-        line = self.table.key_lines["sampling"]
-        given = yaml12.value(node, self.path)
-        if not isinstance(given, dict):
-            self._fail("`sampling` must be a mapping such as {max_tokens: 64, temperature: 0}.", line)
-        try:
-            keys = SamplingKeys.model_validate(given)
-        except ValidationError as fault:
-            self._fail(f"sampling: {first_fault(fault, SamplingKeys)}", line)
-        return Sampling(**keys.model_dump(exclude_none=True))
+        if not yaml12.is_mapping(node):
+            message = "`sampling` must be a mapping such as {max_tokens: 64, temperature: 0}."
+            self._fail(message, self.table.key_lines["sampling"])
+        return Sampling(**self._shaped("sampling", SamplingKeys).model_dump(exclude_none=True))
 
     def _trust(self) -> Trust | None:
-        node = self.table.entries.get("trust")
-        if node is None:
+        if "trust" not in self.table.entries:
             return None
-        try:
-            return Trust(**TrustKeys.model_validate(yaml12.value(node, self.path)).model_dump())
-        except ValidationError as fault:
-            self._fail(f"trust: {first_fault(fault, TrustKeys)}", self.table.key_lines["trust"])
+        return Trust(**self._shaped("trust", TrustKeys).model_dump())
 
     # what reads a key that few suites have is imported with the first of them
 
@@ -258,37 +258,26 @@ class _Loader:
         node = self.table.entries.get("split")
         if node is None:
             return None
-        from pytest_llmbench.suites.split import SplitKeys, read_split
+        from pytest_llmbench.suites.split import SplitKeys
 
         given = yaml12.value(node, self.path)
         if isinstance(given, dict) and "salt" in given:
             given["salt"] = yaml12.text_value(node, self.path)["salt"]
-        try:
-            return read_split(given)
-        except ValidationError as fault:
-            self._fail(f"split: {first_fault(fault, SplitKeys)}", self.table.key_lines["split"])
+        return Split(**self._shaped("split", SplitKeys, given).model_dump())
 
     def _source(self) -> Source | None:
-        node = self.table.entries.get("source")
-        if node is None:
+        if "source" not in self.table.entries:
             return None
         from pytest_llmbench.suites.source_keys import SourceKeys, source_of
 
-        try:
-            return source_of(yaml12.value(node, self.path))
-        except ValidationError as fault:
-            self._fail(f"source: {first_fault(fault, SourceKeys)}", self.table.key_lines["source"])
+        return source_of(self._shaped("source", SourceKeys))
 
     def _budget(self) -> Budget | None:
-        node = self.table.entries.get("budget")
-        if node is None:
+        if "budget" not in self.table.entries:
             return None
-        from pytest_llmbench.suites.budget_keys import BudgetKeys, budget_of
+        from pytest_llmbench.suites.budget_keys import BudgetKeys
 
-        try:
-            return budget_of(yaml12.value(node, self.path))
-        except ValidationError as fault:
-            self._fail(f"budget: {first_fault(fault, BudgetKeys)}", self.table.key_lines["budget"])
+        return Budget(**self._shaped("budget", BudgetKeys).model_dump())
 
     def _gate(self) -> GateKind:
         node = self.table.entries.get("gate")

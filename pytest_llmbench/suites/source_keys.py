@@ -1,6 +1,6 @@
 """The key `source` of a suite: what it was imported from."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
@@ -24,12 +24,7 @@ class SourceKeys(Strict):
     notes: tuple[Text, ...] = ()
 
 
-def source_of(given: Any) -> Source:
-    """Read the key.
-
-    Raises:
-        ValidationError: it holds something else.
-    """
-    keys = SourceKeys.model_validate(given)
+def source_of(keys: SourceKeys) -> Source:
+    """Give the source that the keys describe."""
     written = {name: getattr(keys, name) for name in SourceKeys.model_fields}
     return Source(**written, about=dict(keys.model_extra or {}))

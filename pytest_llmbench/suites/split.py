@@ -15,7 +15,7 @@ from pytest_llmbench.errors import SuiteFault
 from pytest_llmbench.models.entries import Strict
 from pytest_llmbench.models.validation import kept
 from pytest_llmbench.suites.data_files import Row
-from pytest_llmbench.values import Case, Json, Side, Split, Suite
+from pytest_llmbench.values import Case, Side, Split, Suite
 
 TrainShare = Annotated[float, Field(gt=0, lt=1), kept(int, float)]
 
@@ -25,15 +25,6 @@ class SplitKeys(Strict):
 
     train: TrainShare
     salt: str = ""
-
-
-def read_split(given: Json) -> Split:
-    """Read `split` of a suite.
-
-    Raises:
-        ValidationError: it is wrong.
-    """
-    return Split(**SplitKeys.model_validate(given).model_dump())
 
 
 def hashed_side(name: str, split: Split) -> Side:
