@@ -22,7 +22,11 @@ from pytest_llmbench.results.grader_agreement import (
     ungraded_keys,
 )
 from pytest_llmbench.results.length_bias import LengthGroup, length_groups
+from pytest_llmbench.results.proposed_minimum import ProposedMinimum, propose
 from pytest_llmbench.results.records import Record, Sample
+
+_MEASURED = "similar"
+"""The kind of check whose score is a likeness, and that passes from a `min` on."""
 
 _Graded: TypeAlias = tuple[Record, Sample, Criterion]
 
@@ -68,9 +72,11 @@ class CheckFindings:
 
     `several` are of the whole answer to a case with several checks, `unknown` name a check or point that the grade of
     the answer does not have; `rest` counts those of other answers and cases as `Findings` does, and ties.
+    `minimums` are proposed for the checks that measure a likeness.
     """
 
     checks: tuple[CheckAgreement, ...]
+    minimums: tuple[ProposedMinimum, ...]
     several: int
     unknown: int
     rest: Findings
@@ -107,10 +113,23 @@ def measure_by_check(records: Sequence[Record], annotations: Iterable[Annotation
     tied = sum(mark is None for mark in marks.values())
     return CheckFindings(
         checks=tuple(_agreements(pairs, [graded for known in _all(records) for graded in known])),
+        minimums=tuple(_minimums(marks, answers)),
         several=lost["several"],
         unknown=lost["unknown"],
         rest=Findings(graders=(), older=lost["older"], foreign=lost["foreign"], tied=tied, ungraded=lost["ungraded"]),
     )
+
+
+def _minimums(
+    marks: Mapping[tuple[str, str, str | None], Annotation | None], answers: Mapping[str, Sequence[_Graded]]
+) -> Iterable[ProposedMinimum]:
+    """Propose a minimum for each check that measures and was annotated, whether it has one or not."""
+    scored: dict[tuple[str, str], list[tuple[float, Annotation]]] = {}
+    for (key, check, point), mark in marks.items():
+        for record, _, criterion in answers[key] if mark is not None and point is None else ():
+            if criterion.check == check and criterion.kind == _MEASURED and criterion.score is not None and mark:
+                scored.setdefault((record.suite, check), []).append((criterion.score, mark))
+    return (propose(*name, scored[name]) for name in sorted(scored))
 
 
 def measure_with_checks(records: Sequence[Record], annotations: Sequence[Annotation]) -> Findings:

@@ -24,7 +24,8 @@ class Criterion:
     """One decision of a grade: on a check, or on one point of it.
 
     `kind` is that of the check, or the grader; `passed` is None where the check broke.  `inner_kinds` are those in a
-    check that is a combination.  `judge` is the model that decided it, None where none did.  `is_counted` is False for
+    check that is a combination.  `score` is that of a check, where it has one.
+    `judge` is the model that decided it, None where none did.  `is_counted` is False for
     advice.
     """
 
@@ -35,6 +36,7 @@ class Criterion:
     inner_kinds: frozenset[str] = frozenset()
     judge: str | None = None
     is_counted: bool = True
+    score: float | None = None
 
     @property
     def grader(self) -> str:
@@ -59,6 +61,7 @@ def criteria(record: Record, sample: Sample) -> tuple[Criterion, ...]:
             inner_kinds=frozenset(_inner_kinds(entry)),
             judge=_judge_of(entry, judge),
             is_counted=entry.get("advice") is not True,
+            score=_number(entry.get("score")),
         )
         found += [*_points(check, _mapping(entry.get("parts"))), check]
     return tuple(found)
@@ -95,6 +98,10 @@ def _mapping(found: Json) -> Mapping[str, Json]:
 
 def _text(found: Json) -> str | None:
     return found if isinstance(found, str) else None
+
+
+def _number(found: Json) -> float | None:
+    return float(found) if isinstance(found, int | float) and not isinstance(found, bool) else None
 
 
 def _switch(found: Json) -> bool | None:

@@ -188,7 +188,22 @@ class CheckReader:
     @property
     def findings(self) -> tuple[Finding, ...]:
         """Remarks on the checks that were read, each once."""
-        return tuple(self._remarks)
+        return (*self._remarks, *self._nameless())
+
+    def _nameless(self) -> Iterator[Finding]:
+        """Say that rubrics without a name, each of a case of its own, are one check to whoever counts by names."""
+        own = [
+            json.dumps(one.given["rubric"], sort_keys=True, default=str)
+            for written in self._of_cases.values()
+            for one in written
+            if isinstance(one.given, Mapping) and "rubric" in one.given and "name" not in one.given
+        ]
+        if len(set(own)) > 1:
+            message = (
+                f"{len(own)} rubrics of single cases have no `name`, and `llmbench agreement --by-check` counts their "
+                f"{len(set(own))} criteria as one; name each, those that ask for the same alike."
+            )
+            yield Finding(severity=Severity.ADVICE, message=message)
 
     def _remark(self, check: Check, place: Place, row: Row | None) -> None:
         """Note the remarks on a check of a row, or of the suite where there is none."""

@@ -330,3 +330,42 @@ def test_a_judged_check_must_agree_as_far_as_its_suite_requires() -> None:
     )
     judged = [record(999, entry("tone", True, "rubric"), entry("schema", True, "json"), judge="gpt")]
     assert "annotated it in 0 of the 60" in str(uncalibrated_suites([*records, *judged], info(), marks)["tickets"])
+
+
+def liked(n: int, *, wrong_at: int, **others: Json) -> tuple[list[Record], list[Annotation]]:
+    """Answers with the scores 0.01, 0.02, ...: people pass those from `wrong_at` hundredths on."""
+    records = [record(i, entry("like", None, "similar", **{**others, "score": i / 100})) for i in range(1, n + 1)]
+    return records, [mark(of, i >= wrong_at, "like") for i, of in enumerate(records, start=1)]
+
+
+def test_a_minimum_is_proposed_where_a_check_measures() -> None:
+    """Between the answers people pass and the others; an answer that is on the wrong side of it costs its share."""
+    records, marks = liked(80, wrong_at=41)
+    marks[9] = mark(records[9], True, "like")
+
+    found = measure_by_check(records, marks)
+
+    (one,) = found.minimums
+    assert (one.n, one.minimum, one.tpr, one.tnr) == (80, 0.41, 40 / 41, 1.0)
+    assert list(check_lines(found)) == [
+        "tickets, like: 80 annotations; with min: 0.41 it agrees best with people: kappa 0.97, TPR 97.6%, TNR 100.0% "
+        "on the same answers"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("n", "wrong_at", "why"),
+    [(59, 30, "too few annotations (at least 60 needed)"), (60, 0, "people gave one outcome only")],
+)
+def test_no_minimum_is_proposed_from_too_little(n: int, wrong_at: int, why: str) -> None:
+    """Few annotations, or all alike, are no ground for one."""
+    (line,) = check_lines(measure_by_check(*liked(n, wrong_at=wrong_at)))
+
+    assert line == f"tickets, like: {n} annotations; no `min` can be proposed: {why}"
+
+
+def test_a_score_of_another_kind_is_no_likeness() -> None:
+    """Nothing is proposed for checks whose threshold is not a cosine."""
+    records, marks = graded_table()
+
+    assert measure_by_check(records, marks).minimums == ()

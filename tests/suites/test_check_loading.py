@@ -410,3 +410,27 @@ def test_validate_warns_of_an_expected_that_no_check_uses(tmp_path: Path) -> Non
     messages = [finding.message for finding in load(tmp_path, text).findings]
 
     assert messages == ['no check uses its `expected`; write {equals: "{{ expected }}"}, or take it out.']
+
+
+@pytest.mark.parametrize(
+    ("criteria", "name", "n_hints"),
+    [
+        (("names the day of the charge", "names the price of the room"), "", 1),
+        (("names the day of the charge", "names the day of the charge"), "", 0),
+        (("names the day of the charge", "names the price of the room"), ", name: facts", 0),
+    ],
+)
+def test_nameless_rubrics_of_single_cases_are_a_hint(
+    tmp_path: Path, criteria: tuple[str, str], name: str, n_hints: int
+) -> None:
+    """Several criteria under one name would be calibrated as one; the same criterion is one."""
+    cases = "".join(f"  - {{id: c{n}, body: x, checks: [{{rubric: {one}{name}}}]}}\n" for n, one in enumerate(criteria))
+    (tmp_path / "suite.yaml").write_text(f"suite: t\n{PROMPT}\ncases:\n{cases}")
+    registry = SuiteRegistry(tmp_path, {}, has_judge=True)
+
+    loaded = registry.load(tmp_path / "suite.yaml")
+
+    assert loaded is not None
+    found = [one.message for one in loaded.findings if "have no `name`" in one.message]
+    assert len(found) == n_hints
+    assert all(text.startswith("2 rubrics of single cases") and "their 2 criteria" in text for text in found)

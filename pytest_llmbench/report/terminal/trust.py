@@ -8,6 +8,7 @@ from pytest_llmbench.report.trust import TOO_FEW, TrustRow, annotations, trust_r
 from pytest_llmbench.results.check_agreement import CheckAgreement, CheckFindings
 from pytest_llmbench.results.grader_agreement import Findings, GraderAgreement, Pair
 from pytest_llmbench.results.length_bias import LengthGroup
+from pytest_llmbench.results.proposed_minimum import ProposedMinimum
 
 _SHOWN_CHARACTERS = 200
 _SHOWN_CASES = 5
@@ -29,7 +30,8 @@ def check_lines(findings: CheckFindings, faults: Sequence[str] = ()) -> Iterator
     """Write what was found check by check, then what was left out."""
     for check in findings.checks:
         yield from _check_lines(check)
-    if not findings.checks:
+    yield from map(_minimum_line, findings.minimums)
+    if not findings.checks and not findings.minimums:
         yield "No check in these runs is annotated; annotate some with: llmbench review RUN.json --by-check"
     if findings.several:
         yield f"Left out: {annotations(findings.several)} of the whole answer to a case that has several checks."
@@ -73,6 +75,16 @@ def _check_lines(check: CheckAgreement) -> Iterator[str]:
         cases = listed(check.cases, _SHOWN_CASES)
         yield visible(f"  too lenient {row.lenient}, too harsh {row.harsh}: {cases}")
     yield from (f"  {note}" for note in row.notes)
+
+
+def _minimum_line(found: ProposedMinimum) -> str:
+    name = f"{found.suite}, {found.check}: {annotations(found.n)}"
+    if found.minimum is None:
+        why = "people gave one outcome only" if found.is_enough else TOO_FEW
+        return visible(f"{name}; no `min` can be proposed: {why}")
+    kappa = "" if found.kappa is None else f"kappa {found.kappa:.2f}, "
+    rates = f"{kappa}TPR {percent(found.tpr)}, TNR {percent(found.tnr)}"
+    return visible(f"{name}; with min: {found.minimum:g} it agrees best with people: {rates} on the same answers")
 
 
 def _words(group: LengthGroup) -> str:
