@@ -2,6 +2,8 @@
 
 import re
 
+import yaml
+
 from action_job import ACTION, SCRIPT
 
 
@@ -46,3 +48,17 @@ def test_answers_are_kept_whatever_the_gate_says() -> None:
     assert save["if"] == f"always() && {restore['if']}"
     assert (save["with"]["path"], save["with"]["key"]) == (restore["with"]["path"], restore["with"]["key"])
     assert restore["with"]["key"].startswith(restore["with"]["restore-keys"])
+
+
+def test_the_page_has_the_hook_that_the_repository_offers() -> None:
+    """Written out for those who name no repository."""
+    page = (SCRIPT.parent / "docs" / "action.md").read_text()
+    blocks = re.findall(r"^```yaml\n(.*?)^```$", page[page.index("## Before a commit") :], re.DOTALL | re.MULTILINE)
+    (local,), (named,) = (yaml.safe_load(block)["repos"] for block in blocks)
+    (offered,) = yaml.safe_load((SCRIPT.parent / ".pre-commit-hooks.yaml").read_text())
+
+    (hook,) = local["hooks"]
+    assert {name: offered[name] for name in hook if name != "additional_dependencies"} == {
+        name: hook[name] for name in hook if name != "additional_dependencies"
+    }
+    assert named["hooks"] == [{"id": offered["id"]}]
