@@ -82,7 +82,7 @@ def test_the_baseline_may_be_on_a_later_page(job: Job) -> None:
     branch, listing, download = job.calls("gh")
     assert branch[:2] == ["api", "repos/us/it"]  # the event of a schedule may not name it
     assert "--paginate" in listing
-    assert download[:3] == ["run", "download", "11"]
+    assert download[:4] == ["run", "download", "11", "--repo"]
 
 
 def test_each_project_of_a_repository_has_a_baseline_of_its_own(job: Job) -> None:
