@@ -15,7 +15,7 @@ TABLE = re.compile(r"<table>.*?</table>", re.DOTALL)
 HEAD = re.compile(r"<th[^>]*>(.*?)</th>", re.DOTALL)
 CELL = re.compile(r"<td([^>]*)>(.*?)</td>", re.DOTALL)
 TAG = re.compile(r"<[^>]*>")
-LONG = 60
+LONG = 50
 """Characters of a cell from which a table is one of text, whose rows a phone shows as blocks (docs/stylesheets)."""
 
 
