@@ -3,7 +3,9 @@
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -21,6 +23,8 @@ from pytest_llmbench.runner.runner import AnswersSettings, RunSettings
 from pytest_llmbench.runner.shard import Shard, parse_shard
 from pytest_llmbench.runner.store.reuse import Reuse
 from pytest_llmbench.values import Side
+
+Word = TypeVar("Word", bound=StrEnum)
 
 _BY_NAME = {option.name: option for option in OPTIONS}
 
@@ -206,11 +210,7 @@ def reuse(config: pytest.Config) -> Reuse:
     Raises:
         UsageFault: there is no such way.
     """
-    word = config.getoption("llm_reuse") or config.getini("llm_reuse") or Reuse.AUTO
-    try:
-        return Reuse(word)
-    except ValueError:
-        raise UsageFault(f'--llm-reuse needs auto, all or none, not "{word}".') from None
+    return _word(config, "llm_reuse", Reuse.AUTO)
 
 
 def line_order(config: pytest.Config) -> Order:
@@ -219,11 +219,17 @@ def line_order(config: pytest.Config) -> Order:
     Raises:
         UsageFault: there is no such order.
     """
-    word = config.getoption("llm_sort") or config.getini("llm_sort") or Order.SUITE
+    return _word(config, "llm_sort", Order.SUITE)
+
+
+def _word(config: pytest.Config, name: str, default: Word) -> Word:
+    given = config.getoption(name) or config.getini(name) or default
     try:
-        return Order(word)
+        return type(default)(given)
     except ValueError:
-        raise UsageFault(f'--llm-sort needs suite, model or score, not "{word}".') from None
+        *words, last = type(default)
+        option = name.replace("_", "-")
+        raise UsageFault(f'--{option} needs {", ".join(words)} or {last}, not "{given}".') from None
 
 
 def flag(config: pytest.Config, name: str) -> bool:
