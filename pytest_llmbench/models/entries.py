@@ -4,6 +4,7 @@ Unknown keys are refused.  Paths are made absolute by the catalog, against the f
 entry stands in, before a provider sees them (fields marked `PathText`).
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -77,6 +78,13 @@ Reasoning = Annotated[
 """Where a model's reasoning stands: between known marks, nowhere, or between two marks of its own."""
 
 
+def _device_map(given: object) -> object:
+    is_table = isinstance(given, Mapping) and all(type(device) in (int, str) for device in given.values())
+    if not isinstance(given, str) and not is_table:
+        raise ValueError('must be a text such as "auto", or a table of layers and their devices')
+    return given
+
+
 class Price(Strict):
     """US dollars per million tokens."""
 
@@ -143,7 +151,7 @@ class TransformersEntry(Replicable):
     model: PathOrIdText
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     device: str = "auto"
-    device_map: str | dict[str, int | str] | None = None
+    device_map: Annotated[str | dict[str, int | str] | None, BeforeValidator(_device_map)] = None
     revision: str | None = None
     adapter: Annotated[str | None, PATH_OR_ID] = None
     quantization: Literal["int8", "int4"] | None = None

@@ -17,6 +17,7 @@ from pytest_llmbench.models.validation import (
     Whole,
     chief_error,
     did_you_mean,
+    kept,
     known_keys,
     message_of,
     place,
@@ -42,6 +43,13 @@ def _kind(given: object) -> object:
         known = ", ".join(StageKind)
         also = "; grpo and rloo take the place of PPO" if given.lower() == "ppo" else ""
         raise ValueError(f'there is no stage "{given}"; the stages are: {known}{also}')
+    return given
+
+
+def _max_length(given: object) -> object:
+    is_count = isinstance(given, int) and not isinstance(given, bool) and given >= 1
+    if given != "auto" and not is_count:
+        raise ValueError('must be "auto" or a whole number of at least 1')
     return given
 
 
@@ -100,9 +108,9 @@ class StageKeys(Strict):
     epochs: Positive | None = None
     steps: Count | None = None
     batch: Count | None = None
-    max_length: Count | Literal["auto"] = "auto"
+    max_length: Annotated[int | Literal["auto"], BeforeValidator(_max_length)] = "auto"
     rewards: dict[Text, NotNegative] | None = None
-    generations: Annotated[int, Field(ge=2)] = 8
+    generations: Annotated[int, Field(ge=2), kept(int, float)] = 8
     max_tokens: Count | None = None
     min_mixed: Share = 0.1
     trl: dict[str, Any] = Field(default_factory=dict)
@@ -122,7 +130,9 @@ class StageKeys(Strict):
     def _are_known(cls, rewards: dict[str, float] | None) -> dict[str, float] | None:
         unknown = [name for name in rewards or () if name not in REWARDS]
         if unknown:
-            raise ValueError(f'there is no reward "{unknown[0]}"; the rewards are: {", ".join(REWARDS)}')
+            guess = did_you_mean(unknown[0], REWARDS).lower()
+            article = "The" if guess else "the"
+            raise ValueError(f'there is no reward "{unknown[0]}";{guess} {article} rewards are: {", ".join(REWARDS)}')
         if rewards is not None and not any(rewards.values()):
             raise ValueError("need one with a weight above 0")
         return rewards
@@ -168,7 +178,7 @@ class Recipe(Strict):
         for number, stage in enumerate(self.stage):
             earlier = [before.kind for before in self.stage[:number]]
             if "model" in stage.weights and StageKind.REWARD not in earlier:
-                raise ValueError("rewards.model needs a stage reward before it; add one, or leave it out")
+                raise ValueError("has rewards.model, which needs a stage reward before it; add one, or leave it out")
         return self
 
 

@@ -137,6 +137,11 @@ FAULTS = {
         "chatgpt",
         'models.toml: [chatgpt]: "sampling.max_tokens": must be a number.',
     ),
+    "devices that are no table": (
+        "[local]\nprovider = 'transformers'\nmodel = './m'\ndevice_map = 3\n",
+        "local",
+        'models.toml: [local]: "device_map": must be a text such as "auto", or a table of layers and their devices.',
+    ),
     "a number as a text": (
         FILE.replace("max_tokens = 64", "max_tokens = '64'"),
         "chatgpt",

@@ -64,7 +64,7 @@ def test_a_short_recipe_has_the_defaults_of_lora(tmp_path: Path) -> None:
         (
             HEAD + '[[stage]]\nkind = "grpo"\nrewards = {scor = 1.0}\n',
             7,
-            '"stage.0.rewards": there is no reward "scor"; the rewards are: score, passed, format, length, model.',
+            '"stage.0.rewards": there is no reward "scor"; did you mean "score"? The rewards are: score, passed, format, length, model.',
         ),
         (
             HEAD + '[lora]\ntargets = ["q_proj", "lm_head"]\n[[stage]]\nkind = "sft"\n',
@@ -76,6 +76,16 @@ def test_a_short_recipe_has_the_defaults_of_lora(tmp_path: Path) -> None:
             3,
             '"data": names nothing to train on; name suites, as suites = ["cases/clickbait.yaml"].',
         ),
+        (
+            HEAD + '[[stage]]\nkind = "sft"\nmax_length = "long"\n',
+            7,
+            '"stage.0.max_length": must be "auto" or a whole number of at least 1.',
+        ),
+        (
+            HEAD + '[[stage]]\nkind = "grpo"\ngenerations = "8"\n',
+            7,
+            '"stage.0.generations": must be a number.',
+        ),
         (HEAD, 1, '"stage" is missing; add it, see docs/training.md.'),
         (
             HEAD + '[[stage]]\nkind = "reward"\n',
@@ -85,7 +95,7 @@ def test_a_short_recipe_has_the_defaults_of_lora(tmp_path: Path) -> None:
         (
             HEAD + '[[stage]]\nkind = "grpo"\nrewards = {model = 1.0}\n',
             1,
-            "the recipe rewards.model needs a stage reward before it; add one, or leave it out.",
+            "the recipe has rewards.model, which needs a stage reward before it; add one, or leave it out.",
         ),
         (
             HEAD + '[lora]\nquantization = "int4"\n[launch]\naccelerate = "zero3"\n[[stage]]\nkind = "sft"\n',
