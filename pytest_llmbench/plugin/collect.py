@@ -36,17 +36,10 @@ class Collection:
         marker = metafunc.definition.get_closest_marker("llm_suite")
         if marker is None:
             return
-        if len(marker.args) != 1 or marker.kwargs or not isinstance(marker.args[0], str):
-            message = (
-                f'{metafunc.definition.nodeid}: write @pytest.mark.llm_suite("FILE"), a path relative to the test file.'
-            )
-            raise pytest.UsageError(message)
-        path = metafunc.definition.path.parent / marker.args[0]
-        if not path.is_file():
-            raise pytest.UsageError(f"{metafunc.definition.nodeid}: no suite file {path}.")
+        path = _suite_path(metafunc.definition, marker)
         loaded = load_for(metafunc.definition, self._session.runner, path)
         if loaded is None:
-            raise pytest.UsageError(f"{path}: {NOT_A_SUITE}")
+            raise _fault(f"{path}: {NOT_A_SUITE}")
         items = [
             Item(key="", loaded=loaded, case=case, spec=spec)
             for case in self._session.runner.settings.cases(loaded)
@@ -121,6 +114,25 @@ class Collection:
             for loaded in self._session.runner.suites.loaded
             if side is not None and (text := split_remark(loaded.suite, side))
         ]
+
+
+def _suite_path(test: pytest.Item, marker: pytest.Mark) -> Path:
+    """Give the suite file that a test is marked with.
+
+    Raises:
+        pytest.Collector.CollectError: the mark names none, or none that is there.
+    """
+    if len(marker.args) != 1 or marker.kwargs or not isinstance(marker.args[0], str):
+        raise _fault(f'{test.nodeid}: write @pytest.mark.llm_suite("FILE"), a path relative to the test file.')
+    path = test.path.parent / marker.args[0]
+    if not path.is_file():
+        raise _fault(f"{test.nodeid}: no suite file {path}; correct the path in its llm_suite mark.")
+    return path
+
+
+def _fault(message: str) -> pytest.Collector.CollectError:
+    # unlike a UsageError raised in here, it is shown without a traceback
+    return pytest.Collector.CollectError(visible(message))
 
 
 def _place(function: pytest.Item) -> Place:

@@ -184,7 +184,7 @@ def test_a_fixture_outside_a_suite_says_what_to_do(project: Project) -> None:
 @pytest.mark.parametrize(
     ("mark", "message"),
     [
-        ('"none.yaml"', "no suite file */none.yaml."),
+        ('"none.yaml"', "no suite file */none.yaml; correct the path in its llm_suite mark."),
         ("", 'write @pytest.mark.llm_suite("FILE"), a path relative to the test file.'),
         (
             '"other.yaml"',
@@ -193,15 +193,18 @@ def test_a_fixture_outside_a_suite_says_what_to_do(project: Project) -> None:
     ],
 )
 def test_a_wrong_mark_says_what_to_do(project: Project, mark: str, message: str) -> None:
-    """A mark without a path, with one that is not there or no suite, is one clear sentence."""
+    """A mark without a path, with one that is not there or no suite, is one clear sentence, without a traceback."""
     pytester = project()
     (pytester.path / "other.yaml").write_text("a: 1")
     path = pytester.makepyfile(f"import pytest\n@pytest.mark.llm_suite({mark})\ndef test_a(): pass")
 
     result = pytester.runpytest("--llm-model", "old", str(path))
 
-    assert result.ret != 0
-    result.stdout.fnmatch_lines([f"*{message}"])
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.fnmatch_lines(
+        ["*ERROR collecting test_a_wrong_mark_says_what_to_do.py*", f"*{message}"], consecutive=True
+    )
+    assert "collect.py" not in result.stdout.str()
 
 
 def test_the_database_of_a_suite_may_be_looked_into(project: Project) -> None:
