@@ -104,6 +104,9 @@ def _differences(one: ShardHead, other: ShardHead) -> Iterator[str]:
     for key in sorted(_options(one).keys() | _options(other).keys()):
         if _options(one).get(key) != _options(other).get(key):
             yield f"the option {key} differs ({_options(one).get(key)} and {_options(other).get(key)})"
+    searched = one.facts.collected, other.facts.collected
+    if None not in searched and _searched(one) != _searched(other):
+        yield f"the one searched {_searched(one)}, the other {_searched(other)}"
     yield from _model_differences(one.facts.models, other.facts.models)
     suites = {suite.suite: suite for suite in one.facts.suites}
     for suite in other.facts.suites:
@@ -113,6 +116,11 @@ def _differences(one: ShardHead, other: ShardHead) -> Iterator[str]:
             yield f'the embedder of the suite "{suite.suite}" differs ({"; ".join(parts)})'
     if not _is_same_judge(one.facts.judge, other.facts.judge):
         yield "the judge differs"
+
+
+def _searched(shard: ShardHead) -> str:
+    found = shard.facts.collected
+    return "" if found is None else f"{', '.join(found.paths)} with the suites {', '.join(sorted(found.suites))}"
 
 
 def _options(shard: ShardHead) -> Mapping[str, Json]:
@@ -204,7 +212,10 @@ def kinds_of_machine(shards: Sequence[ShardHead]) -> list[str]:
 
 
 def remarks(shards: Sequence[ShardHead]) -> Iterator[str]:
-    """Describe in what the shards differ without harm."""
+    """Describe in what the shards differ without harm, and how many records a selection left out."""
+    records, planned = merged_totals(shards).get("records", 0), _planned_records(shards)
+    if planned is not None and records < planned:
+        yield f"the shards hold {records} of {planned} records; -k, -m or the like left the others out"
     kinds = kinds_of_machine(shards)
     if len(kinds) > 1:
         yield f"the shards were run on {len(kinds)} kinds of machine; their latency cannot be gated: {'; '.join(kinds)}"
@@ -214,6 +225,17 @@ def remarks(shards: Sequence[ShardHead]) -> Iterator[str]:
     days = sorted({str(shard.head.get("datetime", ""))[:10] for shard in shards})
     if len(days) > 1:
         yield f"the shards were run between {days[0]} and {days[-1]}; the earliest date is kept"
+
+
+def _planned_records(shards: Sequence[ShardHead]) -> int | None:
+    """Count the records of all cases of the suites; None where one side was run, or a suite's size is not recorded."""
+    facts = merged_run_info([shard.facts for shard in shards])
+    limit = facts.options.get("limit")
+    sizes = [suite.n_cases for suite in facts.suites]
+    if "split" in facts.options or None in sizes:
+        return None
+    most = [size if not isinstance(limit, int) else min(size, limit) for size in sizes if size is not None]
+    return sum(most) * len(facts.models)
 
 
 def _commit(shard: ShardHead) -> Any:

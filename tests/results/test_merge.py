@@ -12,7 +12,7 @@ from pytest_llmbench.cli import main
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.models.base import Identity
 from pytest_llmbench.results.merge import merge_shards
-from pytest_llmbench.results.records import ModelInfo, Run, RunInfo, SuiteInfo
+from pytest_llmbench.results.records import Collected, ModelInfo, Run, RunInfo, SuiteInfo
 from pytest_llmbench.results.run_file import read_run
 from pytest_llmbench.results.run_json import block_to_json, record_to_json
 from pytest_llmbench.runner.shard import Shard, parse_shard
@@ -39,6 +39,7 @@ def whole(cases: tuple[str, ...] = CASES, **options: object) -> Found:
         suites=(suite,),
         options={"samples": 1, **options},
         prompts={f"p-{case}": Prompt(text=f"Q {case}") for case in cases},
+        collected=Collected(paths=("cases",), suites=("t", "s")),
     )
     timed = [record for record in records if record.latencies_s]
     return {
@@ -139,6 +140,10 @@ def of(*keys: str | int, to: object) -> Change:
         (of("llmbench", "models", "m", "sampling", "s", "max_tokens", to=7), "another sampling"),
         (of("llmbench", "suites", "s", "sha256", to="6"), 'the suite "s" or its grader differs'),
         (of("llmbench", "suites", "s", "grader_version", to=2), 'the suite "s" or its grader differs'),
+        (
+            of("llmbench", "collected", to={"paths": ["s.yaml"], "suites": ["s"]}),
+            "the one searched cases with the suites s, t, the other s.yaml with the suites s",
+        ),
         (of("llmbench", "options", "judge", to={"model": "j", "identity": None, "suites": {}}), "the judge differs"),
         (lambda found: found["benchmarks"][0].update(whole()["benchmarks"][1]), 'both have the case "c2"'),
         (lambda found: found["llmbench"].update(unmeasured=whole()["llmbench"]["unmeasured"][:1]), 'both have the case "c0"'),
@@ -208,6 +213,22 @@ def test_what_differs_by_machine_is_told(tmp_path: Path) -> None:
     assert run.facts.models[0].identity.settings["gpu"] == "A100 + H100"
     assert run.machine is not None
     assert run.machine.cpu == "EPYC x8 Linux + Xeon x8 Linux"
+
+
+@pytest.mark.parametrize(("options", "remarks"), [({}, 1), ({"limit": 6}, 0), ({"split": "train"}, 0)])
+def test_records_that_a_selection_left_out_are_counted(tmp_path: Path, options: Found, remarks: int) -> None:
+    """Unless a limit or a side of the split explains them: they may be missing by mistake."""
+
+    def change(found: Found) -> None:
+        found["llmbench"]["options"].update(options)
+        if found["llmbench"]["options"]["shard"]["index"] == 1:
+            found["llmbench"]["unmeasured"].pop()
+            found["llmbench"]["totals"]["records"] -= 1
+
+    merged = merge_shards(shards(tmp_path, changes={1: change, 2: change}), tmp_path / "run.json")
+
+    expected = "the shards hold 6 of 7 records; -k, -m or the like left the others out"
+    assert merged.remarks == (expected,) * remarks
 
 
 def test_the_command_merges_and_summarises(
