@@ -16,10 +16,12 @@ def as_list(given: object, info: ValidationInfo) -> object:
     """Give several texts for one, or for a list; a field of CSV holds a list as JSON.
 
     Raises:
-        ValueError: such a field looks like a list, and is no JSON.
+        ValueError: such a field looks like a list, and is no JSON; or it is neither a text nor a list.
     """
-    if not isinstance(given, str):
+    if isinstance(given, list | tuple):
         return given
+    if not isinstance(given, str):
+        raise ValueError("must be a text or a list of texts")
     written = given.strip()
     if info.context == FROM_TEXT and written.startswith("[") and written.endswith("]"):
         try:

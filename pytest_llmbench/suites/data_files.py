@@ -94,7 +94,10 @@ def read_rows(path: Path, text_keys: frozenset[str], form: Form) -> list[Row]:
 
 
 def _text(path: Path) -> str:
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except OSError as fault:
+        raise SuiteFault(f"this file cannot be read: {fault.strerror}.", path=path) from None
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as fault:

@@ -15,10 +15,15 @@ def is_suite_text(text: str) -> bool:
 
 
 def may_be_suite(path: Path) -> bool:
-    """Return, after a cheap look, whether a file claims to be a suite, in whatever encoding: loading may refuse it."""
+    """Return, after a cheap look, whether a file claims to be a suite, in whatever encoding: loading may refuse it.
+
+    So may one that cannot be read: left alone, it would be missing from a run that passes.
+    """
     try:
         content = path.read_bytes()
-    except OSError:
+    except (FileNotFoundError, IsADirectoryError):
         return False
+    except OSError:
+        return True
     encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
     return is_suite_text(content.decode(encoding, "replace"))

@@ -203,12 +203,19 @@ def test_the_table_has_cases_only_if_they_are_asked_for(project: Project, option
     assert "Wrote benchmark data" not in result.stderr.str()
 
 
-def test_a_missing_folder_for_the_json_is_a_usage_error(project: Project) -> None:
-    """--benchmark-json below no folder is refused before anything is asked."""
-    result = project().runpytest("--llm-model", "old", "--benchmark-json=no/run.json", "cases")
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("no/run.json", "there is no folder */no; create it first."),
+        ("cases", "this is a folder; name a file in it."),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_a_usage_error(project: Project, target: str, message: str) -> None:
+    """Refused before anything is asked: an answer would be paid for, and lost."""
+    result = project().runpytest("--llm-model", "old", f"--benchmark-json={target}", "cases")
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["ERROR: --benchmark-json=no/run.json: there is no folder */no; create it first."])
+    result.stderr.fnmatch_lines([f"ERROR: --benchmark-json={target}: {message}"])
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,12 @@ def test_rows_may_be_sql_or_csv_or_parquet(write: Write) -> None:
         {
             "schema.sql": SCHEMA,
             "database.toml": "".join(
-                f"[instances.{name}]\nnow = 2024-03-05T14:37:21\n" for name in ("script", "text", "columns")
+                f"[instances.{name}]\nnow = {now}\n"
+                for name, now in {
+                    "script": "2024-03-05T14:37:21",
+                    "text": "2024-03-05 14:37:21",
+                    "columns": '"2024-03-05 14:37:21"',
+                }.items()
             ),
             "script.sql": ROWS,
             "text/fruit.csv": "price,name\n1.5,apple\n2.25,pear\n0.75,plum\n",
@@ -173,6 +178,7 @@ FAULTS: list[tuple[dict[str, str | None], str]] = [
     ({"database.toml": "# moments\n[instances.main]\n"}, r'database\.toml:2: instance "main" has no now; give it one: now = 2024'),
     ({"database.toml": "[instances.main]\nnow = 'today'\n"}, r'the now of instance "main" must be a date and time without a zone'),
     ({"database.toml": "[instances.main]\nnow = 2024-03-05T14:37:21Z\n"}, r'the now of instance "main" must be'),
+    ({"database.toml": "[instances.main]\nnow = '2024-03-05T14:37:21Z'\n"}, r'the now of instance "main" must be'),
     ({"database.toml": TOML + "zone = 'UTC'\n"}, r'instance "main" has the unknown key "zone"'),
     ({"main.sql": None}, r'database\.toml:1: instance "main" has no rows: looked for main\.sql and CSV or Parquet files in main/'),
     ({"main/fruit.csv": "name,price\n"}, r'instance "main" has both main\.sql and a folder main'),

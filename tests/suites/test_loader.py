@@ -1,6 +1,7 @@
 """Suite files: what loads, and what every fault says."""
 
 import json
+import sys
 from pathlib import Path
 
 import duckdb
@@ -512,6 +513,21 @@ def test_a_folder_is_no_data_file(tmp_path: Path) -> None:
     assert fault_of(tmp_path, DATA_SUITE) == (
         "suite.yaml:4: rows.csv is a folder; name a file in it: .csv, .jsonl or .parquet."
     )
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc/self/mem is a file that root cannot read")
+@pytest.mark.parametrize("name", ["suite.yaml", "rows.csv"])
+def test_a_file_that_cannot_be_read_is_a_fault(tmp_path: Path, name: str) -> None:
+    """A suite that were left alone would be missing from a run that passes."""
+    (tmp_path / "suite.yaml").write_text(DATA_SUITE)
+    (tmp_path / name).unlink(missing_ok=True)
+    (tmp_path / name).symlink_to("/proc/self/mem")
+
+    with pytest.raises(SuiteFault) as raised:
+        load_suite(tmp_path / "suite.yaml")
+
+    assert may_be_suite(tmp_path / "suite.yaml")
+    assert str(raised.value) == f"{tmp_path / name}: this file cannot be read: Input/output error."
 
 
 def test_a_field_of_a_csv_file_may_be_a_long_document(tmp_path: Path) -> None:

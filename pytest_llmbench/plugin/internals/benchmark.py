@@ -7,6 +7,7 @@ table, files and comparisons work on them.  Used here and not documented there: 
 its table out.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -79,13 +80,20 @@ class Benchmarks:
         """Refuse at once what pytest-benchmark would only find out at the end.
 
         Raises:
-            pytest.UsageError: `--benchmark-json` names a file in a folder that does not exist.
+            pytest.UsageError: `--benchmark-json` names a file that cannot be written, as in a folder that is not there.
         """
         target = config.getoption("benchmark_json", None)
-        if target:
-            folder = Path(target).absolute().parent
-            if not folder.is_dir():
-                raise pytest.UsageError(f"--benchmark-json={target}: there is no folder {folder}; create it first.")
+        if target is None:
+            return
+        file = Path(target).absolute()
+        if not file.parent.is_dir():
+            raise pytest.UsageError(f"--benchmark-json={target}: there is no folder {file.parent}; create it first.")
+        if file.is_dir():
+            raise pytest.UsageError(f"--benchmark-json={target}: this is a folder; name a file in it.")
+        if not os.access(file if file.exists() else file.parent, os.W_OK):
+            raise pytest.UsageError(
+                f"--benchmark-json={target}: it cannot be written, its rights forbid it; name another file."
+            )
 
     def finish_marks(self, functions: Sequence[pytest.Item]) -> None:
         """Have `--benchmark-only` keep the tests of cases and `--benchmark-skip` leave them out, as with any benchmark.

@@ -9,6 +9,7 @@ import hashlib
 import re
 import tomllib
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,9 @@ def _now(name: str, fields: Any, path: Path, line: int | None) -> datetime:
             f'instance "{name}" has the unknown key "{unknown[0]}"; only now stands here.', path=path, line=line
         )
     now = fields["now"]
+    if isinstance(now, str):  # as "2024-03-05 14:37:21", where TOML's own has no quotes
+        with suppress(ValueError):
+            now = datetime.fromisoformat(now)
     if not isinstance(now, datetime) or now.tzinfo is not None:
         raise SuiteFault(
             f'the now of instance "{name}" must be a date and time without a zone, in UTC: 2024-03-05T14:37:21',
