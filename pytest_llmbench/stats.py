@@ -56,7 +56,7 @@ def t_quantile(share: float, degrees: int) -> float:
     return z + sum(correction / float(degrees) ** power for power, correction in enumerate(corrections, start=1))
 
 
-def median_interval(values: Sequence[float], confidence: float = 0.90) -> tuple[float, float] | None:
+def median_interval(values: Sequence[float], confidence: float) -> tuple[float, float] | None:
     """Give the order-statistic interval of a median; None below the count that allows any (5 for 90%).
 
     It holds for any distribution: the median lies outside with at most the chance 1 - confidence.

@@ -40,7 +40,7 @@ def fold(text: str) -> str:
     return unicodedata.normalize("NFC", plain)
 
 
-def folding(*, is_verbatim: bool = False, ignores_case: bool = False) -> Fold:
+def folding(*, is_verbatim: bool, ignores_case: bool = False) -> Fold:
     """Give the form in which texts are compared, letter case aside where that is ignored."""
     plain = _as_it_is if is_verbatim else fold
     if not ignores_case:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_llmbench.report.format import digits_for, interval, percent
-from pytest_llmbench.results.classification import NO_PROMPTS, Baseline, LabelTable, Probabilities, label_tables
+from pytest_llmbench.results.classification import Baseline, LabelTable, Probabilities, label_tables
 from pytest_llmbench.results.confusion import Confusion
 from pytest_llmbench.results.records import Record
 from pytest_llmbench.values import Prompt
@@ -63,7 +63,7 @@ class NumberStyle:
         return self.missing if value is None else f"{value:.2f}"
 
 
-def label_suites(records: Sequence[Record], prompts: Mapping[str, Prompt] = NO_PROMPTS) -> tuple[LabelSuite, ...]:
+def label_suites(records: Sequence[Record], prompts: Mapping[str, Prompt]) -> tuple[LabelSuite, ...]:
     """Sum up the suites of labels, in the order they first come."""
     by_suite: dict[str, list[LabelTable]] = {}
     for table in label_tables(records, prompts):

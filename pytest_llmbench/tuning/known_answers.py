@@ -81,7 +81,7 @@ def style_of(loaded: LoadedSuite, runs: Sequence[NamedRun], wanted: PromptStyle 
     return wanted
 
 
-def train_cases(loaded: LoadedSuite, *, takes_unsplit: bool = False) -> tuple[Case, ...]:
+def train_cases(loaded: LoadedSuite, *, takes_unsplit: bool) -> tuple[Case, ...]:
     """Give the cases that a model may be trained on: the train side.
 
     Args:

@@ -254,7 +254,7 @@ def test_holm_takes_what_plain_alarms_would_and_no_more() -> None:
 @pytest.mark.parametrize("n", [5, 8, 20, 99])
 def test_the_interval_of_a_median_has_the_coverage_of_the_binomial(n: int) -> None:
     """The chance that the median of any distribution lies outside is at most a tenth, and the next narrower has more."""
-    found = median_interval(range(n))
+    found = median_interval(range(n), 0.90)
 
     assert found is not None
     rank = int(found[0])
@@ -264,8 +264,8 @@ def test_the_interval_of_a_median_has_the_coverage_of_the_binomial(n: int) -> No
 
 def test_four_values_have_no_interval_of_the_median_and_many_agree_with_the_exact_rank() -> None:
     """With four values even their whole range is no 90% interval; above 1,000 the rank goes on smoothly."""
-    assert median_interval([1.0, 2.0, 3.0, 4.0]) is None
-    exact, approximate = median_interval(range(1000)), median_interval(range(1001))
+    assert median_interval([1.0, 2.0, 3.0, 4.0], 0.90) is None
+    exact, approximate = median_interval(range(1000), 0.90), median_interval(range(1001), 0.90)
     assert exact is not None
     assert approximate is not None
     assert abs(exact[0] - approximate[0]) <= 1

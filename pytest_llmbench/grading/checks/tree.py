@@ -39,7 +39,7 @@ class AllFields(CheckFields):
 
 
 def read_check(
-    given: object, folder: Path, *, is_text: bool = False, is_of_suite: bool = False, place: Place = (), depth: int = 0
+    given: object, folder: Path, *, is_text: bool, is_of_suite: bool = False, place: Place, depth: int = 0
 ) -> Check:
     """Read one check.
 

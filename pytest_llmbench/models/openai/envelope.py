@@ -27,7 +27,6 @@ class Envelope:
     headers: Mapping[str, str]
     idempotency_header: str | None
     """A request that has its key may be taken for a repetition, and get the first one's answer: each has its own."""
-    client_version: str
 
     def headers_of(self, attempts: int) -> Mapping[str, str]:
         """Give the headers of the n-th attempt at a request."""
@@ -70,5 +69,4 @@ async def envelope_of(endpoint: Endpoint, path: str) -> Envelope:
         url=urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])),
         headers=MappingProxyType({name: value for name, value in headers.items() if name != _IDEMPOTENCY}),
         idempotency_header=_IDEMPOTENCY if _IDEMPOTENCY in headers else None,
-        client_version=openai.__version__,
     )

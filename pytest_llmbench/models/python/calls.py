@@ -169,7 +169,7 @@ class Calls:
             worker.start(None)  # it ends when the call does
             self._lost.append(worker)
         elif self._loop is not None and not self._loop.cancel(call):
-            self._loop.abandon("the event loop is blocked by another call; await what takes long, or use a plain def")
+            self._loop.abandon()
             self._loop = None
 
 
@@ -236,8 +236,9 @@ class _Loop:
             self._loop.call_soon_threadsafe(cancel)
         return responded.wait(RESPONSE_S)
 
-    def abandon(self, cause: str) -> None:
-        """End all calls with an error, and leave the thread to itself."""
+    def abandon(self) -> None:
+        """End all calls, since one of them blocks the event loop, and leave the thread to itself."""
+        cause = "the event loop is blocked by another call; await what takes long, or use a plain def"
         for call in [*self._tasks]:
             call.end(Raised(cause=cause))
         if self.is_alive:

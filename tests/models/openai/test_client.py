@@ -72,7 +72,7 @@ def test_name_and_password_of_an_address():
 
 def test_each_request_has_an_idempotency_key_of_its_own():
     """A copied key could give each case the first one's answer."""
-    made = Envelope(url="http://a", headers={"a": "b"}, idempotency_header="idempotency-key", client_version="1")
+    made = Envelope(url="http://a", headers={"a": "b"}, idempotency_header="idempotency-key")
 
     first, second = made.headers_of(1), made.headers_of(1)
 
