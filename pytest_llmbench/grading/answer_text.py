@@ -23,10 +23,16 @@ EDGES = " \t\r\n\f\v\u00a0\ufeff\u200b\u2060"
 """What is not seen at the ends of an answer."""
 
 _END_TOKENS = re.compile(
-    r"(?:\s*(?:<[|｜][^<>|｜\s]{1,40}[|｜]>|</s>|<(?:eos|pad|end_of_turn|end_of_text|eot)>|\[/INST\]))+\s*\Z",
+    r"(?:\s*(?:<[|｜][^<>|｜\s]{1,40}[|｜]>|</s>|<(?:eos|pad|end_of_turn|end_of_text|eot)>|\[/INST\]"
+    r"|\[END FINAL RESPONSE\]))+\s*\Z",
     re.IGNORECASE,
 )
 _LONGEST_ENDING = 400
+_BEGIN_TOKENS = re.compile(
+    r"(?:(?:<s>(?!.*</s>.*\S)|<bos>|\[/INST\]|<[|｜](?:begin_of_text|startoftext|begin▁of▁sentence|assistant)[|｜]>"
+    r"|<\|im_start\|>assistant|<\|start_header_id\|>assistant<\|end_header_id\|>|<start_of_turn>model)\s*)+",
+    re.IGNORECASE,
+)
 _NEXT_TURN = re.compile(
     r"(?:<[|｜](?:im_end|eot_id|eom_id|end|end_of_turn|end_of_text|endoftext|return|end▁of▁sentence)[|｜]>|<end_of_turn>)"
     r"(?=\s*(?:\n|<[|｜]\w|<start_of_turn>))",
@@ -118,11 +124,13 @@ def is_refusal(text: str) -> bool:
 
 
 def ended(text: str) -> str:
-    """Give the text up to where the model ended its turn, without the token that ends it, and without invisible edges.
+    """Give the text from where the model began its turn to where it ended it, without the tokens and invisible edges.
 
     `</s>` closes `<s>` where that stands before it.
     """
     text = text.strip(EDGES)
+    begin = _BEGIN_TOKENS.match(text)
+    text = text if begin is None else text[begin.end() :].strip(EDGES)
     text = text[: end_of_turn(text)].strip(EDGES)
     end = _END_TOKENS.search(text, max(0, len(text) - _LONGEST_ENDING))
     is_markup = end is not None and "</s>" in end[0].lower() and "<s>" in text.lower()

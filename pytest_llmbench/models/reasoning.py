@@ -45,6 +45,8 @@ _KNOWN: tuple[tuple[str, str], ...] = (
     ("◁think▷", "◁/think▷"),  # Kimi
     (r"<\|START_THINKING\|>", r"<\|END_THINKING\|>"),  # Cohere
     (r"<\|begin_of_thought\|>", r"<\|end_of_thought\|>"),
+    (r"<\|inner_prefix\|>", r"<\|inner_suffix\|>"),  # Apertus
+    (r"Here are my reasoning steps:", r"\[BEGIN FINAL RESPONSE\]"),  # Apriel
     (r"<\|channel>\s*thought\b", r"<channel\|>"),  # Gemma 4
     (r"<unused94>\s*thought\b", r"<unused95>"),  # MedGemma
     (r"Here(?:'s| is) my thought process:", r"Here(?:'s| is) my response:"),  # Granite 3.2
@@ -62,18 +64,30 @@ _WRAPPERS = (
     (re.compile(r"(?i:<response>)"), re.compile(r"(?i:</response>)")),  # Granite 3.3
     (re.compile(r"<\|START_RESPONSE\|>"), re.compile(r"<\|END_RESPONSE\|>")),
     (re.compile(r"<\|begin_of_solution\|>"), re.compile(r"<\|end_of_solution\|>")),
+    (re.compile(r"<\|begin_of_box\|>(?=(?s:.*)<\|end_of_box\|>\s*\Z)"), re.compile(r"<\|end_of_box\|>")),  # GLM
 )
 """Marks around an answer, behind its reasoning."""
 
+_WRAPPED_ALONE = ("<|START_RESPONSE|>", "<|begin_of_box|>")
+"""Those that may stand there without any reasoning."""
+
 # What begins like this and holds no sign has no mark; looking for these costs a fraction of looking for the marks.
 _PLAIN_BEGIN = re.compile(r"\s*[^\s<\[◁aH\ufeff\u200b]")
-_SIGNS = ("</", "[/THINK]", "[/think]", "[/Think]", "◁/think▷", "|>", "<unused95>")
+_SIGNS = ("</", "[BEGIN FINAL RESPONSE]", "[/THINK]", "[/think]", "[/Think]", "◁/think▷", "|>", "<unused95>")
 
 _BEGUN_MARK = re.compile(
     rf"<\|?\s?[\w:|]{{0,30}}\Z|<\s?[\w:]{{1,30}}\s[^<>]{{0,{_LONGEST_ATTRIBUTES}}}\Z"
     r"|<\|channel>\s*\w{0,7}\Z|<unused94>\s*\w{0,7}\Z|<\|start\|>[^<]{0,100}(?:<[|\w]*)?\Z"
 )
-_BEGUN_WORDS = ("[THINK]", "[think]", "[Think]", "◁think▷", "Here is my thought process:", "Here's my thought process:")
+_BEGUN_WORDS = (
+    "Here are my reasoning steps:",
+    "[THINK]",
+    "[think]",
+    "[Think]",
+    "◁think▷",
+    "Here is my thought process:",
+    "Here's my thought process:",
+)
 
 _CHANNEL_MARK = "<|channel|>"
 _HARMONY_MESSAGE = re.compile(
@@ -275,7 +289,7 @@ def _unwrapped(text: str, place: int, taken: Sequence[str]) -> Separated:
         place = _skip_space(text, place)
     end = len(text)
     for begin, close in _WRAPPERS:
-        opened = begin.match(text, place) if place or text.startswith("<|START_RESPONSE|>") else None
+        opened = begin.match(text, place) if place or text.startswith(_WRAPPED_ALONE) else None
         if opened is not None:
             place = _skip_space(text, opened.end())
             closed = close.search(text, place)

@@ -34,6 +34,10 @@ FORMS = (
     "<|start|>assistant<|channel|>final <|constrain|>json<|message|>Canberra",
     f"{THOUGHT}<|end|><|start|>assistant<|channel|>final<|message|>Canberra<|return|>",
     f"analysis{THOUGHT}assistantfinalCanberra",
+    f"<|inner_prefix|>{THOUGHT}<|inner_suffix|>Canberra",
+    f"Here are my reasoning steps:\n{THOUGHT}\n[BEGIN FINAL RESPONSE]\nCanberra",
+    f"{THOUGHT}\n[BEGIN FINAL RESPONSE]\nCanberra",
+    f"<think>{THOUGHT}</think><|begin_of_box|>Canberra<|end_of_box|>",
     f"{THOUGHT}</think>\n\nCanberra",
     f"{THOUGHT}[/THINK]Canberra",
 )

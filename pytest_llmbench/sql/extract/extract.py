@@ -52,7 +52,7 @@ _TAGGED = re.compile(rf"<({_TAG})\b[^<>]{{0,100}}>(.*?)(?:</\1\s*>|\Z)", re.IGNO
 # possessive, so that a long run of spaces is matched in one way
 _LABEL = (
     r"(?![ \t]*+--)[ \t]*+(?:[>•*-][ \t]++)*+\*{0,2}(?:\d{1,2}[.)][ \t]++)?(?:\w{1,20}(?:=?>|=#)[ \t]++)?"
-    r"(?:[^\n]{0,400}?:[ \t*]*+)??"
+    r"(?:[^\n]{0,400}?[:：][ \t*]*+)??"
 )
 _START = re.compile(
     rf"^{_LABEL}(?P<open>[`\"'({{ \t]*+)(?:/\*.{{0,500}}?\*/\s*)*(?P<statement>{STATEMENT})",
@@ -193,12 +193,17 @@ def _first_statement(block: str, *, is_fenced: bool) -> Extraction | None:
     statement, rest = _cut_at_end(region)
     texts = [
         text
-        for text in (statement, *_shortenings(statement))
+        for text in (statement, *_without_full_stop(statement), *_shortenings(statement))
         if len(text.encode(errors="replace")) <= MAX_STATEMENT_BYTES
     ]
     change = CHANGE.match(_without_comments(statement).lstrip())
     keyword = change.group().split()[0].upper() if change else _change_in(rest, is_fenced=is_fenced)
     return Extraction(candidates=tuple(texts), change=keyword, is_change=change is not None)
+
+
+def _without_full_stop(statement: str) -> tuple[str, ...]:
+    """Give the statement without the full stop of the sentence it ends, where it ends in one."""
+    return (statement[:-1],) if re.search(r"[\w)'\"`]\.\Z", statement) else ()
 
 
 def _before_closing_mark(region: str) -> str:
@@ -261,7 +266,7 @@ def _cut_at_end(region: str) -> tuple[str, str]:
 
 def _trimmed(text: str) -> str:
     """Take marks of formatting off a statement's end; a back quote stays where it closes a name."""
-    text = text.rstrip("*~ \t\n")
+    text = text.rstrip("*~。 \t\n")
     return text.rstrip("` \t\n") if text.endswith("``") or text.count("`") % 2 else text
 
 

@@ -28,7 +28,7 @@ _OTHER = re.compile(
     rf"\balternativ|\b{_DIALECT}\b|\bif\s+(?:you|your|the|we|there|it|only)\b|\bin\s+case\b|\boption(?:ally|al)?\b"
     r"|\banother\s+(?:way|option|approach|version|form)|\bother\s+(?:way|option|approach)|^\W*or\b|\bor,?\s+(?:you|using|with|if|more)\b"
     r"|\bequivalent|\bvariant|\bvariation|\bsame\s+(?:query|result|thing|logic|as)\b|\bshorter\b|\bsimpler\b|\bmore\s+(?:efficient|readable|concise|compact)"
-    r"|\balso\b|\byou\s+(?:can|could|may|might)\b|\binstead\s+of\b|\brewritten\b|\bto\s+(?:include|exclude|handle|avoid|account)\b"
+    r"|\balso\b(?!\s+(?:needs?|have|has|must|should|wants?|requires?)\b)|\byou\s+(?:can|could|may|might)\b|\binstead\s+of\b|\brewritten\b|\bto\s+(?:include|exclude|handle|avoid|account)\b"
     r"|\bversion\b|^\W*(?:using|with)\b[^\n]*:\W*$"
     rf"|{foreign_prose.OTHER}",
     re.IGNORECASE | re.MULTILINE,
@@ -126,7 +126,7 @@ def chosen(found: Sequence[Block]) -> Block:
 def announced_prose(text: str) -> str | None:
     """Give what follows the last announcement outside fences that a statement follows at once, None without one."""
     for match in reversed(list(_ANNOUNCES.finditer(text))):
-        line = re.compile(r"[^\n:]{0,80}:[\s*_`]*(?=(?:select|with)\b)", re.IGNORECASE).match(text, match.end())
+        line = re.compile(r"[^\n:：]{0,80}[:：][\s*_`]*(?=(?:select|with)\b)", re.IGNORECASE).match(text, match.end())
         if line:
             return text[line.end() :]
     return None

@@ -14,12 +14,13 @@ ANNOUNCES = (
 
 OTHER = (
     r"\bfalls\b|\bwenn\s+(?:du|ihr|sie|man|nur|die|der|das|es)\b|^\W*oder\b|\bandere\w*\s+(?:variante|möglichkeit|lösung|weg)"
-    r"|\bvariante\b|\bgleichwertig|\bkürzer\b|\bauch\b"
+    r"|\bvariante\b|\bgleichwertig|\bkürzer\b"
+    r"|\b(?:kann|kannst|können|könnte\w*|geht|lässt)\b[^\n]{0,60}?\bauch\b|\bauch\s+(?:möglich|so)\b"
     r"|\bsi\s+(?:vous|tu|l'on|on|votre|seul\w*)\b|^\W*ou\b|\bautre\s+(?:façon|solution|version|approche|manière)"
-    r"|\béquivalent|\bvous\s+(?:pouvez|pourriez)\b|\bégalement\b|\baussi\b"
-    r"|\bsi\s+(?:quier\w*|dese\w*|solo|sólo|usa\w*|prefier\w*|necesit\w*|utiliz\w*)|^\W*o\s|\bpued\w+\b|\btambién\b"
+    r"|\béquivalent|\b(?:vous|on)\s+(?:pouvez|pourriez|peut|pourrait)\b"
+    r"|\bsi\s+(?:quier\w*|dese\w*|solo|sólo|usa\w*|prefier\w*|necesit\w*|utiliz\w*)|^\W*o\s|\bpued\w+\b"
     r"|\botra\s+(?:forma|opción|manera|versión)|\bse\s+(?:você|quiser|preferir|vuoi|preferisci)\b|\boutra\s+(?:forma|opção|maneira)"
-    r"|\btambém\b|\banche\b|\boppure\b|如果|若[你您要需]|或者|另一[种個个]|另外|也可以|替代|等价|等價|または|あるいは|別の|場合"
+    r"|\bpod\w+\s+também\b|\boppure\b|如果|若[你您要需]|或者|另一[种個个]|另外|也可以|替代|等价|等價|または|あるいは|別の|場合"
 )
 """The next query is another form of the answer."""
 
