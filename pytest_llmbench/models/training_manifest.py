@@ -18,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from pytest_llmbench.errors import ModelFault, UsageFault
 from pytest_llmbench.models.base import Training
 from pytest_llmbench.models.transformers.files import LocalFiles, weights_digest
+from pytest_llmbench.models.validation import message_of, place
 from pytest_llmbench.values import Prompt
 
 FILE = "llmbench_training.json"
@@ -159,8 +160,8 @@ def read_manifest(path: Path) -> TrainingManifest:
         cases = {suite: {id_: _case(*known) for id_, known in own.items()} for suite, own in written.cases.items()}
     except ValidationError as fault:
         error = fault.errors(include_url=False)[0]
-        place = ".".join(map(str, error["loc"])) or "the whole"
-        raise UsageFault(f"{path} is no training manifest ({place}: {error['msg']}); {_WAY_OUT}") from None
+        what = f"{place(error) or 'the whole'}: {message_of(error)}"
+        raise UsageFault(f"{path} is no training manifest ({what}); {_WAY_OUT}") from None
     except TypeError:
         raise UsageFault(f"{path}: a case needs its digest, that of its prompt, and its cluster; {_WAY_OUT}") from None
     return TrainingManifest(

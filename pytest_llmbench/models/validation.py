@@ -46,8 +46,11 @@ Text = Annotated[str, Field(min_length=1)]
 _MESSAGES = {
     "string_type": "must be a text",
     "tuple_type": "must be a list",
+    "list_type": "must be a list",
+    "missing": "is missing",
     "dict_type": "must be a mapping of names to values",
     "model_type": "must be a mapping of names to values",
+    "dataclass_type": "must be a mapping of names to values",
     "int_from_float": "must be a whole number",
     "int_parsing": "must be a whole number",
     "float_parsing": "must be a number",

@@ -94,9 +94,9 @@ def test_what_adapter_and_base_were_trained_on_counts_together(tmp_path: Path) -
     ("content", "message"),
     [
         ("{", "is not JSON, or was cut off"),
-        ([], r"is no training manifest \(the whole: "),
+        ([], r"is no training manifest \(the whole: must be a mapping of names to values\)"),
         ({**CONTENT, "schema": 2}, "has schema 2, this pytest-llmbench reads up to 1; update it"),
-        ({**CONTENT, "weights": None}, r"is no training manifest \(weights: "),
+        ({**CONTENT, "weights": None}, r"is no training manifest \(weights: must be a text\)"),
         ({**CONTENT, "cases": {"s": {"a": ["x"]}}}, "a case needs its digest, that of its prompt, and its cluster"),
         ({**CONTENT, "cases": {"s": {"a": ["x", None, None]}}}, "a case needs its digest"),
         (
