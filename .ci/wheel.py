@@ -3,7 +3,8 @@
     python .ci/wheel.py newest|oldest|pre|plugins [WHEEL]
 
 `oldest` takes each dependency in the lowest version that pyproject.toml allows, `pre` its pre-releases, and `plugins`
-installs the pytest plugins that people have beside it and runs with each of them.  Without a WHEEL it is built.
+installs the pytest plugins that people have beside it, and the examples of docs/plugins.md as a package of somebody
+else's, and runs with each of the plugins.  Without a WHEEL it is built.
 """
 
 import os
@@ -36,6 +37,49 @@ def lowest(requirement: str) -> str:
     return f"{name[0]}=={least[1]}"
 
 
+DOWNSTREAM = {
+    "pyproject.toml": """\
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+
+[project]
+name = "llmbench-downstream"
+version = "1"
+
+[project.entry-points.pytest11]
+downstream = "llmbench_downstream"
+
+[tool.hatch.build.targets.wheel]
+only-include = ["llmbench_downstream.py"]
+""",
+    "project/cases/brevity.yaml": """\
+suite: brevity
+grader: brief
+prompt: {completion: "{{ q }}"}
+cases:
+  - {id: short, q: be brief, max_words: 3}
+  - {id: long, q: be very very brief, max_words: 3}
+  - {id: broken, q: fail, max_words: 3}
+""",
+    "project/fixtures/models.toml": "[shout]\nprovider = 'program'\ncommand = './shout.sh'\n",
+    "project/pytest.ini": "[pytest]\n",
+    "project/shout.sh": '#!/bin/sh\nread line\nif [ "$line" = fail ]; then exit 3; fi\necho "$line!"\n',
+}
+"""A package with the examples, and in *project* who uses it: a right answer, a wrong one and a broken one."""
+
+
+def write_downstream(folder: Path) -> None:
+    """Write `DOWNSTREAM`, with the provider and the grader of docs/plugins.md as the module."""
+    page = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
+    module = "\n\n".join(re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE))
+    for name, text in {**DOWNSTREAM, "llmbench_downstream.py": module}.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    (folder / "project" / "shout.sh").chmod(0o755)
+
+
 def main() -> None:
     """Install and run; ends with the first step that goes wrong."""
     kind, *given = sys.argv[1:]
@@ -59,25 +103,18 @@ def main() -> None:
         missing = [name for name in ("action.yml", "run.sh") if not (project / ACTION / name).is_file()]
         if missing:
             raise SystemExit(f"llmbench init wrote no {ACTION}/{missing[0]}")
-        runs = [()] if kind != "plugins" else [(), *PLUGINS.values()]
-        for options in runs:
+        pytest = [python, "-m", "pytest", "-q", "--benchmark-json=run.json"]
+        if kind != "plugins":
             # one of its three answers is wrong on purpose
-            step(
-                [
-                    python,
-                    "-m",
-                    "pytest",
-                    "-q",
-                    "--llm-model",
-                    "example",
-                    "--benchmark-json=run.json",
-                    *options,
-                    "cases/",
-                ],
-                project,
-                expected=1,
-            )
+            step([*pytest, "--llm-model", "example", "cases/"], project, expected=1)
             step([llmbench, "show", "run.json"], project)
+            return
+        write_downstream(place / "downstream")
+        step([*pip, "install", "--no-compile", str(place / "downstream")], place)
+        for options in [(), *PLUGINS.values()]:
+            for model, folder in (("example", project), ("shout", place / "downstream" / "project")):
+                step([*pytest, "-p", "no:cacheprovider", "--llm-model", model, *options, "cases/"], folder, expected=1)
+                step([llmbench, "show", "run.json"], folder)
 
 
 def step(command: list[str], folder: Path, expected: int = 0) -> None:

@@ -2,9 +2,12 @@
 
 import json
 import re
+import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from runpy import run_path
 
 import pytest
 
@@ -92,3 +95,24 @@ def test_the_target_field_is_filled_from_the_command_line(documented: pytest.Pyt
     named.assert_outcomes(passed=1, deselected=2)
     assert misspelt.ret == pytest.ExitCode.USAGE_ERROR
     misspelt.stderr.fnmatch_lines(['*[[]shout[]] has the unknown key "comand"; its keys are: command, *'])
+
+
+def test_a_package_with_both_is_found_by_each_worker(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Installed beside the plugin, it needs no conftest.py, and pytest no cache."""
+    run_path(str(ROOT / ".ci" / "wheel.py"))["write_downstream"](pytester.path)
+    subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel"], cwd=pytester.path, check=True)
+    (wheel,) = (pytester.path / "dist").glob("*.whl")
+    zipfile.ZipFile(wheel).extractall(pytester.path / "installed")
+    monkeypatch.setenv("PYTHONPATH", str(pytester.path / "installed"))
+    monkeypatch.chdir(pytester.path / "project")
+
+    result = pytester.runpytest_subprocess(
+        "--llm-model", "shout", "--benchmark-json=run.json", "-n", "2", "-p", "no:cacheprovider", "cases"
+    )
+
+    result.assert_outcomes(passed=1, failed=1, errors=1)
+    result.stdout.fnmatch_lines(["*/shout.sh exited with 3:*", "different: 4 words, where 3 are allowed."])
+    found = json.loads(Path("run.json").read_text())
+    assert [benchmark["params"]["case"] for benchmark in found["benchmarks"]] == ["long", "short"]
