@@ -16,6 +16,7 @@ from pathlib import Path
 import duckdb
 
 from pytest_llmbench.sql.cells import plain
+from pytest_llmbench.sql.database.lock import lock
 from pytest_llmbench.sql.protocol import Instance, Schema
 from pytest_llmbench.sql.result_sets import Table
 
@@ -128,9 +129,7 @@ class Engine:
             self._connections.pop(next(iter(self._connections)))[0].close()
         config = _SETTINGS | {"max_execution_time": str(limit_ms)}
         connection = duckdb.connect(str(instance.file), read_only=True, config=config)
-        connection.execute("SET GLOBAL TimeZone = 'UTC'")
-        connection.execute("SET enable_external_access = false")
-        connection.execute("SET lock_configuration = true")
+        lock(connection)
         self._connections[instance.file] = (connection, limit_ms)
 
     def schema(self, instance: Instance) -> Schema:

@@ -74,8 +74,7 @@ class TransformersProvider:
         if entry.cluster is not None and entry.prompt_style != "auto":
             return PromptStyle(entry.prompt_style)  # libraries and weights are on the nodes, and need not be here
         _require(entry)
-        files = find_model(entry.model, entry.revision, with_weights=False)
-        adapter = None if entry.adapter is None else find_adapter(entry.adapter)
+        files, adapter = _files(entry)
         _training(files, adapter)
         has_template = _has_template(entry, files, adapter)
         if entry.prompt_style == "completion":
@@ -93,8 +92,7 @@ class TransformersProvider:
         Raises:
             UsageFault: a manifest cannot be read, or the model cannot be found.
         """
-        files = find_model(entry.model, entry.revision, with_weights=False)
-        return _training(files, None if entry.adapter is None else find_adapter(entry.adapter))
+        return _training(*_files(entry))
 
     def token_counter(self, entry: TransformersEntry, settings: OpenSettings) -> Callable[[Prompt], int] | None:
         """Return what counts the tokens of a prompt; None for a GGUF file that was never opened, or a cluster's files.
@@ -105,8 +103,7 @@ class TransformersProvider:
         if entry.cluster is not None and entry.prompt_style != "auto":
             return None  # as above
         _require(entry)
-        files = find_model(entry.model, entry.revision, with_weights=False)
-        adapter = None if entry.adapter is None else find_adapter(entry.adapter)
+        files, adapter = _files(entry)
         folder = any_prepared_folder(files.path, settings.cache_dir) if files.is_gguf else files.path
         if folder is None:
             return None
@@ -122,8 +119,7 @@ class TransformersProvider:
         """
         try:
             _require(entry)
-            files = find_model(entry.model, entry.revision, with_weights=True)
-            adapter = None if entry.adapter is None else find_adapter(entry.adapter)
+            files, adapter = _files(entry, with_weights=True)
         except UsageFault as fault:
             raise ModelFault(str(fault)) from None
         with quiet_loading():
@@ -148,6 +144,16 @@ def _require(entry: TransformersEntry) -> None:
 
         if not torch.cuda.is_available():
             raise UsageFault(f'device = "{entry.device}" is not there: torch sees no CUDA device; leave device out.')
+
+
+def _files(entry: TransformersEntry, *, with_weights: bool = False) -> tuple[LocalFiles, LocalFiles | None]:
+    """Find the files of a model and of its adapter.
+
+    Raises:
+        UsageFault: some are not there.
+    """
+    files = find_model(entry.model, entry.revision, with_weights=with_weights)
+    return files, None if entry.adapter is None else find_adapter(entry.adapter)
 
 
 def _training(files: LocalFiles, adapter: LocalFiles | None, cache_dir: Path | None = None) -> TrainingManifest | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import duckdb
 
 from pytest_llmbench.sql.database.files import build, find_database
+from pytest_llmbench.sql.database.lock import lock
 from pytest_llmbench.sql.protocol import Instance
 
 
@@ -33,9 +34,7 @@ class OpenDatabase:
         connection = duckdb.connect(str(named[0].file), read_only=True)
         # a file is opened once in a process: a further connection finds the settings made, and locked
         if not connection.sql("SELECT current_setting('lock_configuration')").fetchall()[0][0]:
-            connection.execute("SET GLOBAL TimeZone = 'UTC'")
-            connection.execute("SET enable_external_access = false")
-            connection.execute("SET lock_configuration = true")
+            lock(connection)
         return connection
 
 
