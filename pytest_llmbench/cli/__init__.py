@@ -1,6 +1,7 @@
 """The `llmbench` command.
 
-Exit status: 0 fine; 1 a suite has errors, or a candidate is worse; 2 wrong usage or an unreadable file; 8 undecided.
+Exit status: 0 fine; 1 a suite has errors, or a candidate is worse; 2 wrong usage or an unreadable file; 8 undecided;
+130 ended by Ctrl-C.
 """
 
 import argparse
@@ -37,6 +38,9 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 A module has `add_arguments(parser)` and `run(options)`, which gives the exit status.  It is imported when its command
 is called, so that no command pays for the libraries of another.
 """
+
+INTERRUPTED = 130
+"""The exit status after Ctrl-C, as that of a shell."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -99,6 +103,9 @@ def main(arguments: Sequence[str] | None = None, commands: Mapping[str, tuple[st
 
         warn(str(fault))
         return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("llmbench: ended by Ctrl-C.\n")
+        return INTERRUPTED
     return status
 
 

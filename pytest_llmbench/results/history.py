@@ -250,7 +250,10 @@ def _query(files: Sequence[Path]) -> list[tuple[Any, ...]]:
     settings = {"memory_limit": _MEMORY} if size < (1 << 25) else {}
     with duckdb.connect(config={"threads": 2, **settings}) as connection:
         values = {"files": [str(path) for path in files], "without_judge": sorted(graders_without_judge())}
-        return connection.execute(query, values).fetchall()
+        try:
+            return connection.execute(query, values).fetchall()
+        except RuntimeError as fault:  # DuckDB 2.0 makes this of Ctrl-C; its own errors are no RuntimeError
+            raise KeyboardInterrupt from fault
 
 
 def _row(found: tuple[Any, ...]) -> _Row:

@@ -583,6 +583,18 @@ def test_a_command_is_a_module_and_a_line_of_the_table(
     assert 'did you mean "throwaway"?' in fault(capsys)
 
 
+def test_ctrl_c_ends_a_command_without_a_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line, and the exit status that shells give."""
+    (tmp_path / "waits.py").write_text("def add_arguments(parser): pass\ndef run(options): raise KeyboardInterrupt\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    status = main(["wait"], {"wait": ("waits", "wait for the end")})
+
+    assert (status, capsys.readouterr().err) == (130, "llmbench: ended by Ctrl-C.\n")
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_its_help(capsys: pytest.CaptureFixture[str], name: str) -> None:
     """`llmbench COMMAND --help` begins with its usage and the line of the table."""
