@@ -1,12 +1,12 @@
 """The graders by name: the built-in ones, those other packages add, and functions of the user's own."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from difflib import get_close_matches
-from importlib import import_module
 from types import MappingProxyType
 
 from pytest_llmbench.errors import SuiteFault
 from pytest_llmbench.grading.base import GraderKind
+from pytest_llmbench.grading.lazy_kinds import LazyKinds
 
 _PLACES = MappingProxyType(
     {
@@ -30,22 +30,7 @@ LABEL_GRADERS = frozenset({"yes_no", CHECKS})
 """The graders that may leave a label in a record."""
 
 
-class _BuiltIn(Mapping[str, GraderKind]):
-    """The built-in kinds, each imported when it is first used."""
-
-    def __getitem__(self, name: str) -> GraderKind:
-        module, attribute = _PLACES[name]
-        kind: GraderKind = getattr(import_module(f"pytest_llmbench.grading.{module}"), attribute)
-        return kind
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(_PLACES)
-
-    def __len__(self) -> int:
-        return len(_PLACES)
-
-
-BUILT_IN: Mapping[str, GraderKind] = _BuiltIn()
+BUILT_IN: Mapping[str, GraderKind] = LazyKinds("pytest_llmbench.grading", _PLACES)
 """The graders that come with the package, by name."""
 
 
@@ -55,7 +40,7 @@ def grader_kind(name: str, extra: Mapping[str, GraderKind]) -> GraderKind:
     Raises:
         SuiteFault: there is none; the nearest names come first.
     """
-    if name in _PLACES:
+    if name in BUILT_IN:
         return BUILT_IN[name]
     if ":" in name:
         from pytest_llmbench.grading.function import function_kind

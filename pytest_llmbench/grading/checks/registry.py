@@ -1,10 +1,11 @@
 """The kinds of checks by name, each imported when it is first used."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from difflib import get_close_matches
-from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING
+
+from pytest_llmbench.grading.lazy_kinds import LazyKinds
 
 if TYPE_CHECKING:
     from pytest_llmbench.grading.checks.base import CheckKind
@@ -47,31 +48,7 @@ TEXT_KEYS = frozenset(
 """Keys of a check whose scalars are the texts they are written as."""
 
 
-class _Kinds(Mapping[str, "CheckKind"]):
-    """The kinds, each imported when it is first used."""
-
-    def __init__(self) -> None:
-        self._imported: dict[str, CheckKind] = {}
-
-    def __getitem__(self, name: str) -> "CheckKind":
-        kind = self._imported.get(name)
-        if kind is None:
-            module, attribute = _PLACES[name]
-            kind = getattr(import_module(f"pytest_llmbench.grading.checks.{module}"), attribute)
-            self._imported[name] = kind
-        return kind
-
-    def __contains__(self, name: object) -> bool:
-        return name in _PLACES
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(_PLACES)
-
-    def __len__(self) -> int:
-        return len(_PLACES)
-
-
-KINDS: Mapping[str, "CheckKind"] = _Kinds()
+KINDS: Mapping[str, "CheckKind"] = LazyKinds("pytest_llmbench.grading.checks", _PLACES)
 """The kinds of checks that come with the package, by name."""
 
 
