@@ -613,8 +613,8 @@ def test_a_baseline_that_shares_no_case_ends_the_run_before_it_begins(gated: Gat
         (["--llm-baseline=latest"], ".benchmarks: there is no run to compare with; save one with pytest *"),
         (["--llm-baseline=base.json", "--llm-baseline=./base.json"], "*base.json: this baseline is named twice; *"),
         (["--llm-baseline=base.json", "--benchmark-json=base.json"], "--benchmark-json=base.json would write over *"),
-        (["--llm-baseline=base.json", "--llm-report=base.json"], "--llm-report=*base.json would write over the *"),
-        (["--llm-baseline=base.json", "--llm-summary=base.json"], "--llm-summary=*base.json would write over the *"),
+        (["--llm-baseline=base.json", "--llm-report=base.json"], "--llm-report *base.json: this would overwrite *"),
+        (["--llm-baseline=base.json", "--llm-summary=base.json"], "--llm-summary *base.json: this would overwrite *"),
         (
             ["--llm-margin=0"],
             '--llm-margin needs points of score above 0 and below 100, not "0"; a loss of nothing at all cannot be shown*',
