@@ -4,17 +4,26 @@ import os
 import sys
 from collections.abc import Iterable
 
+from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.report.safe_text import visible
 
 
 def print_lines(lines: Iterable[str]) -> None:
-    """Print lines; if the reader has gone (`| head`), discard the rest, so that the exit status stays right."""
+    """Print lines; if the reader has gone (`| head`), discard the rest, so that the exit status stays right.
+
+    Raises:
+        UsageFault: they cannot be written, as on a full disk.
+    """
     try:
         for line in lines:
             print(line)  # noqa: T201 - a command speaks by printing
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as fault:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(fault, BrokenPipeError):
+            raise UsageFault(
+                f"the output cannot be written: {fault.strerror}; make room, or write elsewhere."
+            ) from None
 
 
 def warn(message: str) -> None:

@@ -70,6 +70,9 @@ class RecordHooks:
             elif session.exitstatus == pytest.ExitCode.USAGE_ERROR:
                 self._session.benchmarks.expect_no_file()
         yield
+        # no status of tests or of a gate stands for a run that is nowhere; pytest's own 2 to 6 say enough
+        if self._session.benchmarks.lost is not None and not 1 < session.exitstatus < 8:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _keep_arrived(self) -> None:
         """Keep what arrived in this process, or in workers, and was on no report."""
@@ -103,6 +106,8 @@ class RunFileLine:
         path = self._session.benchmarks.written
         if path is not None and self._session.config.get_verbosity() >= 0:
             terminalreporter.write_line(visible(f"llmbench run: {path}"))
+        if self._session.benchmarks.lost is not None:
+            terminalreporter.write_line(visible(f"llmbench: {self._session.benchmarks.lost}."), red=True)
 
 
 def _is_finished(session: pytest.Session, exitstatus: int) -> bool:

@@ -552,6 +552,20 @@ def test_a_reader_that_has_seen_enough_takes_nothing_from_the_status(
     assert (result.returncode, result.stderr) == (status, b"")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the disk that is always full is of Linux")
+def test_output_that_cannot_be_written_is_wrong_usage(folder: Path) -> None:
+    """Exit status 1 of a traceback would be that of a worse candidate."""
+    write_run(folder / "run.json", FRANCE)
+
+    with Path("/dev/full").open("wb") as full:
+        result = subprocess.run([COMMAND, "show", "run.json"], stdout=full, stderr=subprocess.PIPE, check=False)
+
+    assert result.returncode == 2
+    assert result.stderr == (
+        b"llmbench: the output cannot be written: No space left on device; make room, or write elsewhere.\n"
+    )
+
+
 # -- a command is one file and one line
 
 THROWAWAY = """\

@@ -72,6 +72,8 @@ class Benchmarks:
         self._session.save_json = self._save_json
         self.written: Path | None = None
         """The benchmark JSON, once it is written."""
+        self.lost: str | None = None
+        """Why it could not be written."""
         # not the session's own `disabled`, which xdist sets too
         self._is_disabled = bool(config.getoption("benchmark_disable") and not config.getoption("benchmark_enable"))
 
@@ -148,9 +150,13 @@ class Benchmarks:
 
     def _save_json(self, output_json: dict[str, Any]) -> None:
         """Write `--benchmark-json` as pytest-benchmark would, but a line for each benchmark."""
-        with Path(self._session.json).open("w", encoding="ascii") as file:
-            file.writelines(_lines(output_json))
-        self.written = Path(self._session.json)
+        try:
+            with Path(self._session.json).open("w", encoding="ascii") as file:
+                file.writelines(_lines(output_json))
+        except OSError as fault:
+            self.lost = f"{self._session.json}: the run could not be written: {fault.strerror}"
+        else:
+            self.written = Path(self._session.json)
 
     def clear_table(self) -> None:
         """Leave the records out of pytest-benchmark's table, a line a case, unless the user asks for it.
