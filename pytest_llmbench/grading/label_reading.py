@@ -46,12 +46,12 @@ _DENIAL = re.compile(
     # the same around an English label in other languages
     r"|\b(?:nicht|kein(?:en?|er)?|pas(?: une?| du)?|no es(?: una?)?|não é(?: uma?)?|non è(?: una?)?|не|это не) "
     r"|(?:不是|不属于|不屬於|并非|並非|非) ?)$|(?P<plain>(?:\bnot|n't) an? )$"
-    r"|(?:(?:\bnot|n't) (?:the|really|exactly|quite|simply)"
-    r"|\b(?:than|instead of|opposed to|over|neither|nor)(?: an?| the)?) $|(?P<no>\bno )$"
+    r"|(?:(?:\bnot|n't) (?:the|really|exactly|quite|simply|say|(?:call|consider) (?:it|this|that))"
+    r"|\b(?:than|instead of|opposed to|over|neither|nor|weder|noch|ni)(?: an?| the)?) $|(?P<no>\bno )$"
 )
 _DENIAL_LENGTH = 20
 _DENIED_BEHIND = re.compile(
-    r" ?(?:で(?:は|も)|じゃ)(?:な|ありません)| ?[이가]? ?아[니닙님]"
+    r" ?(?:で(?:は|も)|じゃ)(?:な|ありません)| ?[이가]? ?아[니닙님]| ?(?:都?不对|不正确|是错)"
     r"| (?:(?:is|was) (?:not(?! only\b)|wrong|incorrect|out)\b|(?:isn't|wasn't)\b)"
 )
 _ARE_DENIED = (
@@ -78,7 +78,8 @@ _NO = rf"(?:no{_NO_AS_MERE_WORD}(?! (?!{_AFTER_NO})[^\W\d])|^no{_NO_AS_MERE_WORD
 """The label "no", and not the word before a noun but in a line as short as "No clickbait."."""
 
 _AFTER_LETTER = (
-    r"(?:is|isn't|was|would|seems|looks|fits|because|since|as|for|and|or|but|over|not|rather|instead|best)\b"
+    r"(?:is|isn't|was|would|seems|looks|fits|because|since|as|for|and|or|but|over|not|rather|instead|best"
+    r"|oder|und|ou|et|y|ist|est|es|sondern)\b"
 )
 _WORDS = {
     "no": _NO,

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from pytest_llmbench.grading.answer_text import clip
+from pytest_llmbench.grading.answer_text import clip, ended
 from pytest_llmbench.grading.checks.base import CheckKind, Test, TextFields, Written, each
 from pytest_llmbench.grading.equal_texts import folding
 from pytest_llmbench.grading.match import literal_grade
@@ -67,7 +67,8 @@ def _test(fields: LevenshteinFields) -> Test:
 
     def test(case: Case, answer: Answer) -> Grade:
         del case
-        edits = within(read(answer.text), wanted, fields.max)
+        is_trimmed = fields.trim and not fields.verbatim
+        edits = within(read(ended(answer.text) if is_trimmed else answer.text), wanted, fields.max)
         shown = f" ({_edits(edits)})" if edits else ""
         return literal_grade(edits is not None, f"{expected}{shown}", answer.text)
 
@@ -76,6 +77,7 @@ def _test(fields: LevenshteinFields) -> Test:
 
 LEVENSHTEIN = CheckKind(
     name="levenshtein",
+    version=2,
     fields=LevenshteinFields,
     build=each(_test),
     expected=_expected,

@@ -5,6 +5,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from pytest_llmbench.errors import LlmbenchError
+from pytest_llmbench.grading.answer_text import ended
 from pytest_llmbench.grading.checks.base import CheckFields, CheckKind, PathFields, Test, WrittenTexts, each, quoted
 from pytest_llmbench.grading.match import literal_grade
 from pytest_llmbench.models.entries import Strict
@@ -52,7 +53,7 @@ def _words_test(fields: WordsFields) -> Test:
 
     def test(case: Case, answer: Answer) -> Grade:
         del case
-        count = len(answer.text.split())
+        count = len(ended(answer.text).split())
         passed = (want.min or 0) <= count and (want.max is None or count <= want.max)
         return literal_grade(passed, f"{want} ({count} {'is' if count == 1 else 'are'} there)", answer.text)
 
@@ -79,6 +80,7 @@ def _finish_test(fields: FinishFields) -> Test:
 
 WORDS = CheckKind(
     name="words",
+    version=2,
     fields=WordsFields,
     build=each(_words_test),
     expected=lambda fields: str(fields.words),

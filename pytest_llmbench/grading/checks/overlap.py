@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from pytest_llmbench.grading.answer_text import clip
+from pytest_llmbench.grading.answer_text import clip, ended
 from pytest_llmbench.grading.checks.base import CheckKind, PathFields, Test, WrittenTexts, each, quoted
 from pytest_llmbench.models.validation import Share
 from pytest_llmbench.values import Answer, Case, Grade, Reason
@@ -84,7 +84,7 @@ def _test(name: str, least: float, texts: Sequence[str], words: Callable[[str], 
 
     def test(case: Case, answer: Answer) -> Grade:
         del case
-        found = words(answer.text)
+        found = words(ended(answer.text))
         score = max(measure(reference, found) for reference in references)
         passed = score >= least
         return Grade(
@@ -105,6 +105,7 @@ def _always(least: float, texts: Sequence[str], words: Callable[[str], list[str]
 
 F1 = CheckKind(
     name="f1",
+    version=2,
     fields=F1Fields,
     build=each(lambda fields: _test("f1", fields.min, fields.f1, squad_words, f1)),
     expected=lambda fields: f"f1 at least {fields.min:g} with {quoted(fields.f1, 'or')}",
@@ -112,6 +113,7 @@ F1 = CheckKind(
 )
 ROUGE_L = CheckKind(
     name="rouge_l",
+    version=2,
     fields=RougeLFields,
     build=each(lambda fields: _test("rouge_l", fields.min, fields.rouge_l, plain_words, rouge_l)),
     expected=lambda fields: f"rouge_l at least {fields.min:g} with {quoted(fields.rouge_l, 'or')}",
