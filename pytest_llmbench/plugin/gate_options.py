@@ -73,6 +73,8 @@ def baselines(config: pytest.Config, storage: Callable[[], Path | None]) -> tupl
         RunFileFault, UsageFault: one cannot be read, there is no latest, or this run would overwrite one.
     """
     names, is_given = listed(config, "llm_baseline")
+    if "" in names:
+        raise UsageFault(f"--llm-baseline names no file; write the benchmark JSON of a run, or {LATEST}.")
     folder = folder_of(config, is_given=is_given)
     found = read_baselines([_latest(storage()) if name == LATEST else _shown(folder / name) for name in names])
     _keep(config, [baseline.path for baseline in found])

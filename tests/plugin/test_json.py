@@ -218,13 +218,26 @@ def test_a_file_that_cannot_be_written_is_a_usage_error(project: Project, target
     result.stderr.fnmatch_lines([f"ERROR: --benchmark-json={target}: {message}"])
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the disk that is always full is of Linux")
-def test_a_run_that_is_lost_at_its_end_fails(project: Project) -> None:
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        pytest.param(
+            ("--benchmark-json=/dev/full",),
+            "llmbench: /dev/full: the run could not be written: No space left on device.",
+            marks=pytest.mark.skipif(not Path("/dev/full").exists(), reason="the disk that is always full is of Linux"),
+        ),
+        (
+            ("--benchmark-autosave", "--benchmark-storage=file://cases/capitals.yaml"),
+            "llmbench: */cases/capitals.yaml: the run could not be saved: Not a directory.",
+        ),
+    ],
+)
+def test_a_run_that_is_lost_at_its_end_fails(project: Project, options: tuple[str, ...], message: str) -> None:
     """One line instead of a traceback; whoever reads the file next would find none, or an old one."""
-    result = project(ANSWERS).runpytest("--llm-model", "old", "--llm-no-fail", "--benchmark-json=/dev/full", "cases")
+    result = project(ANSWERS).runpytest("--llm-model", "old", *options, "-k", "france", "cases")
 
     assert result.ret == pytest.ExitCode.TESTS_FAILED
-    result.stdout.fnmatch_lines(["llmbench: /dev/full: the run could not be written: No space left on device."])
+    result.stdout.fnmatch_lines([message])
     result.stdout.no_fnmatch_line("llmbench run: *")
 
 

@@ -192,6 +192,13 @@ def test_a_switch_of_the_ini_file_is_true_or_false(project: Project) -> None:
     assert usage_error(result) == f"ERROR: llm_no_fail in {ini} needs true or false: invalid truth value 'maybe'."
 
 
+def test_a_baseline_without_a_name_is_a_usage_error(project: Project) -> None:
+    """As of an empty variable in a script; it is not the current folder."""
+    result = project().runpytest("--llm-model", "old", "--llm-baseline=", "cases")
+
+    assert usage_error(result) == "ERROR: --llm-baseline names no file; write the benchmark JSON of a run, or latest."
+
+
 @pytest.mark.slow
 def test_without_pytest_benchmark_nothing_can_be_recorded(project: Project) -> None:
     """A sentence instead of a hook that nobody knows."""

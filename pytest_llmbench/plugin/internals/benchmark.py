@@ -2,9 +2,9 @@
 
 Latencies are measured where a model is called and given to pytest-benchmark as the rounds of benchmarks, so that its
 table, files and comparisons work on them.  Used here and not documented there: `config._benchmarksession`, its
-`benchmarks`, `groups`, `options`, `logger`, `storage`, `get_machine_info` and `save_json`, the constructors of
-`BenchmarkFixture` and `Metadata`, the `update` and `options` of the latter, and the defaults of the options that lay
-its table out.
+`benchmarks`, `groups`, `options`, `logger`, `storage` with its `save`, `get_machine_info` and `save_json`, the
+constructors of `BenchmarkFixture` and `Metadata`, the `update` and `options` of the latter, and the defaults of the
+options that lay its table out.
 """
 
 import os
@@ -70,6 +70,8 @@ class Benchmarks:
         self._session: Any = config._benchmarksession  # type: ignore[attr-defined]
         # what it writes is indented by an encoder in Python, which takes as long as two tests in ten, and much memory
         self._session.save_json = self._save_json
+        self._save = self._session.storage.save
+        self._session.storage.save = self._save_in_storage
         self.written: Path | None = None
         """The benchmark JSON, once it is written."""
         self.lost: str | None = None
@@ -157,6 +159,13 @@ class Benchmarks:
             self.lost = f"{self._session.json}: the run could not be written: {fault.strerror}"
         else:
             self.written = Path(self._session.json)
+
+    def _save_in_storage(self, output_json: dict[str, Any], name: str) -> None:
+        """Save the run as pytest-benchmark does; a storage that cannot be written is no traceback."""
+        try:
+            self._save(output_json, name)
+        except OSError as fault:
+            self.lost = f"{self._session.storage}: the run could not be saved: {fault.strerror}"
 
     def clear_table(self) -> None:
         """Leave the records out of pytest-benchmark's table, a line a case, unless the user asks for it.
