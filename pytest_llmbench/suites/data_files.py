@@ -121,7 +121,12 @@ def _csv_rows(path: Path, form: Form) -> Iterator[Row]:
                 header, places = _header(path, start, fields, form)
                 continue
             if len(fields) != len(header):
-                message = f"this row has {len(fields)} fields, the header has {len(header)}: {', '.join(header)}."
+                way_out = (
+                    "quote a field that holds the separator" if len(fields) > len(header) else "write the missing ones"
+                )
+                message = (
+                    f"this row has {len(fields)} fields, the header has {len(header)} ({', '.join(header)}); {way_out}."
+                )
                 raise SuiteFault(message, path=path, line=start)
             values = {name: fields[place] for name, place in places if fields[place] != ""}
             yield Row(path=path, line=start, values=values, is_text=True)

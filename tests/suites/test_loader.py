@@ -456,7 +456,13 @@ DATA_FAULTS = {
     "row too short": (
         "rows.csv",
         b"id,question,expected\na,b,c\nd,e\n",
-        "rows.csv:3: this row has 2 fields, the header has 3: id, question, expected.",
+        "rows.csv:3: this row has 2 fields, the header has 3 (id, question, expected); write the missing ones.",
+    ),
+    "row too long": (
+        "rows.csv",
+        b"id,question,expected\na,b,c,d\n",
+        "rows.csv:2: this row has 4 fields, the header has 3 (id, question, expected); "
+        "quote a field that holds the separator.",
     ),
     "open quote": (
         "rows.csv",
