@@ -7,7 +7,6 @@ Values of CSV are texts; an empty field is no value.
 import csv
 import io
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,9 +104,14 @@ def _text(path: Path) -> str:
         raise SuiteFault("this file is not UTF-8; save it as UTF-8.", path=path, line=line) from None
 
 
+def allow_long_fields() -> None:
+    """Have the module csv read fields of any length: its usual 131,072 characters are less than a long document."""
+    csv.field_size_limit(2**31 - 1)  # what a C long holds on every system
+
+
 def _csv_rows(path: Path, form: Form) -> Iterator[Row]:
     """Yield the rows; those without any text, such as the commas that a spreadsheet leaves, are none."""
-    csv.field_size_limit(sys.maxsize)  # of the module; 131,072 characters are less than a long document
+    allow_long_fields()
     reader = csv.reader(io.StringIO(_text(path), newline=""), delimiter=form.delimiter, strict=True)
     header: list[str] | None = None
     places: list[tuple[str, int]] = []

@@ -18,7 +18,7 @@ PAGE = (Path(__file__).parent.parent.parent / "docs" / "applications.md").read_t
 SECTION = PAGE.partition("## A service behind a URL")[2]
 (ENTRY,) = re.findall(r"^```toml\n# fixtures/models.toml\n(.*?)^```", SECTION, re.DOTALL | re.MULTILINE)
 SENT, REPLY = (json.loads(block) for block in re.findall(r"^```json\n(.*?)^```", SECTION, re.DOTALL | re.MULTILINE))
-(SUITE,) = re.findall(r"^```yaml\n# cases/support.yaml\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+(SUITE,) = re.findall(r'^```yaml title="cases/support.yaml"\n(.*?)^```', PAGE, re.DOTALL | re.MULTILINE)
 
 
 @pytest.fixture

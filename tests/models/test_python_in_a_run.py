@@ -1,8 +1,6 @@
-"""A function of the project in a whole run: planned, answered, stored, recorded; and as the documentation shows it."""
+"""A function of the project in a whole run: planned, answered, stored, recorded; tests/test_docs_examples.py runs those of the documentation."""
 
 import json
-import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +9,6 @@ import pytest_llmbench.models.python.provider
 import pytest_llmbench.plugin.activate
 import pytest_llmbench.plugin.fixtures  # noqa: F401 - a run in this process forgets what it imported
 
-PAGE = (Path(__file__).parent.parent.parent / "docs" / "applications.md").read_text(encoding="utf-8")
-SECTION, _, TALKING = PAGE.partition("## A service behind a URL")[0].partition("## Tools and conversations")
 SUITE = """\
 suite: echo
 grader: exact
@@ -113,39 +109,3 @@ def test_a_missing_module_ends_the_run(project: pytest.Pytester) -> None:
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(['! there is no module "some_echo_app" in the root directory or on the import path;*'])
     result.stdout.no_fnmatch_line("*Traceback*")
-
-
-def files(language: str, section: str = SECTION) -> dict[str, str]:
-    """Give the blocks of a section that begin with the name of a file, as a comment."""
-    blocks = re.findall(rf"^```{language}\n# (\S+)\n(.*?)^```", section, re.DOTALL | re.MULTILINE)
-    return dict(blocks)
-
-
-def test_the_documented_function_is_tested_as_shown(pytester: pytest.Pytester) -> None:
-    """The three files of the page make a project whose cases pass by the command below them."""
-    pytester.makeini("[pytest]\n")
-    shown = {**files("python"), "cases/support.yaml": files("yaml")["cases/support.yaml"], **files("toml")}
-    for name, text in shown.items():
-        (pytester.path / name).parent.mkdir(exist_ok=True)
-        (pytester.path / name).write_text(text)
-    (command,) = re.findall(r"^    pytest (--llm-model app .*)$", SECTION, re.MULTILINE)
-
-    result = pytester.runpytest_inprocess(*command.split())
-
-    assert set(shown) == {"my_app.py", "cases/support.yaml", "fixtures/models.toml"}
-    result.assert_outcomes(passed=2)
-
-
-def test_the_documented_conversation_fails_as_shown(pytester: pytest.Pytester) -> None:
-    """The function keeps what was said by session, and its calls are checked and shown."""
-    pytester.makeini("[pytest]\n")
-    for name, text in {**files("python", TALKING), **files("yaml", TALKING)}.items():
-        (pytester.path / name).parent.mkdir(exist_ok=True)
-        (pytester.path / name).write_text(text)
-    (command,) = re.findall(r"^    pytest (.*)$", TALKING, re.MULTILINE)
-    (shown,) = re.findall(r"^```text\n(.*?)^```", TALKING, re.DOTALL | re.MULTILINE)
-
-    result = pytester.runpytest_inprocess(*command.split())
-
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(shown.splitlines(), consecutive=True)

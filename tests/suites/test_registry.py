@@ -69,7 +69,7 @@ NESTED = {
     "blocks": (SUITE.format(name="a", grader="exact") + "tools:\n" + "- " * DEEP, "6: this is nested more"),
     "values": (
         SUITE.format(name="a", grader="exact").replace("Paris", "[" * 480 + "]" * 480),
-        " the file is nested too deeply",
+        "",  # from Python 3.14 on deep enough to be read, and no text then
     ),
     "template": (
         SUITE.format(name="a", grader="exact").replace(" question ", "(" * DEEP + ")" * DEEP),

@@ -29,6 +29,7 @@ from pytest_llmbench.importers.inspect.log import MOST_TOKENS, names_of, prompt_
 from pytest_llmbench.importers.inspect.scorers import NoCheck, check_of, read_of
 from pytest_llmbench.importers.source import Folder
 from pytest_llmbench.suites.case_reader import CASE_KEYS
+from pytest_llmbench.suites.data_files import allow_long_fields
 from pytest_llmbench.values import Json
 
 _FIELDS = ("input", "target", "choices", "id", "metadata")
@@ -202,6 +203,7 @@ def _records(path: Path, folder: Folder) -> Iterator[tuple[Place, Mapping[str, A
             raise SourceFault(f"{path}:1: a file of samples is a list of records.")
         found = [(one.place, one.plain()) for one in tree.items]
     elif path.suffix.lower() == ".csv":
+        allow_long_fields()
         rows = csv.DictReader(io.StringIO(folder.text(path), newline=""))
         try:
             found = [(Place(path=path, line=rows.line_num), row) for row in rows]

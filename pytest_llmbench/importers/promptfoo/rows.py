@@ -13,6 +13,7 @@ from typing import Any
 
 from pytest_llmbench.importers.base import Place, SourceFault, not_json
 from pytest_llmbench.importers.source import Value
+from pytest_llmbench.suites.data_files import allow_long_fields
 from pytest_llmbench.values import Json
 
 _ASSERTION = re.compile(r"(?P<type>(?:not-)?[a-z][a-z-]*)(?:\((?P<threshold>\d+(?:\.\d+)?)\))?(?::(?P<value>[\s\S]*))?")
@@ -94,6 +95,7 @@ _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
 
 def csv_tests(text: str, path: Path) -> Iterator[Value]:
     """Give the tests of a table, whose columns `__expected` and the like are no variables."""
+    allow_long_fields()
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     line = 1
     try:
