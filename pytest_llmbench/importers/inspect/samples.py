@@ -10,6 +10,7 @@ import csv
 import io
 import json
 import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -204,11 +205,9 @@ def _records(path: Path, folder: Folder) -> Iterator[tuple[Place, Mapping[str, A
         found = [(one.place, one.plain()) for one in tree.items]
     elif path.suffix.lower() == ".csv":
         allow_long_fields()
+        csv.field_size_limit(sys.maxsize)  # as for data of suites
         rows = csv.DictReader(io.StringIO(folder.text(path), newline=""))
-        try:
-            found = [(Place(path=path, line=rows.line_num), row) for row in rows]
-        except csv.Error as fault:
-            raise SourceFault(f"{path}:{rows.line_num + 1}: this is not CSV that can be read: {fault}.") from None
+        found = [(Place(path=path, line=rows.line_num), row) for row in rows]
     else:
         lines = enumerate(folder.text(path).split("\n"), start=1)
         found = [(Place(path=path, line=number), _json(line, path, number)) for number, line in lines if line.strip()]
