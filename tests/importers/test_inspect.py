@@ -246,13 +246,6 @@ def test_a_long_document_in_a_table_is_a_case(import_of: Import, tmp_path: Path)
     assert import_of(tmp_path / "s.csv", "--scorer", "match")[0] == 0
 
 
-def test_a_cell_of_a_table_may_be_long(import_of: Import, tmp_path: Path) -> None:
-    """A document as input is longer than the 131,072 characters that Python's reader takes by itself."""
-    (tmp_path / "s.csv").write_text(f"input,target\n{'x' * 200_000},a\n", encoding="utf-8")
-
-    assert import_of(tmp_path / "s.csv", "--scorer", "match")[0] == 0
-
-
 def log(tmp_path: Path, **changes: Any) -> Path:
     """Write a log of two samples in JSON, some of its parts replaced."""
     found = json.loads((LOGS / "epochs.json").read_text(encoding="utf-8"))

@@ -10,7 +10,6 @@ import csv
 import io
 import json
 import math
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -205,7 +204,6 @@ def _records(path: Path, folder: Folder) -> Iterator[tuple[Place, Mapping[str, A
         found = [(one.place, one.plain()) for one in tree.items]
     elif path.suffix.lower() == ".csv":
         allow_long_fields()
-        csv.field_size_limit(sys.maxsize)  # as for data of suites
         rows = csv.DictReader(io.StringIO(folder.text(path), newline=""))
         found = [(Place(path=path, line=rows.line_num), row) for row in rows]
     else:

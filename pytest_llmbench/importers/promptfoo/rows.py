@@ -7,7 +7,6 @@ import csv
 import io
 import json
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -97,7 +96,6 @@ _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
 def csv_tests(text: str, path: Path) -> Iterator[Value]:
     """Give the tests of a table, whose columns `__expected` and the like are no variables."""
     allow_long_fields()
-    csv.field_size_limit(sys.maxsize)  # as for data of suites
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     line = 1
     try:
