@@ -51,10 +51,10 @@ STATUSES = {
         0: f"done; for `compare`: {_verdicts(0)}",
         1: f"`validate` found errors; `import` wrote nothing; `compare` found {_verdicts(1)}, or a run in which "
         "a model could not be asked (`not judged`)",
-        2: "wrong usage, a file that cannot be read, or a run that `accept` refuses",
+        2: "wrong usage, a file that cannot be read, output that cannot be written, or a run that `accept` refuses",
         3: "a stage of `tune` failed",
         8: f"`compare` cannot decide: {_verdicts(8)}",
-        130: "`tune` was stopped by Ctrl-C; the same command goes on",
+        130: "ended by Ctrl-C; called again, `tune` and `review` go on where they stopped",
     },
 }
 
