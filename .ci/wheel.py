@@ -9,6 +9,7 @@ else's, and runs with each of the plugins.  Without a WHEEL it is built.
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -108,6 +109,9 @@ def main() -> None:
             # one of its three answers is wrong on purpose
             step([*pytest, "--llm-model", "example", "cases/"], project, expected=1)
             step([llmbench, "show", "run.json"], project)
+            # SQL goes through other libraries, and more of what they keep to themselves
+            shutil.copytree(ROOT / "examples" / "text-to-sql", place / "sql")
+            step([*pytest, "--llm-model", "model=production", "cases/"], place / "sql")
             return
         write_downstream(place / "downstream")
         step([*pip, "install", "--no-compile", str(place / "downstream")], place)
