@@ -236,7 +236,6 @@ def annotate(folder: Path, run: Path, answers: Sequence[Marked]) -> None:
                 Mark.PASS if passes else Mark.FAIL,
                 by="puneval",
                 at="2024",
-                note="",
                 drawn=Drawn.RANDOM,
             )
             if point is not None:
