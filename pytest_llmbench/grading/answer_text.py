@@ -29,10 +29,13 @@ _END_TOKENS = re.compile(
 )
 _LONGEST_ENDING = 400
 _BEGIN_TOKENS = re.compile(
-    r"(?:(?:<s>(?!.*</s>.*\S)|<bos>|\[/INST\]|<[|｜](?:begin_of_text|startoftext|begin▁of▁sentence|assistant)[|｜]>"
+    r"(?:(?:<s>|<bos>|\[/INST\]|<[|｜](?:begin_of_text|startoftext|begin▁of▁sentence|assistant)[|｜]>"
     r"|<\|im_start\|>assistant|<\|start_header_id\|>assistant<\|end_header_id\|>|<start_of_turn>model)\s*)+",
     re.IGNORECASE,
 )
+_CLOSED_BEFORE_MORE = re.compile(r".*</s>.*\S", re.IGNORECASE)
+"""What follows `<s>` where that is markup: struck text, and more on its line."""
+
 _NEXT_TURN = re.compile(
     r"(?:<[|｜](?:im_end|eot_id|eom_id|end|end_of_turn|end_of_text|endoftext|return|end▁of▁sentence)[|｜]>|<end_of_turn>)"
     r"(?=\s*(?:\n|<[|｜]\w|<start_of_turn>))",
@@ -129,12 +132,25 @@ def ended(text: str) -> str:
     `</s>` closes `<s>` where that stands before it.
     """
     text = text.strip(EDGES)
-    begin = _BEGIN_TOKENS.match(text)
-    text = text if begin is None else text[begin.end() :].strip(EDGES)
+    text = text[_begin_of_turn(text) :].strip(EDGES)
     text = text[: end_of_turn(text)].strip(EDGES)
     end = _END_TOKENS.search(text, max(0, len(text) - _LONGEST_ENDING))
     is_markup = end is not None and "</s>" in end[0].lower() and "<s>" in text.lower()
     return text if end is None or is_markup else text[: end.start()].strip(EDGES)
+
+
+def has_token_at_edge(text: str) -> bool:
+    """Tell whether a text begins or ends with a token of turns: one that asks about them, which `ended` takes off."""
+    return ended(text) != text.strip(EDGES)
+
+
+def _begin_of_turn(text: str) -> int:
+    begin = _BEGIN_TOKENS.match(text)
+    if begin is None:
+        return 0
+    opened = begin[0].lower().find("<s>")
+    is_markup = opened >= 0 and _CLOSED_BEFORE_MORE.match(text, opened + len("<s>")) is not None
+    return opened if is_markup else begin.end()
 
 
 def end_of_turn(text: str) -> int:

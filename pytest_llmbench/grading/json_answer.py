@@ -8,6 +8,7 @@ with two values of one key.  JSON is that of RFC 8259, without NaN.
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from pytest_llmbench.grading.answer_text import EDGES, ended
@@ -32,6 +33,8 @@ def json_in(answer: str) -> Any:
         ValueError: it holds none, or several, or one nested deeper than `MAX_DEPTH`.
     """
     text = ended(answer)
+    with suppress(ValueError):
+        return parse(answer.strip(EDGES))  # a text in it may hold the tokens of turns
     try:
         return parse(text)
     except ValueError as fault:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
+from pytest_llmbench.grading import east_asian
 from pytest_llmbench.grading.answer_text import normalise
 
 _FIRST_CHARACTERS = 2_000
@@ -47,12 +48,12 @@ _DENIAL = re.compile(
     r"|\b(?:nicht|kein(?:en?|er)?|pas(?: une?| du)?|no es(?: una?)?|não é(?: uma?)?|non è(?: una?)?|не|это не) "
     r"|(?:不是|不属于|不屬於|并非|並非|非) ?)$|(?P<plain>(?:\bnot|n't) an? )$"
     r"|(?:(?:\bnot|n't) (?:the|really|exactly|quite|simply|say|(?:call|consider) (?:it|this|that))"
-    r"|\b(?:than|instead of|opposed to|over|neither|nor|weder|noch|ni)(?: an?| the)?) $|(?P<no>\bno )$"
+    r"|\b(?:than|instead of|opposed to|over|neither|nor|weder|noch|ni)(?: an?| the)?) $"
+    rf"|{east_asian.DENIAL}$|(?P<no>\bno )$"
 )
 _DENIAL_LENGTH = 20
 _DENIED_BEHIND = re.compile(
-    r" ?(?:で(?:は|も)|じゃ)(?:な|ありません)| ?[이가]? ?아[니닙님]| ?(?:都?不对|不正确|是错)"
-    r"| (?:(?:is|was) (?:not(?! only\b)|wrong|incorrect|out)\b|(?:isn't|wasn't)\b)"
+    rf"{east_asian.DENIED_BEHIND}| (?:(?:is|was) (?:not(?! only\b)|wrong|incorrect|out)\b|(?:isn't|wasn't)\b)"
 )
 _ARE_DENIED = (
     r" (?:(?:are|were) (?:both |all )?(?:not(?! (?:only|both|all)\b)|wrong|incorrect|out)\b|(?:aren't|weren't)\b)"
@@ -113,9 +114,6 @@ _REASONING = re.compile(
     r"(?:(?:my|the|short|brief|step-by-step) )?(?:reason|reasons|reasoning|explanation|analysis|thoughts?|thinking"
     r"|rationale|grounds|justification|step \d+)\b(?: ?[:.-]|$)"
 )
-EAST_ASIAN = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
-"""Characters of scripts that put no blank between words, as a range within brackets."""
-
 _ROLE = re.compile(r"(?:assistant|model|ai|bot)(?: ?:)?")
 """A line that a chat template leaves behind."""
 
@@ -143,6 +141,7 @@ class Labels:
     word: re.Pattern[str]
     options: re.Pattern[str]
     denied_together: re.Pattern[str]
+    joined_on: re.Pattern[str]
     written_otherwise: re.Pattern[str]
 
     @classmethod
@@ -153,14 +152,17 @@ class Labels:
         # an English label in Chinese, Japanese or Korean has no blank around it
         latin = "|".join(_word(key) for key in longest_first if key.isascii()) or "(?!)"
         other = "|".join(_word(key) for key in longest_first if not key.isascii()) or "(?!)"
-        letter = rf"[^\W{EAST_ASIAN}]"
+        letter = rf"[^\W{east_asian.CHARACTERS}]"
         any_label = f"(?:{'|'.join(map(re.escape, longest_first))})"
         options = rf"(?<!\w){any_label}(?:(?:, ?| ?[/|] ?){any_label}){{0,200}}(?:,? or | ?[/|] ?){any_label}(?!\w)"
         opposed = [re.escape(key) for key in longest_first if _opposites(key).keys() & by_key.keys()]
         joined = rf"|(?<=\bnon)(?:{'|'.join(opposed)})" if opposed else ""
         both = rf"(?: and | & ){any_label}"
         several = rf"(?:, ?{any_label}){{1,20}},?{both}"
-        denied = rf"(?:{both}{_ARE_DENIED}|{several}{_ARE_DENIED}{_CONCLUSION})"
+        joined_on = rf"(?:{east_asian.AND}{any_label}){{1,20}}"
+        denied = (
+            rf"(?:{both}{_ARE_DENIED}|{several}{_ARE_DENIED}{_CONCLUSION}|{joined_on}(?:{east_asian.DENIED_BEHIND}))"
+        )
         return cls(
             by_key=by_key,
             word=re.compile(
@@ -168,6 +170,7 @@ class Labels:
             ),
             options=re.compile(options),
             denied_together=re.compile(denied),
+            joined_on=re.compile(joined_on),
             written_otherwise=_written_otherwise(longest_first),
         )
 
@@ -314,6 +317,8 @@ class Labels:
             is_denied = denial is not None and not (denial["no"] and "no" in self.by_key)
             label = self._opposite(key, denial) if denial and is_denied else self.by_key[key]
             denied = self.denied_together.match(text, match.end())
+            if is_denied and (joined := self.joined_on.match(text, match.end())):
+                denied = joined
             end_of_denied = end_of_denied if denied is None else max(end_of_denied, denied.end())
             if match.start() < end_of_denied or _DENIED_BEHIND.match(text, match.end()):
                 label = None

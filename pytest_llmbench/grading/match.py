@@ -10,7 +10,7 @@ import regex
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from pytest_llmbench.errors import SuiteFault
-from pytest_llmbench.grading.answer_text import clip, ended, graded_unless_void, is_empty
+from pytest_llmbench.grading.answer_text import clip, ended, graded_unless_void, has_token_at_edge, is_empty
 from pytest_llmbench.grading.base import Grader, GraderKind, expected_reference, rules_of
 from pytest_llmbench.grading.equal_texts import folding, unseen_difference, unseen_in
 from pytest_llmbench.grading.fields import NoFields, as_list
@@ -94,7 +94,8 @@ def build_contains(suite: Suite, root: Path) -> Grader:
         def read(text: str) -> str:
             return fold(text) if rules.verbatim else " ".join(fold(text).split())
 
-        found = read(answer.text if rules.verbatim else ended(answer.text))
+        is_whole = rules.verbatim or any(map(has_token_at_edge, rules.expected))
+        found = read(answer.text if is_whole else ended(answer.text))
         missing = [text for text in rules.expected if read(text) not in found]
         quoted = clip(" and ".join(f'"{text}"' for text in missing or rules.expected))
         unseen = next(filter(None, (unseen_in(text, answer.text) for text in missing)), None)

@@ -64,7 +64,10 @@ _WRAPPERS = (
     (re.compile(r"(?i:<response>)"), re.compile(r"(?i:</response>)")),  # Granite 3.3
     (re.compile(r"<\|START_RESPONSE\|>"), re.compile(r"<\|END_RESPONSE\|>")),
     (re.compile(r"<\|begin_of_solution\|>"), re.compile(r"<\|end_of_solution\|>")),
-    (re.compile(r"<\|begin_of_box\|>(?=(?s:.*)<\|end_of_box\|>\s*\Z)"), re.compile(r"<\|end_of_box\|>")),  # GLM
+    (  # GLM; two boxes are two answers
+        re.compile(r"<\|begin_of_box\|>(?=(?s:(?:(?!<\|end_of_box\|>).)*+)<\|end_of_box\|>\s*\Z)"),
+        re.compile(r"<\|end_of_box\|>"),
+    ),
 )
 """Marks around an answer, behind its reasoning."""
 

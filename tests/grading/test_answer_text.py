@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from pytest_llmbench.grading.answer_text import (
     clip,
+    ended,
     graded_unless_void,
     is_empty,
     is_refusal,
@@ -148,3 +149,18 @@ def test_right_answer_that_sounds_like_a_refusal_passes() -> None:
     grade = grader(CASE, Answer(text="I cannot assist with that."))
 
     assert grade == RIGHT
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("<s><s>yes</s>", "yes"),
+        ("<bos><s>old</s> new", "<s>old</s> new"),
+        ("<s>" * 100_000 + "yes", "yes"),
+        ("<s>old</s> new</s>", "<s>old</s> new</s>"),
+    ],
+    ids=["twice", "markup", "many", "markup and an end"],
+)
+def test_tokens_that_begin_a_turn_are_no_part_of_it(text: str, answer: str) -> None:
+    """`<s>` is such a token, however often it is written, unless `</s>` closes it before more on its line."""
+    assert ended(text) == answer

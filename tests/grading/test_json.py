@@ -71,6 +71,15 @@ def test_one_value_is_read_whatever_stands_around_it(grade_of, answer: str) -> N
     assert (grade.passed, grade.reason) == (True, Reason.CORRECT)
 
 
+def test_a_text_in_json_may_hold_the_tokens_of_turns(grade_of) -> None:
+    """An answer that is JSON as a whole is not cut where a model would end its turn."""
+    template = "<|im_end|><|im_start|>user"
+
+    grade = grade_of("json", {"expected": {"template": template}}, f'{{"template": "{template}"}}')
+
+    assert grade.passed
+
+
 @pytest.mark.parametrize(("answer", "passed"), [("null", True), ("```\nnull\n```", True), ("0", False), ("{}", False)])
 def test_null_is_a_value(grade_of, answer: str, passed: bool) -> None:
     """`expected: null` asks for null and nothing else."""

@@ -156,6 +156,8 @@ def test_letter_case_is_ignored_where_the_suite_says_so(grade_of, grader: str, a
         ("Rome", "Paris<|eot_id|><|start_header_id|>user\nAnd Rome?", ["Rome"]),
         ("Paris", "Paris<|eot_id|><|start_header_id|>user\nAnd Rome?", []),
         ("<|im_end|>", "ChatML ends a turn with <|im_end|>, always.", []),
+        ("</s>", "Llama 2 ends a turn with </s>", []),
+        (["turn", "<|im_end|>"], "ChatML ends a turn with <|im_end|>", []),
     ],
 )
 def test_contains_names_what_is_missing(grade_of, expected: object, answer: str, missing: list[str]) -> None:

@@ -372,6 +372,44 @@ def test_other_labels_are_read_as_a_person_would(grade_of, labels: list[str], an
     assert grade.passed is (answer == labels[0])
 
 
+@pytest.mark.parametrize(
+    ("answer", "lenient"),
+    [
+        ("答案是A", "A"),
+        ("无疑是A", "A"),
+        ("A没错", "A"),
+        ("不得不选A", "A"),
+        ("选A，不选B", "A"),
+        ("A错误，B正确", "B"),
+        ("A不是正确答案", None),
+        ("A也不对", None),
+        ("A项不正确", None),
+        ("不可能是A", None),
+        ("不能选A", None),
+        ("没有选A", None),
+        ("A和B都不对", None),
+        ("A和B都不对，所以选C", "C"),
+        ("不选A和B", None),
+        ("正解はAです", "A"),
+        ("Aに違いない", "A"),
+        ("Aは間違いないです", "A"),
+        ("Aは間違いです", None),
+        ("Aは正しくない", None),
+        ("AもBも違う", None),
+        ("AやBではなくC", "C"),
+        ("정답은 A입니다", "A"),
+        ("A는 틀렸습니다", None),
+        ("A는 정답이 아닙니다", None),
+        ("A와 B는 틀렸고 C가 맞다", "C"),
+    ],
+)
+def test_a_label_that_east_asian_words_deny_is_none(grade_of, answer: str, lenient: str | None) -> None:
+    """A label among Chinese, Japanese or Korean words counts only where these do not take it back."""
+    grade = grade_of("yes_no", {"expected": "A"}, answer, suite={"labels": ["A", "B", "C"]})
+
+    assert grade.parts["lenient"] == lenient
+
+
 def test_later_lines_of_a_completion_are_not_read(suite_of: Callable[..., Suite]) -> None:
     """A base model runs on into the next example, so that its later lines announce other answers."""
     answer = Answer(text="It names the fact.\n\nAnswer: yes")

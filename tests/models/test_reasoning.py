@@ -71,6 +71,12 @@ def test_forms_again(text: str) -> None:
         ("a</think>b</think>yes", "yes", "a</think>b"),
         ("<think>\n\n</think>\n\nyes", "yes", None),
         ("<think/>yes", "<think/>yes", None),
+        ("<|begin_of_box|>yes<|end_of_box|>", "yes", None),
+        (
+            "<|begin_of_box|>yes<|end_of_box|> or <|begin_of_box|>no<|end_of_box|>",
+            "<|begin_of_box|>yes<|end_of_box|> or <|begin_of_box|>no<|end_of_box|>",
+            None,
+        ),
         ("<think>```sql\nSELECT 1</think>\nyes", "yes", "```sql\nSELECT 1"),
         ("<think>a `</think>` in code</think>yes", "yes", "a `\n\n` in code"),
         ("it's so, I don't know</think>yes", "yes", "it's so, I don't know"),

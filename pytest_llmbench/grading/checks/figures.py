@@ -28,9 +28,9 @@ _MOMENT = regex.compile(
 """A date or a time of day."""
 
 _GLUED_BEFORE = regex.compile(
-    r"[\d%][-/:,.]\Z|\^[{(]?\Z|(?:±|\+/-) ?\Z|\\[dt]?frac ?\{[^{}]*\}\{?\Z|\\[dt]?frac ?\{?\Z"
+    r"[\d%][-/:,.']\Z|\^[{(]?\Z|(?:±|\+/-) ?\Z|\\[dt]?frac ?\{[^{}]*\}\{?\Z|\\[dt]?frac ?\{?\Z"
 )
-_GLUED_BEHIND = regex.compile(r"(?:[-/:,']|\.{1,3})\d|[万萬亿億千百兆만억천백]|\}\{")
+_GLUED_BEHIND = regex.compile(r"(?:[-/:,']|\.{1,3})\d|[\p{No}万萬亿億千百兆만억천백]|\}\{")
 _GROUP_BEFORE = regex.compile(r"(?<![\d.,])\d{1,3} \Z")
 _GROUPS = regex.compile(r"(?<!\d[\u2009\u202f\u00a0']?)\d{1,3}(?:[\u2009\u202f\u00a0]\d{3})+(?!\d)")
 _SPACED = regex.compile(r"[-+]?\d{1,3}(?:[ ']\d{3})+(?:\.\d{1,300})?")

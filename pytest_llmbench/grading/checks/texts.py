@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import regex
 
-from pytest_llmbench.grading.answer_text import ended
+from pytest_llmbench.grading.answer_text import ended, has_token_at_edge
 from pytest_llmbench.grading.checks.base import (
     CheckKind,
     Short,
@@ -122,10 +122,11 @@ def _occurring(fields: TextFields, texts: Sequence[str], *, needs_all: bool) -> 
         return fold(text) if fields.verbatim or not fields.trim else " ".join(fold(text).split())
 
     wanted = [(text, read(text)) for text in texts]
+    is_whole = fields.verbatim or any(map(has_token_at_edge, texts))
 
     def test(case: Case, answer: Answer) -> Grade:
         del case
-        found = read(answer.text if fields.verbatim else ended(answer.text))
+        found = read(answer.text if is_whole else ended(answer.text))
         missing = [text for text, folded in wanted if folded not in found]
         passed = not missing if needs_all else len(missing) < len(wanted)
         shown = quoted(missing, "and") if needs_all and missing else quoted(texts, "and" if needs_all else "or")

@@ -58,6 +58,9 @@ LAST = [
     ("42万", None),
     ("It is 1 234 567.", None),
     ("the 2nd", None),
+    ("CHF 1'000", None),
+    ("3\u00bd", None),
+    ("10\u2075", None),
 ]
 
 
