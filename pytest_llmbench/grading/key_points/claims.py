@@ -83,6 +83,9 @@ _DENIED_BEHIND = regex.compile(
 )
 """What denies the clause before it: money is not what is meant."""
 
+_OF_ONE = regex.compile(r"(?:is|was|plays|has|does)(?:n't)?\b", regex.IGNORECASE)
+"""How a denial of one thing begins: "it means money and the food does not matter" denies the food alone."""
+
 _QUOTED = regex.compile(
     r"\"(?P<double>[^\"\n.!?]{1,80})[.!?,]?\"|(?<!\w)'(?P<single>(?:[^'\n.!?]|(?<=\w)'(?=\w)){1,80})[.!?,]?'(?!\w)"
 )
@@ -269,7 +272,10 @@ def _denied_stretches(text: str, quoted: Sequence[tuple[int, int]]) -> list[tupl
     stretches += [(begin, sentence_ends[bisect_left(sentence_ends, begin)]) for begin in denials]
     for denial in _DENIED_BEHIND.finditer(text):
         before = bisect_left(borders, denial.start())
-        stretches.append((borders[before - 1] if before else 0, denial.start()))
+        begin = borders[before - 1] if before else 0
+        if _OF_ONE.match(denial[0]):
+            begin = max(begin, text.rfind(" and ", begin, denial.start()))
+        stretches.append((begin, denial.start()))
     return _merged(stretches)
 
 

@@ -69,6 +69,7 @@ def is_claimed(phrase: str, text: str) -> bool:
         ("money", "Dough is money, which is not the point at first."),
         ("money", "It is about money: bread plays no role."),
         ("money", "Money matters; the bread isn't what is meant."),
+        ("money", "Dough means money and the food does not matter."),
         ("knot", "The word 'not' sounds like 'knot'."),
     ],
 )
@@ -120,6 +121,8 @@ def test_phrase_counts_where_it_is_claimed(phrase: str, text: str) -> None:
         ("money", "It isn't 'bread' or 'money'."),
         ("money", "Money isn't what is meant; it's only about the bread."),
         ("money", "Money is not the point."),
+        ("money", "Money and bread are irrelevant."),
+        ("money", "It is bread and money does not matter."),
         ("money", "It's about bread, and money plays no role."),
         ("money", "Money has nothing to do with it: the bread burnt."),
         ("money", "moneybags"),
