@@ -195,7 +195,8 @@ class Labels:
         is_listed = is_chat and _is_list_of_labels([line for line, _ in lines], list(self.by_key))
         for place, (line, is_heading) in enumerate(lines):
             reading = self._without_prefix(line)
-            if _ROLE.fullmatch(line) or not reading or _ANNOUNCEMENT_ALONE.fullmatch(line) or self._only_asks(reading):
+            is_role = _ROLE.fullmatch(line) is not None and not self._mentions(line)
+            if is_role or not reading or _ANNOUNCEMENT_ALONE.fullmatch(line) or self._only_asks(reading):
                 continue
             is_reasoning = is_reasoning or _REASONING.match(line) is not None
             if is_heading and not self._mentions(reading):
