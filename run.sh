@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The steps of action.yml, a plain program: `run.sh gate` runs the cases and decides, `run.sh comment` keeps the comment.
 # All it needs comes in environment variables; nothing of a pull request is ever a part of the program.
+# Python is isolated (-I), so that it imports no json.py of the project.
 set -euo pipefail
 ((BASH_VERSINFO[0] >= 5)) || { echo "run.sh needs bash 5 or newer: use a runner with Linux." >&2; exit 4; }
 : "${GITHUB_OUTPUT:?is not set: run.sh is run by action.yml}"
@@ -73,7 +74,7 @@ fetch_artifact() { # NAME FILE: the newest baseline of the default branch; a for
   mkdir -p "$(dirname "$file")"
   if ! gh run download "$id" --repo "$GITHUB_REPOSITORY" --name "$name" --dir "$(dirname "$file")"; then
     problem="The baseline of run $id cannot be fetched (artifacts expire)"
-  elif ! python -c 'import json, sys; json.load(open(sys.argv[1], "rb"))["llmbench"]' "$file" 2>/dev/null; then
+  elif ! python -I -c 'import json, sys; json.load(open(sys.argv[1], "rb"))["llmbench"]' "$file" 2>/dev/null; then
     problem="The artifact $name of run $id holds no run of pytest-llmbench as $(basename "$file")"
   else
     return 0
@@ -144,12 +145,16 @@ ask() { # FOLDER ARGUMENTS...: run pytest there; once more, without the kept ans
   return "$status"
 }
 
-run_pytest() ( # FOLDER ARGUMENTS...: suites are code; what they run gets neither the token nor the outputs of the step
+apart() { # PROGRAM ARGUMENTS...: suites are code; what they run gets neither the token nor the outputs of the step
+  env -u GH_TOKEN -u GITHUB_OUTPUT -u GITHUB_ENV -u GITHUB_PATH GITHUB_STEP_SUMMARY="$STEP" "$@"
+}
+
+run_pytest() ( # FOLDER ARGUMENTS...
   cd "$1" || exit
   shift
   rm -f "$STEP"
-  env -u GH_TOKEN -u GITHUB_OUTPUT -u GITHUB_ENV -u GITHUB_PATH GITHUB_STEP_SUMMARY="$STEP" \
-    pytest --llm-model "model=$LLMBENCH_MODEL" "--llm-answers=$ANSWERS" "$@" 2>&1 | tee -i "$OUTPUT" # which an interrupt leaves alone, so that pytest can end
+  # tee, which an interrupt leaves alone, so that pytest can end
+  apart pytest --llm-model "model=$LLMBENCH_MODEL" "--llm-answers=$ANSWERS" "$@" 2>&1 | tee -i "$OUTPUT"
   exit "${PIPESTATUS[0]}"
 )
 
@@ -192,9 +197,9 @@ gate() {
   [ "$LLMBENCH_DIRECTORY" = . ] || artifact+="-${LLMBENCH_DIRECTORY//[^A-Za-z0-9._-]/-}"
   while IFS= read -r line; do [ -n "${line// /}" ] && paths+=("$line"); done <<<"$LLMBENCH_PATHS"
   [ "${#paths[@]}" -gt 0 ] || fail "paths is empty; name suite files or folders, one a line."
-  if [ -n "$LLMBENCH_ARGS" ]; then
-    mapfile -d '' -t options < <(python -c 'import os, shlex
-print(*shlex.split(os.environ["LLMBENCH_ARGS"]), sep="\0", end="\0")') || true
+  if [ -n "${LLMBENCH_ARGS//[[:space:]]/}" ]; then
+    mapfile -d '' -t options < <(python -I -c 'import os, shlex
+for option in shlex.split(os.environ["LLMBENCH_ARGS"]): print(option, end="\0")') || true
     [ "${#options[@]}" -gt 0 ] || fail "args cannot be read; check its quotes."
   fi
   case "$LLMBENCH_ARGS" in *--llm-stop-early*) whole=(--llm-stop-early=off) ;; esac # where there is nothing to compare with
@@ -203,7 +208,7 @@ print(*shlex.split(os.environ["LLMBENCH_ARGS"]), sep="\0", end="\0")') || true
     options+=(--llm-reuse=all) # unchanged requests keep their answers: pressing "re-run" cannot change the verdict
   fi
 
-  llmbench validate "${paths[@]}" || fail "A suite is wrong; llmbench validate lists it."
+  apart llmbench validate "${paths[@]}" || fail "A suite is wrong; llmbench validate lists it."
 
   case "$LLMBENCH_BASELINE" in
     none) ;;
@@ -250,7 +255,7 @@ accept() { # STATUS: take the run as the baseline, which a person chose; ends th
     return
   fi
   mkdir -p "$(dirname "$file")"
-  if ! llmbench accept "$FOLDER/run.json" -o "$file"; then
+  if ! apart llmbench accept "$FOLDER/run.json" -o "$file"; then
     say error "The run is not accepted; the log has the reason."
     exit 1
   fi
@@ -279,7 +284,7 @@ finish() { # FOLDER BASELINE: outputs that the other steps need
   give name "${name:0:200}"
   if [ -f "$folder/summary.md" ]; then give summary "$folder/summary.md"; else give summary ""; fi
   found=$(
-    python - "$folder/run.json" "$baseline" <<'PYTHON'
+    python -I - "$folder/run.json" "$baseline" <<'PYTHON'
 import datetime
 import json
 import sys
@@ -315,6 +320,7 @@ def costs(block, rows):
             yield tokens_cost(judge, (sample.get("parts") or {}).get("judge_tokens") or (None,))
 
 
+sys.stdout.reconfigure(errors="replace")  # half a character in a name
 run = read(sys.argv[1])
 block = run.get("llmbench") or {}
 gate = block.get("gate") or {}
@@ -334,7 +340,10 @@ try:
     print(f"baseline-age={days} day{'' if days == 1 else 's'} old")
 except (KeyError, ValueError, TypeError):
     print("baseline-age=")
-names = {str(model.get("model")) for model in ((base.get("llmbench") or {}).get("models") or {}).values()}
+try:
+    names = {str(model.get("model")) for model in base["llmbench"]["models"].values()}
+except (KeyError, TypeError, AttributeError):
+    names = set()
 print("baseline-model=" + ", ".join(" ".join(name.split()) for name in sorted(names)))
 PYTHON
   )

@@ -58,6 +58,7 @@ if [ -n "${pages:-}" ]; then jq -r "$filter" "${pages[@]}"; fi
 """
 LLMBENCH = """#!/usr/bin/env bash
 printf '%s\\n' "$@" --- >>"$STUBS/llmbench.txt"
+env >"$STUBS/environment-$1.txt"
 [ -f "$STUBS/refuse-$1" ] && exit 2
 if [ "$1" = accept ]; then cp "$2" "$4"; fi
 """

@@ -1,5 +1,6 @@
 """The step that decides: what it asks of pytest, the status it ends with, what it hands on."""
 
+import json
 import os
 import signal
 import subprocess
@@ -131,6 +132,15 @@ def test_options_are_read_as_a_shell_does(job: Job) -> None:
     assert not (job.folder / "pwned").exists()
 
 
+@pytest.mark.parametrize("blanks", [" ", " \n"])
+def test_options_of_blanks_are_none(job: Job, blanks: str) -> None:
+    """An empty argument would have pytest collect the whole project."""
+    job.run("gate", LLMBENCH_ARGS=blanks)
+
+    (call,) = job.calls("pytest")
+    assert "" not in call
+
+
 @pytest.mark.parametrize(
     ("variables", "sentence"),
     [
@@ -215,6 +225,22 @@ def test_tokens_cost_what_the_models_file_says(job: Job) -> None:
     assert job.run("gate").outputs["cost-usd"] == "0.505000"
 
 
+@pytest.mark.parametrize(
+    "baseline",
+    [{"llmbench": "x"}, {"llmbench": {"models": {"m": 3}}}, {"llmbench": {"models": {"m": {"model": "\ud800"}}}}],
+    ids=["no block", "no model", "half a character"],
+)
+def test_an_odd_baseline_leaves_the_verdict_an_output(job: Job, baseline: dict[str, Any]) -> None:
+    """Without one, the comment of an earlier push would stay; pytest refuses the file."""
+    (job.folder / "baseline.json").write_text(json.dumps(baseline))
+    job.write("status.txt", "4")
+
+    finished = job.run("gate")
+
+    assert finished.status == 4
+    assert "verdict" in finished.outputs
+
+
 def test_what_a_file_says_adds_no_output(job: Job) -> None:
     """A name with ends of lines stays one line; a file that is no run is none."""
     forged = {"m": {"model": "a\nstatus=0"}}
@@ -244,9 +270,21 @@ def test_code_of_suites_gets_no_token(job: Job) -> None:
     """Nor the files through which steps hand on what they like; keys it gets."""
     job.run("gate", OPENAI_API_KEY="key", GITHUB_ENV="/x", GITHUB_PATH="/y")
 
-    names = {line.partition("=")[0] for line in (job.stubs / "environment.txt").read_text().splitlines()}
-    assert {"OPENAI_API_KEY", "GITHUB_STEP_SUMMARY"} <= names
-    assert not names & {"GH_TOKEN", "GITHUB_OUTPUT", "GITHUB_ENV", "GITHUB_PATH"}
+    for file in ("environment.txt", "environment-validate.txt"):
+        names = {line.partition("=")[0] for line in (job.stubs / file).read_text().splitlines()}
+        assert {"OPENAI_API_KEY", "GITHUB_STEP_SUMMARY"} <= names
+        assert not names & {"GH_TOKEN", "GITHUB_OUTPUT", "GITHUB_ENV", "GITHUB_PATH"}
+
+
+@pytest.mark.parametrize("name", ["json", "shlex", "datetime"])
+def test_no_module_of_the_project_runs_in_the_script(job: Job, name: str) -> None:
+    """It would have the token, and stand in for one of Python."""
+    (job.folder / f"{name}.py").write_text("open('ran', 'w').close()\n")
+
+    finished = job.run("gate", LLMBENCH_ARGS="-k a")
+
+    assert (finished.status, finished.outputs["verdict"]) == (0, "no worse")
+    assert not (job.folder / "ran").exists()
 
 
 def test_the_script_by_itself_says_who_runs_it() -> None:
