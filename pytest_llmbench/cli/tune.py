@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from pytest_llmbench.cli.output import print_lines, warn
+from pytest_llmbench.cli.output import print_lines, warn, written
 from pytest_llmbench.errors import UsageFault
 from pytest_llmbench.report.safe_text import visible
 
@@ -44,16 +44,21 @@ def run(options: argparse.Namespace) -> int:
     """Train; gives the exit status.
 
     Raises:
-        UsageFault: the command line or the recipe is wrong.
+        UsageFault: the command line or the recipe is wrong, or a file cannot be read or written.
     """
     if (options.recipe is None) == (options.merge is None):
         raise UsageFault("name a recipe, or an adapter with --merge DIR; see llmbench tune --help.")
-    if options.merge is not None:
+    try:
+        if options.merge is None:
+            return _train(options)
         from pytest_llmbench.tuning.merge import merge
 
         print_lines(merge(options.merge, options.output, options.dtype))
-        return 0
-    return _train(options)
+    except OSError as fault:
+        if fault.filename is None:  # of a library, which says more than its kind
+            raise
+        raise UsageFault(f"{fault.filename}: {fault.strerror}; correct the path or its rights.") from None
+    return 0
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -145,9 +150,7 @@ class StageProgress:
 
     def line(self, text: str) -> None:
         """Print a line that stays."""
-        self._clear()
-        self._stream.write(f"{visible(text)}\n")
-        self._stream.flush()
+        self._write(f"{visible(text)}\n")
 
     def event(self, name: str, event: Mapping[str, Any]) -> None:
         """Show what a stage reports of itself."""
@@ -157,17 +160,18 @@ class StageProgress:
         if event["event"] != "step":
             self.line(text)
         elif self._is_terminal:
-            self._clear()
+            self._write(text)
             self._shown = text
-            self._stream.write(text)
-            self._stream.flush()
         elif event["step"] == event["of"] or event["step"] % max(1, event["of"] // 10) == 0:
             self.line(text)
 
-    def _clear(self) -> None:
-        if self._shown:
-            self._stream.write("\r" + " " * len(self._shown) + "\r")
-            self._shown = ""
+    def _write(self, text: str) -> None:
+        """Write a text in place of what is shown; a reader that has gone (`| head`) does not end the training."""
+        blank = "\r" + " " * len(self._shown) + "\r" if self._shown else ""
+        with written():
+            self._stream.write(blank + text)
+            self._stream.flush()
+        self._shown = ""
 
 
 def progress_text(name: str, event: Mapping[str, Any]) -> str | None:

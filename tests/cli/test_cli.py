@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 import factories
 from pytest_llmbench.cli import COMMANDS, main
+from pytest_llmbench.cli.output import print_lines
 from pytest_llmbench.cli.validate import Remark, grouped
 from pytest_llmbench.grading.base import Severity
 from pytest_llmbench.results.records import Record, Run, RunInfo, error_sample, graded_sample
@@ -564,6 +566,42 @@ def test_output_that_cannot_be_written_is_wrong_usage(folder: Path) -> None:
     assert result.stderr == (
         b"llmbench: the output cannot be written: No space left on device; make room, or write elsewhere.\n"
     )
+
+
+def test_what_makes_the_lines_is_not_cut_off_by_a_reader_that_has_gone(tmp_path: Path) -> None:
+    """`llmbench tune ... | head -1` trains all the same, and its exit status 0 stays true."""
+    program = (
+        "import pathlib, sys\n"
+        "from pytest_llmbench.cli.output import print_lines\n"
+        "from pytest_llmbench.cli.tune import StageProgress\n"
+        "def lines():\n"
+        "    progress = StageProgress(sys.stdout)\n"
+        "    for number in range(3):\n"
+        "        progress.line(f'step {number}')\n"
+        "    yield 'a line'\n"
+        "    pathlib.Path('made').touch()\n"
+        "print_lines(lines())\n"
+    )
+    reading, writing = os.pipe()
+    os.close(reading)
+
+    with os.fdopen(writing, "wb") as closed:
+        result = subprocess.run(
+            [sys.executable, "-c", program], cwd=tmp_path, stdout=closed, stderr=subprocess.PIPE, check=False
+        )
+
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert (tmp_path / "made").exists()
+
+
+def test_a_fault_of_what_makes_the_lines_is_not_one_of_the_output(tmp_path: Path) -> None:
+    """The file that is not there is named."""
+
+    def lines() -> Iterator[str]:
+        yield (tmp_path / "missing").read_text()
+
+    with pytest.raises(FileNotFoundError, match="missing"):
+        print_lines(lines())
 
 
 # -- a command is one file and one line

@@ -177,3 +177,16 @@ def test_stages_are_ejected_to_trl(
     rewarded = (tmp_path / "out" / "02-grpo" / "trl.yaml").read_text()
     assert 'reward_funcs: ["pytest_llmbench.tuning.rewards.score"]' in rewarded
     assert len((tmp_path / "out" / "02-grpo" / "data.jsonl").read_text().splitlines()) == 13
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The fault is that of the folder, not of what is printed."""
+    monkeypatch.chdir(project)
+    (tmp_path / "file").touch()
+
+    assert main(["tune", "recipe.toml", "--eject", str(tmp_path / "file")]) == 2
+
+    place = tmp_path / "file"
+    assert capsys.readouterr().err == f"llmbench: {place}: Not a directory; correct the path or its rights.\n"
